@@ -1,0 +1,354 @@
+//! A device with its queue, its profile, its pipelines and its counters.
+
+use super::{AdapterSummary, Counters, Kernel, Params, adapter, counters::Live, shader};
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What kernel choice depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// The adapter computes on the CPU: no workgroup memory, big register tiles.
+    pub software: bool,
+    /// Size of every subgroup when it is one fixed number and subgroup operations may be used; otherwise 0.
+    pub subgroup: u32,
+}
+
+impl Profile {
+    /// What every WebGPU adapter can run.
+    pub const PORTABLE: Self = Self { software: true, subgroup: 0 };
+}
+
+/// A storage buffer on the device.
+#[derive(Clone, Debug)]
+pub struct Buffer {
+    pub(super) raw: wgpu::Buffer,
+}
+
+impl Buffer {
+    /// Size in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.raw.size()
+    }
+}
+
+/// A device, its queue and what has been built on it. Cheap to clone.
+#[derive(Clone)]
+pub struct Gpu {
+    pub(super) inner: Arc<Inner>,
+}
+
+pub(super) struct Inner {
+    pub device: wgpu::Device,
+    pub queue: wgpu::Queue,
+    pub summary: AdapterSummary,
+    pub profile: Profile,
+    pub live: Live,
+    pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
+    layouts: Mutex<HashMap<(u32, u32), wgpu::BindGroupLayout>>,
+    failure: Arc<Mutex<Option<Error>>>,
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gpu({}, {})", self.inner.summary.name, self.inner.summary.backend)
+    }
+}
+
+/// Limits above the WebGPU defaults that bigger networks profit from; asked for as `min(need, adapter)`.
+fn limits(adapter: &wgpu::Limits) -> wgpu::Limits {
+    let floor = wgpu::Limits::default();
+    wgpu::Limits {
+        max_storage_buffer_binding_size: adapter.max_storage_buffer_binding_size.min(2 << 30),
+        max_buffer_size: adapter.max_buffer_size.min(4 << 30),
+        max_storage_buffers_per_shader_stage: floor
+            .max_storage_buffers_per_shader_stage
+            .min(adapter.max_storage_buffers_per_shader_stage),
+        max_compute_invocations_per_workgroup: floor
+            .max_compute_invocations_per_workgroup
+            .min(adapter.max_compute_invocations_per_workgroup),
+        ..floor.or_worse_values_from(adapter)
+    }
+}
+
+/// The kernels are written for WebGPU's guaranteed limits; an adapter below them is named rather than crashed on.
+fn check_limits(summary: &AdapterSummary, limits: &wgpu::Limits) -> Result<()> {
+    let floor = wgpu::Limits::default();
+    let needs = [
+        (
+            "max_storage_buffers_per_shader_stage",
+            u64::from(floor.max_storage_buffers_per_shader_stage),
+            u64::from(limits.max_storage_buffers_per_shader_stage),
+        ),
+        (
+            "max_compute_invocations_per_workgroup",
+            u64::from(floor.max_compute_invocations_per_workgroup),
+            u64::from(limits.max_compute_invocations_per_workgroup),
+        ),
+        (
+            "max_compute_workgroup_storage_size",
+            u64::from(floor.max_compute_workgroup_storage_size),
+            u64::from(limits.max_compute_workgroup_storage_size),
+        ),
+    ];
+    for (limit, need, offer) in needs {
+        if offer < need {
+            return Err(Error::Limit {
+                adapter: summary.name.clone(),
+                limit,
+                need,
+                offer,
+                cure: "choose another adapter with --device".into(),
+            });
+        }
+    }
+    Ok(())
+}
+
+impl Gpu {
+    /// Opens the adapter that `choice` names (see `mexhat devices`), or the default one.
+    ///
+    /// # Errors
+    /// No adapter at all (with what to install), no adapter of that name, or limits below WebGPU's.
+    pub async fn open(choice: Option<&str>) -> Result<Self> {
+        let (summary, adapter) = adapter::choose(choice).await?;
+        check_limits(&summary, &adapter.limits())?;
+        let features = adapter.features() & adapter::wanted_features();
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("mexhat"),
+            required_features: features,
+            required_limits: limits(&adapter.limits()),
+            ..Default::default()
+        };
+        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
+            Error::NoAdapter(format!("the adapter '{}' refused to open a device: {e}", summary.name))
+        })?;
+        let failure = Arc::new(Mutex::new(None));
+        watch(&device, &failure);
+        let fixed_subgroup = summary.subgroup.0 == summary.subgroup.1;
+        let profile = Profile {
+            software: summary.is_software(),
+            subgroup: if fixed_subgroup { summary.subgroup.0 } else { 0 },
+        };
+        Ok(Self {
+            inner: Arc::new(Inner {
+                device,
+                queue,
+                summary,
+                profile,
+                live: Live::default(),
+                pipelines: Mutex::default(),
+                layouts: Mutex::default(),
+                failure,
+            }),
+        })
+    }
+
+    /// [`Gpu::open`], blocking.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn open_blocking(choice: Option<&str>) -> Result<Self> {
+        pollster::block_on(Self::open(choice))
+    }
+
+    /// The adapter this device belongs to.
+    pub fn adapter(&self) -> &AdapterSummary {
+        &self.inner.summary
+    }
+
+    /// What kernel choice depends on.
+    pub fn profile(&self) -> Profile {
+        self.inner.profile
+    }
+
+    /// What has been created and submitted so far.
+    pub fn counters(&self) -> Counters {
+        self.inner.live.snapshot()
+    }
+
+    /// The first error that the device has reported since the last call, if any.
+    pub fn check(&self) -> Result<()> {
+        let failure = self.inner.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        failure.map_or(Ok(()), Err)
+    }
+
+    /// Drops the device as a driver reset would; later work fails with [`Error::DeviceLost`].
+    pub fn destroy(&self) {
+        self.inner.device.destroy();
+    }
+
+    /// An empty (zeroed) storage buffer.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] beyond the largest binding of the adapter.
+    pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
+        let limits = self.inner.device.limits();
+        let offer = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        if bytes > offer {
+            return Err(Error::Limit {
+                adapter: self.inner.summary.name.clone(),
+                limit: "max_storage_buffer_binding_size",
+                need: bytes,
+                offer,
+                cure: format!("'{label}' is too large: use a smaller batch size"),
+            });
+        }
+        let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
+        Ok(Buffer { raw: self.raw_buffer(label, bytes, usage, false) })
+    }
+
+    pub(super) fn raw_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> wgpu::Buffer {
+        Live::add(&self.inner.live.buffers, 1);
+        Live::add(&self.inner.live.buffer_bytes, bytes);
+        self.inner.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(label),
+            size: bytes,
+            usage,
+            mapped_at_creation: mapped,
+        })
+    }
+
+    /// Writes `data` to the start of `buffer` before the next submission.
+    pub fn write(&self, buffer: &Buffer, data: &[u8]) {
+        self.inner.queue.write_buffer(&buffer.raw, 0, data);
+    }
+
+    /// Reads whole buffers back, in order, waiting for the GPU. Not for the steady state.
+    pub async fn read(&self, buffers: &[&Buffer]) -> Result<Vec<Vec<u8>>> {
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let mut encoder = self.inner.device.create_command_encoder(&Default::default());
+        let copies: Vec<_> = buffers
+            .iter()
+            .map(|buffer| {
+                let copy = self.raw_buffer("read-back", buffer.bytes(), usage, false);
+                encoder.copy_buffer_to_buffer(&buffer.raw, 0, &copy, 0, buffer.bytes());
+                copy
+            })
+            .collect();
+        let submission = self.submit(encoder);
+        let pending: Vec<_> = copies.iter().map(|copy| super::ring::map(copy, wgpu::MapMode::Read)).collect();
+        self.wait(submission);
+        let mut out = Vec::with_capacity(copies.len());
+        for (copy, mapped) in copies.iter().zip(pending) {
+            super::ring::mapped(mapped, self).await?;
+            let view = copy.slice(..).get_mapped_range().map_err(|e| Error::Gpu(e.to_string()))?;
+            out.push(view.to_vec());
+        }
+        self.check()?;
+        Ok(out)
+    }
+
+    pub(super) fn submit(&self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
+        Live::add(&self.inner.live.submissions, 1);
+        self.inner.queue.submit([encoder.finish()])
+    }
+
+    /// Blocks until `submission` is done where blocking exists; in a browser the callbacks come by themselves.
+    pub(super) fn wait(&self, submission: wgpu::SubmissionIndex) {
+        Live::add(&self.inner.live.waits, 1);
+        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
+        if let Err(e) = self.inner.device.poll(wait) {
+            log::debug!("poll: {e}");
+        }
+    }
+
+    /// Runs the callbacks of finished work without waiting.
+    pub(super) fn poll(&self) {
+        if let Err(e) = self.inner.device.poll(wgpu::PollType::Poll) {
+            log::debug!("poll: {e}");
+        }
+    }
+
+    pub(super) fn layout(&self, reads: u32, writes: u32) -> wgpu::BindGroupLayout {
+        let mut layouts = self.inner.layouts.lock().unwrap_or_else(PoisonError::into_inner);
+        layouts.entry((reads, writes)).or_insert_with(|| self.create_layout(reads, writes)).clone()
+    }
+
+    fn create_layout(&self, reads: u32, writes: u32) -> wgpu::BindGroupLayout {
+        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+            binding,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            count: None,
+        };
+        let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
+        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
+        entries.extend((1..=reads).map(|i| entry(i, storage(true))));
+        entries.extend((reads + 1..=reads + writes).map(|i| entry(i, storage(false))));
+        self.inner
+            .device
+            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+    }
+
+    pub(super) fn pipeline(&self, kernel: &Kernel) -> wgpu::ComputePipeline {
+        let mut pipelines = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
+        pipelines.entry(kernel.key()).or_insert_with(|| self.create_pipeline(kernel)).clone()
+    }
+
+    fn create_pipeline(&self, kernel: &Kernel) -> wgpu::ComputePipeline {
+        Live::add(&self.inner.live.pipelines, 1);
+        let key = kernel.key();
+        let module = self.module(&key, &shader::specialize(kernel));
+        let layout = self.layout(kernel.shader.reads, kernel.shader.writes);
+        let pipeline_layout = self.inner.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+            label: None,
+            bind_group_layouts: &[Some(&layout)],
+            immediate_size: 0,
+        });
+        self.inner.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label: Some(&key),
+            layout: Some(&pipeline_layout),
+            module: &module,
+            entry_point: Some("main"),
+            // Every kernel writes its workgroup memory before it reads it.
+            compilation_options: wgpu::PipelineCompilationOptions {
+                zero_initialize_workgroup_memory: false,
+                ..Default::default()
+            },
+            cache: None,
+        })
+    }
+
+    #[allow(unsafe_code)]
+    fn module(&self, key: &str, text: &str) -> wgpu::ShaderModule {
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(key), source: wgpu::ShaderSource::Wgsl(text.into()) };
+        // SAFETY: the shaders are this crate's own; each checks its indices against the sizes in `Params`,
+        // loops over bounded counts, and the twin tests run every variant with checks on.
+        unsafe { self.inner.device.create_shader_module_trusted(descriptor, runtime_checks()) }
+    }
+}
+
+/// `MEXHAT_CHECKED=1` turns bounds checks on, to look for a stray index.
+fn runtime_checks() -> wgpu::ShaderRuntimeChecks {
+    if std::env::var_os("MEXHAT_CHECKED").is_some() {
+        wgpu::ShaderRuntimeChecks::default()
+    } else {
+        wgpu::ShaderRuntimeChecks::unchecked()
+    }
+}
+
+/// Keeps the first thing that goes wrong on the device, for the next [`Gpu::check`].
+fn watch(device: &wgpu::Device, failure: &Arc<Mutex<Option<Error>>>) {
+    let keep = |failure: &Mutex<Option<Error>>, error: Error| {
+        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    };
+    let on_error = Arc::clone(failure);
+    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+        log::error!("{error}");
+        keep(&on_error, Error::Gpu(error.to_string()));
+    }));
+    let on_loss = Arc::clone(failure);
+    device.set_device_lost_callback(move |reason, message| {
+        // Dropping the last handle is not a loss.
+        if reason != wgpu::DeviceLostReason::Destroyed || !message.contains("dropped") {
+            keep(&on_loss, Error::DeviceLost(message));
+        }
+    });
+}
+
+/// Bytes of a parameter struct, padded to the 16 bytes that a uniform binding needs.
+pub(crate) fn params_bytes<P: Params>(params: &P) -> Vec<u8> {
+    let mut bytes = bytemuck::bytes_of(params).to_vec();
+    bytes.resize(bytes.len().next_multiple_of(16), 0);
+    bytes
+}

@@ -1,0 +1,23 @@
+//! The only room that speaks wgpu: adapters, buffers, pipelines, submissions, read-back, timing.
+//!
+//! It knows nothing of networks. What it executes is a [`Program`]: a flat list of [`Dispatch`]es over
+//! numbered buffers, which [`plan`](crate::tape::plan) has laid out beforehand. Everything that can be slow
+//! (buffers, pipelines, bind groups) happens in [`Executable::new`]; [`Executable::submit`] only encodes and submits.
+
+mod adapter;
+mod counters;
+mod device;
+mod executable;
+mod program;
+mod ring;
+mod shader;
+mod timing;
+
+pub use adapter::{AdapterSummary, adapters, no_adapter_help};
+pub use counters::Counters;
+pub(crate) use device::params_bytes;
+pub use device::{Buffer, Gpu, Profile};
+pub use executable::{Executable, Pool, Ticket};
+pub use program::{Dispatch, Kernel, Params, Program, Shader, Slot, SlotInfo, SlotKind, flat_grid};
+pub use shader::{SHADERS, specialize};
+pub use timing::Timings;

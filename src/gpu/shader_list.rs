@@ -1,0 +1,16 @@
+shaders![
+    "add.wgsl",
+    "column_sum.wgsl",
+    "conv.wgsl",
+    "conv_weight_grad.wgsl",
+    "fill.wgsl",
+    "pack_weight.wgsl",
+    "relayout.wgsl",
+    "shared/activation.wgsl",
+    "shared/index.wgsl",
+    "shared/rng.wgsl",
+    "shared/vec4.wgsl",
+    "unary.wgsl",
+    "unary_grad.wgsl",
+    "unpack_weight_grad.wgsl",
+];

@@ -1,0 +1,440 @@
+//! Convolution and linear layers: implicit matrix products, forward and both gradients.
+//!
+//! `y[n,o,i,j] = b[o] + sum_{c,u,v} x[n,c, i s + u d - p, j s + v d - p] w[o,c,u,v]`, zero outside the map.
+//! 2 N Ho Wo O (C/g) kh kw floating-point operations, as many again for each gradient. Weights are packed for the
+//! kernel on the way (O C kh kw moves). Grouped convolutions are in `conv_grouped.rs`.
+
+use super::column_sum::ColumnSum;
+use super::expect_activation;
+use crate::gpu::{Kernel, Shader, Slot};
+use crate::kernel_params;
+use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
+use crate::{Error, Result};
+
+kernel_params! {
+    struct ConvParams {
+        height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
+        kernel_height: u32, kernel_width: u32, stride: u32, padding: u32, dilation: u32, pixels: u32,
+        has_bias: u32, relu: u32,
+    }
+}
+kernel_params! {
+    struct WeightGradParams {
+        height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
+        kernel_width: u32, stride: u32, padding: u32, dilation: u32, taps: u32, lines: u32, lines_per_split: u32,
+    }
+}
+kernel_params! {
+    struct PackParams {
+        vectors: u32, rows: u32, rows_padded: u32, columns: u32, columns4: u32, row_stride: u32, column_stride: u32,
+    }
+}
+kernel_params! {
+    struct UnpackParams {
+        vectors: u32, splits: u32, taps: u32, channels: u32, channels_padded: u32, outputs: u32, outputs4: u32,
+    }
+}
+
+/// Lane shapes by number of output vectors: many along the channels where there are many channels.
+const TILES: [(usize, [u32; 4]); 5] =
+    [(16, [8, 2, 8, 1]), (8, [8, 2, 4, 2]), (4, [8, 2, 2, 4]), (2, [8, 2, 1, 8]), (1, [8, 1, 1, 8])];
+
+macro_rules! conv_variant {
+    ($transposed:literal, $tm:literal, $tn:literal, $lx:literal, $ly:literal) => {
+        &[("TRANSPOSED", $transposed), ("TM", $tm), ("TN", $tn), ("LX", $lx), ("LY", $ly)]
+    };
+}
+
+static CONV: Shader = Shader::with_variants::<ConvParams>(
+    "conv.wgsl",
+    3,
+    1,
+    &[
+        conv_variant!(0, 8, 2, 8, 1),
+        conv_variant!(0, 8, 2, 4, 2),
+        conv_variant!(0, 8, 2, 2, 4),
+        conv_variant!(0, 8, 2, 1, 8),
+        conv_variant!(0, 8, 1, 1, 8),
+        conv_variant!(1, 8, 2, 8, 1),
+        conv_variant!(1, 8, 2, 4, 2),
+        conv_variant!(1, 8, 2, 2, 4),
+        conv_variant!(1, 8, 2, 1, 8),
+        conv_variant!(1, 8, 1, 1, 8),
+    ],
+);
+
+/// Lane shapes of the weight gradient, by number of output vectors.
+const GRAD_TILES: [(usize, [usize; 4]); 3] = [(16, [4, 2, 8, 1]), (4, [4, 2, 2, 4]), (1, [4, 1, 1, 8])];
+static WEIGHT_GRAD: Shader = Shader::with_variants::<WeightGradParams>(
+    "conv_weight_grad.wgsl",
+    2,
+    1,
+    &[
+        &[("TA", 4), ("TB", 2), ("LX", 8), ("LY", 1)],
+        &[("TA", 4), ("TB", 2), ("LX", 2), ("LY", 4)],
+        &[("TA", 4), ("TB", 1), ("LX", 1), ("LY", 8)],
+    ],
+);
+static PACK: Shader = Shader::new::<PackParams>("pack_weight.wgsl", 1, 1);
+static UNPACK: Shader = Shader::new::<UnpackParams>("unpack_weight_grad.wgsl", 1, 1);
+pub(super) const SHADERS: &[&Shader] = &[&CONV, &WEIGHT_GRAD, &PACK, &UNPACK];
+
+/// Stride, zero padding, dilation (each the same in both directions) and groups of a convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConvOptions {
+    /// Step between output positions.
+    pub stride: usize,
+    /// Zeros around the map.
+    pub padding: usize,
+    /// Step between taps.
+    pub dilation: usize,
+    /// Independent groups of channels.
+    pub groups: usize,
+}
+
+impl Default for ConvOptions {
+    fn default() -> Self {
+        Self { stride: 1, padding: 0, dilation: 1, groups: 1 }
+    }
+}
+
+/// Sizes of one convolution.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    pub n: usize,
+    pub c: usize,
+    pub h: usize,
+    pub w: usize,
+    pub o: usize,
+    pub kh: usize,
+    pub kw: usize,
+    pub oh: usize,
+    pub ow: usize,
+    pub options: ConvOptions,
+}
+
+impl Geometry {
+    /// Sizes for input `x` and weight `w`, or what does not fit.
+    pub fn new(op: &'static str, x: &[usize], w: &[usize], options: ConvOptions) -> Result<Self> {
+        let [n, c, h, wd] = Type::plain(x).nchw();
+        let ConvOptions { stride, padding, dilation, groups } = options;
+        let (o, per_group, kh, kw) = match *w {
+            [o, i, kh, kw] => (o, i, kh, kw),
+            [o, i] => (o, i, 1, 1),
+            _ => return Err(Error::shape(op, format!("expected a weight (O,C/groups,kh,kw) or (O,F), found {w:?}"))),
+        };
+        if stride == 0 || dilation == 0 || groups == 0 || kh == 0 || kw == 0 {
+            return Err(Error::shape(op, format!("stride, dilation, groups and kernel must be at least 1: {options:?}")));
+        }
+        if per_group * groups != c || !o.is_multiple_of(groups) {
+            return Err(Error::shape(
+                op,
+                format!("input {x:?} has {c} channels, but weight {w:?} with {groups} groups takes {}", per_group * groups),
+            ));
+        }
+        let reach = |k: usize| dilation * (k - 1) + 1;
+        if h + 2 * padding < reach(kh) || wd + 2 * padding < reach(kw) {
+            return Err(Error::shape(
+                op,
+                format!("a {kh}x{kw} kernel with dilation {dilation} does not fit into input {x:?} with padding {padding}"),
+            ));
+        }
+        let out = |size: usize, k: usize| (size + 2 * padding - reach(k)) / stride + 1;
+        Ok(Self { n, c, h, w: wd, o, kh, kw, oh: out(h, kh), ow: out(wd, kw), options })
+    }
+
+    pub fn taps(&self) -> usize {
+        self.kh * self.kw
+    }
+
+    /// Input coordinates under tap (u, v) of output (i, j), if inside the map.
+    pub fn input_at(&self, i: usize, j: usize, u: usize, v: usize) -> Option<(usize, usize)> {
+        let at = |out: usize, tap: usize, size: usize| {
+            let t = (out * self.options.stride + tap * self.options.dilation).checked_sub(self.options.padding)?;
+            (t < size).then_some(t)
+        };
+        Some((at(i, u, self.h)?, at(j, v, self.w)?))
+    }
+}
+
+/// Convolution of `x` (N,C,H,W) with `weight` (O,C/groups,kh,kw) and optional `bias` (O) to (N,O,Ho,Wo),
+/// `Ho = floor((H + 2 padding - dilation (kh - 1) - 1) / stride) + 1`.
+///
+/// # Errors
+/// Channels do not match, or the kernel does not fit into the padded map.
+pub fn conv2d(tape: &mut Tape, x: Var, weight: Var, bias: Option<Var>, options: ConvOptions) -> Result<Var> {
+    let inputs: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
+    if options.groups > 1 {
+        return Err(Error::shape("conv2d", "grouped convolutions are not here yet"));
+    }
+    tape.apply1(Conv { options, name: "conv2d" }, &inputs)
+}
+
+/// `y = x weight^T + bias` of `x` (N,F), `weight` (O,F) and optional `bias` (O).
+pub fn linear(tape: &mut Tape, x: Var, weight: Var, bias: Option<Var>) -> Result<Var> {
+    let inputs: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
+    tape.apply1(Conv { options: ConvOptions::default(), name: "linear" }, &inputs)
+}
+
+#[derive(Debug)]
+struct Conv {
+    options: ConvOptions,
+    name: &'static str,
+}
+
+impl Op for Conv {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        let x = inputs[0];
+        expect_activation(self.name, x)?;
+        let g = Geometry::new(self.name, &x.shape, &inputs[1].shape, self.options)?;
+        if let Some(bias) = inputs.get(2)
+            && bias.shape != [g.o]
+        {
+            return Err(Error::shape(self.name, format!("expected a bias [{}], found {bias}", g.o)));
+        }
+        let shape = if x.shape.len() == 2 { vec![g.n, g.o] } else { vec![g.n, g.o, g.oh, g.ow] };
+        Ok(vec![Type::vec4(&shape)])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
+        let (x, w, gy) = (context.inputs[0], context.inputs[1], context.grad(0)?);
+        let (x_ty, w_ty) = (context.tape.ty(x).clone(), context.tape.ty(w).clone());
+        let gx = context.when(0, ConvInputGrad { options: self.options, x: x_ty }, &[gy, w])?;
+        let gw = context.when(1, ConvWeightGrad { options: self.options, w: w_ty }, &[x, gy])?;
+        let mut grads = vec![gx, gw];
+        if context.inputs.len() > 2 {
+            grads.push(context.when(2, ColumnSum, &[gy])?);
+        }
+        Ok(grads)
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let (x, w) = (launch.inputs[0], launch.inputs[1]);
+        let Ok(g) = Geometry::new(self.name, &x.shape, &w.shape, self.options) else { return };
+        let (x4, o4) = (g.c.div_ceil(4), g.o.div_ceil(4));
+        let packed = pack(launch, launch.reads[1], [g.c, g.o, g.taps()], [g.taps(), g.c * g.taps()]);
+        let params = ConvParams {
+            channels4: x4 as u32,
+            out_height: g.oh as u32,
+            out_width: g.ow as u32,
+            outputs4: o4 as u32,
+            pixels: (g.n * g.oh * g.ow) as u32,
+            has_bias: u32::from(launch.reads.len() > 2),
+            ..ConvParams::sizes(&g, g.h, g.w)
+        };
+        let bias = launch.reads.get(2).copied().unwrap_or(packed);
+        let reads = [launch.reads[0], packed, bias];
+        let write = launch.writes[0];
+        dispatch_conv(launch, &params, false, &reads, write);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        vec![twin_forward(inputs, self.options)]
+    }
+}
+
+impl ConvParams {
+    fn sizes(g: &Geometry, height: usize, width: usize) -> Self {
+        Self {
+            height: height as u32,
+            width: width as u32,
+            kernel_height: g.kh as u32,
+            kernel_width: g.kw as u32,
+            stride: g.options.stride as u32,
+            padding: g.options.padding as u32,
+            dilation: g.options.dilation as u32,
+            ..Self::default()
+        }
+    }
+}
+
+/// Packs row-major weights; `[rows, columns, taps]` and the strides of rows and columns in the row-major weight.
+fn pack(launch: &mut Launch<'_>, weight: Slot, [rows, columns, taps]: [usize; 3], strides: [usize; 2]) -> Slot {
+    let (rows_padded, columns4) = (rows.next_multiple_of(4), columns.div_ceil(4));
+    let vectors = taps * rows_padded * columns4;
+    let packed = launch.scratch("packed", vectors * 4);
+    let params = PackParams {
+        vectors: vectors as u32,
+        rows: rows as u32,
+        rows_padded: rows_padded as u32,
+        columns: columns as u32,
+        columns4: columns4 as u32,
+        row_stride: strides[0] as u32,
+        column_stride: strides[1] as u32,
+    };
+    launch.flat(Kernel::new(&PACK, 0), &params, &[weight], &[packed], vectors);
+    packed
+}
+
+fn dispatch_conv(launch: &mut Launch<'_>, params: &ConvParams, transposed: bool, reads: &[Slot], write: Slot) {
+    let outputs4 = params.outputs4 as usize;
+    let tile = TILES.iter().position(|(least, _)| outputs4 >= *least).unwrap_or(TILES.len() - 1);
+    let [tm, tn, lx, ly] = TILES[tile].1;
+    let tiles = params.pixels.div_ceil(tm * ly);
+    let rows = tiles.div_ceil(65_535).max(1);
+    let grid = [tiles.div_ceil(rows), rows, params.outputs4.div_ceil(lx * tn)];
+    let variant = tile + if transposed { TILES.len() } else { 0 };
+    launch.dispatch(Kernel::new(&CONV, variant), params, reads, &[write], grid);
+}
+
+/// `gx = conv_transpose(gy, w)`, shape of `x`.
+#[derive(Debug)]
+struct ConvInputGrad {
+    options: ConvOptions,
+    x: Type,
+}
+
+impl Op for ConvInputGrad {
+    fn name(&self) -> &'static str {
+        "conv2d_input_grad"
+    }
+
+    fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
+        Ok(vec![self.x.clone()])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let w = launch.inputs[1];
+        let Ok(g) = Geometry::new(self.name(), &self.x.shape, &w.shape, self.options) else { return };
+        let packed = pack(launch, launch.reads[1], [g.o, g.c, g.taps()], [g.c * g.taps(), g.taps()]);
+        let params = ConvParams {
+            channels4: g.o.div_ceil(4) as u32,
+            out_height: g.h as u32,
+            out_width: g.w as u32,
+            outputs4: g.c.div_ceil(4) as u32,
+            pixels: (g.n * g.h * g.w) as u32,
+            ..ConvParams::sizes(&g, g.oh, g.ow)
+        };
+        let reads = [launch.reads[0], packed, packed];
+        let write = launch.writes[0];
+        dispatch_conv(launch, &params, true, &reads, write);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        vec![twin_input_grad(inputs[0], inputs[1], &self.x.shape, self.options)]
+    }
+}
+
+/// `gw[o,c,u,v] = sum over positions of x gy`, shape of `w`.
+#[derive(Debug)]
+struct ConvWeightGrad {
+    options: ConvOptions,
+    w: Type,
+}
+
+impl Op for ConvWeightGrad {
+    fn name(&self) -> &'static str {
+        "conv2d_weight_grad"
+    }
+
+    fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
+        Ok(vec![Type { layout: Layout::Plain, ..self.w.clone() }])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let x = launch.inputs[0];
+        let Ok(g) = Geometry::new(self.name(), &x.shape, &self.w.shape, self.options) else { return };
+        let (c4, o4, lines) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh);
+        let variant = GRAD_TILES.iter().position(|(least, _)| o4 >= *least).unwrap_or(GRAD_TILES.len() - 1);
+        let [ta, tb, lx, ly] = GRAD_TILES[variant].1;
+        let grid = [o4.div_ceil(lx * tb), (g.taps() * c4).div_ceil(ly * ta)];
+        let wanted = if launch.profile.software { 64 } else { 2048 };
+        let lines_per_split = lines.div_ceil((wanted / (grid[0] * grid[1])).clamp(1, lines));
+        let splits = lines.div_ceil(lines_per_split);
+        let rows = g.taps() * c4 * 4;
+        let partial = launch.scratch("partial", splits * rows * o4 * 4);
+        let params = WeightGradParams {
+            height: g.h as u32,
+            width: g.w as u32,
+            channels4: c4 as u32,
+            out_height: g.oh as u32,
+            out_width: g.ow as u32,
+            outputs4: o4 as u32,
+            kernel_width: g.kw as u32,
+            stride: self.options.stride as u32,
+            padding: self.options.padding as u32,
+            dilation: self.options.dilation as u32,
+            taps: g.taps() as u32,
+            lines: lines as u32,
+            lines_per_split: lines_per_split as u32,
+        };
+        let (reads, write) = (launch.reads.clone(), launch.writes[0]);
+        let grid = [grid[0] as u32, grid[1] as u32, splits as u32];
+        launch.dispatch(Kernel::new(&WEIGHT_GRAD, variant), &params, &reads, &[partial], grid);
+        let unpack = UnpackParams {
+            vectors: (rows * o4) as u32,
+            splits: splits as u32,
+            taps: g.taps() as u32,
+            channels: g.c as u32,
+            channels_padded: (c4 * 4) as u32,
+            outputs: g.o as u32,
+            outputs4: o4 as u32,
+        };
+        launch.flat(Kernel::new(&UNPACK, 0), &unpack, &[partial], &[write], rows * o4);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        vec![twin_weight_grad(inputs[0], inputs[1], &self.w.shape, self.options)]
+    }
+}
+
+/// Calls `visit(x index, w index, y index)` for every product of the convolution.
+fn products(g: &Geometry, mut visit: impl FnMut(usize, usize, usize)) {
+    let (per_group, outs) = (g.c / g.options.groups, g.o / g.options.groups);
+    for (n, o, i, j) in indices4(g.n, g.o, g.oh, g.ow) {
+        let y = ((n * g.o + o) * g.oh + i) * g.ow + j;
+        for u in 0..g.kh {
+            for v in 0..g.kw {
+                let Some((h, w)) = g.input_at(i, j, u, v) else { continue };
+                for c in 0..per_group {
+                    let channel = o / outs * per_group + c;
+                    let x = ((n * g.c + channel) * g.h + h) * g.w + w;
+                    visit(x, ((o * per_group + c) * g.kh + u) * g.kw + v, y);
+                }
+            }
+        }
+    }
+}
+
+fn indices4(a: usize, b: usize, c: usize, d: usize) -> impl Iterator<Item = (usize, usize, usize, usize)> {
+    (0..a * b * c * d).map(move |i| (i / (b * c * d), i / (c * d) % b, i / d % c, i % d))
+}
+
+/// The twin's sizes; a launch has been type-checked, so they exist.
+fn twin_geometry(x: &[usize], w: &[usize], options: ConvOptions) -> Geometry {
+    Geometry::new("conv2d", x, w, options).unwrap_or_else(|e| unreachable!("checked by infer: {e}"))
+}
+
+pub(super) fn twin_forward(inputs: &[&Array], options: ConvOptions) -> Array {
+    let (x, w) = (inputs[0], inputs[1]);
+    let g = twin_geometry(&x.shape, &w.shape, options);
+    let shape = if x.shape.len() == 2 { vec![g.n, g.o] } else { vec![g.n, g.o, g.oh, g.ow] };
+    let mut y = Array::zeros(&shape);
+    if let Some(bias) = inputs.get(2) {
+        for (i, v) in y.data.iter_mut().enumerate() {
+            *v = bias.data[i / (g.oh * g.ow) % g.o];
+        }
+    }
+    products(&g, |xi, wi, yi| y.data[yi] += x.data[xi] * w.data[wi]);
+    y
+}
+
+pub(super) fn twin_input_grad(gy: &Array, w: &Array, x: &[usize], options: ConvOptions) -> Array {
+    let mut gx = Array::zeros(x);
+    products(&twin_geometry(x, &w.shape, options), |xi, wi, yi| gx.data[xi] += gy.data[yi] * w.data[wi]);
+    gx
+}
+
+pub(super) fn twin_weight_grad(x: &Array, gy: &Array, w: &[usize], options: ConvOptions) -> Array {
+    let mut gw = Array::zeros(w);
+    products(&twin_geometry(&x.shape, w, options), |xi, wi, yi| gw.data[wi] += x.data[xi] * gy.data[yi]);
+    gw
+}

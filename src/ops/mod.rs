@@ -1,0 +1,45 @@
+//! The operations. Each file holds one: shape rule, gradient rule, launch, CPU twin; its kernel is the file of the
+//! same name in `shaders/`. Adding one touches its two files, the lists below and `src/gpu/shader_list.rs`.
+//!
+//! Activations are in vectors of four ([`Layout::Vec4`](crate::tape::Layout)); [`to_vec4`] brings row-major inputs
+//! there. Parameters and labels are row-major.
+
+mod add;
+mod column_sum;
+mod conv;
+mod fill;
+mod relayout;
+mod unary;
+
+pub use add::add;
+pub use column_sum::column_sum;
+pub use conv::{ConvOptions, conv2d, linear};
+pub use fill::{FILL, constant};
+pub use relayout::{to_plain, to_vec4};
+pub use unary::{Activation, activation, relu, sigmoid};
+
+use crate::gpu::Shader;
+use crate::tape::{Layout, Type};
+use crate::{Error, Result};
+
+/// Every kernel that is shipped, for `doctor` and the shader tests.
+pub const SHADERS: &[&[&Shader]] =
+    &[add::SHADERS, column_sum::SHADERS, conv::SHADERS, fill::SHADERS, relayout::SHADERS, unary::SHADERS];
+
+/// Refuses anything but an activation: (N,C,H,W) or (N,F) in vectors of four.
+pub(crate) fn expect_activation(op: &'static str, ty: &Type) -> Result<()> {
+    if ty.layout == Layout::Vec4 && matches!(ty.shape.len(), 2 | 4) {
+        return Ok(());
+    }
+    Err(Error::shape(op, format!("expected an activation (N,C,H,W) or (N,F) in vectors of four, found {ty}")))
+}
+
+/// Refuses two different types.
+pub(crate) fn expect_same(op: &'static str, a: &Type, b: &Type) -> Result<()> {
+    if a == b { Ok(()) } else { Err(Error::shape(op, format!("expected two equal shapes, found {a} and {b}"))) }
+}
+
+/// Vectors of four in a buffer of this type.
+pub(crate) fn vectors(ty: &Type) -> usize {
+    ty.stored().div_ceil(4)
+}

@@ -1,0 +1,126 @@
+//! Reverse-mode differentiation by appending operations to the tape.
+
+use super::{Source, Tape, Var};
+use crate::ops;
+use crate::{Error, Result};
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// What a gradient rule sees.
+pub struct Backward<'a> {
+    /// The tape to append to.
+    pub tape: &'a mut Tape,
+    /// Inputs of the operation.
+    pub inputs: &'a [Var],
+    /// Outputs of the operation.
+    pub outputs: &'a [Var],
+    /// Gradient of each output, where one arrived.
+    pub grads: &'a [Option<Var>],
+}
+
+impl Backward<'_> {
+    /// True when input `i` needs a gradient.
+    pub fn needs(&self, i: usize) -> bool {
+        self.tape.needs_grad(self.inputs[i])
+    }
+
+    /// The gradient of output `i`.
+    ///
+    /// # Errors
+    /// None arrived although another output's did.
+    pub fn grad(&self, i: usize) -> Result<Var> {
+        self.grads[i].ok_or_else(|| Error::shape("backward", format!("output {i} received no gradient")))
+    }
+
+    /// Appends `op` on `inputs` when input `i` needs a gradient.
+    pub fn when(&mut self, i: usize, op: impl super::Op + 'static, inputs: &[Var]) -> Result<Option<Var>> {
+        if self.needs(i) { Ok(Some(self.tape.apply1(op, inputs)?)) } else { Ok(None) }
+    }
+}
+
+/// Gradients by value, as far as they were needed.
+#[derive(Clone, Debug, Default)]
+pub struct Gradients {
+    by_var: HashMap<Var, Var>,
+}
+
+impl Gradients {
+    /// The gradient of `var`; `None` where the loss does not depend on it.
+    pub fn get(&self, var: Var) -> Option<Var> {
+        self.by_var.get(&var).copied()
+    }
+
+    fn accumulate(&mut self, tape: &mut Tape, var: Var, grad: Var) -> Result<()> {
+        let sum = match self.by_var.get(&var) {
+            Some(seen) => ops::add(tape, *seen, grad)?,
+            None => grad,
+        };
+        self.by_var.insert(var, sum);
+        Ok(())
+    }
+
+    /// Moves what views have received to the values they look at.
+    fn settle(&mut self, tape: &mut Tape, var: Var) -> Result<()> {
+        let views: Vec<Var> =
+            (0..tape.vars.len()).map(Var).filter(|v| tape.vars[v.0].source == Source::View(var)).collect();
+        for view in views {
+            self.settle(tape, view)?;
+            if let Some(grad) = self.by_var.remove(&view) {
+                let shape = tape.shape(var).to_vec();
+                let grad = tape.view(grad, &shape)?;
+                self.accumulate(tape, var, grad)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Tape {
+    /// Appends the gradient of `sum(value * seed)` with respect to everything it depends on, for each `(value, seed)`.
+    ///
+    /// # Errors
+    /// An operation on the way has no gradient rule.
+    pub fn backward_from(&mut self, seeds: &[(Var, Var)]) -> Result<Gradients> {
+        let mut gradients = Gradients::default();
+        for (var, seed) in seeds {
+            gradients.accumulate(self, *var, *seed)?;
+        }
+        for index in (0..self.nodes.len()).rev() {
+            let node = self.nodes[index].clone();
+            for output in &node.outputs {
+                gradients.settle(self, *output)?;
+            }
+            if !node.op.differentiable() || !node.inputs.iter().any(|var| self.needs_grad(*var)) {
+                continue;
+            }
+            let grads: Vec<Option<Var>> = node.outputs.iter().map(|var| gradients.get(*var)).collect();
+            if grads.iter().all(Option::is_none) {
+                continue;
+            }
+            let op = Rc::clone(&node.op);
+            let mut context =
+                Backward { tape: self, inputs: &node.inputs, outputs: &node.outputs, grads: &grads };
+            let flows = op.backward(&mut context)?;
+            for (input, flow) in node.inputs.iter().zip(flows) {
+                if let Some(grad) = flow
+                    && self.needs_grad(*input)
+                {
+                    gradients.accumulate(self, *input, grad)?;
+                }
+            }
+        }
+        let roots: Vec<Var> = (0..self.vars.len()).map(Var).collect();
+        for var in roots {
+            if matches!(self.vars[var.0].source, Source::Input | Source::State(_)) {
+                gradients.settle(self, var)?;
+            }
+        }
+        Ok(gradients)
+    }
+
+    /// Appends the gradient of the scalar `loss` with respect to everything it depends on.
+    pub fn backward(&mut self, loss: Var) -> Result<Gradients> {
+        let one = ops::constant(self, self.ty(loss).clone(), 1.0)?;
+        self.backward_from(&[(loss, one)])
+    }
+}

@@ -1,0 +1,122 @@
+//! From operations to kernel launches over numbered buffers.
+
+use super::{Source, Tape, Type, Var};
+use crate::gpu::{Dispatch, Kernel, Params, Profile, Program, Slot, SlotInfo, SlotKind, flat_grid};
+use std::collections::HashMap;
+
+/// What an operation's launch sees: types and buffers of its values, the adapter's profile, and where to put launches.
+pub struct Launch<'a> {
+    /// Types of the inputs.
+    pub inputs: Vec<&'a Type>,
+    /// Types of the outputs.
+    pub outputs: Vec<&'a Type>,
+    /// Buffers of the inputs.
+    pub reads: Vec<Slot>,
+    /// Buffers of the outputs.
+    pub writes: Vec<Slot>,
+    /// What kernel choice depends on.
+    pub profile: Profile,
+    op: &'static str,
+    program: &'a mut Program,
+}
+
+impl Launch<'_> {
+    /// A buffer that exists from its first to its last use within this step; `elements` f32.
+    pub fn scratch(&mut self, label: &str, elements: usize) -> Slot {
+        let bytes = (elements.max(1) as u64 * 4).next_multiple_of(16);
+        let label = format!("{}.{label}", self.op);
+        self.program.slots.push(SlotInfo { bytes, kind: SlotKind::Transient, label });
+        Slot(self.program.slots.len() - 1)
+    }
+
+    /// Appends a launch of `kernel` over `grid` workgroups.
+    pub fn dispatch<P: Params>(
+        &mut self,
+        kernel: Kernel,
+        params: &P,
+        reads: &[Slot],
+        writes: &[Slot],
+        grid: [u32; 3],
+    ) {
+        debug_assert_eq!(kernel.shader.reads as usize, reads.len(), "{} reads", kernel.shader.file);
+        debug_assert_eq!(kernel.shader.writes as usize, writes.len(), "{} writes", kernel.shader.file);
+        if grid.contains(&0) {
+            return;
+        }
+        self.program.dispatches.push(Dispatch {
+            op: self.op,
+            kernel,
+            params: crate::gpu::params_bytes(params),
+            reads: reads.to_vec(),
+            writes: writes.to_vec(),
+            grid,
+        });
+    }
+
+    /// [`Launch::dispatch`] of workgroups of 64 over `items` work items.
+    pub fn flat<P: Params>(&mut self, kernel: Kernel, params: &P, reads: &[Slot], writes: &[Slot], items: usize) {
+        self.dispatch(kernel, params, reads, writes, flat_grid(items));
+    }
+}
+
+/// Asks every operation for its launches.
+///
+/// Operations whose outputs nobody uses are left out, so a gradient that is not wanted costs nothing.
+pub fn lower(tape: &Tape, profile: Profile) -> Program {
+    let mut program = Program::default();
+    let mut slots: HashMap<Var, Slot> = HashMap::new();
+    for (index, info) in tape.vars().iter().enumerate() {
+        let kind = match info.source {
+            Source::View(_) => continue,
+            Source::Input => SlotKind::Input,
+            Source::State(id) => SlotKind::State(id.0),
+            Source::Computed => SlotKind::Transient,
+        };
+        let slot = Slot(program.slots.len());
+        program.slots.push(SlotInfo { bytes: info.ty.bytes(), kind, label: info.label.clone() });
+        slots.insert(Var(index), slot);
+        if kind == SlotKind::Input {
+            program.inputs.push(slot);
+        }
+    }
+    let slot = |var: &Var| slots[&tape.root(*var)];
+    for var in tape.outputs() {
+        let out = slot(var);
+        if program.slots[out.0].kind == SlotKind::Transient {
+            program.slots[out.0].kind = SlotKind::Output;
+        }
+        program.outputs.push(out);
+    }
+    let live = live_nodes(tape);
+    for (node, _) in tape.nodes().iter().zip(live).filter(|(_, live)| *live) {
+        let mut launch = Launch {
+            inputs: node.inputs.iter().map(|var| tape.ty(*var)).collect(),
+            outputs: node.outputs.iter().map(|var| tape.ty(*var)).collect(),
+            reads: node.inputs.iter().map(slot).collect(),
+            writes: node.outputs.iter().map(slot).collect(),
+            profile,
+            op: node.op.name(),
+            program: &mut program,
+        };
+        node.op.launch(&mut launch);
+    }
+    program
+}
+
+/// A node is live when it updates state or when something live reads it.
+fn live_nodes(tape: &Tape) -> Vec<bool> {
+    let mut wanted: Vec<bool> = tape.vars().iter().map(|info| matches!(info.source, Source::State(_))).collect();
+    for var in tape.outputs() {
+        wanted[tape.root(*var).0] = true;
+    }
+    let mut live = vec![false; tape.nodes().len()];
+    for (index, node) in tape.nodes().iter().enumerate().rev() {
+        if node.outputs.iter().any(|var| wanted[tape.root(*var).0]) {
+            live[index] = true;
+            for var in &node.inputs {
+                wanted[tape.root(*var).0] = true;
+            }
+        }
+    }
+    live
+}

@@ -1,0 +1,246 @@
+//! The tape: a flat list of operations over [`Var`] indices, plain data that needs no GPU to be built, printed,
+//! differentiated, planned or (slowly, exactly) interpreted.
+//!
+//! * [`Tape`] records; [`Tape::backward`] appends the gradient operations to the same tape.
+//! * [`interpret`] runs a tape on the CPU in `f64` through each operation's twin.
+//! * [`lower`] asks every operation for its launches; [`plan`] assigns buffers by lifetime.
+//! * [`Session`] holds the [`State`] on a GPU and replays tapes.
+
+mod array;
+mod backward;
+mod interpret;
+mod layout;
+mod lower;
+mod op;
+pub(crate) mod plan;
+mod session;
+mod state;
+mod types;
+
+pub use array::Array;
+pub use backward::{Backward, Gradients};
+pub use interpret::{Values, interpret};
+pub use lower::{Launch, lower};
+pub use op::Op;
+pub use plan::{Plan, plan};
+pub use session::{Compiled, MemoryUse, Session, planned_pool_bytes, used_state};
+pub use state::{State, StateId, StateTensor};
+pub use types::{DType, Layout, Type};
+
+use crate::{Error, Result};
+use std::fmt;
+use std::rc::Rc;
+
+/// A value on a tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Var(pub usize);
+
+/// Where a value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From the host, anew for every step.
+    Input,
+    /// A tensor of the [`State`], read and updated across steps.
+    State(StateId),
+    /// An operation of this tape.
+    Computed,
+    /// The same storage as another value under another shape.
+    View(Var),
+}
+
+/// What the tape knows of a value.
+#[derive(Clone, Debug)]
+pub struct VarInfo {
+    /// Shape, layout and element type.
+    pub ty: Type,
+    /// Where it comes from.
+    pub source: Source,
+    /// True when a gradient has to flow back to it.
+    pub needs_grad: bool,
+    /// For people.
+    pub label: String,
+}
+
+/// One operation on a tape.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// What is done.
+    pub op: Rc<dyn Op>,
+    /// Values read.
+    pub inputs: Vec<Var>,
+    /// Values written; for an update these are state values.
+    pub outputs: Vec<Var>,
+}
+
+/// Length of the step-dependent scalars; see [`Tape::scalars`].
+pub const SCALARS: usize = 8;
+
+/// A flat list of operations.
+#[derive(Clone, Debug, Default)]
+pub struct Tape {
+    vars: Vec<VarInfo>,
+    nodes: Vec<Node>,
+    outputs: Vec<Var>,
+    scalars: Option<Var>,
+}
+
+impl Tape {
+    /// An empty tape.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Operations in order.
+    pub fn nodes(&self) -> &[Node] {
+        &self.nodes
+    }
+
+    /// Values in order.
+    pub fn vars(&self) -> &[VarInfo] {
+        &self.vars
+    }
+
+    /// Values that are read back after a step, in order.
+    pub fn outputs(&self) -> &[Var] {
+        &self.outputs
+    }
+
+    /// Inputs in the order in which they are uploaded.
+    pub fn inputs(&self) -> Vec<Var> {
+        (0..self.vars.len()).map(Var).filter(|var| self.vars[var.0].source == Source::Input).collect()
+    }
+
+    /// Type of a value.
+    pub fn ty(&self, var: Var) -> &Type {
+        &self.vars[var.0].ty
+    }
+
+    /// Shape of a value.
+    pub fn shape(&self, var: Var) -> &[usize] {
+        &self.vars[var.0].ty.shape
+    }
+
+    /// True when a gradient has to flow back to `var`.
+    pub fn needs_grad(&self, var: Var) -> bool {
+        self.vars[var.0].needs_grad
+    }
+
+    fn var(&mut self, ty: Type, source: Source, needs_grad: bool, label: impl Into<String>) -> Var {
+        self.vars.push(VarInfo { ty, source, needs_grad, label: label.into() });
+        Var(self.vars.len() - 1)
+    }
+
+    /// A value that the host supplies for every step, row-major.
+    pub fn input(&mut self, label: &str, shape: &[usize], dtype: DType) -> Var {
+        self.var(Type { shape: shape.to_vec(), layout: Layout::Plain, dtype }, Source::Input, false, label)
+    }
+
+    /// As [`Tape::input`], but gradients flow back to it.
+    pub fn leaf(&mut self, label: &str, shape: &[usize]) -> Var {
+        self.var(Type::plain(shape), Source::Input, true, label)
+    }
+
+    /// A tensor of `state`; trainable ones receive gradients.
+    pub fn state(&mut self, state: &State, id: StateId) -> Var {
+        let known = (0..self.vars.len()).map(Var).find(|var| self.vars[var.0].source == Source::State(id));
+        known.unwrap_or_else(|| {
+            let tensor = state.get(id);
+            self.var(tensor.ty.clone(), Source::State(id), tensor.trainable, tensor.name.clone())
+        })
+    }
+
+    /// The step-dependent scalars, f32[8]: learning rate, step number from 1, `1 - beta1^step`, `1 - beta2^step`,
+    /// and the random key as two 16-bit halves; the rest is 0.
+    pub fn scalars(&mut self) -> Var {
+        if let Some(var) = self.scalars {
+            return var;
+        }
+        let var = self.input("scalars", &[SCALARS], DType::F32);
+        self.scalars = Some(var);
+        var
+    }
+
+    /// The scalars' input if any operation uses them.
+    pub fn scalars_input(&self) -> Option<Var> {
+        self.scalars
+    }
+
+    /// Asks for `var` to be read back after each step.
+    pub fn output(&mut self, var: Var) {
+        self.outputs.push(var);
+    }
+
+    /// Appends an operation; its outputs take their types from the operation's own rule.
+    ///
+    /// # Errors
+    /// The operation's shape rule refuses the inputs.
+    pub fn apply(&mut self, op: impl Op + 'static, inputs: &[Var]) -> Result<Vec<Var>> {
+        let types: Vec<&Type> = inputs.iter().map(|var| self.ty(*var)).collect();
+        let out_types = op.infer(&types)?;
+        let needs_grad = op.differentiable() && inputs.iter().any(|var| self.needs_grad(*var));
+        let name = op.name();
+        let outputs =
+            out_types.into_iter().map(|ty| self.var(ty, Source::Computed, needs_grad, name)).collect::<Vec<_>>();
+        self.nodes.push(Node { op: Rc::new(op), inputs: inputs.to_vec(), outputs: outputs.clone() });
+        Ok(outputs)
+    }
+
+    /// [`Tape::apply`] for an operation with one output.
+    pub fn apply1(&mut self, op: impl Op + 'static, inputs: &[Var]) -> Result<Var> {
+        Ok(self.apply(op, inputs)?[0])
+    }
+
+    /// Appends an operation that overwrites the state values `targets` (which it may also read).
+    ///
+    /// # Errors
+    /// The operation's shape rule refuses the inputs or the targets.
+    pub fn update(&mut self, op: impl Op + 'static, inputs: &[Var], targets: &[Var]) -> Result<()> {
+        let types: Vec<&Type> = inputs.iter().map(|var| self.ty(*var)).collect();
+        let wanted = op.infer(&types)?;
+        for (target, ty) in targets.iter().zip(&wanted) {
+            let found = self.ty(*target);
+            if found != ty || !matches!(self.vars[target.0].source, Source::State(_)) {
+                return Err(Error::shape(op.name(), format!("expected a state tensor {ty} to update, found {found}")));
+            }
+        }
+        self.nodes.push(Node { op: Rc::new(op), inputs: inputs.to_vec(), outputs: targets.to_vec() });
+        Ok(())
+    }
+
+    /// The same storage under another shape.
+    ///
+    /// # Errors
+    /// The storage of the two shapes differs (see [`Layout`]).
+    pub fn view(&mut self, var: Var, shape: &[usize]) -> Result<Var> {
+        let from = self.ty(var).clone();
+        let to = Type { shape: shape.to_vec(), ..from.clone() };
+        if from.shape == to.shape {
+            return Ok(var);
+        }
+        if !layout::same_storage(&from, &to) {
+            return Err(Error::shape("view", format!("{from} cannot be seen as {to}: the elements lie elsewhere")));
+        }
+        let (needs_grad, label) = (self.needs_grad(var), self.vars[var.0].label.clone());
+        Ok(self.var(to, Source::View(var), needs_grad, label))
+    }
+
+    /// The value whose storage `var` uses.
+    pub fn root(&self, var: Var) -> Var {
+        match self.vars[var.0].source {
+            Source::View(of) => self.root(of),
+            _ => var,
+        }
+    }
+}
+
+impl fmt::Display for Tape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for node in &self.nodes {
+            let list = |vars: &[Var]| {
+                vars.iter().map(|var| format!("%{}:{}", var.0, self.ty(*var))).collect::<Vec<_>>().join(", ")
+            };
+            writeln!(f, "{} = {:?}({})", list(&node.outputs), node.op, list(&node.inputs))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Buffers by lifetime: which values may share memory, known before anything is allocated.
+
+use crate::gpu::{Program, Slot, SlotKind};
+
+/// Where each buffer of a program goes.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    /// For every slot its place in the pool; meaningless for state and for buffers nobody uses.
+    pub places: Vec<usize>,
+    /// Bytes that each place must have.
+    pub sizes: Vec<u64>,
+}
+
+impl Plan {
+    /// Bytes of the pool that this plan needs.
+    pub fn bytes(&self) -> u64 {
+        self.sizes.iter().sum()
+    }
+
+    /// Gives the places of several plans, which never run at the same time, one pool: the largest place of each
+    /// shares a buffer, then the second largest, and so on. Returns the sizes of that pool.
+    pub fn share(plans: &mut [Self]) -> Vec<u64> {
+        let mut sizes: Vec<u64> = Vec::new();
+        for plan in plans {
+            let mut order: Vec<usize> = (0..plan.sizes.len()).collect();
+            order.sort_by_key(|place| std::cmp::Reverse(plan.sizes[*place]));
+            let mut moved = vec![0; order.len()];
+            for (rank, place) in order.iter().enumerate() {
+                moved[*place] = rank;
+                match sizes.get_mut(rank) {
+                    Some(size) => *size = (*size).max(plan.sizes[*place]),
+                    None => sizes.push(plan.sizes[*place]),
+                }
+            }
+            for place in &mut plan.places {
+                if let Some(rank) = moved.get(*place) {
+                    *place = *rank;
+                }
+            }
+        }
+        sizes
+    }
+}
+
+/// First and last dispatch that touch each slot; `None` when nothing does.
+fn lifetimes(program: &Program) -> Vec<Option<(usize, usize)>> {
+    let end = program.dispatches.len();
+    let mut lives: Vec<Option<(usize, usize)>> = vec![None; program.slots.len()];
+    for slot in &program.inputs {
+        lives[slot.0] = Some((0, 0));
+    }
+    for (time, dispatch) in program.dispatches.iter().enumerate() {
+        for slot in dispatch.reads.iter().chain(&dispatch.writes) {
+            let life = lives[slot.0].get_or_insert((time, time));
+            life.1 = time;
+        }
+    }
+    for (slot, info) in program.slots.iter().enumerate() {
+        if info.kind == SlotKind::Output {
+            lives[slot] = Some((lives[slot].map_or(0, |life| life.0), end));
+        }
+    }
+    for Slot(slot) in &program.outputs {
+        if program.slots[*slot].kind == SlotKind::Input {
+            lives[*slot] = Some((0, end));
+        }
+    }
+    lives
+}
+
+/// Assigns places greedily in order of birth: the free place that fits best, or the largest free one enlarged, or a
+/// new one. Two values share a place only when their lifetimes do not touch.
+pub fn plan(program: &Program) -> Plan {
+    let lives = lifetimes(program);
+    let mut order: Vec<usize> = (0..program.slots.len())
+        .filter(|slot| lives[*slot].is_some() && !matches!(program.slots[*slot].kind, SlotKind::State(_)))
+        .collect();
+    order.sort_by_key(|slot| (lives[*slot], std::cmp::Reverse(program.slots[*slot].bytes)));
+    let mut plan = Plan { places: vec![usize::MAX; program.slots.len()], sizes: Vec::new() };
+    let mut busy_until: Vec<usize> = Vec::new();
+    for slot in order {
+        let Some((first, last)) = lives[slot] else { continue };
+        let bytes = program.slots[slot].bytes;
+        let pinned = matches!(program.slots[slot].kind, SlotKind::Input | SlotKind::Output);
+        let place = (!pinned).then(|| best_place(&plan.sizes, &busy_until, first, bytes)).flatten();
+        let place = place.unwrap_or_else(|| {
+            plan.sizes.push(0);
+            busy_until.push(0);
+            plan.sizes.len() - 1
+        });
+        plan.sizes[place] = plan.sizes[place].max(bytes);
+        busy_until[place] = if pinned { usize::MAX } else { last };
+        plan.places[slot] = place;
+    }
+    plan
+}
+
+fn best_place(sizes: &[u64], busy_until: &[usize], from: usize, bytes: u64) -> Option<usize> {
+    let free = || (0..sizes.len()).filter(|place| busy_until[*place] < from);
+    let roomy = free().filter(|place| sizes[*place] >= bytes).min_by_key(|place| sizes[*place]);
+    roomy.or_else(|| free().max_by_key(|place| sizes[*place]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::SlotInfo;
+
+    fn program(lives: &[(usize, usize, u64)]) -> Program {
+        use crate::gpu::{Dispatch, Kernel};
+        let mut program = Program::default();
+        for (_, _, bytes) in lives {
+            program.slots.push(SlotInfo { bytes: *bytes, kind: SlotKind::Transient, label: String::new() });
+        }
+        let end = lives.iter().map(|life| life.1).max().unwrap_or(0);
+        for time in 0..=end {
+            let touched: Vec<Slot> =
+                (0..lives.len()).filter(|i| lives[*i].0 == time || lives[*i].1 == time).map(Slot).collect();
+            program.dispatches.push(Dispatch {
+                op: "test",
+                kernel: Kernel::new(&crate::ops::FILL, 0),
+                params: Vec::new(),
+                reads: Vec::new(),
+                writes: touched,
+                grid: [1, 1, 1],
+            });
+        }
+        program
+    }
+
+    #[test]
+    fn values_alive_together_never_share() {
+        let lives = [(0, 3, 64), (1, 2, 32), (3, 5, 32), (4, 6, 128), (5, 6, 16), (6, 7, 64)];
+        let plan = plan(&program(&lives));
+        for a in 0..lives.len() {
+            for b in 0..a {
+                let together = lives[a].0 <= lives[b].1 && lives[b].0 <= lives[a].1;
+                assert!(!together || plan.places[a] != plan.places[b], "{a} and {b} share");
+            }
+            assert!(plan.sizes[plan.places[a]] >= lives[a].2);
+        }
+        assert!(plan.bytes() < lives.iter().map(|life| life.2).sum(), "nothing was shared");
+    }
+
+    #[test]
+    fn a_shared_pool_fits_every_plan() {
+        let mut plans =
+            [plan(&program(&[(0, 1, 64), (0, 1, 16)])), plan(&program(&[(0, 2, 32), (1, 2, 48), (2, 3, 128)]))];
+        let before = plans.clone();
+        let sizes = Plan::share(&mut plans);
+        for (old, new) in before.iter().zip(&plans) {
+            for (was, is) in old.places.iter().zip(&new.places) {
+                assert!(sizes[*is] >= old.sizes[*was]);
+            }
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! Cases of a manifest: loading, running on both engines, comparing.
+
+use mexhat::gpu::Gpu;
+use mexhat::tape::{Array, DType, Gradients, Session, State, Tape, Values, Var, interpret};
+use mexhat::{Error, Result, ops};
+use safetensors::SafeTensors;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+
+#[derive(Deserialize)]
+pub struct Output {
+    pub key: String,
+    pub scale: f64,
+    pub tol: Option<f64>,
+    #[serde(default)]
+    pub informational: bool,
+}
+
+#[derive(Deserialize)]
+pub struct Case {
+    pub name: String,
+    pub op: String,
+    pub file: String,
+    pub params: Value,
+    pub inputs: BTreeMap<String, String>,
+    pub outputs: BTreeMap<String, Output>,
+}
+
+#[derive(Deserialize)]
+pub struct Manifest {
+    pub format: u32,
+    pub cases: Vec<Case>,
+    #[serde(skip)]
+    files: HashMap<String, Vec<u8>>,
+}
+
+pub enum Outcome {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+impl Manifest {
+    pub fn load(folder: &Path) -> Result<Self, String> {
+        let read = |file: &str| std::fs::read(folder.join(file)).map_err(|e| format!("{file}: {e}"));
+        let mut manifest: Self = serde_json::from_slice(&read("manifest.json")?).map_err(|e| e.to_string())?;
+        if manifest.format != 1 {
+            return Err(format!("manifest format 1 expected, found {}", manifest.format));
+        }
+        let mut files = HashMap::new();
+        for case in &manifest.cases {
+            if !files.contains_key(&case.file) {
+                files.insert(case.file.clone(), read(&case.file)?);
+            }
+        }
+        manifest.files = files;
+        Ok(manifest)
+    }
+
+    /// A stored tensor as `f64`, exact for float32 and int32.
+    pub fn tensor(&self, file: &str, key: &str) -> Result<Array, String> {
+        let tensors = SafeTensors::deserialize(&self.files[file]).map_err(|e| e.to_string())?;
+        let view = tensors.tensor(key).map_err(|e| format!("{key}: {e}"))?;
+        let words = view.data().as_chunks::<4>().0.iter();
+        let data = match view.dtype() {
+            safetensors::Dtype::F32 => words.map(|b| f64::from(f32::from_le_bytes(*b))).collect(),
+            safetensors::Dtype::I32 => words.map(|b| f64::from(i32::from_le_bytes(*b))).collect(),
+            other => return Err(format!("{key}: float32 or int32 expected, found {other:?}")),
+        };
+        Ok(Array { shape: view.shape().to_vec(), data })
+    }
+}
+
+/// One case being built: inputs become leaves, named outputs are compared.
+pub struct Run<'a> {
+    pub case: &'a Case,
+    pub manifest: &'a Manifest,
+    pub gpu: &'a Gpu,
+    pub tape: Tape,
+    pub state: State,
+    pub values: HashMap<Var, Array>,
+    pub outputs: Vec<(String, Var)>,
+    /// Outputs that a runner has computed itself, for cases of several steps.
+    pub direct: Vec<(String, Vec<f64>)>,
+}
+
+impl Run<'_> {
+    /// The stored input `name`.
+    pub fn stored(&self, name: &str) -> Result<Array> {
+        let key = self.case.inputs.get(name).ok_or_else(|| Error::Run(format!("the case has no input '{name}'")))?;
+        self.manifest.tensor(&self.case.file, key).map_err(Error::Run)
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.case.inputs.contains_key(name)
+    }
+
+    /// A number of the case's parameters.
+    pub fn number(&self, name: &str) -> f64 {
+        self.case.params[name].as_f64().unwrap_or_else(|| panic!("{}: no number '{name}'", self.case.name))
+    }
+
+    pub fn size(&self, name: &str) -> usize {
+        self.number(name) as usize
+    }
+
+    /// A row-major input with a gradient.
+    pub fn plain(&mut self, name: &str) -> Result<Var> {
+        let value = self.stored(name)?;
+        let var = self.tape.leaf(name, &value.shape);
+        self.values.insert(var, value);
+        Ok(var)
+    }
+
+    pub fn plain_if(&mut self, name: &str) -> Result<Option<Var>> {
+        if self.has(name) { self.plain(name).map(Some) } else { Ok(None) }
+    }
+
+    /// Integer input, such as labels.
+    pub fn labels(&mut self, name: &str) -> Result<Var> {
+        let value = self.stored(name)?;
+        let var = self.tape.input(name, &value.shape, DType::U32);
+        self.values.insert(var, value);
+        Ok(var)
+    }
+
+    /// An activation: the row-major leaf (for its gradient) and the value in vectors of four.
+    pub fn activation(&mut self, name: &str) -> Result<(Var, Var)> {
+        let leaf = self.plain(name)?;
+        Ok((leaf, ops::to_vec4(&mut self.tape, leaf)?))
+    }
+
+    pub fn out(&mut self, name: &str, var: Var) {
+        self.outputs.push((name.into(), var));
+    }
+
+    /// Gradients of `sum(y gy)`, with `gy` a stored input.
+    pub fn pull(&mut self, y: Var, gy: &str) -> Result<Gradients> {
+        let (_, gy) = self.activation(gy)?;
+        self.tape.backward_from(&[(y, gy)])
+    }
+
+    pub fn out_grad(&mut self, name: &str, gradients: &Gradients, of: Var) -> Result<()> {
+        let grad = gradients.get(of).ok_or_else(|| Error::Run(format!("no gradient for output '{name}'")))?;
+        self.out(name, grad);
+        Ok(())
+    }
+}
+
+/// Runs `tape` on the GPU; `values` by input.
+pub fn on_gpu(
+    gpu: &Gpu,
+    state: &State,
+    tape: &mut Tape,
+    values: &HashMap<Var, Array>,
+    outputs: &[(String, Var)],
+) -> Result<Vec<Vec<f64>>> {
+    for (_, var) in outputs {
+        tape.output(*var);
+    }
+    let mut session = Session::new(gpu, state)?;
+    let mut compiled = session.compile(&[tape])?;
+    let inputs = values.iter().map(|(var, a)| (*var, a.data.iter().map(|v| *v as f32).collect())).collect();
+    let read = pollster::block_on(compiled[0].run(&inputs))?;
+    Ok(read.into_iter().map(|values| values.into_iter().map(f64::from).collect()).collect())
+}
+
+/// Worst error over tolerance of a named output; `None` when it is informational or not in the manifest.
+fn ratio(manifest: &Manifest, case: &Case, name: &str, found: &[f64]) -> Result<Option<f64>, String> {
+    let Some(output) = case.outputs.get(name) else { return Ok(None) };
+    let (Some(tol), false) = (output.tol, output.informational) else { return Ok(None) };
+    let expected = manifest.tensor(&case.file, &output.key)?;
+    if expected.data.len() != found.len() {
+        return Err(format!("{name}: {} values expected, found {}", expected.data.len(), found.len()));
+    }
+    let worst = expected.data.iter().zip(found).map(|(a, b)| (a - b).abs()).fold(0.0, |a, b| {
+        if b.is_nan() { f64::INFINITY } else { f64::max(a, b) }
+    });
+    Ok(Some(worst / (tol * output.scale)))
+}
+
+fn judge(run: &Run, engine: &str, found: &[(String, Vec<f64>)]) -> Result<(), String> {
+    let mut bad = Vec::new();
+    for (name, values) in found {
+        if let Some(ratio) = ratio(run.manifest, run.case, name, values)?
+            && ratio > 1.0
+        {
+            bad.push(format!("{engine} {name}: error {ratio:.3} x tolerance"));
+        }
+    }
+    for (name, output) in &run.case.outputs {
+        if !output.informational && !found.iter().any(|(seen, _)| seen == name) {
+            bad.push(format!("{engine} {name}: not computed"));
+        }
+    }
+    if bad.is_empty() { Ok(()) } else { Err(bad.join("; ")) }
+}
+
+pub fn check(gpu: &Gpu, manifest: &Manifest, case: &Case, build: fn(&mut Run) -> Result<()>) -> Outcome {
+    match attempt(gpu, manifest, case, build) {
+        Ok(()) => Outcome::Passed,
+        Err(why) => Outcome::Failed(why),
+    }
+}
+
+fn attempt(gpu: &Gpu, manifest: &Manifest, case: &Case, build: fn(&mut Run) -> Result<()>) -> Result<(), String> {
+    let mut run = Run {
+        case,
+        manifest,
+        gpu,
+        tape: Tape::new(),
+        state: State::new(),
+        values: HashMap::new(),
+        outputs: Vec::new(),
+        direct: Vec::new(),
+    };
+    build(&mut run).map_err(|e| e.to_string())?;
+    let names: Vec<String> = run.outputs.iter().map(|(name, _)| name.clone()).collect();
+    let named = |values: Vec<Vec<f64>>| names.iter().cloned().zip(values).collect::<Vec<_>>();
+    let mut found = run.direct.clone();
+    if !run.outputs.is_empty() {
+        let outputs = run.outputs.clone();
+        let values = on_gpu(gpu, &run.state, &mut run.tape, &run.values, &outputs).map_err(|e| e.to_string())?;
+        found.extend(named(values));
+    }
+    judge(&run, "gpu", &found)?;
+    if run.outputs.is_empty() {
+        return Ok(());
+    }
+    let mut values = Values::default();
+    for (var, value) in &run.values {
+        values.set(*var, value.clone());
+    }
+    interpret(&run.tape, &run.state, &mut values);
+    let mut found = run.direct.clone();
+    found.extend(named(run.outputs.iter().map(|(_, var)| values.get(&run.tape, *var).data).collect()));
+    judge(&run, "twin", &found)
+}

@@ -1,0 +1,56 @@
+//! Convolution, linear and element-wise operations.
+
+use super::case::Run;
+use mexhat::Result;
+use mexhat::ops::{self, Activation, ConvOptions};
+
+type Runner = fn(&mut Run) -> Result<()>;
+
+pub fn runner(op: &str) -> Option<Runner> {
+    Some(match op {
+        "conv2d" | "linear" => conv2d,
+        "relu" => |run| activation(run, Activation::Relu),
+        "relu6" => |run| activation(run, Activation::Relu6),
+        "sigmoid" => |run| activation(run, Activation::Sigmoid),
+        "tanh" => |run| activation(run, Activation::Tanh),
+        "swish" => |run| activation(run, Activation::Swish),
+        "leaky_relu" => |run| {
+            let slope = run.number("slope") as f32;
+            activation(run, Activation::LeakyRelu { slope })
+        },
+        _ => return None,
+    })
+}
+
+fn activation(run: &mut Run, f: Activation) -> Result<()> {
+    let (leaf, x) = run.activation("x")?;
+    let y = ops::activation(&mut run.tape, x, f)?;
+    run.out("y", y);
+    let gradients = run.pull(y, "gy")?;
+    run.out_grad("gx", &gradients, leaf)
+}
+
+fn conv2d(run: &mut Run) -> Result<()> {
+    let (leaf, x) = run.activation("x")?;
+    let w = run.plain("w")?;
+    let b = run.plain_if("b")?;
+    let y = if run.case.op == "linear" {
+        ops::linear(&mut run.tape, x, w, b)?
+    } else {
+        let options = ConvOptions {
+            stride: run.size("stride"),
+            padding: run.size("padding"),
+            dilation: run.size("dilation"),
+            groups: run.size("groups"),
+        };
+        ops::conv2d(&mut run.tape, x, w, b, options)?
+    };
+    run.out("y", y);
+    let gradients = run.pull(y, "gy")?;
+    run.out_grad("gx", &gradients, leaf)?;
+    run.out_grad("gw", &gradients, w)?;
+    if let Some(b) = b {
+        run.out_grad("gb", &gradients, b)?;
+    }
+    Ok(())
+}

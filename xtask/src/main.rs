@@ -1,0 +1,2 @@
+//! Tasks of the repository; see `cargo xtask help`.
+fn main() {}
