@@ -1,0 +1,168 @@
+//! From strokes to pixels: slant, stretch and bend the writing, then draw it with a pen of changing width.
+
+use super::SIDE;
+use super::shapes::{Point, Stroke};
+use crate::rng::Rng;
+
+/// Straight pieces per curve between two points; at 20 pixels height the corners stay below a tenth of a pixel.
+const PIECES: usize = 6;
+/// Side of the box that a digit fills, as in MNIST.
+const BOX: f32 = 20.0;
+/// Middle of the image in both directions; pixels lie at whole numbers.
+const MIDDLE: f32 = (SIDE as f32 - 1.0) / 2.0;
+
+/// Turns the points of `strokes` into fine polylines, and distorts these as a whole.
+pub(super) fn distort(strokes: &mut [Stroke], rng: &mut Rng) {
+    let slant = 0.12 + 0.25 * rng.normal();
+    let (sin, cos) = (0.07 * rng.normal()).sin_cos();
+    let stretch = (0.14 * rng.normal()).exp();
+    // Two slow waves across the digit bend it without folding it.
+    let waves: [[f32; 5]; 2] = std::array::from_fn(|_| {
+        let angle = rng.range(0.0, std::f32::consts::TAU);
+        let rate = rng.range(2.0, 6.0);
+        let phase = rng.range(0.0, std::f32::consts::TAU);
+        [rate * angle.cos(), rate * angle.sin(), phase, 0.03 * rng.normal(), 0.03 * rng.normal()]
+    });
+    for stroke in strokes {
+        *stroke = smooth(stroke);
+        for p in stroke.iter_mut() {
+            let [mut x, mut y] = *p;
+            for [fx, fy, phase, dx, dy] in waves {
+                let s = (fx * p[0] + fy * p[1] + phase).sin();
+                (x, y) = (x + dx * s, y + dy * s);
+            }
+            x = x * stretch - slant * y;
+            *p = [x * cos - y * sin, x * sin + y * cos];
+        }
+    }
+}
+
+/// Catmull-Rom curve through the points; a doubled point is a corner.
+fn smooth(points: &[Point]) -> Stroke {
+    let at = |i: isize| points[i.clamp(0, points.len() as isize - 1) as usize];
+    let mut fine = Vec::with_capacity(points.len() * PIECES);
+    for i in 0..points.len() as isize - 1 {
+        let [a, b, c, d] = [at(i - 1), at(i), at(i + 1), at(i + 2)];
+        if b == c {
+            continue;
+        }
+        for k in 0..PIECES {
+            let t = k as f32 / PIECES as f32;
+            fine.push(std::array::from_fn(|j| {
+                let (m, n) = ((c[j] - a[j]) / 2.0, (d[j] - b[j]) / 2.0);
+                let (u, v) = (b[j] - c[j], t * t);
+                b[j] + t * m - v * (3.0 * u + 2.0 * m + n) + v * t * (2.0 * u + m + n)
+            }));
+        }
+    }
+    fine.extend(points.last());
+    fine
+}
+
+/// Draws polylines fitted into the box and centred by mass; 0 is black.
+pub(super) fn draw(strokes: &[Stroke], rng: &mut Rng) -> [u8; SIDE * SIDE] {
+    // Half the pen's width in pixels.
+    let radius = (1.36 * (0.27 * rng.normal()).exp()).clamp(0.7, 2.6);
+    let (low, high) = bounds(strokes);
+    let extent = (high[0] - low[0]).max(high[1] - low[1]).max(1e-3);
+    let scale = (BOX - 0.4 - 2.0 * radius) / extent;
+
+    // Pressure rises and falls along the stroke; a broad nib makes strokes in one direction wider.
+    let (swell, rate, phase) = (0.12 * rng.normal(), rng.range(2.0, 9.0), rng.range(0.0, std::f32::consts::TAU));
+    let (broad, nib) = (rng.range(0.0, 0.25), rng.range(0.0, std::f32::consts::PI));
+    let mut pieces = Vec::new();
+    let mut along = 0.0;
+    for stroke in strokes {
+        for pair in stroke.windows(2) {
+            let [a, b] = [pair[0], pair[1]].map(|p| [0, 1].map(|j| (p[j] - (low[j] + high[j]) / 2.0) * scale + MIDDLE));
+            let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
+            along += dx.hypot(dy) / BOX;
+            let turn = dy.atan2(dx) - nib;
+            let r = radius * (1.0 + swell * (rate * along + phase).sin()) * (1.0 + broad * (turn.sin().abs() - 0.5));
+            pieces.push((a, b, r));
+        }
+    }
+    let soft = rng.range(0.9, 1.5);
+    let ink = |shift: Point| {
+        let mut depth = [f32::NEG_INFINITY; SIDE * SIDE];
+        for &(a, b, r) in &pieces {
+            deepen(&mut depth, [a[0] + shift[0], a[1] + shift[1]], [b[0] + shift[0], b[1] + shift[1]], r);
+        }
+        depth.map(|d| 0.5 + d / soft)
+    };
+    // The centre is known only once the digit is drawn, as strokes cross. MNIST moves by whole pixels, so that the
+    // true centre lies anywhere within half a pixel of the middle.
+    let centre = centre_of_mass(&ink([0.0; 2]));
+    let shift = centre.map(|c| MIDDLE - c + rng.range(-0.5, 0.5));
+    let (bright, rough) = (rng.range(0.96, 1.08), rng.range(0.0, 0.2));
+    ink(shift).map(|cover| {
+        if cover < -0.5 {
+            return 0;
+        }
+        let cover = (cover + rough * (rng.uniform() - 0.5)).clamp(0.0, 1.0);
+        (cover * bright * 255.0).min(255.0) as u8
+    })
+}
+
+fn centre_of_mass(ink: &[f32; SIDE * SIDE]) -> Point {
+    let [mut mass, mut x, mut y] = [1e-6, 0.0, 0.0];
+    for (i, cover) in ink.iter().enumerate() {
+        let cover = cover.clamp(0.0, 1.0);
+        mass += cover;
+        x += cover * (i % SIDE) as f32;
+        y += cover * (i / SIDE) as f32;
+    }
+    [x / mass, y / mass]
+}
+
+fn bounds(strokes: &[Stroke]) -> (Point, Point) {
+    strokes.iter().flatten().fold(([f32::MAX; 2], [f32::MIN; 2]), |(low, high), p| {
+        ([low[0].min(p[0]), low[1].min(p[1])], [high[0].max(p[0]), high[1].max(p[1])])
+    })
+}
+
+/// Raises `depth`, how far inside the ink a pixel's middle is, by a piece from `a` to `b` with round ends.
+fn deepen(depth: &mut [f32; SIDE * SIDE], a: Point, b: Point, r: f32) {
+    let d = [b[0] - a[0], b[1] - a[1]];
+    let inverse = 1.0 / (d[0] * d[0] + d[1] * d[1]).max(1e-12);
+    let reach = r + 1.5;
+    let span = |j: usize| {
+        let (low, high) = (a[j].min(b[j]) - reach, a[j].max(b[j]) + reach);
+        (low.ceil().max(0.0) as usize)..(high.floor() + 1.0).clamp(0.0, SIDE as f32) as usize
+    };
+    for y in span(1) {
+        for x in span(0) {
+            let p = [x as f32 - a[0], y as f32 - a[1]];
+            let t = ((p[0] * d[0] + p[1] * d[1]) * inverse).clamp(0.0, 1.0);
+            let away = [p[0] - t * d[0], p[1] - t * d[1]];
+            let inside = r - (away[0] * away[0] + away[1] * away[1]).sqrt();
+            let cell = &mut depth[y * SIDE + x];
+            *cell = cell.max(inside);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn curves_pass_through_their_points_and_corners_stay_sharp() {
+        let points = [[0.0, 0.0], [1.0, 0.0], [1.0, 0.0], [1.0, 1.0]];
+        let fine = smooth(&points);
+        for p in points {
+            assert!(fine.iter().any(|q| (q[0] - p[0]).abs() + (q[1] - p[1]).abs() < 1e-6), "{p:?} is on the curve");
+        }
+        assert!(fine.iter().all(|p| p[0] < 1.0 + 1e-6 && p[1] > -1e-6), "no overshoot beyond the corner: {fine:?}");
+    }
+
+    #[test]
+    fn depth_is_the_distance_to_the_edge() {
+        let mut depth = [f32::NEG_INFINITY; SIDE * SIDE];
+        deepen(&mut depth, [5.0, 5.0], [10.0, 5.0], 2.0);
+        for (x, y, wanted) in [(7, 5, 2.0), (7, 7, 0.0), (5, 8, -1.0), (12, 5, 0.0), (20, 20, f32::NEG_INFINITY)] {
+            let found = depth[y * SIDE + x];
+            assert!(found == wanted || (found - wanted).abs() < 1e-5, "at {x}, {y}: {found}, expected {wanted}");
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! From bytes to normalised batches, prepared ahead of the training step.
+//!
+//! The order of an epoch depends on (seed, epoch), the augmentation of an image on (seed, epoch, image): neither on
+//! the batch size nor on where the epoch is entered, so a run that is resumed in mid-epoch sees what it would have seen.
+
+use std::sync::{Arc, Mutex};
+
+use super::{Augment, Dataset, Normalize};
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+
+/// Batches that wait ready: enough to hide a slow one, few enough to cost little memory.
+#[cfg(not(target_arch = "wasm32"))]
+const AHEAD: usize = 3;
+
+/// Some images, ready for the network.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// Normalised values, (N, C, H, W).
+    pub images: Vec<f32>,
+    /// The class of each image, (N).
+    pub labels: Vec<u32>,
+    /// N: the batch size, or less in the last batch of an epoch.
+    pub len: usize,
+}
+
+/// How a [`Loader`] cuts a data set into batches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoaderOptions {
+    /// Images per batch, at least 1.
+    pub batch_size: usize,
+    /// Another order in every epoch; otherwise the order of the data set.
+    pub shuffle: bool,
+    /// Leave out the last batch of an epoch where it would be shorter.
+    pub drop_last: bool,
+    /// Seed of order and augmentation.
+    pub seed: u64,
+}
+
+impl Default for LoaderOptions {
+    /// The recipe for training (spec 10.2): batches of 128, shuffled, the last one kept.
+    fn default() -> Self {
+        Self { batch_size: 128, shuffle: true, drop_last: false, seed: 0 }
+    }
+}
+
+/// Hands out the batches of a data set, epoch after epoch. Cheap to clone.
+#[derive(Clone)]
+pub struct Loader {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    dataset: Arc<Dataset>,
+    tables: Tables,
+    augment: Augment,
+    options: LoaderOptions,
+    /// Batches that came back, for their memory.
+    spare: Mutex<Vec<Batch>>,
+}
+
+impl Loader {
+    /// A loader of `dataset`; without `augment` images stay as they are.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when the batch size is 0, `drop_last` leaves no batch, or `normalize` has not one finite mean
+    /// and one positive standard deviation for each channel.
+    pub fn new(
+        dataset: Arc<Dataset>,
+        normalize: Normalize,
+        augment: Option<Augment>,
+        options: LoaderOptions,
+    ) -> Result<Self> {
+        if options.batch_size == 0 {
+            return Err(Error::Usage("the batch size is 0; expected at least 1".into()));
+        }
+        if options.drop_last && dataset.len() < options.batch_size {
+            return Err(Error::Usage(format!(
+                "data set '{}' has {} images, fewer than the batch size {}, and dropping the last short batch leaves \
+                 none; choose a smaller batch size",
+                dataset.name,
+                dataset.len(),
+                options.batch_size
+            )));
+        }
+        let tables = Tables::new(&dataset, &normalize)?;
+        let augment = augment.unwrap_or(Augment::NONE);
+        Ok(Self { shared: Arc::new(Shared { dataset, tables, augment, options, spare: Mutex::default() }) })
+    }
+
+    /// The data set.
+    pub fn dataset(&self) -> &Arc<Dataset> {
+        &self.shared.dataset
+    }
+
+    /// Number of batches of an epoch.
+    pub fn batches(&self) -> usize {
+        let (n, size) = (self.shared.dataset.len(), self.shared.options.batch_size);
+        if self.shared.options.drop_last { n / size } else { n.div_ceil(size) }
+    }
+
+    /// The batches of epoch `epoch` from batch `start_batch` on (0 for all), the same ones whenever it is called.
+    ///
+    /// They are prepared on a thread of their own where there are threads; dropping the iterator ends it.
+    pub fn epoch(&self, epoch: usize, start_batch: usize) -> Epoch {
+        let batches = self.batches();
+        let maker = Maker {
+            order: self.shared.order(epoch),
+            shared: Arc::clone(&self.shared),
+            epoch,
+            next: start_batch.min(batches),
+            batches,
+        };
+        Epoch::start(maker)
+    }
+
+    /// Takes back a batch that is used up, so that a later one needs no new memory.
+    pub fn recycle(&self, batch: Batch) {
+        let mut spare = self.shared.spare.lock().unwrap_or_else(|e| e.into_inner());
+        // More than are ever under way would only pile up.
+        if spare.len() < 8 {
+            spare.push(batch);
+        }
+    }
+}
+
+impl Shared {
+    fn order(&self, epoch: usize) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.dataset.len() as u32).collect();
+        if self.options.shuffle {
+            self.stream(epoch).fork(u64::MAX).shuffle(&mut order);
+        }
+        order
+    }
+
+    fn stream(&self, epoch: usize) -> Rng {
+        Rng::new(self.options.seed).fork(epoch as u64)
+    }
+}
+
+/// Makes the batches of one epoch, one after the other.
+struct Maker {
+    shared: Arc<Shared>,
+    order: Vec<u32>,
+    epoch: usize,
+    next: usize,
+    batches: usize,
+}
+
+impl Iterator for Maker {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        if self.next >= self.batches {
+            return None;
+        }
+        let Shared { dataset, tables, augment, options, spare } = &*self.shared;
+        let start = self.next * options.batch_size;
+        let indices = &self.order[start..(start + options.batch_size).min(self.order.len())];
+        let mut batch = spare.lock().unwrap_or_else(|e| e.into_inner()).pop().unwrap_or_default();
+        batch.images.clear();
+        batch.labels.clear();
+        batch.len = indices.len();
+        let stream = self.shared.stream(self.epoch);
+        for &i in indices {
+            let view = View::random(augment, stream.fork(u64::from(i)));
+            tables.append(dataset, i as usize, view, &mut batch.images);
+            batch.labels.push(dataset.labels[i as usize]);
+        }
+        self.next += 1;
+        Some(batch)
+    }
+}
+
+/// The batches of one epoch, see [`Loader::epoch`].
+pub struct Epoch {
+    work: Work,
+    left: usize,
+}
+
+enum Work {
+    Here(Maker),
+    #[cfg(not(target_arch = "wasm32"))]
+    Thread {
+        ready: Option<std::sync::mpsc::Receiver<Batch>>,
+        thread: Option<std::thread::JoinHandle<()>>,
+    },
+}
+
+impl Epoch {
+    #[cfg(target_arch = "wasm32")]
+    fn start(maker: Maker) -> Self {
+        Self { left: maker.batches - maker.next, work: Work::Here(maker) }
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn start(maker: Maker) -> Self {
+        let left = maker.batches - maker.next;
+        // One batch needs nobody to work ahead.
+        if left < 2 {
+            return Self { left, work: Work::Here(maker) };
+        }
+        let (to, ready) = std::sync::mpsc::sync_channel(AHEAD);
+        let copy = Maker { shared: Arc::clone(&maker.shared), order: maker.order.clone(), ..maker };
+        let spawned = std::thread::Builder::new().name("mexhat-loader".into()).spawn(move || {
+            for batch in copy {
+                // The other end is gone: the epoch was dropped.
+                if to.send(batch).is_err() {
+                    return;
+                }
+            }
+        });
+        let work = match spawned {
+            Ok(thread) => Work::Thread { ready: Some(ready), thread: Some(thread) },
+            // A system out of threads makes training slower, not impossible.
+            Err(_) => Work::Here(maker),
+        };
+        Self { left, work }
+    }
+}
+
+impl Iterator for Epoch {
+    type Item = Batch;
+
+    fn next(&mut self) -> Option<Batch> {
+        let batch = match &mut self.work {
+            Work::Here(maker) => maker.next(),
+            #[cfg(not(target_arch = "wasm32"))]
+            Work::Thread { ready, thread } => match ready.as_ref().and_then(|r| r.recv().ok()) {
+                None => {
+                    // An epoch that ends early because its thread failed must not look like one that is over.
+                    if let Some(Err(panic)) = thread.take().map(std::thread::JoinHandle::join) {
+                        std::panic::resume_unwind(panic);
+                    }
+                    None
+                }
+                batch => batch,
+            },
+        };
+        self.left = if batch.is_some() { self.left - 1 } else { 0 };
+        batch
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Epoch {}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Drop for Epoch {
+    fn drop(&mut self) {
+        if let Work::Thread { ready, thread } = &mut self.work {
+            // Closing the channel first is what lets the thread end.
+            drop(ready.take());
+            if let Some(thread) = thread.take() {
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+/// Writes the images `indices` of `dataset`, normalised, (N, C, H, W), to `images`, replacing what was there.
+///
+/// # Errors
+/// [`Error::Usage`] when an index is not below the number of images or `normalize` does not fit the channels.
+pub fn fill(dataset: &Dataset, normalize: &Normalize, indices: &[usize], images: &mut Vec<f32>) -> Result<()> {
+    let tables = Tables::new(dataset, normalize)?;
+    images.clear();
+    images.reserve(indices.len() * dataset.pixels());
+    for &i in indices {
+        if i >= dataset.len() {
+            let what = format!("image {i} of data set '{}' was asked for, which has {}", dataset.name, dataset.len());
+            return Err(Error::Usage(what));
+        }
+        tables.append(dataset, i, View::default(), images);
+    }
+    Ok(())
+}
+
+/// The part of an image that the network sees.
+#[derive(Clone, Copy, Default)]
+struct View {
+    /// Offset of the window from the image, down and right; beyond the image is black.
+    down: isize,
+    right: isize,
+    flip: bool,
+}
+
+impl View {
+    fn random(augment: &Augment, mut rng: Rng) -> Self {
+        let pad = augment.pad;
+        let mut offset = || rng.below(2 * pad + 1) as isize - pad as isize;
+        let (down, right) = (offset(), offset());
+        Self { down, right, flip: augment.flip && rng.below(2) == 1 }
+    }
+}
+
+/// For each channel the value of every byte.
+struct Tables(Vec<[f32; 256]>);
+
+impl Tables {
+    fn new(dataset: &Dataset, normalize: &Normalize) -> Result<Self> {
+        let Normalize { mean, std } = normalize;
+        let channels = dataset.shape[0];
+        let usable = mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_finite() && *s > 0.0);
+        if mean.len() != channels || std.len() != channels || !usable {
+            return Err(Error::Usage(format!(
+                "the normalisation does not fit data set '{}': expected {channels} mean(s) and {channels} positive \
+                 standard deviation(s), one for each channel, found {mean:?} and {std:?}",
+                dataset.name
+            )));
+        }
+        let table = |(m, s): (&f32, &f32)| std::array::from_fn(|v| (v as f32 / 255.0 - m) / s);
+        Ok(Self(mean.iter().zip(std).map(table).collect()))
+    }
+
+    fn append(&self, dataset: &Dataset, i: usize, view: View, images: &mut Vec<f32>) {
+        let [_, height, width] = dataset.shape;
+        let planes = dataset.image(i).chunks_exact(height * width);
+        for (plane, table) in planes.zip(&self.0) {
+            for y in 0..height {
+                let row = y.checked_add_signed(view.down).filter(|&y| y < height);
+                let start = images.len();
+                let Some(row) = row.map(|y| &plane[y * width..][..width]) else {
+                    images.resize(start + width, table[0]);
+                    continue;
+                };
+                if view.right == 0 {
+                    images.extend(row.iter().map(|&v| table[usize::from(v)]));
+                } else {
+                    let at = |x: usize| x.checked_add_signed(view.right).and_then(|x| row.get(x)).copied().unwrap_or(0);
+                    images.extend((0..width).map(|x| table[usize::from(at(x))]));
+                }
+                if view.flip {
+                    images[start..].reverse();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `n` images of 1x2x3 whose pixels tell which image and which place they are.
+    fn numbered(n: usize) -> Arc<Dataset> {
+        let images = (0..n * 6).map(|i| (i / 6 * 10 + i % 6 + 1) as u8).collect();
+        Arc::new(Dataset::new("numbered", n, [1, 2, 3], images, (0..n as u32).collect()).unwrap())
+    }
+
+    fn plain() -> Normalize {
+        Normalize { mean: vec![0.0], std: vec![1.0 / 255.0] }
+    }
+
+    fn loader(n: usize, augment: Option<Augment>, options: LoaderOptions) -> Loader {
+        Loader::new(numbered(n), plain(), augment, options).unwrap()
+    }
+
+    fn options(batch_size: usize) -> LoaderOptions {
+        LoaderOptions { batch_size, seed: 5, ..Default::default() }
+    }
+
+    #[test]
+    fn an_epoch_has_every_image_once() {
+        let loader = loader(23, None, options(5));
+        let batches: Vec<Batch> = loader.epoch(0, 0).collect();
+        assert_eq!(batches.iter().map(|b| b.len).collect::<Vec<_>>(), [5, 5, 5, 5, 3]);
+        let mut seen = Vec::new();
+        for batch in &batches {
+            assert_eq!((batch.labels.len(), batch.images.len()), (batch.len, batch.len * 6));
+            for (label, image) in batch.labels.iter().zip(batch.images.chunks_exact(6)) {
+                assert_eq!(image[0].round() as u32, label * 10 + 1, "image and label belong together");
+                seen.push(*label);
+            }
+        }
+        assert_ne!(seen, (0..23).collect::<Vec<_>>());
+        seen.sort_unstable();
+        assert_eq!(seen, (0..23).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_last_short_batch_can_go() {
+        let loader = loader(23, None, LoaderOptions { drop_last: true, ..options(5) });
+        assert_eq!((loader.batches(), loader.epoch(0, 0).len(), loader.epoch(0, 0).count()), (4, 4, 4));
+    }
+
+    #[test]
+    fn order_depends_on_seed_and_epoch_only() {
+        let labels = |seed, epoch, size| -> Vec<u32> {
+            let loader = loader(20, None, LoaderOptions { seed, ..options(size) });
+            loader.epoch(epoch, 0).flat_map(|b| b.labels).collect()
+        };
+        assert_eq!(labels(1, 2, 4), labels(1, 2, 7));
+        assert_ne!(labels(1, 2, 4), labels(1, 3, 4));
+        assert_ne!(labels(1, 2, 4), labels(2, 2, 4));
+        let still = loader(20, None, LoaderOptions { shuffle: false, ..options(6) });
+        assert_eq!(still.epoch(3, 0).flat_map(|b| b.labels).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_resumed_epoch_goes_on_as_it_would_have() {
+        let augment = Some(Augment { pad: 2, flip: true });
+        let loader = loader(25, augment, options(4));
+        let whole: Vec<Batch> = loader.epoch(1, 0).collect();
+        for start in 0..=7 {
+            assert_eq!(loader.epoch(1, start).collect::<Vec<_>>(), whole[start..], "from batch {start}");
+        }
+        assert_eq!(loader.epoch(1, 99).count(), 0);
+        assert_ne!(loader.epoch(2, 0).next().unwrap().images, whole[0].images);
+    }
+
+    #[test]
+    fn recycled_and_dropped_batches_leave_no_trace() {
+        let loader = loader(25, None, options(4));
+        let whole: Vec<Batch> = loader.epoch(0, 0).collect();
+        let mut again = Vec::new();
+        for batch in loader.epoch(0, 0) {
+            again.push(batch.clone());
+            loader.recycle(batch);
+        }
+        assert_eq!(again, whole);
+        let mut epoch = loader.epoch(0, 0);
+        assert_eq!(epoch.next().as_ref(), Some(&whole[0]));
+        drop(epoch);
+        assert_eq!(Arc::strong_count(&loader.shared), 1, "the thread has ended");
+    }
+
+    #[test]
+    fn windows_show_black_outside_and_flips_mirror() {
+        let data = numbered(1);
+        let tables = Tables::new(&data, &Normalize { mean: vec![1.0 / 255.0], std: vec![1.0 / 255.0] }).unwrap();
+        let show = |view| {
+            let mut images = Vec::new();
+            tables.append(&data, 0, view, &mut images);
+            images.iter().map(|v| v.round() as i32).collect::<Vec<_>>()
+        };
+        assert_eq!(show(View::default()), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(show(View { flip: true, ..View::default() }), [2, 1, 0, 5, 4, 3]);
+        assert_eq!(show(View { down: 1, right: -1, flip: false }), [-1, 3, 4, -1, -1, -1]);
+        assert_eq!(show(View { down: -1, right: 2, flip: true }), [-1, -1, -1, -1, -1, 2]);
+    }
+
+    #[test]
+    fn every_offset_and_both_sides_occur() {
+        let augment = Augment { pad: 1, flip: true };
+        let mut seen = std::collections::BTreeSet::new();
+        for i in 0..400 {
+            let view = View::random(&augment, Rng::new(0).fork(i));
+            seen.insert((view.down, view.right, view.flip));
+        }
+        assert_eq!(seen.len(), 18);
+        assert!(seen.iter().all(|(d, r, _)| d.abs() <= 1 && r.abs() <= 1));
+    }
+
+    #[test]
+    fn fill_normalises_each_channel() {
+        let data = Dataset::new("x", 1, [2, 1, 1], vec![255, 0, 51, 255], vec![0, 0]).unwrap();
+        let norm = Normalize { mean: vec![0.5, 0.0], std: vec![0.5, 2.0] };
+        let mut images = vec![9.0];
+        fill(&data, &norm, &[1, 0], &mut images).unwrap();
+        let wanted = [-0.6, 0.5, 1.0, 0.0];
+        assert!(images.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6) && images.len() == 4, "{images:?}");
+        assert!(fill(&data, &norm, &[2], &mut images).unwrap_err().to_string().contains("image 2"));
+    }
+
+    #[test]
+    fn options_that_cannot_work_are_refused() {
+        let complain = |normalize, options| {
+            Loader::new(numbered(3), normalize, None, options).err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert!(complain(plain(), options(0)).contains("batch size is 0"));
+        assert!(complain(plain(), LoaderOptions { drop_last: true, ..options(4) }).contains("fewer than"));
+        assert!(complain(Normalize::cifar10(), options(2)).contains("expected 1 mean"));
+        assert!(complain(Normalize { mean: vec![0.0], std: vec![0.0] }, options(2)).contains("positive"));
+    }
+}
