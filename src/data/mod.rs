@@ -28,7 +28,7 @@ mod threads;
 use crate::error::{Error, Result};
 
 pub use loader::{Batch, Epoch, Loader, LoaderOptions, fill};
-pub use source::{LoadOptions, NAMES, load};
+pub use source::{LoadOptions, NAMES, load, load_files};
 #[cfg(not(target_arch = "wasm32"))]
 pub use source::{data_home, places};
 

@@ -36,7 +36,7 @@ impl LoadOptions {
 /// - class folders of PNG, JPEG or WebP pictures under `train/` and `test/`,
 ///
 /// in a folder, in one zip, or in `train.zip` and `test.zip`. Without files (in a browser) only `glyphs` is there;
-/// bytes that were fetched otherwise go through [`idx::dataset`].
+/// a zip that was fetched otherwise goes through [`load_files`].
 ///
 /// # Errors
 /// [`Error::Usage`] when the name is unknown or its files are not found; [`Error::Input`] when files are not as they
@@ -44,18 +44,24 @@ impl LoadOptions {
 pub fn load(spec: &str, options: &LoadOptions) -> Result<Splits> {
     options.check()?;
     if spec == "glyphs" {
+        // Drawn data has no end, memory has.
+        for (option, limit) in [("--limit-train", options.limit_train), ("--limit-test", options.limit_test)] {
+            if let Some(limit) = limit.filter(|&n| n > glyphs::MAX) {
+                return Err(Error::Usage(format!("{option} {limit} is too much; expected at most {}", glyphs::MAX)));
+            }
+        }
         return Ok(glyphs::splits(options));
     }
-    load_files(spec, options)
+    load_path(spec, options)
 }
 
 #[cfg(target_arch = "wasm32")]
-fn load_files(spec: &str, _: &LoadOptions) -> Result<Splits> {
+fn load_path(spec: &str, _: &LoadOptions) -> Result<Splits> {
     Err(Error::Usage(format!("data set '{spec}' needs files, which a browser page does not have; expected 'glyphs'")))
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-use native::load_files;
+use native::load_path;
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::{data_home, places};
 
@@ -64,7 +70,7 @@ mod native {
     use std::path::{Path, PathBuf};
 
     use super::super::files;
-    use super::{Error, LoadOptions, NAMES, Result, Splits, read};
+    use super::{Error, LoadOptions, NAMES, Result, Splits, load_files};
 
     /// The user's folder of data sets, where fetched ones are kept; `None` when the system names no home.
     pub fn data_home() -> Option<PathBuf> {
@@ -82,7 +88,7 @@ mod native {
         bases.into_iter().flatten().map(|base| base.join(name)).collect()
     }
 
-    pub(super) fn load_files(spec: &str, options: &LoadOptions) -> Result<Splits> {
+    pub(super) fn load_path(spec: &str, options: &LoadOptions) -> Result<Splits> {
         let path = if NAMES.contains(&spec) {
             let places = places(spec);
             match places.iter().find(|place| place.exists()) {
@@ -103,15 +109,17 @@ mod native {
                 NAMES.join(", ")
             )));
         };
-        read(&*files::open(&path)?, spec, options)
+        load_files(&*files::open(&path)?, spec, options)
     }
 }
 
 /// Both splits from whatever the files turn out to be; `name` also says whether this is Fashion-MNIST.
 ///
+/// A zip in memory is read with [`Zip`](super::files::Zip) over a `Cursor`, also in a browser.
+///
 /// # Errors
 /// [`Error::Input`] when the files are of no known kind, some are missing, or one is not as it should be.
-pub fn read(files: &dyn Files, name: &str, options: &LoadOptions) -> Result<Splits> {
+pub fn load_files(files: &dyn Files, name: &str, options: &LoadOptions) -> Result<Splits> {
     options.check()?;
     // Grey 28x28 means MNIST only among IDX files; pictures of that size may be anything.
     let (mut train, mut test, digits) = if let Some((train, test)) = read_idx(files, name)? {
@@ -230,7 +238,7 @@ mod tests {
 
     fn run(entries: &[(&str, &[u8])], name: &str, options: &LoadOptions) -> Result<Splits, String> {
         let files = Zip::new("some.zip", Cursor::new(zip_of(entries))).unwrap();
-        read(&files, name, options).map_err(|e| e.to_string())
+        load_files(&files, name, options).map_err(|e| e.to_string())
     }
 
     fn limits(train: usize, test: usize) -> LoadOptions {
@@ -282,6 +290,8 @@ mod tests {
         assert!(text.contains("'cifar1O'") && text.contains("fashion-mnist"), "{text}");
         let text = load("glyphs", &limits(0, 1)).unwrap_err().to_string();
         assert!(text.contains("--limit-train 0"), "{text}");
+        let text = load("glyphs", &limits(usize::MAX, 1)).unwrap_err().to_string();
+        assert!(text.contains("expected at most"), "{text}");
         assert!(places("mnist")[0].ends_with("data/mnist"));
     }
 

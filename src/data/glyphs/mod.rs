@@ -1,8 +1,8 @@
 //! The built-in data set: handwritten-looking digits drawn from strokes, so that nothing needs to be downloaded.
 //!
-//! Each digit is written by its own small function with the habits of real hands ([`shapes`]): a 7 with or without a
+//! Each digit is written by its own small function with the habits of real hands (`shapes.rs`): a 7 with or without a
 //! bar, an open or a closed 4. The strokes are then slanted, stretched and bent, drawn with a pen of varying pressure
-//! ([`pen`]), fitted into 20x20 pixels and centred by their mass in 28x28, as the digits of MNIST are: a network that
+//! (`pen.rs`), fitted into 20x20 pixels and centred by their mass in 28x28, as the digits of MNIST are: a network that
 //! has seen only these reads real ones too.
 //!
 //! A sample depends on (seed, index) alone; its label is `index % 10`, so that every prefix is balanced.
@@ -19,6 +19,8 @@ pub const SIDE: usize = 28;
 pub const TRAIN: usize = 12_000;
 /// Test images of [`splits`] without a limit.
 pub const TEST: usize = 2_000;
+/// Most images of a split.
+pub const MAX: usize = 1_000_000;
 /// First index of the test split; no training index comes near.
 const TEST_START: u64 = 1 << 40;
 
@@ -33,7 +35,7 @@ pub fn render(seed: u64, index: u64) -> (u32, [u8; SIDE * SIDE]) {
     let digit = (index % 10) as u32;
     let mut rng = Rng::new(seed).fork(index);
     let mut strokes = shapes::write(digit, &mut rng);
-    pen::distort(&mut strokes, &mut rng);
+    pen::distort(digit, &mut strokes, &mut rng);
     (digit, pen::draw(&strokes, &mut rng))
 }
 
@@ -59,11 +61,11 @@ pub fn dataset(seed: u64, start: u64, n: usize) -> Dataset {
     }
 }
 
-/// Both splits: [`TRAIN`] and [`TEST`] images, or as many as the limits say (also more).
+/// Both splits: [`TRAIN`] and [`TEST`] images, or as many as the limits say, also more, up to [`MAX`].
 pub fn splits(options: &LoadOptions) -> Splits {
     Splits {
-        train: dataset(options.seed, 0, options.limit_train.unwrap_or(TRAIN)),
-        test: dataset(options.seed, TEST_START, options.limit_test.unwrap_or(TEST)),
+        train: dataset(options.seed, 0, options.limit_train.unwrap_or(TRAIN).min(MAX)),
+        test: dataset(options.seed, TEST_START, options.limit_test.unwrap_or(TEST).min(MAX)),
         // MNIST's constants, so that a network trained here can be tried there.
         normalize: Normalize::mnist(),
         augment: Augment::NONE,
@@ -122,5 +124,26 @@ mod tests {
     fn the_mean_is_near_that_of_mnist() {
         let found = Normalize::of(&dataset(0, 0, 3000));
         assert!((found.mean[0] - 0.1307).abs() < 0.015 && (found.std[0] - 0.3081).abs() < 0.02, "{found:?}");
+    }
+
+    /// The claim of this data set, with the simplest reader there is: the nearest drawn digit.
+    #[test]
+    fn real_digits_are_read_by_the_nearest_drawn_one() {
+        let path = "../shared/data/mnist";
+        if !std::path::Path::new(path).exists() {
+            return;
+        }
+        let options = LoadOptions { limit_train: Some(1), limit_test: Some(300), seed: 0 };
+        let real = super::super::load(path, &options).unwrap().test;
+        let drawn = dataset(0, 0, 4000);
+        let right = (0..real.len()).filter(|&i| {
+            let far = |k: usize| -> u32 {
+                drawn.image(k).iter().zip(real.image(i)).map(|(&a, &b)| u32::from(a.abs_diff(b)).pow(2)).sum()
+            };
+            let nearest = (0..drawn.len()).min_by_key(|&k| far(k)).unwrap_or(0);
+            drawn.labels[nearest] == real.labels[i]
+        });
+        let right = right.count();
+        assert!(right * 100 >= real.len() * 80, "{right} of {} are read", real.len());
     }
 }
