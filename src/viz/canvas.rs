@@ -143,29 +143,26 @@ impl Canvas {
         imageops::replace(&mut self.image, picture, i64::from(x), i64::from(y));
     }
 
-    /// A vertical colour bar from `low` at the bottom to `high` at the top, with numbers to its right; both ends and,
-    /// when it lies between them, zero, are labelled.
-    pub fn color_bar(&mut self, x: u32, y: u32, height: u32, low: f32, high: f32, paint: impl Fn(f32) -> Rgb) {
+    /// A vertical colour bar, -1 at the bottom and 1 at the top, with numbers to its right. `marks` are places from -1 to 1
+    /// and the numbers that belong there.
+    pub fn color_bar_with(&mut self, x: u32, y: u32, height: u32, marks: &[(f32, f32)], paint: impl Fn(f32) -> Rgb) {
         const WIDTH: u32 = 18;
         for dy in 0..height {
-            let t = 1.0 - (dy as f32 + 0.5) / height as f32;
-            self.fill(x, y + dy, WIDTH, 1, paint(low + (high - low) * t));
+            self.fill(x, y + dy, WIDTH, 1, paint(1.0 - 2.0 * (dy as f32 + 0.5) / height as f32));
         }
         self.frame(x, y, WIDTH, height, LINE);
-        let mut marks = vec![(0.0, high), (1.0, low)];
-        if low < 0.0 && high > 0.0 {
-            marks.push((high / (high - low), 0.0));
-            marks.push((0.5 * high / (high - low), 0.5 * high));
-            marks.push((1.0 - 0.5 * low / (low - high), 0.5 * low));
-        } else {
-            marks.push((0.5, 0.5 * (low + high)));
-        }
-        for (t, value) in marks {
-            let at = y + (t * (height - 1) as f32).round() as u32;
+        for &(place, value) in marks {
+            let at = y + (0.5 * (1.0 - place) * (height - 1) as f32).round() as u32;
             self.fill(x + WIDTH, at, 5, 1, FAINT);
-            let label = if low < 0.0 && value > 0.0 { format!("+{}", short(value)) } else { short(value) };
+            let label = if value > 0.0 { format!("+{}", short(value)) } else { short(value) };
             self.text(x + WIDTH + 9, at.saturating_sub(8), &label, Size::Small, Align::Left, INK);
         }
+    }
+
+    /// The colour bar of a symmetric linear scale; `paint` is given -1 to 1.
+    pub fn color_bar(&mut self, x: u32, y: u32, height: u32, scale: f32, paint: impl Fn(f32) -> Rgb) {
+        let marks = [1.0, 0.5, 0.0, -0.5, -1.0].map(|place| (place, place * scale));
+        self.color_bar_with(x, y, height, &marks, paint);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 
 use plotters::coord::Shift;
+use plotters::coord::combinators::{BindKeyPoints, IntoLogRange, LogCoord, WithKeyPoints};
 use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
@@ -82,6 +83,7 @@ where
 {
     let mut chart = ChartBuilder::on(area)
         .margin_top(10)
+        .margin_left(16)
         .margin_right(axes.right)
         .x_label_area_size(if axes.x_numbers { 44 } else { 8 })
         .y_label_area_size(72)
@@ -105,6 +107,15 @@ where
         .draw()
         .map_err(failed)?;
     Ok(chart)
+}
+
+/// A logarithmic axis with ticks at 1, 2 and 5 of each decade, or at the powers of ten alone when there are many; both
+/// ends positive.
+pub fn log_axis(low: f64, high: f64) -> WithKeyPoints<LogCoord<f64>> {
+    let digits: &[f64] = if high / low < 3000.0 { &[1.0, 2.0, 5.0] } else { &[1.0] };
+    let decades = low.log10().floor() as i32..=high.log10().ceil() as i32;
+    let ticks = decades.flat_map(|e| digits.iter().map(move |d| format!("{d}e{e}").parse().unwrap_or(1.0)));
+    (low..high).log_scale().with_key_points(ticks.filter(|t| (low..=high).contains(t)).collect())
 }
 
 /// `1500` as `1,500`; fractions as they are.
@@ -165,7 +176,7 @@ pub fn histogram_panels(title: &str, linear: &[Series], log: &[Series]) -> Resul
     svg(900, 420, |root| {
         write(root, title, (24, 16), 24, INK, (HPos::Left, VPos::Top))?;
         let mut x = 24;
-        for s in linear.iter().rev() {
+        for s in linear {
             let dash = if s.dashed { 6 } else { 22 };
             for part in (0..22).step_by(if s.dashed { 8 } else { 22 }) {
                 let points = vec![(x + part, 58), (x + part + dash, 58)];
@@ -202,7 +213,7 @@ pub fn histogram_panels(title: &str, linear: &[Series], log: &[Series]) -> Resul
         let bottom =
             log.iter().filter(|s| !s.dashed).map(|s| lowest(&s)).fold(f64::MAX, f64::min).clamp(1e-9, top / 10.0);
         let mut chart =
-            panel(&halves[1], (-reach, reach), (bottom * 0.7..top * 2.0).log_scale(), &axes("density, logarithmic"))?;
+            panel(&halves[1], (-reach, reach), log_axis(bottom * 0.7, top * 2.0), &axes("density, logarithmic"))?;
         for s in log {
             let shown: Vec<_> = s.points.iter().copied().filter(|p| p.1 >= bottom * 0.7).collect();
             line(&mut chart, &shown, s.color, if s.dashed { 1 } else { 2 }, s.dashed)?;
@@ -250,6 +261,12 @@ pub mod tests {
             .collect();
         ys.sort_unstable();
         assert!(ys.windows(2).all(|w| w[1] - w[0] >= 18), "{ys:?}");
+    }
+
+    #[test]
+    fn log_axes_have_ticks_in_every_decade() {
+        assert_eq!(log_axis(0.03, 3.0).bold_points(), [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]);
+        assert_eq!(log_axis(0.5e-6, 2.0).bold_points(), [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0]);
     }
 
     #[test]

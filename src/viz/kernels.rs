@@ -2,8 +2,8 @@
 
 use image::RgbImage;
 
-use super::canvas::{Align, COLOR_BAR_WIDTH, Canvas, FAINT, INK, LINE, Size, short, signed};
-use super::colormap;
+use super::canvas::{Align, COLOR_BAR_WIDTH, Canvas, FAINT, INK, LINE, Size, short};
+use super::colormap::{self, diverging};
 use crate::error::{Error, Result};
 
 const MARGIN: u32 = 24;
@@ -70,8 +70,9 @@ impl CenterSurround {
 
 /// The sheet `kernels.png`: one row per channel, a tile per input channel, a composite and a profile.
 ///
-/// All tiles share one symmetric scale, so rows compare; the profile is the middle row of the channel's own kernel,
-/// scaled to its own peak so that its shape shows.
+/// All tiles share one symmetric scale, so rows compare. Their colour follows the square root of the magnitude (the colour
+/// bar's numbers say so): a surround is about a tenth of its centre, and would be nearly white otherwise. The profile, the
+/// middle row of the channel's own kernel, is linear, as high as its own peak.
 #[derive(Clone, Debug)]
 pub struct KernelSheet<'a> {
     /// Shape (channels, channels, k, k): output channel, input channel, row, column; as [`central_kernels`] returns.
@@ -126,7 +127,7 @@ impl KernelSheet<'_> {
         let top = head + 26;
         let row_height = side + 34;
         let rows_end = top + channels as u32 * row_height;
-        let mut canvas = Canvas::new(bar_x + COLOR_BAR_WIDTH + MARGIN, rows_end + 4);
+        let mut canvas = Canvas::new(bar_x + COLOR_BAR_WIDTH + MARGIN, rows_end + 14);
         header(&mut canvas, self.title, self.note);
 
         let small = |canvas: &mut Canvas, x, y, text: &str| canvas.text(x, y, text, Size::Small, Align::Middle, FAINT);
@@ -146,15 +147,13 @@ impl KernelSheet<'_> {
             for input in 0..channels {
                 let x = left + input as u32 * (side + GAP);
                 let tile = self.tile(output, input);
-                canvas.cells(x, y, k, k, cell, |r, c| signed(tile[r * k + c], scale));
+                canvas.cells(x, y, k, k, cell, |r, c| diverging(root(tile[r * k + c], scale)));
                 canvas.frame(x, y, side, side, if input == output { INK } else { LINE });
             }
             if color {
                 let mixed = colormap::symmetric_scale(&self.kernels[output * 3 * k * k..][..3 * k * k]);
                 canvas.cells(composite_x, y, k, k, cell, |r, c| {
-                    std::array::from_fn(|i| {
-                        colormap::signed_grey(colormap::relative(self.tile(output, i)[r * k + c], mixed))
-                    })
+                    std::array::from_fn(|i| colormap::signed_grey(root(self.tile(output, i)[r * k + c], mixed)))
                 });
                 canvas.frame(composite_x, y, side, side, LINE);
             }
@@ -166,21 +165,21 @@ impl KernelSheet<'_> {
             }
         }
         let bar = rows_end - 34 - top;
-        canvas.color_bar(bar_x, top, bar.min(320), -scale, scale, |v| signed(v, scale));
+        root_bar(&mut canvas, bar_x, top, bar.min(320), scale);
         canvas.into_image()
     }
 
     fn own_only(&self, scale: f32) -> RgbImage {
         let own: Vec<f32> = (0..self.channels).flat_map(|c| self.tile(c, c).iter().copied()).collect();
-        let grid = TileGrid { values: &own, count: self.channels, k: self.k, planes: 1, scale };
+        let grid = TileGrid { values: &own, count: self.channels, k: self.k, planes: 1, scale, shape: root };
         let note = format!("each channel's own kernel, channel 0 first{}{}", sep(self.note), self.note);
         let (width, height) = grid.size();
         let head = header_height(&note);
         let full = (MARGIN * 2 + width + WIDE + COLOR_BAR_WIDTH).max(header_width(self.title, &note));
-        let mut canvas = Canvas::new(full, head + height.max(120) + MARGIN);
+        let mut canvas = Canvas::new(full, head + height.max(height.clamp(120, 320) + 40) + MARGIN);
         header(&mut canvas, self.title, &note);
         grid.draw(&mut canvas, MARGIN, head);
-        canvas.color_bar(MARGIN + width + WIDE, head, height.clamp(100, 320), -scale, scale, |v| signed(v, scale));
+        root_bar(&mut canvas, MARGIN + width + WIDE, head, height.clamp(120, 320), scale);
         canvas.into_image()
     }
 }
@@ -231,7 +230,14 @@ pub fn weight_sheet(
     if (shown_out, shown_in) != (outputs, inputs) {
         note += &format!("; the first {shown_out} outputs and {shown_in} inputs are shown");
     }
-    let panel = |values| TileGrid { values, count, k, planes, scale: colormap::symmetric_scale(values) };
+    let panel = |values| TileGrid {
+        values,
+        count,
+        k,
+        planes,
+        scale: colormap::symmetric_scale(values),
+        shape: colormap::relative,
+    };
     let panels = [(panel(&before), "weights W"), (panel(&after), "in effect W' = W D")];
 
     let (width, height) = panels[0].0.size_in(per_row);
@@ -245,14 +251,8 @@ pub fn weight_sheet(
         let x = MARGIN + i * (column + WIDE);
         canvas.text(x, head, name, Size::Medium, Align::Left, INK);
         grid.draw_in(&mut canvas, x, top, per_row);
-        let paint = |v: f32| {
-            if planes == 3 {
-                [colormap::signed_grey(v / grid.scale.max(f32::MIN_POSITIVE)); 3]
-            } else {
-                signed(v, grid.scale)
-            }
-        };
-        canvas.color_bar(x + width + GAP, top, height.clamp(100, 240), -grid.scale, grid.scale, paint);
+        let paint = |t: f32| if planes == 3 { [colormap::signed_grey(t); 3] } else { diverging(t) };
+        canvas.color_bar(x + width + GAP, top, height.clamp(100, 240), grid.scale, paint);
     }
     Ok(canvas.into_image())
 }
@@ -264,6 +264,8 @@ struct TileGrid<'a> {
     k: usize,
     planes: usize,
     scale: f32,
+    /// From a value and the scale to -1..=1.
+    shape: fn(f32, f32) -> f32,
 }
 
 impl TileGrid<'_> {
@@ -280,7 +282,10 @@ impl TileGrid<'_> {
     }
 
     fn layout(&self, per_row: Option<usize>) -> (usize, usize) {
-        let columns = per_row.unwrap_or_else(|| (self.count as f32).sqrt().ceil() as usize).max(1);
+        // Nearly square, a little wider where that fills the last row.
+        let square = (self.count as f32).sqrt().ceil() as usize;
+        let full = (square..=square + square / 2).find(|c| self.count.is_multiple_of((*c).max(1)));
+        let columns = per_row.or(full).unwrap_or(square).max(1);
         (columns, self.count.div_ceil(columns))
     }
 
@@ -308,9 +313,9 @@ impl TileGrid<'_> {
             canvas.cells(left, top, k, k, cell, |r, c| {
                 let at = |plane: usize| tile[plane * area + r * k + c];
                 if self.planes == 3 {
-                    std::array::from_fn(|p| colormap::signed_grey(colormap::relative(at(p), self.scale)))
+                    std::array::from_fn(|p| colormap::signed_grey((self.shape)(at(p), self.scale)))
                 } else {
-                    signed(at(0), self.scale)
+                    diverging((self.shape)(at(0), self.scale))
                 }
             });
             canvas.frame(left, top, cell * k as u32, cell * k as u32, LINE);
@@ -329,10 +334,24 @@ fn draw_profile(canvas: &mut Canvas, x: u32, y: u32, width: u32, height: u32, ro
         let length = (value.abs() / span * (height - 1) as f32).round() as u32;
         let top = if value >= 0.0 { zero - length.min(zero) } else { zero };
         let left = x + i * step + step / 8;
-        canvas.fill(left, y + top, step - step / 4, length, signed(value, scale));
+        canvas.fill(left, y + top, step - step / 4, length, diverging(root(value, scale)));
         canvas.frame(left, y + top, step - step / 4, length, FAINT);
     }
     canvas.fill(x, y + zero, step * row.len() as u32, 1, INK);
+}
+
+/// Signed square root of `value / scale`.
+fn root(value: f32, scale: f32) -> f32 {
+    let part = colormap::relative(value, scale);
+    part.abs().sqrt().copysign(part)
+}
+
+/// The colour bar of [`root`]: evenly spaced colours, hence unevenly spaced numbers.
+fn root_bar(canvas: &mut Canvas, x: u32, y: u32, height: u32, scale: f32) {
+    let marks = [1.0f32, 0.5, 0.1, 0.0, -0.1, -0.5, -1.0].map(|part| (root(part, 1.0), part * scale));
+    canvas.color_bar_with(x, y, height, &marks, diverging);
+    canvas.text(x - 2, y + height + 8, "square-root", Size::Small, Align::Left, FAINT);
+    canvas.text(x - 2, y + height + 24, "colours", Size::Small, Align::Left, FAINT);
 }
 
 fn channel_name(channel: usize, channels: usize) -> String {
@@ -361,7 +380,7 @@ pub(super) fn header(canvas: &mut Canvas, title: &str, note: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::viz::colormap::{NEUTRAL, Rgb, diverging};
+    use crate::viz::colormap::{NEUTRAL, Rgb};
 
     /// A centre of 8 with a ring of -1 in each own channel, nothing elsewhere.
     fn hats(channels: usize, k: usize) -> Vec<f32> {
@@ -403,9 +422,9 @@ mod tests {
             let image = sheet.draw().unwrap();
             let count = |c: Rgb| image.pixels().filter(|p| p.0 == c).count();
             assert!(count(NEUTRAL) > 100, "no neutral cells for {channels} channels");
-            assert!(count(diverging(1.0)) > 100 && count(diverging(-1.0 / 8.0)) > 100);
+            assert!(count(diverging(1.0)) > 100 && count(diverging(root(-1.0, 8.0))) > 100);
             let fixed = KernelSheet { scale: Some(16.0), ..sheet }.draw().unwrap();
-            assert!(fixed.pixels().filter(|p| p.0 == diverging(0.5)).count() > 100);
+            assert!(fixed.pixels().filter(|p| p.0 == diverging(root(8.0, 16.0))).count() > 100);
             assert_eq!(fixed.dimensions(), image.dimensions());
         }
     }

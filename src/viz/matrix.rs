@@ -71,7 +71,7 @@ impl MatrixMap<'_> {
             canvas.text(left + middle, top - 21, label, Size::Small, Align::Middle, INK);
             canvas.text(left - 8, (top + middle).saturating_sub(8), label, Size::Small, Align::Right, INK);
         }
-        canvas.color_bar(left + extent + 28, top, extent.clamp(110, 320), -scale, scale, |v| signed(v, scale));
+        canvas.color_bar(left + extent + 28, top, extent.clamp(110, 320), scale, colormap::diverging);
         Ok(canvas.into_image())
     }
 }
