@@ -4,7 +4,7 @@
 //! named `load_*` and `save_*` touch files, and they are left out on wasm.
 //!
 //! Two rules hold for every signed picture: zero is the neutral colour, and the scale is symmetric, `-s..=s` with
-//! `s = max |v|` unless the function says otherwise. The scale is always printed beside the picture.
+//! `s = max |v|` unless the function says otherwise. Every sheet prints its scale beside the colours.
 
 pub mod canvas;
 pub mod colormap;
