@@ -41,10 +41,8 @@ impl AdapterSummary {
 
 pub(super) fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
-    descriptor.backends = wgpu::Backends::VULKAN
-        | wgpu::Backends::METAL
-        | wgpu::Backends::DX12
-        | wgpu::Backends::BROWSER_WEBGPU;
+    descriptor.backends =
+        wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::BROWSER_WEBGPU;
     descriptor.flags = wgpu::InstanceFlags::from_env_or_default();
     wgpu::Instance::new(descriptor)
 }
@@ -108,10 +106,8 @@ async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
         return listed;
     }
     // A browser does not enumerate; it hands out one adapter on request.
-    let options = wgpu::RequestAdapterOptions {
-        power_preference: wgpu::PowerPreference::HighPerformance,
-        ..Default::default()
-    };
+    let options =
+        wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
     instance.request_adapter(&options).await.into_iter().collect()
 }
 

@@ -120,16 +120,15 @@ impl Gpu {
             required_limits: limits(&adapter.limits()),
             ..Default::default()
         };
-        let (device, queue) = adapter.request_device(&descriptor).await.map_err(|e| {
-            Error::NoAdapter(format!("the adapter '{}' refused to open a device: {e}", summary.name))
-        })?;
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|e| Error::NoAdapter(format!("the adapter '{}' refused to open a device: {e}", summary.name)))?;
         let failure = Arc::new(Mutex::new(None));
         watch(&device, &failure);
         let fixed_subgroup = summary.subgroup.0 == summary.subgroup.1;
-        let profile = Profile {
-            software: summary.is_software(),
-            subgroup: if fixed_subgroup { summary.subgroup.0 } else { 0 },
-        };
+        let profile =
+            Profile { software: summary.is_software(), subgroup: if fixed_subgroup { summary.subgroup.0 } else { 0 } };
         Ok(Self {
             inner: Arc::new(Inner {
                 device,
@@ -274,9 +273,7 @@ impl Gpu {
         let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
         entries.extend((1..=reads).map(|i| entry(i, storage(true))));
         entries.extend((reads + 1..=reads + writes).map(|i| entry(i, storage(false))));
-        self.inner
-            .device
-            .create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+        self.inner.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
     }
 
     pub(super) fn pipeline(&self, kernel: &Kernel) -> wgpu::ComputePipeline {

@@ -124,19 +124,27 @@ impl Geometry {
             _ => return Err(Error::shape(op, format!("expected a weight (O,C/groups,kh,kw) or (O,F), found {w:?}"))),
         };
         if stride == 0 || dilation == 0 || groups == 0 || kh == 0 || kw == 0 {
-            return Err(Error::shape(op, format!("stride, dilation, groups and kernel must be at least 1: {options:?}")));
+            return Err(Error::shape(
+                op,
+                format!("stride, dilation, groups and kernel must be at least 1: {options:?}"),
+            ));
         }
         if per_group * groups != c || !o.is_multiple_of(groups) {
             return Err(Error::shape(
                 op,
-                format!("input {x:?} has {c} channels, but weight {w:?} with {groups} groups takes {}", per_group * groups),
+                format!(
+                    "input {x:?} has {c} channels, but weight {w:?} with {groups} groups takes {}",
+                    per_group * groups
+                ),
             ));
         }
         let reach = |k: usize| dilation * (k - 1) + 1;
         if h + 2 * padding < reach(kh) || wd + 2 * padding < reach(kw) {
             return Err(Error::shape(
                 op,
-                format!("a {kh}x{kw} kernel with dilation {dilation} does not fit into input {x:?} with padding {padding}"),
+                format!(
+                    "a {kh}x{kw} kernel with dilation {dilation} does not fit into input {x:?} with padding {padding}"
+                ),
             ));
         }
         let out = |size: usize, k: usize| (size + 2 * padding - reach(k)) / stride + 1;

@@ -37,11 +37,8 @@ impl Op for Fill {
     fn launch(&self, launch: &mut Launch<'_>) {
         let ty = launch.outputs[0];
         // Padding of a row-major buffer is never read as an element.
-        let (inner, inner4) = if ty.stored() == ty.len() {
-            (u32::MAX, 1)
-        } else {
-            (ty.inner() as u32, ty.inner4() as u32)
-        };
+        let (inner, inner4) =
+            if ty.stored() == ty.len() { (u32::MAX, 1) } else { (ty.inner() as u32, ty.inner4() as u32) };
         let params = FillParams { vectors: vectors(ty) as u32, inner, inner4, value: self.value };
         let write = launch.writes[0];
         launch.flat(Kernel::new(&FILL, 0), &params, &[], &[write], vectors(ty));
@@ -51,4 +48,3 @@ impl Op for Fill {
         vec![Array::zeros(&self.ty.shape).map(|_| f64::from(self.value))]
     }
 }
-

@@ -5,17 +5,33 @@
 //! there. Parameters and labels are row-major.
 
 mod add;
+mod block_weight;
+mod blocks;
 mod column_sum;
 mod conv;
+mod covariance;
 mod fill;
+mod fold_bias;
+mod gram;
+mod matmul;
+mod newton_schulz;
 mod relayout;
+mod transpose;
 mod unary;
 
 pub use add::add;
+pub use block_weight::{block_weight, unblock_weight};
+pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use column_sum::column_sum;
 pub use conv::{ConvOptions, conv2d, linear};
+pub use covariance::{CovarianceVars, covariance, sample_rows};
 pub use fill::{FILL, constant};
+pub use fold_bias::fold_bias;
+pub use gram::gram;
+pub use matmul::matmul;
+pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
 pub use relayout::{to_plain, to_vec4};
+pub use transpose::transpose;
 pub use unary::{Activation, activation, relu, sigmoid};
 
 use crate::gpu::Shader;
@@ -23,8 +39,21 @@ use crate::tape::{Layout, Type};
 use crate::{Error, Result};
 
 /// Every kernel that is shipped, for `doctor` and the shader tests.
-pub const SHADERS: &[&[&Shader]] =
-    &[add::SHADERS, column_sum::SHADERS, conv::SHADERS, fill::SHADERS, relayout::SHADERS, unary::SHADERS];
+pub const SHADERS: &[&[&Shader]] = &[
+    add::SHADERS,
+    block_weight::SHADERS,
+    column_sum::SHADERS,
+    conv::SHADERS,
+    covariance::SHADERS,
+    fill::SHADERS,
+    fold_bias::SHADERS,
+    gram::SHADERS,
+    matmul::SHADERS,
+    newton_schulz::SHADERS,
+    relayout::SHADERS,
+    transpose::SHADERS,
+    unary::SHADERS,
+];
 
 /// Refuses anything but an activation: (N,C,H,W) or (N,F) in vectors of four.
 pub(crate) fn expect_activation(op: &'static str, ty: &Type) -> Result<()> {

@@ -40,7 +40,10 @@ impl Op for Relayout {
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let x = inputs[0];
         if !matches!(x.shape.len(), 1..=4) || x.is_empty() {
-            return Err(Error::shape(self.name(), format!("expected one to four dimensions, none of them 0, found {x}")));
+            return Err(Error::shape(
+                self.name(),
+                format!("expected one to four dimensions, none of them 0, found {x}"),
+            ));
         }
         Ok(vec![Type { layout: self.to, ..x.clone() }])
     }

@@ -63,7 +63,13 @@ impl Activation {
             Self::Sigmoid => sigmoid,
             Self::Tanh => x.tanh(),
             Self::Swish => x * sigmoid,
-            Self::LeakyRelu { slope } => if x > 0.0 { x } else { f64::from(slope) * x },
+            Self::LeakyRelu { slope } => {
+                if x > 0.0 {
+                    x
+                } else {
+                    f64::from(slope) * x
+                }
+            }
         }
     }
 
@@ -76,7 +82,13 @@ impl Activation {
             Self::Sigmoid => sigmoid * (1.0 - sigmoid),
             Self::Tanh => 1.0 - x.tanh().powi(2),
             Self::Swish => sigmoid * (1.0 + x * (1.0 - sigmoid)),
-            Self::LeakyRelu { slope } => if x > 0.0 { 1.0 } else { f64::from(slope) },
+            Self::LeakyRelu { slope } => {
+                if x > 0.0 {
+                    1.0
+                } else {
+                    f64::from(slope)
+                }
+            }
         }
     }
 }

@@ -98,8 +98,7 @@ impl Tape {
                 continue;
             }
             let op = Rc::clone(&node.op);
-            let mut context =
-                Backward { tape: self, inputs: &node.inputs, outputs: &node.outputs, grads: &grads };
+            let mut context = Backward { tape: self, inputs: &node.inputs, outputs: &node.outputs, grads: &grads };
             let flows = op.backward(&mut context)?;
             for (input, flow) in node.inputs.iter().zip(flows) {
                 if let Some(grad) = flow

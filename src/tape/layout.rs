@@ -10,7 +10,9 @@ pub(super) fn same_storage(a: &Type, b: &Type) -> bool {
     match a.layout {
         Layout::Plain => true,
         // With one pixel per image channels-last and row-major are the same order.
-        Layout::Vec4 => a.inner() == b.inner() && (one_pixel(a) || a.shape.len() != 4) && (one_pixel(b) || b.shape.len() != 4),
+        Layout::Vec4 => {
+            a.inner() == b.inner() && (one_pixel(a) || a.shape.len() != 4) && (one_pixel(b) || b.shape.len() != 4)
+        }
     }
 }
 

@@ -30,14 +30,7 @@ impl Launch<'_> {
     }
 
     /// Appends a launch of `kernel` over `grid` workgroups.
-    pub fn dispatch<P: Params>(
-        &mut self,
-        kernel: Kernel,
-        params: &P,
-        reads: &[Slot],
-        writes: &[Slot],
-        grid: [u32; 3],
-    ) {
+    pub fn dispatch<P: Params>(&mut self, kernel: Kernel, params: &P, reads: &[Slot], writes: &[Slot], grid: [u32; 3]) {
         debug_assert_eq!(kernel.shader.reads as usize, reads.len(), "{} reads", kernel.shader.file);
         debug_assert_eq!(kernel.shader.writes as usize, writes.len(), "{} writes", kernel.shader.file);
         if grid.contains(&0) {

@@ -101,10 +101,8 @@ pub fn planned_pool_bytes(tapes: &[&Tape], profile: crate::gpu::Profile) -> u64 
 impl Session {
     /// Uploads `state`.
     pub fn new(gpu: &Gpu, state: &State) -> Result<Self> {
-        let buffers = state
-            .iter()
-            .map(|(_, tensor)| gpu.buffer(&tensor.name, tensor.ty.bytes()))
-            .collect::<Result<Vec<_>>>()?;
+        let buffers =
+            state.iter().map(|(_, tensor)| gpu.buffer(&tensor.name, tensor.ty.bytes())).collect::<Result<Vec<_>>>()?;
         let bytes = buffers.iter().map(Buffer::bytes).sum();
         let session = Self {
             gpu: gpu.clone(),

@@ -175,9 +175,12 @@ fn ratio(manifest: &Manifest, case: &Case, name: &str, found: &[f64]) -> Result<
     if expected.data.len() != found.len() {
         return Err(format!("{name}: {} values expected, found {}", expected.data.len(), found.len()));
     }
-    let worst = expected.data.iter().zip(found).map(|(a, b)| (a - b).abs()).fold(0.0, |a, b| {
-        if b.is_nan() { f64::INFINITY } else { f64::max(a, b) }
-    });
+    let worst = expected
+        .data
+        .iter()
+        .zip(found)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, |a, b| if b.is_nan() { f64::INFINITY } else { f64::max(a, b) });
     Ok(Some(worst / (tol * output.scale)))
 }
 

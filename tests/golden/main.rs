@@ -4,6 +4,7 @@
 //! vendored subset runs, and `../shared/golden` too where it is present.
 
 mod case;
+mod deconvolution;
 mod glue;
 
 use case::{Case, Manifest, Outcome};
@@ -13,7 +14,7 @@ use std::process::ExitCode;
 
 /// One runner per operation of the manifest: builds a tape and names its outputs.
 fn runner(op: &str) -> Option<fn(&mut case::Run) -> mexhat::Result<()>> {
-    glue::runner(op)
+    glue::runner(op).or_else(|| deconvolution::runner(op))
 }
 
 fn folders() -> Vec<PathBuf> {

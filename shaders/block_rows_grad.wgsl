@@ -1,0 +1,96 @@
+// The adjoint of block_rows.wgsl plus the mean's share (spec 9.2): gx = fold(g_rows + scale 1 g_mean^T), by gathering: each
+// input element asks which sampled patches cover it, so overlapping patches need no atomics. One vector of four
+// channels per invocation.
+struct Params {
+    vectors: u32,
+    d: u32,
+    d4: u32,
+    rows: u32,
+    samples: u32,
+    blocks: u32,
+    kernel: u32,
+    pooled: u32,
+    interleaved: u32,
+    grid: u32,
+    height: u32,
+    width: u32,
+    channel_stride: u32,
+    out_height: u32,
+    out_width: u32,
+    step: u32,
+    padding: u32,
+    dilation: u32,
+    channels: u32,
+    scale: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> g_rows: array<f32>;
+@group(0) @binding(2) var<storage, read> g_mean: array<f32>;
+@group(0) @binding(3) var<storage, read_write> gx: array<vec4f>;
+
+// #import shared/index.wgsl
+// #import shared/blocks.wgsl
+
+fn grad_of(feature: u32, m: u32) -> f32 {
+    let at = entry_of(feature, params.blocks, params.d, params.interleaved);
+    let s = select(at.x, 0u, params.pooled == 1u);
+    let r = select(m, at.x * params.samples + m, params.pooled == 1u);
+    let width = params.d4 * 4u;
+    return g_rows[(s * params.rows + r) * width + at.y] + params.scale * g_mean[s * width + at.y];
+}
+
+// The sampled position whose tap lies on coordinate `at`, or -1.
+fn position(at: u32, tap: u32, size: u32) -> i32 {
+    let t = i32(at + params.padding) - i32(tap * params.dilation);
+    let i = t / i32(params.step);
+    return select(-1, i, t >= 0 && i * i32(params.step) == t && i < i32(size));
+}
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+) {
+    let index = flat_index(group, groups, local);
+    if index >= params.vectors {
+        return;
+    }
+    let stride4 = params.channel_stride / 4u;
+    let channel = (index % stride4) * 4u;
+    let pixel = index / stride4;
+    var v = vec4f(0.0);
+    if params.grid == 0u {
+        if pixel % params.step == 0u {
+            for (var e = 0u; e < 4u; e++) {
+                if channel + e < params.channels {
+                    v[e] = grad_of(channel + e, pixel / params.step);
+                }
+            }
+        }
+        gx[index] = v;
+        return;
+    }
+    let col = pixel % params.width;
+    let line = pixel / params.width;
+    let row = line % params.height;
+    let image = line / params.height;
+    for (var u = 0u; u < params.kernel; u++) {
+        let i = position(row, u, params.out_height);
+        for (var w = 0u; w < params.kernel; w++) {
+            let j = position(col, w, params.out_width);
+            if i < 0 || j < 0 {
+                continue;
+            }
+            let m = (image * params.out_height + u32(i)) * params.out_width + u32(j);
+            for (var e = 0u; e < 4u; e++) {
+                if channel + e < params.channels {
+                    let feature = ((channel + e) * params.kernel + u) * params.kernel + w;
+                    v[e] += grad_of(feature, m);
+                }
+            }
+        }
+    }
+    gx[index] = v;
+}

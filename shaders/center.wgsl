@@ -1,0 +1,26 @@
+// rows[s][r] -= mean[s], in place. One vector per invocation.
+struct Params {
+    vectors: u32,
+    columns4: u32,
+    rows: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> mean: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> rows: array<vec4f>;
+
+// #import shared/index.wgsl
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+) {
+    let i = flat_index(group, groups, local);
+    if i >= params.vectors {
+        return;
+    }
+    let batch = i / (params.columns4 * params.rows);
+    rows[i] -= mean[batch * params.columns4 + i % params.columns4];
+}

@@ -1,0 +1,329 @@
+//! Mean and covariance of sampled patches, per block (spec 4), and their gradient (spec 9.2).
+//!
+//! The sampled patches are gathered once into centred rows per block, which the reduction and the backward product both
+//! stream. With the usual step (3 for a 3x3 kernel) patches do not overlap, so the rows take no more room than
+//! the map itself; in `reference` mode the entries of a block are scattered over channels and taps, and gathering them
+//! inside the reduction would cost scalar loads in its inner loop. R d^2 multiply-adds forward (one triangle), twice that
+//! backward.
+
+use super::blocks::{BlockLayout, RowGeometry, Sampling};
+use super::column_sum::launch_column_sum;
+use super::expect_activation;
+use super::gram::GramProduct;
+use super::matmul::{Product, product};
+use super::transpose::{launch_transpose, transposed};
+use crate::gpu::{Kernel, Shader, Slot};
+use crate::kernel_params;
+use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
+use crate::{Error, Result};
+
+kernel_params! {
+    struct RowParams {
+        vectors: u32, d: u32, d4: u32, rows: u32, samples: u32, blocks: u32, kernel: u32, pooled: u32, interleaved: u32,
+        grid: u32, height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32,
+        padding: u32, dilation: u32,
+    }
+}
+kernel_params! {
+    struct RowGradParams {
+        vectors: u32, d: u32, d4: u32, rows: u32, samples: u32, blocks: u32, kernel: u32, pooled: u32, interleaved: u32,
+        grid: u32, height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32,
+        padding: u32, dilation: u32, channels: u32, scale: f32,
+    }
+}
+kernel_params! {
+    struct CenterParams { vectors: u32, columns4: u32, rows: u32 }
+}
+
+static ROWS: Shader = Shader::new::<RowParams>("block_rows.wgsl", 1, 1);
+static ROWS_GRAD: Shader = Shader::new::<RowGradParams>("block_rows_grad.wgsl", 2, 1);
+static CENTER: Shader = Shader::new::<CenterParams>("center.wgsl", 1, 1);
+pub(super) const SHADERS: &[&Shader] = &[&ROWS, &ROWS_GRAD, &CENTER];
+
+/// Statistics of a layer's input.
+#[derive(Clone, Copy, Debug)]
+pub struct CovarianceVars {
+    /// Mean of each entry, (S,d).
+    pub mean: Var,
+    /// Covariance plus `eps` on the diagonal, (S,d,d).
+    pub covariance: Var,
+    /// Centred rows, (S,R,d).
+    pub rows: Var,
+}
+
+/// Mean and regularised covariance of the sampled patches of `x` (N,C,H,W) or (N,F).
+///
+/// # Errors
+/// The input does not have the layout's channels, or no patch fits.
+pub fn covariance(
+    tape: &mut Tape,
+    x: Var,
+    layout: BlockLayout,
+    sampling: Sampling,
+    eps: f32,
+) -> Result<CovarianceVars> {
+    let outputs = tape.apply(Covariance { layout, sampling, eps }, &[x])?;
+    Ok(CovarianceVars { mean: outputs[0], covariance: outputs[1], rows: outputs[2] })
+}
+
+/// The sampled patches themselves, (S,R,d), not centred.
+///
+/// # Errors
+/// As [`covariance`].
+pub fn sample_rows(tape: &mut Tape, x: Var, layout: BlockLayout, sampling: Sampling) -> Result<Var> {
+    tape.apply1(SampleRows { layout, sampling }, &[x])
+}
+
+impl RowParams {
+    fn new(g: &RowGeometry) -> Self {
+        let layout = g.layout;
+        let (grid, step, padding, dilation) = match g.sampling {
+            Sampling::Grid { step, padding, dilation } => (1, step, padding, dilation),
+            Sampling::Pixels { step } => (0, step, 0, 1),
+        };
+        Self {
+            vectors: (layout.statistics() * g.rows * layout.d.div_ceil(4)) as u32,
+            d: layout.d as u32,
+            d4: layout.d.div_ceil(4) as u32,
+            rows: g.rows as u32,
+            samples: g.samples as u32,
+            blocks: layout.blocks as u32,
+            kernel: layout.kernel as u32,
+            pooled: u32::from(layout.pooled),
+            interleaved: u32::from(layout.interleaved),
+            grid,
+            height: g.h as u32,
+            width: g.w as u32,
+            channel_stride: layout.channels.next_multiple_of(4) as u32,
+            out_height: g.oh as u32,
+            out_width: g.ow as u32,
+            step: step as u32,
+            padding: padding as u32,
+            dilation: dilation as u32,
+        }
+    }
+
+    fn gradient(self, g: &RowGeometry) -> RowGradParams {
+        RowGradParams {
+            vectors: (g.n * g.h * g.w * g.layout.channels.div_ceil(4)) as u32,
+            d: self.d,
+            d4: self.d4,
+            rows: self.rows,
+            samples: self.samples,
+            blocks: self.blocks,
+            kernel: self.kernel,
+            pooled: self.pooled,
+            interleaved: self.interleaved,
+            grid: self.grid,
+            height: self.height,
+            width: self.width,
+            channel_stride: self.channel_stride,
+            out_height: self.out_height,
+            out_width: self.out_width,
+            step: self.step,
+            padding: self.padding,
+            dilation: self.dilation,
+            channels: g.layout.channels as u32,
+            scale: 1.0 / g.rows as f32,
+        }
+    }
+}
+
+fn gather(launch: &mut Launch<'_>, g: &RowGeometry, x: Slot, rows: Slot) {
+    let params = RowParams::new(g);
+    launch.flat(Kernel::new(&ROWS, 0), &params, &[x], &[rows], params.vectors as usize);
+}
+
+fn gathered(g: &RowGeometry, x: &Array) -> Array {
+    let data = g.sources().iter().map(|at| at.map_or(0.0, |at| x.data[at])).collect();
+    Array { shape: vec![g.layout.statistics(), g.rows, g.layout.d], data }
+}
+
+#[derive(Debug)]
+struct SampleRows {
+    layout: BlockLayout,
+    sampling: Sampling,
+}
+
+impl Op for SampleRows {
+    fn name(&self) -> &'static str {
+        "sample_rows"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        expect_activation(self.name(), inputs[0])?;
+        let g = RowGeometry::new(self.name(), inputs[0].nchw(), self.layout, self.sampling)?;
+        Ok(vec![Type::vec4(&[self.layout.statistics(), g.rows, self.layout.d])])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
+        let grad = context.grad(0)?;
+        let x = context.tape.ty(context.inputs[0]).clone();
+        let zero = Type::vec4(&[self.layout.statistics(), self.layout.d]);
+        let zero = super::constant(context.tape, zero, 0.0)?;
+        let op = RowsGrad { layout: self.layout, sampling: self.sampling, x };
+        Ok(vec![context.when(0, op, &[grad, zero])?])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let x = launch.inputs[0];
+        let Ok(g) = RowGeometry::new(self.name(), x.nchw(), self.layout, self.sampling) else { return };
+        let (x, rows) = (launch.reads[0], launch.writes[0]);
+        gather(launch, &g, x, rows);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        let g = RowGeometry::new(self.name(), inputs[0].nchw(), self.layout, self.sampling);
+        g.map(|g| vec![gathered(&g, inputs[0])]).unwrap_or_default()
+    }
+}
+
+#[derive(Debug)]
+struct Covariance {
+    layout: BlockLayout,
+    sampling: Sampling,
+    eps: f32,
+}
+
+impl Op for Covariance {
+    fn name(&self) -> &'static str {
+        "covariance"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        expect_activation(self.name(), inputs[0])?;
+        let g = RowGeometry::new(self.name(), inputs[0].nchw(), self.layout, self.sampling)?;
+        if g.rows == 0 {
+            return Err(Error::shape(self.name(), format!("expected at least one image, found {}", inputs[0])));
+        }
+        let (s, d) = (self.layout.statistics(), self.layout.d);
+        Ok(vec![Type::vec4(&[s, d]), Type::vec4(&[s, d, d]), Type::vec4(&[s, g.rows, d])])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
+        if !context.needs(0) {
+            return Ok(vec![None]);
+        }
+        let rows = context.outputs[2];
+        let mut grads = [0, 1].map(|i| context.grads[i]);
+        for (i, grad) in grads.iter_mut().enumerate() {
+            if grad.is_none() {
+                let ty = context.tape.ty(context.outputs[i]).clone();
+                *grad = Some(super::constant(context.tape, ty, 0.0)?);
+            }
+        }
+        let [Some(g_mean), Some(g_cov)] = grads else { return Ok(vec![None]) };
+        let g_rows = context.tape.apply1(CovarianceGrad, &[rows, g_cov])?;
+        let x = context.tape.ty(context.inputs[0]).clone();
+        let op = RowsGrad { layout: self.layout, sampling: self.sampling, x };
+        Ok(vec![Some(context.tape.apply1(op, &[g_rows, g_mean])?)])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let x = launch.inputs[0];
+        let Ok(g) = RowGeometry::new(self.name(), x.nchw(), self.layout, self.sampling) else { return };
+        let (s, d, d4) = (self.layout.statistics(), self.layout.d, self.layout.d.div_ceil(4));
+        let (x, [mean, cov, rows]) = (launch.reads[0], [0, 1, 2].map(|i| launch.writes[i]));
+        gather(launch, &g, x, rows);
+        launch_column_sum(launch, [s, g.rows, d4], 1.0 / g.rows as f32, rows, mean);
+        let vectors = s * g.rows * d4;
+        let center = CenterParams { vectors: vectors as u32, columns4: d4 as u32, rows: g.rows as u32 };
+        launch.flat(Kernel::new(&CENTER, 0), &center, &[mean], &[rows], vectors);
+        GramProduct { a: rows, b: rows, scale: 1.0 / g.rows as f32, diagonal: self.eps }.launch(
+            launch,
+            [s, g.rows, d, d],
+            cov,
+        );
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        let Ok(g) = RowGeometry::new(self.name(), inputs[0].nchw(), self.layout, self.sampling) else { return vec![] };
+        let mut rows = gathered(&g, inputs[0]);
+        let (s, r, d) = (rows.shape[0], rows.shape[1], rows.shape[2]);
+        let mut mean = Array::zeros(&[s, d]);
+        for (i, v) in rows.data.iter().enumerate() {
+            mean.data[i / (r * d) * d + i % d] += v / r as f64;
+        }
+        for (i, v) in rows.data.iter_mut().enumerate() {
+            *v -= mean.data[i / (r * d) * d + i % d];
+        }
+        let mut cov = product(&transposed(&rows), &rows).map(|v| v / r as f64);
+        for i in 0..s * d {
+            cov.data[i * d + i % d] += f64::from(self.eps);
+        }
+        vec![mean, cov, rows]
+    }
+}
+
+/// `g_rows = rows (g + g^T) / R`: the covariance's share of the gradient of its rows.
+#[derive(Debug)]
+struct CovarianceGrad;
+
+impl Op for CovarianceGrad {
+    fn name(&self) -> &'static str {
+        "covariance_grad"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        Ok(vec![inputs[0].clone()])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let [s, r, d] = super::matmul::dims(launch.inputs[0]);
+        let (rows, g, out) = (launch.reads[0], launch.reads[1], launch.writes[0]);
+        let symmetric = launch.scratch("symmetric", s * d * d.next_multiple_of(4));
+        launch_transpose(launch, [s, d, d], [1.0, 1.0], g, symmetric);
+        Product { alpha: 1.0 / r as f32, ..Product::new(rows, symmetric) }.launch(launch, [s, r, d, d], out);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        let symmetric = inputs[1].zip(&transposed(inputs[1]), |a, b| a + b);
+        let r = inputs[0].shape[1] as f64;
+        vec![product(inputs[0], &symmetric).map(|v| v / r)]
+    }
+}
+
+/// `gx = fold(g_rows + 1 g_mean^T / R)`: rows back to the map.
+#[derive(Debug)]
+struct RowsGrad {
+    layout: BlockLayout,
+    sampling: Sampling,
+    x: Type,
+}
+
+impl Op for RowsGrad {
+    fn name(&self) -> &'static str {
+        "rows_grad"
+    }
+
+    fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
+        Ok(vec![self.x.clone()])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return };
+        let params = RowParams::new(&g).gradient(&g);
+        let (reads, write) = (launch.reads.clone(), launch.writes[0]);
+        launch.flat(Kernel::new(&ROWS_GRAD, 0), &params, &reads, &[write], params.vectors as usize);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return vec![] };
+        let mut gx = Array::zeros(&self.x.shape);
+        for (index, source) in g.sources().into_iter().enumerate() {
+            if let Some(at) = source {
+                let (s, i) = (index / (g.rows * self.layout.d), index % self.layout.d);
+                gx.data[at] += inputs[0].data[index] + inputs[1].data[s * self.layout.d + i] / g.rows as f64;
+            }
+        }
+        vec![gx]
+    }
+}

@@ -1,0 +1,149 @@
+//! `c = a^T b` of tall matrices: a reduction over rows in partial sums.
+//!
+//! 2 S R da db floating-point operations; half of it for `a^T a`, of which one triangle is computed.
+
+use super::matmul::{dims, matmul, matrix, product};
+use super::transpose::{transpose, transposed};
+use crate::gpu::{Kernel, Shader, Slot};
+use crate::kernel_params;
+use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
+use crate::{Error, Result};
+
+kernel_params! {
+    struct GramParams { rows: u32, da4: u32, db4: u32, splits: u32, rows_per_split: u32 }
+}
+kernel_params! {
+    struct ReduceParams {
+        vectors: u32, da: u32, da4: u32, db: u32, db4: u32, splits: u32, scale: f32, diagonal: f32,
+    }
+}
+
+const TILES: [(usize, [usize; 4]); 3] = [(16, [4, 2, 8, 1]), (4, [4, 2, 2, 4]), (1, [4, 1, 1, 8])];
+
+macro_rules! gram_variant {
+    ($tb:literal, $lx:literal, $ly:literal, $symmetric:literal) => {
+        &[("TA", 4), ("TB", $tb), ("LX", $lx), ("LY", $ly), ("SYMMETRIC", $symmetric)]
+    };
+}
+
+static GRAM: Shader = Shader::with_variants::<GramParams>(
+    "gram.wgsl",
+    2,
+    1,
+    &[
+        gram_variant!(2, 8, 1, 0),
+        gram_variant!(2, 2, 4, 0),
+        gram_variant!(1, 1, 8, 0),
+        gram_variant!(2, 8, 1, 1),
+        gram_variant!(2, 2, 4, 1),
+        gram_variant!(1, 1, 8, 1),
+    ],
+);
+static REDUCE: Shader =
+    Shader::with_variants::<ReduceParams>("gram_reduce.wgsl", 1, 1, &[&[("SYMMETRIC", 0)], &[("SYMMETRIC", 1)]]);
+pub(super) const SHADERS: &[&Shader] = &[&GRAM, &REDUCE];
+
+/// One reduction: `c = scale a^T b + diagonal I`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct GramProduct {
+    pub a: Slot,
+    pub b: Slot,
+    pub scale: f32,
+    pub diagonal: f32,
+}
+
+impl GramProduct {
+    /// Appends the launches; `[batches, rows, da, db]`.
+    pub fn launch(self, launch: &mut Launch<'_>, [batches, rows, da, db]: [usize; 4], c: Slot) {
+        let (da4, db4) = (da.div_ceil(4), db.div_ceil(4));
+        let symmetric = self.a == self.b;
+        let tile = TILES.iter().position(|(least, _)| db4 >= *least).unwrap_or(TILES.len() - 1);
+        let [ta, tb, lx, ly] = TILES[tile].1;
+        let tiles = [db4.div_ceil(lx * tb), da4.div_ceil(ly * ta)];
+        let wanted = if launch.profile.software { 64 } else { 2048 };
+        // Sums longer than this lose accuracy, and a long loop starves the other lanes.
+        let least_splits = rows.div_ceil(2048);
+        let most_splits = rows.div_ceil(32).max(1);
+        let splits = (wanted / (tiles[0] * tiles[1] * batches)).clamp(least_splits, most_splits.max(least_splits));
+        let rows_per_split = rows.div_ceil(splits);
+        let splits = rows.div_ceil(rows_per_split);
+        let partial = launch.scratch("partial", batches * splits * da4 * 4 * db4 * 4);
+        let params = GramParams {
+            rows: rows as u32,
+            da4: da4 as u32,
+            db4: db4 as u32,
+            splits: splits as u32,
+            rows_per_split: rows_per_split as u32,
+        };
+        let grid = [tiles[0] as u32, tiles[1] as u32, (batches * splits) as u32];
+        let variant = tile + 3 * usize::from(symmetric);
+        launch.dispatch(Kernel::new(&GRAM, variant), &params, &[self.a, self.b], &[partial], grid);
+        let vectors = batches * da * db4;
+        let params = ReduceParams {
+            vectors: vectors as u32,
+            da: da as u32,
+            da4: da4 as u32,
+            db: db as u32,
+            db4: db4 as u32,
+            splits: splits as u32,
+            scale: self.scale,
+            diagonal: self.diagonal,
+        };
+        launch.flat(Kernel::new(&REDUCE, usize::from(symmetric)), &params, &[partial], &[c], vectors);
+    }
+}
+
+/// `a^T b` of (S,R,da) and (S,R,db).
+pub fn gram(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {
+    tape.apply1(Gram, &[a, b])
+}
+
+#[derive(Debug)]
+struct Gram;
+
+impl Op for Gram {
+    fn name(&self) -> &'static str {
+        "gram"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        let ([s, r, da], [s2, r2, db]) = (matrix("gram", inputs[0])?, matrix("gram", inputs[1])?);
+        if (s, r) != (s2, r2) {
+            return Err(Error::shape(
+                "gram",
+                format!("expected equal batches and rows, found {} and {}", inputs[0], inputs[1]),
+            ));
+        }
+        Ok(vec![Type::vec4(&[s, da, db])])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
+        let (a, b, g) = (context.inputs[0], context.inputs[1], context.grad(0)?);
+        let ga = if context.needs(0) {
+            let gt = transpose(context.tape, g)?;
+            Some(matmul(context.tape, b, gt)?)
+        } else {
+            None
+        };
+        let gb = if context.needs(1) { Some(matmul(context.tape, a, g)?) } else { None };
+        Ok(vec![ga, gb])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let ([s, r, da], db) = (dims(launch.inputs[0]), launch.inputs[1].inner());
+        let c = launch.writes[0];
+        GramProduct { a: launch.reads[0], b: launch.reads[1], scale: 1.0, diagonal: 0.0 }.launch(
+            launch,
+            [s, r, da, db],
+            c,
+        );
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        vec![product(&transposed(inputs[0]), inputs[1])]
+    }
+}

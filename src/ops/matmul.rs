@@ -1,0 +1,153 @@
+//! Batched matrix products `c = a b`, and what Newton-Schulz needs of them: pairs, symmetry, `alpha` and a diagonal.
+//!
+//! Matrices are (S,M,K) in vectors of four. 2 S M N K floating-point operations; half of it for a result known to be
+//! symmetric.
+
+use super::gram::gram;
+use super::transpose::transpose;
+use crate::gpu::{Kernel, Shader, Slot};
+use crate::kernel_params;
+use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
+use crate::{Error, Result};
+
+kernel_params! {
+    struct MatmulParams { m: u32, n: u32, k: u32, alpha: f32, diagonal: f32 }
+}
+
+/// Lane shapes by number of column vectors.
+const TILES: [(usize, [usize; 4]); 3] = [(16, [8, 2, 8, 1]), (4, [8, 2, 2, 4]), (1, [8, 1, 1, 8])];
+
+macro_rules! matmul_variant {
+    ($tn:literal, $lx:literal, $ly:literal, $symmetric:literal, $pair:literal) => {
+        &[("TM", 8), ("TN", $tn), ("LX", $lx), ("LY", $ly), ("SYMMETRIC", $symmetric), ("PAIR", $pair)]
+    };
+}
+
+static MATMUL: Shader = Shader::with_variants::<MatmulParams>(
+    "matmul.wgsl",
+    4,
+    1,
+    &[
+        matmul_variant!(2, 8, 1, 0, 0),
+        matmul_variant!(2, 2, 4, 0, 0),
+        matmul_variant!(1, 1, 8, 0, 0),
+        matmul_variant!(2, 8, 1, 0, 1),
+        matmul_variant!(2, 2, 4, 0, 1),
+        matmul_variant!(1, 1, 8, 0, 1),
+        matmul_variant!(2, 8, 1, 1, 0),
+        matmul_variant!(2, 2, 4, 1, 0),
+        matmul_variant!(1, 1, 8, 1, 0),
+        matmul_variant!(2, 8, 1, 1, 1),
+        matmul_variant!(2, 2, 4, 1, 1),
+        matmul_variant!(1, 1, 8, 1, 1),
+    ],
+);
+pub(super) const SHADERS: &[&Shader] = &[&MATMUL];
+
+/// One product: `c = alpha (a b [+ a2 b2]) + diagonal I`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Product {
+    pub a: Slot,
+    pub b: Slot,
+    pub pair: Option<(Slot, Slot)>,
+    pub alpha: f32,
+    pub diagonal: f32,
+    /// The result is known to be symmetric: compute one triangle.
+    pub symmetric: bool,
+}
+
+impl Product {
+    pub fn new(a: Slot, b: Slot) -> Self {
+        Self { a, b, pair: None, alpha: 1.0, diagonal: 0.0, symmetric: false }
+    }
+
+    /// Appends the launch; `[batches, m, n, k]`.
+    pub fn launch(self, launch: &mut Launch<'_>, [batches, m, n, k]: [usize; 4], c: Slot) {
+        let n4 = n.div_ceil(4);
+        let tile = TILES.iter().position(|(least, _)| n4 >= *least).unwrap_or(TILES.len() - 1);
+        let [tm, tn, lx, ly] = TILES[tile].1;
+        let variant = tile + 3 * (usize::from(self.pair.is_some()) + 2 * usize::from(self.symmetric));
+        let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
+        let params = MatmulParams { m: m as u32, n: n as u32, k: k as u32, alpha: self.alpha, diagonal: self.diagonal };
+        let grid = [n4.div_ceil(lx * tn), m.div_ceil(ly * tm), batches].map(|v| v as u32);
+        launch.dispatch(Kernel::new(&MATMUL, variant), &params, &[self.a, self.b, a2, b2], &[c], grid);
+    }
+}
+
+/// (S, rows, columns) of a batch of matrices.
+pub(super) fn matrix(op: &'static str, ty: &Type) -> Result<[usize; 3]> {
+    match (ty.layout, ty.shape.as_slice()) {
+        (Layout::Vec4, [s, m, n]) => Ok([*s, *m, *n]),
+        _ => Err(Error::shape(op, format!("expected matrices (S,M,N) in vectors of four, found {ty}"))),
+    }
+}
+
+/// `a b` of (S,M,K) and (S,K,N).
+pub fn matmul(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {
+    tape.apply1(Matmul, &[a, b])
+}
+
+#[derive(Debug)]
+struct Matmul;
+
+impl Op for Matmul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        let ([s, m, k], [s2, k2, n]) = (matrix("matmul", inputs[0])?, matrix("matmul", inputs[1])?);
+        if (s, k) != (s2, k2) {
+            return Err(Error::shape("matmul", format!("cannot multiply {} by {}", inputs[0], inputs[1])));
+        }
+        Ok(vec![Type::vec4(&[s, m, n])])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
+        let (a, b, g) = (context.inputs[0], context.inputs[1], context.grad(0)?);
+        let ga = if context.needs(0) {
+            let bt = transpose(context.tape, b)?;
+            Some(matmul(context.tape, g, bt)?)
+        } else {
+            None
+        };
+        let gb = if context.needs(1) { Some(gram(context.tape, a, g)?) } else { None };
+        Ok(vec![ga, gb])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let ([s, m, k], n) = (dims(launch.inputs[0]), launch.outputs[0].inner());
+        let c = launch.writes[0];
+        Product::new(launch.reads[0], launch.reads[1]).launch(launch, [s, m, n, k], c);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        vec![product(inputs[0], inputs[1])]
+    }
+}
+
+/// (S, M, N) of a type that `infer` has accepted.
+pub(super) fn dims(ty: &Type) -> [usize; 3] {
+    [ty.shape[0], ty.shape[1], ty.shape[2]]
+}
+
+/// `a b` per batch on the CPU.
+pub(super) fn product(a: &Array, b: &Array) -> Array {
+    let (s, m, k, n) = (a.shape[0], a.shape[1], a.shape[2], b.shape[2]);
+    let mut c = Array::zeros(&[s, m, n]);
+    for batch in 0..s {
+        for i in 0..m {
+            for p in 0..k {
+                let left = a.data[(batch * m + i) * k + p];
+                for j in 0..n {
+                    c.data[(batch * m + i) * n + j] += left * b.data[(batch * k + p) * n + j];
+                }
+            }
+        }
+    }
+    c
+}
