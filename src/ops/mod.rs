@@ -5,6 +5,7 @@
 //! there. Parameters and labels are row-major.
 
 mod add;
+mod batch_norm;
 mod block_weight;
 mod blocks;
 mod column_sum;
@@ -14,12 +15,16 @@ mod fill;
 mod fold_bias;
 mod gram;
 mod matmul;
+mod max_pool;
 mod newton_schulz;
 mod relayout;
+mod running_average;
 mod transpose;
 mod unary;
+mod window;
 
 pub use add::add;
+pub use batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
 pub use block_weight::{block_weight, unblock_weight};
 pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use column_sum::column_sum;
@@ -29,8 +34,10 @@ pub use fill::{FILL, constant};
 pub use fold_bias::fold_bias;
 pub use gram::gram;
 pub use matmul::matmul;
+pub use max_pool::max_pool2d;
 pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
 pub use relayout::{to_plain, to_vec4};
+pub use running_average::running_average;
 pub use transpose::transpose;
 pub use unary::{Activation, activation, relu, sigmoid};
 
@@ -41,6 +48,7 @@ use crate::{Error, Result};
 /// Every kernel that is shipped, for `doctor` and the shader tests.
 pub const SHADERS: &[&[&Shader]] = &[
     add::SHADERS,
+    batch_norm::SHADERS,
     block_weight::SHADERS,
     column_sum::SHADERS,
     conv::SHADERS,
@@ -49,8 +57,10 @@ pub const SHADERS: &[&[&Shader]] = &[
     fold_bias::SHADERS,
     gram::SHADERS,
     matmul::SHADERS,
+    max_pool::SHADERS,
     newton_schulz::SHADERS,
     relayout::SHADERS,
+    running_average::SHADERS,
     transpose::SHADERS,
     unary::SHADERS,
 ];

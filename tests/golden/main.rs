@@ -6,6 +6,8 @@
 mod case;
 mod deconvolution;
 mod glue;
+mod norm;
+mod pooling;
 
 use case::{Case, Manifest, Outcome};
 use mexhat::gpu::Gpu;
@@ -14,7 +16,7 @@ use std::process::ExitCode;
 
 /// One runner per operation of the manifest: builds a tape and names its outputs.
 fn runner(op: &str) -> Option<fn(&mut case::Run) -> mexhat::Result<()>> {
-    glue::runner(op).or_else(|| deconvolution::runner(op))
+    glue::runner(op).or_else(|| deconvolution::runner(op)).or_else(|| norm::runner(op)).or_else(|| pooling::runner(op))
 }
 
 fn folders() -> Vec<PathBuf> {
