@@ -5,7 +5,9 @@
 //! there. Parameters and labels are row-major.
 
 mod add;
+mod average_pool;
 mod batch_norm;
+mod bilinear;
 mod block_weight;
 mod blocks;
 mod column_sum;
@@ -24,7 +26,9 @@ mod unary;
 mod window;
 
 pub use add::add;
+pub use average_pool::{adaptive_avg_pool2d, avg_pool2d, global_avg_pool};
 pub use batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
+pub use bilinear::bilinear;
 pub use block_weight::{block_weight, unblock_weight};
 pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use column_sum::column_sum;
@@ -48,7 +52,9 @@ use crate::{Error, Result};
 /// Every kernel that is shipped, for `doctor` and the shader tests.
 pub const SHADERS: &[&[&Shader]] = &[
     add::SHADERS,
+    average_pool::SHADERS,
     batch_norm::SHADERS,
+    bilinear::SHADERS,
     block_weight::SHADERS,
     column_sum::SHADERS,
     conv::SHADERS,

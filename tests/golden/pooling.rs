@@ -13,6 +13,19 @@ pub fn runner(op: &str) -> Option<Runner> {
             let [kernel, stride, padding] = ["kernel", "stride", "padding"].map(|name| run.size(name));
             check(run, |tape, x| ops::max_pool2d(tape, x, kernel, stride, padding))
         },
+        "avgpool2d" => |run| {
+            let [kernel, stride, padding] = ["kernel", "stride", "padding"].map(|name| run.size(name));
+            check(run, |tape, x| ops::avg_pool2d(tape, x, kernel, stride, padding))
+        },
+        "adaptive_avgpool2d" => |run| {
+            let out = run.size("output");
+            check(run, |tape, x| ops::adaptive_avg_pool2d(tape, x, [out, out]))
+        },
+        "global_avgpool" => |run| check(run, ops::global_avg_pool),
+        "bilinear" => |run| {
+            let size = [0, 1].map(|i| run.case.params["size"][i].as_u64().unwrap_or(0) as usize);
+            check(run, |tape, x| ops::bilinear(tape, x, size))
+        },
         _ => return None,
     })
 }
