@@ -2,120 +2,15 @@
 //   y[p, o] = bias[o] + sum over taps and input channels of x[position(p, tap), c] w[tap, c, o]
 // and, with TRANSPOSED = 1, its adjoint in x (input gradient: x is gy, o are input channels, weights packed the other way).
 //
-// Register tile: an invocation owns TM consecutive output pixels x TN vectors of four output channels. LX lanes lie
-// along the channels and share the pixels, LY lanes along the pixels and share the weights. Per tap and vector of
-// input channels: TM + 4 TN vector loads for 16 TM TN multiply-adds of vectors of four. No workgroup memory.
+// Register tile: an invocation owns TM output pixels x TN vectors of four output channels. LX lanes lie along the
+// channels and share the pixels, LY lanes along the pixels and share the weights. Per tap and vector of input
+// channels: TM + 4 TN vector loads for 4 TM TN vector multiply-adds. No workgroup memory.
 const TRANSPOSED: u32 = 0u;
 const TM: u32 = 8u;
 const TN: u32 = 2u;
 const LX: u32 = 8u;
 const LY: u32 = 1u;
 
-struct Params {
-    height: u32,
-    width: u32,
-    channels4: u32,
-    out_height: u32,
-    out_width: u32,
-    outputs4: u32,
-    kernel_height: u32,
-    kernel_width: u32,
-    stride: u32,
-    padding: u32,
-    dilation: u32,
-    pixels: u32,
-    has_bias: u32,
-    relu: u32,
-}
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
-
-// #import shared/vec4.wgsl
-
-// Input coordinate of output coordinate `at` under tap `tap`, or -1 where there is none.
-fn position(at: u32, tap: u32, size: u32) -> i32 {
-    if TRANSPOSED == 0u {
-        let i = i32(at * params.stride + tap * params.dilation) - i32(params.padding);
-        return select(-1, i, i >= 0 && i < i32(size));
-    }
-    let t = i32(at + params.padding) - i32(tap * params.dilation);
-    let i = t / i32(params.stride);
-    return select(-1, i, t >= 0 && i * i32(params.stride) == t && i < i32(size));
-}
-
-@compute @workgroup_size(LX, LY)
-fn main(
-    @builtin(workgroup_id) group: vec3u,
-    @builtin(num_workgroups) groups: vec3u,
-    @builtin(local_invocation_id) local: vec3u,
-) {
-    let p0 = ((group.y * groups.x + group.x) * LY + local.y) * TM;
-    let o0 = group.z * LX * TN + local.x;
-    if p0 >= params.pixels || o0 >= params.outputs4 {
-        return;
-    }
-    var column: array<u32, TN>;
-    for (var j = 0u; j < TN; j++) {
-        column[j] = min(o0 + j * LX, params.outputs4 - 1u);
-    }
-    var image: array<u32, TM>;
-    var row: array<u32, TM>;
-    var col: array<u32, TM>;
-    for (var i = 0u; i < TM; i++) {
-        let p = min(p0 + i, params.pixels - 1u);
-        let line = p / params.out_width;
-        image[i] = line / params.out_height;
-        row[i] = line % params.out_height;
-        col[i] = p % params.out_width;
-    }
-    var sum: array<array<vec4f, TN>, TM>;
-    for (var u = 0u; u < params.kernel_height; u++) {
-        for (var v = 0u; v < params.kernel_width; v++) {
-            var base: array<u32, TM>;
-            var inside: array<bool, TM>;
-            for (var i = 0u; i < TM; i++) {
-                let iy = position(row[i], u, params.height);
-                let ix = position(col[i], v, params.width);
-                inside[i] = iy >= 0 && ix >= 0;
-                let at = ((image[i] * params.height + u32(iy)) * params.width + u32(ix)) * params.channels4;
-                base[i] = select(0u, at, inside[i]);
-            }
-            let tap = (u * params.kernel_width + v) * params.channels4;
-            for (var c = 0u; c < params.channels4; c++) {
-                var a: array<vec4f, TM>;
-                for (var i = 0u; i < TM; i++) {
-                    a[i] = select(vec4f(0.0), x[base[i] + c], inside[i]);
-                }
-                let w = (tap + c) * 4u * params.outputs4;
-                var b: array<array<vec4f, TN>, 4>;
-                for (var e = 0u; e < 4u; e++) {
-                    for (var j = 0u; j < TN; j++) {
-                        b[e][j] = weight[w + e * params.outputs4 + column[j]];
-                    }
-                }
-                for (var i = 0u; i < TM; i++) {
-                    for (var j = 0u; j < TN; j++) {
-                        sum[i][j] = multiply_add(sum[i][j], a[i], b[0][j], b[1][j], b[2][j], b[3][j]);
-                    }
-                }
-            }
-        }
-    }
-    for (var j = 0u; j < TN; j++) {
-        let o = o0 + j * LX;
-        var shift = vec4f(0.0);
-        if params.has_bias == 1u {
-            shift = bias[column[j]];
-        }
-        for (var i = 0u; i < TM; i++) {
-            if p0 + i < params.pixels && o < params.outputs4 {
-                let value = sum[i][j] + shift;
-                y[(p0 + i) * params.outputs4 + o] = select(value, max(value, vec4f(0.0)), params.relu == 1u);
-            }
-        }
-    }
-}
+// #import shared/lanes_alone.wgsl
+// #import shared/conv_body.wgsl

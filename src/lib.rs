@@ -1,12 +1,18 @@
-//! mexhat trains small convolutional networks with network deconvolution on any GPU.
+//! mexhat trains small convolutional networks with network deconvolution on any GPU, and shows what it does.
 //!
-//! Tour, from the bottom up: [`gpu`] speaks wgpu; [`tape`] records, differentiates, plans and replays; [`ops`] are the
-//! operations.
+//! Tour, from the bottom up; each module uses only those before it:
+//! [`gpu`] speaks wgpu; [`tape`] records, differentiates, plans and replays; [`ops`] are the operations; [`nn`] are layers with
+//! parameters; [`models`] are networks. Beside them: [`data`] loads and generates images, [`viz`] draws pictures, [`rng`] is the
+//! one source of randomness, [`error`] the one error type.
 
+pub mod data;
 pub mod error;
 pub mod gpu;
+pub mod models;
+pub mod nn;
 pub mod ops;
 pub mod rng;
 pub mod tape;
+pub mod viz;
 
 pub use error::{Error, Result};

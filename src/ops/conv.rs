@@ -6,6 +6,7 @@
 
 use super::column_sum::ColumnSum;
 use super::expect_activation;
+use super::tiles::{Tile, Tiles, tile_variant};
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
@@ -35,49 +36,63 @@ kernel_params! {
     }
 }
 
-/// Lane shapes by number of output vectors: many along the channels where there are many channels.
-const TILES: [(usize, [u32; 4]); 5] =
-    [(16, [8, 2, 8, 1]), (8, [8, 2, 4, 2]), (4, [8, 2, 2, 4]), (2, [8, 2, 1, 8]), (1, [8, 1, 1, 8])];
-
-macro_rules! conv_variant {
-    ($transposed:literal, $tm:literal, $tn:literal, $lx:literal, $ly:literal) => {
-        &[("TRANSPOSED", $transposed), ("TM", $tm), ("TN", $tn), ("LX", $lx), ("LY", $ly)]
-    };
-}
-
+const TILES: &[(usize, Tile)] =
+    &[(16, [8, 2, 8, 1]), (8, [8, 2, 4, 2]), (4, [8, 2, 2, 4]), (2, [8, 2, 1, 8]), (1, [8, 1, 1, 8])];
 static CONV: Shader = Shader::with_variants::<ConvParams>(
     "conv.wgsl",
     3,
     1,
     &[
-        conv_variant!(0, 8, 2, 8, 1),
-        conv_variant!(0, 8, 2, 4, 2),
-        conv_variant!(0, 8, 2, 2, 4),
-        conv_variant!(0, 8, 2, 1, 8),
-        conv_variant!(0, 8, 1, 1, 8),
-        conv_variant!(1, 8, 2, 8, 1),
-        conv_variant!(1, 8, 2, 4, 2),
-        conv_variant!(1, 8, 2, 2, 4),
-        conv_variant!(1, 8, 2, 1, 8),
-        conv_variant!(1, 8, 1, 1, 8),
+        tile_variant!(8, 2, 8, 1, TRANSPOSED = 0),
+        tile_variant!(8, 2, 4, 2, TRANSPOSED = 0),
+        tile_variant!(8, 2, 2, 4, TRANSPOSED = 0),
+        tile_variant!(8, 2, 1, 8, TRANSPOSED = 0),
+        tile_variant!(8, 1, 1, 8, TRANSPOSED = 0),
+        tile_variant!(8, 2, 8, 1, TRANSPOSED = 1),
+        tile_variant!(8, 2, 4, 2, TRANSPOSED = 1),
+        tile_variant!(8, 2, 2, 4, TRANSPOSED = 1),
+        tile_variant!(8, 2, 1, 8, TRANSPOSED = 1),
+        tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
     ],
 );
+const SUBGROUP_TILES: &[(usize, Tile)] =
+    &[(8, [32, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])];
+static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
+    "conv_subgroup.wgsl",
+    3,
+    1,
+    &[
+        tile_variant!(32, 1, 8, 1, TRANSPOSED = 0),
+        tile_variant!(16, 1, 4, 2, TRANSPOSED = 0),
+        tile_variant!(8, 1, 2, 4, TRANSPOSED = 0),
+        tile_variant!(8, 1, 1, 8, TRANSPOSED = 0),
+        tile_variant!(32, 1, 8, 1, TRANSPOSED = 1),
+        tile_variant!(16, 1, 4, 2, TRANSPOSED = 1),
+        tile_variant!(8, 1, 2, 4, TRANSPOSED = 1),
+        tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
+    ],
+);
+const CONV_TILES: Tiles = Tiles { alone: (&CONV, TILES), subgroup: (&CONV_SUBGROUP, SUBGROUP_TILES) };
 
-/// Lane shapes of the weight gradient, by number of output vectors.
-const GRAD_TILES: [(usize, [usize; 4]); 3] = [(16, [4, 2, 8, 1]), (4, [4, 2, 2, 4]), (1, [4, 1, 1, 8])];
 static WEIGHT_GRAD: Shader = Shader::with_variants::<WeightGradParams>(
     "conv_weight_grad.wgsl",
     2,
     1,
-    &[
-        &[("TA", 4), ("TB", 2), ("LX", 8), ("LY", 1)],
-        &[("TA", 4), ("TB", 2), ("LX", 2), ("LY", 4)],
-        &[("TA", 4), ("TB", 1), ("LX", 1), ("LY", 8)],
-    ],
+    &[tile_variant!(4, 2, 8, 1), tile_variant!(4, 2, 2, 4), tile_variant!(4, 1, 1, 8)],
 );
+static WEIGHT_GRAD_SUBGROUP: Shader = Shader::with_variants::<WeightGradParams>(
+    "conv_weight_grad_subgroup.wgsl",
+    2,
+    1,
+    &[tile_variant!(8, 1, 8, 1), tile_variant!(4, 1, 4, 2), tile_variant!(4, 1, 2, 4), tile_variant!(4, 1, 1, 8)],
+);
+const WEIGHT_GRAD_TILES: Tiles = Tiles {
+    alone: (&WEIGHT_GRAD, &[(16, [4, 2, 8, 1]), (4, [4, 2, 2, 4]), (1, [4, 1, 1, 8])]),
+    subgroup: (&WEIGHT_GRAD_SUBGROUP, &[(8, [8, 1, 8, 1]), (4, [4, 1, 4, 2]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])]),
+};
 static PACK: Shader = Shader::new::<PackParams>("pack_weight.wgsl", 1, 1);
 static UNPACK: Shader = Shader::new::<UnpackParams>("unpack_weight_grad.wgsl", 1, 1);
-pub(super) const SHADERS: &[&Shader] = &[&CONV, &WEIGHT_GRAD, &PACK, &UNPACK];
+pub(super) const SHADERS: &[&Shader] = &[&CONV, &CONV_SUBGROUP, &WEIGHT_GRAD, &WEIGHT_GRAD_SUBGROUP, &PACK, &UNPACK];
 
 /// Stride, zero padding, dilation (each the same in both directions) and groups of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,14 +298,12 @@ fn pack(launch: &mut Launch<'_>, weight: Slot, [rows, columns, taps]: [usize; 3]
 }
 
 fn dispatch_conv(launch: &mut Launch<'_>, params: &ConvParams, transposed: bool, reads: &[Slot], write: Slot) {
-    let outputs4 = params.outputs4 as usize;
-    let tile = TILES.iter().position(|(least, _)| outputs4 >= *least).unwrap_or(TILES.len() - 1);
-    let [tm, tn, lx, ly] = TILES[tile].1;
+    let (kernel, tile) = CONV_TILES.choose(launch.profile, params.outputs4 as usize, usize::from(transposed));
+    let [tm, tn, lx, ly] = tile.map(|v| v as u32);
     let tiles = params.pixels.div_ceil(tm * ly);
     let rows = tiles.div_ceil(65_535).max(1);
     let grid = [tiles.div_ceil(rows), rows, params.outputs4.div_ceil(lx * tn)];
-    let variant = tile + if transposed { TILES.len() } else { 0 };
-    launch.dispatch(Kernel::new(&CONV, variant), params, reads, &[write], grid);
+    launch.dispatch(kernel, params, reads, &[write], grid);
 }
 
 /// `gx = conv_transpose(gy, w)`, shape of `x`.
@@ -351,9 +364,8 @@ impl Op for ConvWeightGrad {
         let x = launch.inputs[0];
         let Ok(g) = Geometry::new(self.name(), &x.shape, &self.w.shape, self.options) else { return };
         let (c4, o4, lines) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh);
-        let variant = GRAD_TILES.iter().position(|(least, _)| o4 >= *least).unwrap_or(GRAD_TILES.len() - 1);
-        let [ta, tb, lx, ly] = GRAD_TILES[variant].1;
-        let grid = [o4.div_ceil(lx * tb), (g.taps() * c4).div_ceil(ly * ta)];
+        let (kernel, [tm, tn, lx, ly]) = WEIGHT_GRAD_TILES.choose(launch.profile, o4, 0);
+        let grid = [o4.div_ceil(lx * tn), (g.taps() * c4).div_ceil(ly * tm)];
         let wanted = if launch.profile.software { 64 } else { 2048 };
         let lines_per_split = lines.div_ceil((wanted / (grid[0] * grid[1])).clamp(1, lines));
         let splits = lines.div_ceil(lines_per_split);
@@ -376,7 +388,7 @@ impl Op for ConvWeightGrad {
         };
         let (reads, write) = (launch.reads.clone(), launch.writes[0]);
         let grid = [grid[0] as u32, grid[1] as u32, splits as u32];
-        launch.dispatch(Kernel::new(&WEIGHT_GRAD, variant), &params, &reads, &[partial], grid);
+        launch.dispatch(kernel, &params, &reads, &[partial], grid);
         let unpack = UnpackParams {
             vectors: (rows * o4) as u32,
             splits: splits as u32,

@@ -3,6 +3,7 @@
 //! 2 S R da db floating-point operations; half of it for `a^T a`, of which one triangle is computed.
 
 use super::matmul::{dims, matmul, matrix, product};
+use super::tiles::{Tiles, tile_variant};
 use super::transpose::{transpose, transposed};
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
@@ -18,30 +19,39 @@ kernel_params! {
     }
 }
 
-const TILES: [(usize, [usize; 4]); 3] = [(16, [4, 2, 8, 1]), (4, [4, 2, 2, 4]), (1, [4, 1, 1, 8])];
-
-macro_rules! gram_variant {
-    ($tb:literal, $lx:literal, $ly:literal, $symmetric:literal) => {
-        &[("TA", 4), ("TB", $tb), ("LX", $lx), ("LY", $ly), ("SYMMETRIC", $symmetric)]
-    };
-}
-
 static GRAM: Shader = Shader::with_variants::<GramParams>(
     "gram.wgsl",
     2,
     1,
     &[
-        gram_variant!(2, 8, 1, 0),
-        gram_variant!(2, 2, 4, 0),
-        gram_variant!(1, 1, 8, 0),
-        gram_variant!(2, 8, 1, 1),
-        gram_variant!(2, 2, 4, 1),
-        gram_variant!(1, 1, 8, 1),
+        tile_variant!(4, 2, 8, 1, SYMMETRIC = 0),
+        tile_variant!(4, 2, 2, 4, SYMMETRIC = 0),
+        tile_variant!(4, 1, 1, 8, SYMMETRIC = 0),
+        tile_variant!(4, 2, 8, 1, SYMMETRIC = 1),
+        tile_variant!(4, 2, 2, 4, SYMMETRIC = 1),
+        tile_variant!(4, 1, 1, 8, SYMMETRIC = 1),
     ],
 );
+static GRAM_SUBGROUP: Shader = Shader::with_variants::<GramParams>(
+    "gram_subgroup.wgsl",
+    2,
+    1,
+    &[
+        tile_variant!(8, 1, 8, 1, SYMMETRIC = 0),
+        tile_variant!(4, 1, 2, 4, SYMMETRIC = 0),
+        tile_variant!(4, 1, 1, 8, SYMMETRIC = 0),
+        tile_variant!(8, 1, 8, 1, SYMMETRIC = 1),
+        tile_variant!(4, 1, 2, 4, SYMMETRIC = 1),
+        tile_variant!(4, 1, 1, 8, SYMMETRIC = 1),
+    ],
+);
+const TILES: Tiles = Tiles {
+    alone: (&GRAM, &[(16, [4, 2, 8, 1]), (4, [4, 2, 2, 4]), (1, [4, 1, 1, 8])]),
+    subgroup: (&GRAM_SUBGROUP, &[(8, [8, 1, 8, 1]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])]),
+};
 static REDUCE: Shader =
     Shader::with_variants::<ReduceParams>("gram_reduce.wgsl", 1, 1, &[&[("SYMMETRIC", 0)], &[("SYMMETRIC", 1)]]);
-pub(super) const SHADERS: &[&Shader] = &[&GRAM, &REDUCE];
+pub(super) const SHADERS: &[&Shader] = &[&GRAM, &GRAM_SUBGROUP, &REDUCE];
 
 /// One reduction: `c = scale a^T b + diagonal I`.
 #[derive(Clone, Copy, Debug)]
@@ -57,9 +67,8 @@ impl GramProduct {
     pub fn launch(self, launch: &mut Launch<'_>, [batches, rows, da, db]: [usize; 4], c: Slot) {
         let (da4, db4) = (da.div_ceil(4), db.div_ceil(4));
         let symmetric = self.a == self.b;
-        let tile = TILES.iter().position(|(least, _)| db4 >= *least).unwrap_or(TILES.len() - 1);
-        let [ta, tb, lx, ly] = TILES[tile].1;
-        let tiles = [db4.div_ceil(lx * tb), da4.div_ceil(ly * ta)];
+        let (kernel, [tm, tn, lx, ly]) = TILES.choose(launch.profile, db4, usize::from(symmetric));
+        let tiles = [db4.div_ceil(lx * tn), da4.div_ceil(ly * tm)];
         let wanted = if launch.profile.software { 64 } else { 2048 };
         // Sums longer than this lose accuracy, and a long loop starves the other lanes.
         let least_splits = rows.div_ceil(2048);
@@ -76,8 +85,7 @@ impl GramProduct {
             rows_per_split: rows_per_split as u32,
         };
         let grid = [tiles[0] as u32, tiles[1] as u32, (batches * splits) as u32];
-        let variant = tile + 3 * usize::from(symmetric);
-        launch.dispatch(Kernel::new(&GRAM, variant), &params, &[self.a, self.b], &[partial], grid);
+        launch.dispatch(kernel, &params, &[self.a, self.b], &[partial], grid);
         let vectors = batches * da * db4;
         let params = ReduceParams {
             vectors: vectors as u32,

@@ -4,8 +4,9 @@
 //! symmetric.
 
 use super::gram::gram;
+use super::tiles::{Tiles, tile_variant};
 use super::transpose::transpose;
-use crate::gpu::{Kernel, Shader, Slot};
+use crate::gpu::{Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
@@ -14,35 +15,49 @@ kernel_params! {
     struct MatmulParams { m: u32, n: u32, k: u32, alpha: f32, diagonal: f32 }
 }
 
-/// Lane shapes by number of column vectors.
-const TILES: [(usize, [usize; 4]); 3] = [(16, [8, 2, 8, 1]), (4, [8, 2, 2, 4]), (1, [8, 1, 1, 8])];
-
-macro_rules! matmul_variant {
-    ($tn:literal, $lx:literal, $ly:literal, $symmetric:literal, $pair:literal) => {
-        &[("TM", 8), ("TN", $tn), ("LX", $lx), ("LY", $ly), ("SYMMETRIC", $symmetric), ("PAIR", $pair)]
-    };
-}
-
 static MATMUL: Shader = Shader::with_variants::<MatmulParams>(
     "matmul.wgsl",
     4,
     1,
     &[
-        matmul_variant!(2, 8, 1, 0, 0),
-        matmul_variant!(2, 2, 4, 0, 0),
-        matmul_variant!(1, 1, 8, 0, 0),
-        matmul_variant!(2, 8, 1, 0, 1),
-        matmul_variant!(2, 2, 4, 0, 1),
-        matmul_variant!(1, 1, 8, 0, 1),
-        matmul_variant!(2, 8, 1, 1, 0),
-        matmul_variant!(2, 2, 4, 1, 0),
-        matmul_variant!(1, 1, 8, 1, 0),
-        matmul_variant!(2, 8, 1, 1, 1),
-        matmul_variant!(2, 2, 4, 1, 1),
-        matmul_variant!(1, 1, 8, 1, 1),
+        tile_variant!(8, 2, 8, 1, SYMMETRIC = 0, PAIR = 0),
+        tile_variant!(8, 2, 2, 4, SYMMETRIC = 0, PAIR = 0),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 0),
+        tile_variant!(8, 2, 8, 1, SYMMETRIC = 0, PAIR = 1),
+        tile_variant!(8, 2, 2, 4, SYMMETRIC = 0, PAIR = 1),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 1),
+        tile_variant!(8, 2, 8, 1, SYMMETRIC = 1, PAIR = 0),
+        tile_variant!(8, 2, 2, 4, SYMMETRIC = 1, PAIR = 0),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 0),
+        tile_variant!(8, 2, 8, 1, SYMMETRIC = 1, PAIR = 1),
+        tile_variant!(8, 2, 2, 4, SYMMETRIC = 1, PAIR = 1),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 1),
     ],
 );
-pub(super) const SHADERS: &[&Shader] = &[&MATMUL];
+static MATMUL_SUBGROUP: Shader = Shader::with_variants::<MatmulParams>(
+    "matmul_subgroup.wgsl",
+    4,
+    1,
+    &[
+        tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 0),
+        tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 0),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 0),
+        tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 1),
+        tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 1),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 1),
+        tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 0),
+        tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 0),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 0),
+        tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 1),
+        tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 1),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 1),
+    ],
+);
+const TILES: Tiles = Tiles {
+    alone: (&MATMUL, &[(16, [8, 2, 8, 1]), (4, [8, 2, 2, 4]), (1, [8, 1, 1, 8])]),
+    subgroup: (&MATMUL_SUBGROUP, &[(8, [32, 1, 8, 1]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
+};
+pub(super) const SHADERS: &[&Shader] = &[&MATMUL, &MATMUL_SUBGROUP];
 
 /// One product: `c = alpha (a b [+ a2 b2]) + diagonal I`.
 #[derive(Clone, Copy, Debug)]
@@ -64,13 +79,12 @@ impl Product {
     /// Appends the launch; `[batches, m, n, k]`.
     pub fn launch(self, launch: &mut Launch<'_>, [batches, m, n, k]: [usize; 4], c: Slot) {
         let n4 = n.div_ceil(4);
-        let tile = TILES.iter().position(|(least, _)| n4 >= *least).unwrap_or(TILES.len() - 1);
-        let [tm, tn, lx, ly] = TILES[tile].1;
-        let variant = tile + 3 * (usize::from(self.pair.is_some()) + 2 * usize::from(self.symmetric));
+        let set = usize::from(self.pair.is_some()) + 2 * usize::from(self.symmetric);
+        let (kernel, [tm, tn, lx, ly]) = TILES.choose(launch.profile, n4, set);
         let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
         let params = MatmulParams { m: m as u32, n: n as u32, k: k as u32, alpha: self.alpha, diagonal: self.diagonal };
         let grid = [n4.div_ceil(lx * tn), m.div_ceil(ly * tm), batches].map(|v| v as u32);
-        launch.dispatch(Kernel::new(&MATMUL, variant), &params, &[self.a, self.b, a2, b2], &[c], grid);
+        launch.dispatch(kernel, &params, &[self.a, self.b, a2, b2], &[c], grid);
     }
 }
 

@@ -13,19 +13,17 @@ mod blocks;
 mod column_sum;
 mod conv;
 mod covariance;
+mod cross_entropy;
 mod fill;
-mod first_average;
+mod flatten;
 mod fold_bias;
 mod gram;
 mod matmul;
 mod max_pool;
 mod newton_schulz;
 mod relayout;
-mod row_mean;
 mod running_average;
-mod scalar_norm;
-mod second_moment;
-mod strided_rows;
+mod tiles;
 mod transpose;
 mod unary;
 mod window;
@@ -38,20 +36,17 @@ pub use block_weight::{block_weight, unblock_weight};
 pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use column_sum::column_sum;
 pub use conv::{ConvOptions, conv2d, linear};
-pub use covariance::{CovarianceVars, covariance, fold_rows, sample_rows};
+pub use covariance::{CovarianceVars, covariance, sample_rows};
+pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
 pub use fill::{FILL, constant};
-pub use first_average::{count_step, first_then_average};
+pub use flatten::flatten;
 pub use fold_bias::fold_bias;
 pub use gram::gram;
 pub use matmul::matmul;
 pub use max_pool::max_pool2d;
 pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
 pub use relayout::{to_plain, to_vec4};
-pub use row_mean::{center_rows, row_mean};
 pub use running_average::running_average;
-pub use scalar_norm::{ScalarStatistics, scalar_norm, scalar_statistics};
-pub use second_moment::second_moment;
-pub use strided_rows::every_row;
 pub use transpose::transpose;
 pub use unary::{Activation, activation, relu, sigmoid};
 
@@ -60,6 +55,7 @@ use crate::tape::{Layout, Type};
 use crate::{Error, Result};
 
 /// Every kernel that is shipped, for `doctor` and the shader tests.
+#[rustfmt::skip]
 pub const SHADERS: &[&[&Shader]] = &[
     add::SHADERS,
     average_pool::SHADERS,
@@ -69,8 +65,9 @@ pub const SHADERS: &[&[&Shader]] = &[
     column_sum::SHADERS,
     conv::SHADERS,
     covariance::SHADERS,
+    cross_entropy::SHADERS,
     fill::SHADERS,
-    first_average::SHADERS,
+    flatten::SHADERS,
     fold_bias::SHADERS,
     gram::SHADERS,
     matmul::SHADERS,
@@ -78,9 +75,6 @@ pub const SHADERS: &[&[&Shader]] = &[
     newton_schulz::SHADERS,
     relayout::SHADERS,
     running_average::SHADERS,
-    row_mean::SHADERS,
-    scalar_norm::SHADERS,
-    strided_rows::SHADERS,
     transpose::SHADERS,
     unary::SHADERS,
 ];

@@ -1,8 +1,10 @@
 //! Covariances, Newton-Schulz and the deconvolution layers.
 
 use super::case::{Run, on_gpu};
-use mexhat::ops::{self, BlockLayout, BlockMode, Sampling};
-use mexhat::tape::{Tape, Var};
+use mexhat::nn::{Delinear, FastDeconv, Folded, Forward, Mode, Whitening};
+use mexhat::ops::{self, BlockLayout, BlockMode, ConvOptions, Sampling};
+use mexhat::rng::Rng;
+use mexhat::tape::{StateId, Tape, Var};
 use mexhat::{Error, Result};
 
 type Runner = fn(&mut Run) -> Result<()>;
@@ -13,6 +15,8 @@ pub fn runner(op: &str) -> Option<Runner> {
         "ns_coupled" => ns_coupled,
         "ns_uncoupled" => ns_uncoupled,
         "ns_residual" => ns_residual,
+        "nd_conv" => nd_conv,
+        "nd_linear" => nd_linear,
         _ => return None,
     })
 }
@@ -92,4 +96,103 @@ fn ns_residual(run: &mut Run) -> Result<()> {
 fn multiply(a: &[f64], b: &[f64], d: usize) -> Vec<f64> {
     let entry = |i: usize| (0..d).map(|k| a[i / d * d + k] * b[k * d + i % d]).sum();
     (0..d * d).map(entry).collect()
+}
+
+/// Training step and evaluation of one layer; `layer` appends a forward pass and says what it folded.
+struct Layer<'a> {
+    forward: &'a dyn Fn(&mut Forward<'_>, Var) -> Result<(Var, Folded)>,
+    running: (StateId, StateId),
+    weight: StateId,
+    bias: Option<StateId>,
+}
+
+fn layer(run: &mut Run, layer: &Layer<'_>, leaf: Var, x: Var) -> Result<()> {
+    let state = run.state.clone();
+    let (y, folded) = (layer.forward)(&mut Forward { tape: &mut run.tape, state: &state, mode: Mode::Train }, x)?;
+    run.out("y", y);
+    run.out("mean", folded.mean);
+    run.out("deconv", folded.deconv);
+    run.out("w_eff", folded.weight);
+    run.out("b_eff", folded.bias);
+    if let Some(covariance) = folded.covariance {
+        run.out("cov", covariance);
+    }
+    let gradients = run.pull(y, "gy")?;
+    run.out_grad("gx", &gradients, leaf)?;
+    if let Some(grad) = gradients.get(folded.deconv) {
+        run.out("g_deconv", grad);
+    }
+    let weight = run.tape.state(&state, layer.weight);
+    run.out_grad("gw", &gradients, weight)?;
+    let bias = layer.bias.map(|id| run.tape.state(&state, id));
+    if let Some(bias) = bias {
+        run.out_grad("gb", &gradients, bias)?;
+    }
+    let running = [layer.running.0, layer.running.1].map(|id| run.tape.state(&state, id));
+    run.out("running_mean", running[0]);
+    run.out("running_deconv", running[1]);
+    let (y, _) = (layer.forward)(&mut Forward { tape: &mut run.tape, state: &state, mode: Mode::Eval }, x)?;
+    run.out("y_eval", y);
+    if run.case.outputs.contains_key("gx_eval") {
+        let gradients = run.pull(y, "gy")?;
+        run.out_grad("gx_eval", &gradients, leaf)?;
+        run.out_grad("gw_eval", &gradients, weight)?;
+        if let Some(bias) = bias {
+            run.out_grad("gb_eval", &gradients, bias)?;
+        }
+    }
+    Ok(())
+}
+
+fn whitening(run: &Run) -> Result<Whitening> {
+    Ok(Whitening {
+        mode: mode(run)?,
+        block: run.size("block"),
+        iterations: run.size("n_iter"),
+        eps: run.number("eps") as f32,
+        sampling_stride: run.case.params["sampling"].as_u64().unwrap_or(1) as usize,
+        momentum: run.number("momentum") as f32,
+        freeze: false,
+    })
+}
+
+/// Puts the stored weight and bias into the state under the layer's names.
+fn set_parameters(run: &mut Run) -> Result<(StateId, Option<StateId>)> {
+    let has_bias = run.has("b");
+    let mut put = |name: &str, input: &str| -> Result<StateId> {
+        let value = run.stored(input)?;
+        let id = run.state.find(name).ok_or_else(|| Error::Run(format!("no tensor {name}")))?;
+        run.state.get_mut(id).values = value.data.iter().map(|v| *v as f32).collect();
+        Ok(id)
+    };
+    let weight = put("layer.weight", "w")?;
+    let bias = if has_bias { Some(put("layer.bias", "b")?) } else { None };
+    Ok((weight, bias))
+}
+
+fn nd_conv(run: &mut Run) -> Result<()> {
+    let (leaf, x) = run.activation("x")?;
+    let (channels, outputs) = (run.tape.shape(x)[1], run.stored("w")?.shape[0]);
+    let options = ConvOptions {
+        stride: run.size("stride"),
+        padding: run.size("padding"),
+        dilation: run.size("dilation"),
+        groups: run.size("groups"),
+    };
+    let (kernel, whitening, bias) = (run.size("kernel"), whitening(run)?, run.has("b"));
+    let rng = Rng::new(0);
+    let fast = FastDeconv::new(&mut run.state, "layer", channels, outputs, kernel, options, whitening, bias, rng)?;
+    let (weight, bias) = set_parameters(run)?;
+    let forward = |ctx: &mut Forward<'_>, x| fast.forward_folded(ctx, x);
+    layer(run, &Layer { forward: &forward, running: fast.running(), weight, bias }, leaf, x)
+}
+
+fn nd_linear(run: &mut Run) -> Result<()> {
+    let (leaf, x) = run.activation("x")?;
+    let (features, outputs) = (run.tape.shape(x)[1], run.stored("w")?.shape[0]);
+    let (whitening, bias) = (whitening(run)?, run.has("b"));
+    let linear = Delinear::new(&mut run.state, "layer", features, outputs, whitening, bias, Rng::new(0))?;
+    let (weight, bias) = set_parameters(run)?;
+    let forward = |ctx: &mut Forward<'_>, x| linear.forward_folded(ctx, x);
+    layer(run, &Layer { forward: &forward, running: linear.running(), weight, bias }, leaf, x)
 }

@@ -18,6 +18,7 @@ pub fn runner(op: &str) -> Option<Runner> {
             let slope = run.number("slope") as f32;
             activation(run, Activation::LeakyRelu { slope })
         },
+        "cross_entropy" => cross_entropy,
         _ => return None,
     })
 }
@@ -53,4 +54,14 @@ fn conv2d(run: &mut Run) -> Result<()> {
         run.out_grad("gb", &gradients, b)?;
     }
     Ok(())
+}
+
+fn cross_entropy(run: &mut Run) -> Result<()> {
+    let (leaf, logits) = run.activation("x")?;
+    let labels = run.labels("target")?;
+    let ignore = run.case.params["ignore_index"].as_u64().map(|v| v as u32);
+    let loss = ops::cross_entropy(&mut run.tape, logits, labels, ignore)?;
+    run.out("loss", loss);
+    let gradients = run.tape.backward(loss)?;
+    run.out_grad("gx", &gradients, leaf)
 }

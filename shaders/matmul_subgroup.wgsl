@@ -1,0 +1,11 @@
+// matmul.wgsl for adapters whose subgroup is exactly LX LY lanes: the LX lanes that share rows load TM / LX of them each and
+// pass them around, which leaves TM / LX + 4 TN vector loads per four inner steps.
+const TM: u32 = 32u;
+const TN: u32 = 1u;
+const LX: u32 = 8u;
+const LY: u32 = 1u;
+const SYMMETRIC: u32 = 0u;
+const PAIR: u32 = 0u;
+
+// #import shared/lanes_subgroup.wgsl
+// #import shared/matmul_body.wgsl

@@ -1,0 +1,126 @@
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    alpha: f32,
+    diagonal: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read> a2: array<vec4f>;
+@group(0) @binding(4) var<storage, read> b2: array<vec4f>;
+@group(0) @binding(5) var<storage, read_write> c: array<f32>;
+
+// #import shared/vec4.wgsl
+
+alias Tile = array<array<vec4f, TN>, TM>;
+
+// Rows of a that this lane loads and its columns of b; rows of b beyond k are clamped, a's padding is zero there.
+struct Place {
+    row: array<u32, OWN>,
+    column: array<u32, TN>,
+    batch: u32,
+    lane_row: u32,
+}
+
+fn first_product(sum: ptr<function, Tile>, place: Place) {
+    let k4 = (params.k + 3u) / 4u;
+    let n4 = (params.n + 3u) / 4u;
+    for (var k = 0u; k < k4; k++) {
+        var x: array<vec4f, OWN>;
+        for (var i = 0u; i < OWN; i++) {
+            x[i] = a[place.row[i] * k4 + k];
+        }
+        var y: array<array<vec4f, TN>, 4>;
+        for (var e = 0u; e < 4u; e++) {
+            let row = (place.batch * params.k + min(k * 4u + e, params.k - 1u)) * n4;
+            for (var j = 0u; j < TN; j++) {
+                y[e][j] = b[row + place.column[j]];
+            }
+        }
+        for (var i = 0u; i < TM; i++) {
+            let v = row_vector(x[i % OWN], i, place.lane_row);
+            for (var j = 0u; j < TN; j++) {
+                (*sum)[i][j] = multiply_add((*sum)[i][j], v, y[0][j], y[1][j], y[2][j], y[3][j]);
+            }
+        }
+    }
+}
+
+fn second_product(sum: ptr<function, Tile>, place: Place) {
+    let k4 = (params.k + 3u) / 4u;
+    let n4 = (params.n + 3u) / 4u;
+    for (var k = 0u; k < k4; k++) {
+        var x: array<vec4f, OWN>;
+        for (var i = 0u; i < OWN; i++) {
+            x[i] = a2[place.row[i] * k4 + k];
+        }
+        var y: array<array<vec4f, TN>, 4>;
+        for (var e = 0u; e < 4u; e++) {
+            let row = (place.batch * params.k + min(k * 4u + e, params.k - 1u)) * n4;
+            for (var j = 0u; j < TN; j++) {
+                y[e][j] = b2[row + place.column[j]];
+            }
+        }
+        for (var i = 0u; i < TM; i++) {
+            let v = row_vector(x[i % OWN], i, place.lane_row);
+            for (var j = 0u; j < TN; j++) {
+                (*sum)[i][j] = multiply_add((*sum)[i][j], v, y[0][j], y[1][j], y[2][j], y[3][j]);
+            }
+        }
+    }
+}
+
+@compute @workgroup_size(LX * LY)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    // One dimension, because some drivers fill their vectors along x alone.
+    let local = vec2u(lane % LX, lane / LX);
+    let n4 = (params.n + 3u) / 4u;
+    let r0 = (group.y * LY + local.y) * TM;
+    let c0 = group.x * LX * TN + local.x;
+    let below = SYMMETRIC == 1u && (group.x + 1u) * LX * TN * 4u <= group.y * LY * TM;
+    if below {
+        return;
+    }
+    var place: Place;
+    place.batch = group.z;
+    place.lane_row = local.y;
+    for (var i = 0u; i < OWN; i++) {
+        place.row[i] = group.z * params.m + min(r0 + owned_row(i, local.x), params.m - 1u);
+    }
+    for (var j = 0u; j < TN; j++) {
+        place.column[j] = min(c0 + j * LX, n4 - 1u);
+    }
+    var sum: Tile;
+    first_product(&sum, place);
+    if PAIR == 1u {
+        second_product(&sum, place);
+    }
+    for (var i = 0u; i < TM; i++) {
+        for (var j = 0u; j < TN; j++) {
+            let row = r0 + i;
+            let vector = c0 + j * LX;
+            if row >= params.m || vector >= n4 {
+                continue;
+            }
+            let base = group.z * params.m * n4 * 4u;
+            let value = params.alpha * sum[i][j];
+            for (var e = 0u; e < 4u; e++) {
+                let column = vector * 4u + e;
+                let v = value[e] + select(0.0, params.diagonal, column == row);
+                if column >= params.n {
+                    if SYMMETRIC == 0u || column >= row {
+                        c[base + row * n4 * 4u + column] = 0.0;
+                    }
+                } else if SYMMETRIC == 0u {
+                    c[base + row * n4 * 4u + column] = v;
+                } else if column >= row {
+                    c[base + row * n4 * 4u + column] = v;
+                    c[base + column * n4 * 4u + row] = v;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Network deconvolution as layers: the input's whitening, folded into the weights (spec 2-8).
+//!
+//! `W' = W D`, `b' = b - W' mean`, `y = conv(x, W', b')` with `D ~ Cov^(-1/2)` of the layer's own patches. Gradients flow through
+//! the mean, the covariance and every Newton-Schulz iteration; they are skipped where they vanish by definition: in
+//! evaluation, in frozen layers, and towards an input that needs none (spec 9.1).
+
+use super::init::weight_and_bias;
+use super::{Forward, Mode, Module};
+use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Sampling};
+use crate::rng::Rng;
+use crate::tape::{State, StateId, Type, Var};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// How a layer whitens its input; the defaults are the authors' (spec 10.1).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Whitening {
+    /// Which features share a covariance.
+    pub mode: BlockMode,
+    /// Channels per block, B.
+    pub block: usize,
+    /// Newton-Schulz iterations, T; few of them regularise.
+    pub iterations: usize,
+    /// Added to the diagonal of the covariance.
+    pub eps: f32,
+    /// Statistics use every q-th position per direction.
+    pub sampling_stride: usize,
+    /// Share of the present step in the running statistics.
+    pub momentum: f32,
+    /// Use running statistics most of the time (spec 7).
+    pub freeze: bool,
+}
+
+impl Default for Whitening {
+    fn default() -> Self {
+        Self {
+            mode: BlockMode::Reference,
+            block: 64,
+            iterations: 5,
+            eps: 1e-5,
+            sampling_stride: 3,
+            momentum: 0.1,
+            freeze: false,
+        }
+    }
+}
+
+/// What both deconvolution layers have: weights, a cut into blocks, running statistics.
+#[derive(Clone, Debug)]
+struct Core {
+    weight: StateId,
+    bias: Option<StateId>,
+    running_mean: StateId,
+    running_deconv: StateId,
+    layout: BlockLayout,
+    sampling: Sampling,
+    whitening: Whitening,
+}
+
+/// The values of one forward pass, for pictures and tests.
+#[derive(Clone, Copy, Debug)]
+pub struct Folded {
+    /// Weight with D folded in, shape of the weight.
+    pub weight: Var,
+    /// Bias with the mean folded in, (O).
+    pub bias: Var,
+    /// Mean, (S,d).
+    pub mean: Var,
+    /// D, (S,d,d).
+    pub deconv: Var,
+    /// Covariance, (S,d,d), where it was computed.
+    pub covariance: Option<Var>,
+}
+
+impl Core {
+    fn new(
+        state: &mut State,
+        name: &str,
+        shape: &[usize],
+        bias: bool,
+        (layout, sampling, whitening): (BlockLayout, Sampling, Whitening),
+        rng: Rng,
+    ) -> Result<Self> {
+        if whitening.iterations == 0 || whitening.sampling_stride == 0 || !(whitening.eps > 0.0) {
+            let what = format!("{name}: expected iterations, sampling stride and eps above 0, found {whitening:?}");
+            return Err(Error::Usage(what));
+        }
+        let (weight, bias) = weight_and_bias(state, name, shape, bias, rng);
+        let (s, d) = (layout.statistics(), layout.d);
+        let identity = (0..s * d * d).map(|i| if i / d % d == i % d { 1.0 } else { 0.0 }).collect();
+        let running_mean = state.buffer(&format!("{name}.running_mean"), Type::vec4(&[s, d]), vec![0.0; s * d]);
+        let running_deconv = state.buffer(&format!("{name}.running_deconv"), Type::vec4(&[s, d, d]), identity);
+        Ok(Self { weight, bias, running_mean, running_deconv, layout, sampling, whitening })
+    }
+
+    fn fold(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Folded> {
+        let frozen = ctx.mode == Mode::Eval || (ctx.mode == Mode::Frozen && self.whitening.freeze);
+        let running_mean = ctx.tape.state(ctx.state, self.running_mean);
+        let running_deconv = ctx.tape.state(ctx.state, self.running_deconv);
+        let (mean, deconv, covariance) = if frozen {
+            (running_mean, running_deconv, None)
+        } else {
+            let statistics = ops::covariance(ctx.tape, x, self.layout, self.sampling, self.whitening.eps)?;
+            let deconv = ops::newton_schulz(ctx.tape, statistics.covariance, self.whitening.iterations)?;
+            let momentum = self.whitening.momentum;
+            ops::running_average(ctx.tape, running_mean, statistics.mean, momentum, 1.0)?;
+            ops::running_average(ctx.tape, running_deconv, deconv, momentum, 1.0)?;
+            (statistics.mean, deconv, Some(statistics.covariance))
+        };
+        let weight = ctx.tape.state(ctx.state, self.weight);
+        let bias = self.bias.map(|id| ctx.tape.state(ctx.state, id));
+        let shape = ctx.tape.shape(weight).to_vec();
+        let blocked = ops::block_weight(ctx.tape, weight, self.layout)?;
+        let whitened = ops::matmul(ctx.tape, blocked, deconv)?;
+        let folded = ops::unblock_weight(ctx.tape, whitened, self.layout, &shape)?;
+        let shifted = ops::fold_bias(ctx.tape, whitened, mean, bias, self.layout, shape[0])?;
+        Ok(Folded { weight: folded, bias: shifted, mean, deconv, covariance })
+    }
+}
+
+/// A convolution on whitened input; tensors `NAME.weight`, `NAME.bias`, `NAME.running_mean` (S,d), `NAME.running_deconv` (S,d,d).
+#[derive(Clone, Debug)]
+pub struct FastDeconv {
+    core: Core,
+    options: ConvOptions,
+}
+
+impl FastDeconv {
+    /// A convolution of `channels` to `outputs` channels with a square kernel.
+    ///
+    /// # Errors
+    /// The whitening's numbers are out of range or the groups do not divide the channels.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        state: &mut State,
+        name: &str,
+        channels: usize,
+        outputs: usize,
+        kernel: usize,
+        options: ConvOptions,
+        whitening: Whitening,
+        bias: bool,
+        rng: Rng,
+    ) -> Result<Self> {
+        let layout = BlockLayout::conv(whitening.mode, channels, kernel, options.groups, whitening.block)?;
+        let step = whitening.sampling_stride * options.stride;
+        let sampling = if kernel == 1 {
+            Sampling::Pixels { step: step * step }
+        } else {
+            Sampling::Grid { step, padding: options.padding, dilation: options.dilation }
+        };
+        let shape = [outputs, channels / options.groups, kernel, kernel];
+        Ok(Self { core: Core::new(state, name, &shape, bias, (layout, sampling, whitening), rng)?, options })
+    }
+
+    /// How the features are cut.
+    pub fn layout(&self) -> BlockLayout {
+        self.core.layout
+    }
+
+    /// Where the statistics are sampled.
+    pub fn sampling(&self) -> Sampling {
+        self.core.sampling
+    }
+
+    /// Running `(mean, D)`.
+    pub fn running(&self) -> (StateId, StateId) {
+        (self.core.running_mean, self.core.running_deconv)
+    }
+
+    /// Appends the statistics and the folding without the convolution.
+    pub fn fold(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Folded> {
+        self.core.fold(ctx, x)
+    }
+
+    /// As `forward`, with what was folded.
+    pub fn forward_folded(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Folded)> {
+        let folded = self.core.fold(ctx, x)?;
+        let y = ops::conv2d(ctx.tape, x, folded.weight, Some(folded.bias), self.options)?;
+        Ok((y, folded))
+    }
+}
+
+impl Module for FastDeconv {
+    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        Ok(self.forward_folded(ctx, x)?.0)
+    }
+}
+
+/// A linear layer on whitened input: contiguous blocks, all rows (spec 8); tensors as [`FastDeconv`].
+#[derive(Clone, Debug)]
+pub struct Delinear {
+    core: Core,
+}
+
+impl Delinear {
+    /// A linear layer of `features` to `outputs`.
+    ///
+    /// # Errors
+    /// The whitening's numbers are out of range.
+    pub fn new(
+        state: &mut State,
+        name: &str,
+        features: usize,
+        outputs: usize,
+        whitening: Whitening,
+        bias: bool,
+        rng: Rng,
+    ) -> Result<Self> {
+        let layout = BlockLayout::linear(whitening.mode, features, whitening.block)?;
+        let cut = (layout, Sampling::Pixels { step: 1 }, whitening);
+        Ok(Self { core: Core::new(state, name, &[outputs, features], bias, cut, rng)? })
+    }
+
+    /// Running `(mean, D)`.
+    pub fn running(&self) -> (StateId, StateId) {
+        (self.core.running_mean, self.core.running_deconv)
+    }
+
+    /// As `forward`, with what was folded.
+    pub fn forward_folded(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Folded)> {
+        let folded = self.core.fold(ctx, x)?;
+        Ok((ops::linear(ctx.tape, x, folded.weight, Some(folded.bias))?, folded))
+    }
+}
+
+impl Module for Delinear {
+    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        Ok(self.forward_folded(ctx, x)?.0)
+    }
+}

@@ -1,0 +1,15 @@
+//! Layers with parameters. Each knows its tensors in the [`State`] and appends itself to a tape; names give PyTorch keys.
+
+mod batch_norm;
+mod conv;
+mod deconv;
+mod init;
+mod linear;
+mod module;
+
+pub use batch_norm::BatchNorm;
+pub use conv::Conv2d;
+pub use deconv::{Delinear, FastDeconv, Folded, Whitening};
+pub use linear::Linear;
+
+pub use module::{Activate, AvgPool, Flatten, Forward, GlobalAvgPool, MaxPool, Mode, Module, Sequential};
