@@ -1,6 +1,6 @@
 // Windows of an average along one direction. Fixed ones of k taps, s apart, shifted by the padding p, or (ADAPTIVE)
-// Needs ADAPTIVE and the window in `params` where it is imported.
 // those that share the map out: window o covers floor(o size / outs) .. ceil((o + 1) size / outs).
+// Needs ADAPTIVE and the window in `params` where it is imported.
 
 // First pixel and end of window o inside a map of `size`, with `outs` windows.
 fn window_span(o: u32, size: u32, outs: u32) -> vec2u {
