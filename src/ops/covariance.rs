@@ -8,10 +8,11 @@
 
 use super::blocks::{BlockLayout, RowGeometry, Sampling};
 use super::column_sum::launch_column_sum;
-use super::expect_activation;
 use super::gram::GramProduct;
 use super::matmul::{Product, product};
+use super::row_mean::row_mean;
 use super::transpose::{launch_transpose, transposed};
+use super::{expect_activation, expect_same};
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
@@ -74,6 +75,19 @@ pub fn sample_rows(tape: &mut Tape, x: Var, layout: BlockLayout, sampling: Sampl
     tape.apply1(SampleRows { layout, sampling }, &[x])
 }
 
+/// Adds rows (S,R,d) back to where [`sample_rows`] of an input of type `x` took them from: its adjoint, and its inverse where each
+/// element is sampled once. What no row comes from is 0.
+///
+/// # Errors
+/// The rows are not what [`sample_rows`] makes of `x`.
+pub fn fold_rows(tape: &mut Tape, rows: Var, x: Type, layout: BlockLayout, sampling: Sampling) -> Result<Var> {
+    let g = RowGeometry::new("fold_rows", x.nchw(), layout, sampling)?;
+    let (s, expected) = (layout.statistics(), Type::vec4(&[layout.statistics(), g.rows, layout.d]));
+    expect_same("fold_rows", tape.ty(rows), &expected)?;
+    let zero = super::constant(tape, Type::vec4(&[s, layout.d]), 0.0)?;
+    tape.apply1(RowsGrad { layout, sampling, x }, &[rows, zero])
+}
+
 impl RowParams {
     fn new(g: &RowGeometry) -> Self {
         let layout = g.layout;
@@ -123,7 +137,7 @@ impl RowParams {
             step: self.step,
             padding: self.padding,
             dilation: self.dilation,
-            channels: g.layout.channels as u32,
+            channels: (g.layout.features() / (g.layout.kernel * g.layout.kernel)) as u32,
             scale: 1.0 / g.rows as f32,
         }
     }
@@ -163,10 +177,11 @@ impl Op for SampleRows {
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let grad = context.grad(0)?;
         let x = context.tape.ty(context.inputs[0]).clone();
-        let zero = Type::vec4(&[self.layout.statistics(), self.layout.d]);
-        let zero = super::constant(context.tape, zero, 0.0)?;
-        let op = RowsGrad { layout: self.layout, sampling: self.sampling, x };
-        Ok(vec![context.when(0, op, &[grad, zero])?])
+        Ok(vec![if context.needs(0) {
+            Some(fold_rows(context.tape, grad, x, self.layout, self.sampling)?)
+        } else {
+            None
+        }])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
@@ -265,7 +280,7 @@ impl Op for Covariance {
 
 /// `g_rows = rows (g + g^T) / R`: the covariance's share of the gradient of its rows.
 #[derive(Debug)]
-struct CovarianceGrad;
+pub(super) struct CovarianceGrad;
 
 impl Op for CovarianceGrad {
     fn name(&self) -> &'static str {
@@ -306,6 +321,17 @@ impl Op for RowsGrad {
 
     fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
         Ok(vec![self.x.clone()])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
+        let grad = context.grad(0)?;
+        let rows = sample_rows(context.tape, grad, self.layout, self.sampling)?;
+        let mean = if context.needs(1) { Some(row_mean(context.tape, rows)?) } else { None };
+        Ok(vec![Some(rows), mean])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {

@@ -15,6 +15,7 @@ mod conv;
 mod covariance;
 mod cross_entropy;
 mod fill;
+mod first_average;
 mod flatten;
 mod fold_bias;
 mod gram;
@@ -22,7 +23,11 @@ mod matmul;
 mod max_pool;
 mod newton_schulz;
 mod relayout;
+mod row_mean;
 mod running_average;
+mod scalar_norm;
+mod second_moment;
+mod strided_rows;
 mod tiles;
 mod transpose;
 mod unary;
@@ -36,9 +41,10 @@ pub use block_weight::{block_weight, unblock_weight};
 pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use column_sum::column_sum;
 pub use conv::{ConvOptions, conv2d, linear};
-pub use covariance::{CovarianceVars, covariance, sample_rows};
+pub use covariance::{CovarianceVars, covariance, fold_rows, sample_rows};
 pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
 pub use fill::{FILL, constant};
+pub use first_average::{count_step, first_then_average};
 pub use flatten::flatten;
 pub use fold_bias::fold_bias;
 pub use gram::gram;
@@ -46,7 +52,11 @@ pub use matmul::matmul;
 pub use max_pool::max_pool2d;
 pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
 pub use relayout::{to_plain, to_vec4};
+pub use row_mean::{center_rows, row_mean};
 pub use running_average::running_average;
+pub use scalar_norm::{ScalarStatistics, scalar_norm, scalar_statistics};
+pub use second_moment::second_moment;
+pub use strided_rows::every_row;
 pub use transpose::transpose;
 pub use unary::{Activation, activation, relu, sigmoid};
 
@@ -67,6 +77,7 @@ pub const SHADERS: &[&[&Shader]] = &[
     covariance::SHADERS,
     cross_entropy::SHADERS,
     fill::SHADERS,
+    first_average::SHADERS,
     flatten::SHADERS,
     fold_bias::SHADERS,
     gram::SHADERS,
@@ -74,7 +85,10 @@ pub const SHADERS: &[&[&Shader]] = &[
     max_pool::SHADERS,
     newton_schulz::SHADERS,
     relayout::SHADERS,
+    row_mean::SHADERS,
     running_average::SHADERS,
+    scalar_norm::SHADERS,
+    strided_rows::SHADERS,
     transpose::SHADERS,
     unary::SHADERS,
 ];
