@@ -2,8 +2,8 @@
 //!
 //! Tour, from the bottom up; each module uses only those before it:
 //! [`gpu`] speaks wgpu; [`tape`] records, differentiates, plans and replays; [`ops`] are the operations; [`nn`] are layers with
-//! parameters; [`models`] are networks. Beside them: [`data`] loads and generates images, [`viz`] draws pictures, [`rng`] is the
-//! one source of randomness, [`error`] the one error type.
+//! parameters; [`models`] are networks; [`optim`] updates them. Beside them: [`data`] loads and generates images, [`viz`] draws
+//! pictures, [`rng`] is the one source of randomness, [`error`] the one error type.
 
 pub mod data;
 pub mod error;
@@ -11,6 +11,7 @@ pub mod gpu;
 pub mod models;
 pub mod nn;
 pub mod ops;
+pub mod optim;
 pub mod rng;
 pub mod tape;
 pub mod viz;

@@ -1,4 +1,5 @@
 shaders![
+    "adam.wgsl",
     "add.wgsl",
     "average_pool.wgsl",
     "average_pool_grad.wgsl",
@@ -48,6 +49,8 @@ shaders![
     "scalar_norm_grad.wgsl",
     "scalar_statistics.wgsl",
     "scalar_statistics_grad.wgsl",
+    "sgd.wgsl",
+    "sgd_momentum.wgsl",
     "shared/activation.wgsl",
     "shared/average_window.wgsl",
     "shared/bilinear.wgsl",

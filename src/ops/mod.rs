@@ -4,6 +4,7 @@
 //! Activations are in vectors of four ([`Layout::Vec4`](crate::tape::Layout)); [`to_vec4`] brings row-major inputs
 //! there. Parameters and labels are row-major.
 
+mod adam;
 mod add;
 mod average_pool;
 mod batch_norm;
@@ -27,12 +28,14 @@ mod row_mean;
 mod running_average;
 mod scalar_norm;
 mod second_moment;
+mod sgd;
 mod strided_rows;
 mod tiles;
 mod transpose;
 mod unary;
 mod window;
 
+pub use adam::{AdamOptions, adam};
 pub use add::add;
 pub use average_pool::{adaptive_avg_pool2d, avg_pool2d, global_avg_pool};
 pub use batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
@@ -56,6 +59,7 @@ pub use row_mean::{center_rows, row_mean};
 pub use running_average::running_average;
 pub use scalar_norm::{ScalarStatistics, scalar_norm, scalar_statistics};
 pub use second_moment::second_moment;
+pub use sgd::{SgdOptions, sgd};
 pub use strided_rows::every_row;
 pub use transpose::transpose;
 pub use unary::{Activation, activation, relu, sigmoid};
@@ -67,6 +71,7 @@ use crate::{Error, Result};
 /// Every kernel that is shipped, for `doctor` and the shader tests.
 #[rustfmt::skip]
 pub const SHADERS: &[&[&Shader]] = &[
+    adam::SHADERS,
     add::SHADERS,
     average_pool::SHADERS,
     batch_norm::SHADERS,
@@ -89,6 +94,7 @@ pub const SHADERS: &[&[&Shader]] = &[
     running_average::SHADERS,
     scalar_norm::SHADERS,
     strided_rows::SHADERS,
+    sgd::SHADERS,
     transpose::SHADERS,
     unary::SHADERS,
 ];

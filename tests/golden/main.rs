@@ -7,6 +7,7 @@ mod case;
 mod deconvolution;
 mod glue;
 mod norm;
+mod optim;
 mod pooling;
 
 use case::{Case, Manifest, Outcome};
@@ -16,7 +17,11 @@ use std::process::ExitCode;
 
 /// One runner per operation of the manifest: builds a tape and names its outputs.
 fn runner(op: &str) -> Option<fn(&mut case::Run) -> mexhat::Result<()>> {
-    glue::runner(op).or_else(|| deconvolution::runner(op)).or_else(|| norm::runner(op)).or_else(|| pooling::runner(op))
+    glue::runner(op)
+        .or_else(|| deconvolution::runner(op))
+        .or_else(|| norm::runner(op))
+        .or_else(|| pooling::runner(op))
+        .or_else(|| optim::runner(op))
 }
 
 fn folders() -> Vec<PathBuf> {
