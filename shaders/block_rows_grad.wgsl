@@ -76,9 +76,15 @@ fn main(
     let line = pixel / params.width;
     let row = line % params.height;
     let image = line / params.height;
-    for (var u = 0u; u < params.kernel; u++) {
+    // Patches that do not overlap leave one tap per direction to ask for.
+    let single = params.dilation == 1u && params.step >= params.kernel;
+    let u0 = select(0u, (row + params.padding) % params.step, single);
+    let w0 = select(0u, (col + params.padding) % params.step, single);
+    let u1 = select(params.kernel, min(u0 + 1u, params.kernel), single);
+    let w1 = select(params.kernel, min(w0 + 1u, params.kernel), single);
+    for (var u = u0; u < u1; u++) {
         let i = position(row, u, params.out_height);
-        for (var w = 0u; w < params.kernel; w++) {
+        for (var w = w0; w < w1; w++) {
             let j = position(col, w, params.out_width);
             if i < 0 || j < 0 {
                 continue;

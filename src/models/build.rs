@@ -139,11 +139,14 @@ pub(super) struct Conv {
     pub outputs: usize,
     pub kernel: usize,
     pub stride: usize,
+    /// A relu follows, in the same kernel.
+    pub relu: bool,
 }
 
 impl Conv {
-    pub fn new(outputs: usize, kernel: usize) -> Self {
-        Self { outputs, kernel, stride: 1 }
+    /// A convolution of stride 1 with a relu behind it.
+    pub fn relu(outputs: usize, kernel: usize) -> Self {
+        Self { outputs, kernel, stride: 1, relu: true }
     }
 }
 
@@ -197,8 +200,9 @@ impl<'a> Build<'a> {
         conv: Conv,
         whitening: Whitening,
     ) -> Result<Box<dyn Module>> {
-        let Conv { outputs, kernel, stride } = conv;
-        let options = ConvOptions { stride, padding: kernel / 2, ..Default::default() };
+        let Conv { outputs, kernel, stride, relu } = conv;
+        let fused = relu && self.options.norm != Norm::Batch;
+        let options = ConvOptions { stride, padding: kernel / 2, relu: fused, ..Default::default() };
         let (rng, first) = (self.rng, self.convolutions == 1);
         let state = &mut *self.state;
         Ok(match self.options.norm {
@@ -212,7 +216,7 @@ impl<'a> Build<'a> {
             Norm::Batch => {
                 let mut both = Sequential::new();
                 both.push(Conv2d::new(state, name, channels, outputs, kernel, options, false, rng));
-                both.push(BatchNorm::new(state, &format!("{name}_bn"), outputs));
+                both.push(BatchNorm::with_relu(state, &format!("{name}_bn"), outputs, relu));
                 Box::new(both)
             }
             Norm::None => Box::new(Conv2d::new(state, name, channels, outputs, kernel, options, true, rng)),

@@ -5,8 +5,8 @@ use crate::Result;
 
 pub(super) fn lenet(b: &mut Build<'_>) -> Result<()> {
     let first = b.first(false);
-    b.conv("conv1", Conv::new(16, 5), first)?.relu().max_pool()?;
-    b.conv("conv2", Conv::new(32, 5), None)?.relu().max_pool()?.flatten();
+    b.conv("conv1", Conv::relu(16, 5), first)?.max_pool()?;
+    b.conv("conv2", Conv::relu(32, 5), None)?.max_pool()?.flatten();
     b.linear("fc1", 128)?.relu();
     let classes = b.options().classes;
     b.linear("fc2", classes)?;

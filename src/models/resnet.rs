@@ -17,7 +17,6 @@ struct BasicBlock {
 impl Module for BasicBlock {
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
         let y = self.conv1.forward(ctx, x)?;
-        let y = ops::relu(ctx.tape, y)?;
         let y = self.conv2.forward(ctx, y)?;
         let shortcut = match &self.shortcut {
             Some(layer) => layer.forward(ctx, x)?,
@@ -31,11 +30,11 @@ impl Module for BasicBlock {
 fn block(b: &mut Build<'_>, name: &str, outputs: usize, stride: usize) -> Result<()> {
     let channels = b.shape[0];
     let whitening = b.whitening(None);
-    let conv = |outputs, kernel, stride| Conv { outputs, kernel, stride };
-    let conv1 = b.conv_layer(&format!("{name}.conv1"), channels, conv(outputs, 3, stride), whitening)?;
-    let conv2 = b.conv_layer(&format!("{name}.conv2"), outputs, conv(outputs, 3, 1), whitening)?;
+    let conv = |outputs, kernel, stride, relu| Conv { outputs, kernel, stride, relu };
+    let conv1 = b.conv_layer(&format!("{name}.conv1"), channels, conv(outputs, 3, stride, true), whitening)?;
+    let conv2 = b.conv_layer(&format!("{name}.conv2"), outputs, conv(outputs, 3, 1, false), whitening)?;
     let shortcut = if stride > 1 || channels != outputs {
-        Some(b.conv_layer(&format!("{name}.shortcut"), channels, conv(outputs, 1, stride), whitening)?)
+        Some(b.conv_layer(&format!("{name}.shortcut"), channels, conv(outputs, 1, stride, false), whitening)?)
     } else {
         None
     };
@@ -46,7 +45,7 @@ fn block(b: &mut Build<'_>, name: &str, outputs: usize, stride: usize) -> Result
 }
 
 pub(super) fn resnet18(b: &mut Build<'_>) -> Result<()> {
-    b.conv("conv1", Conv::new(64, 3), None)?.relu();
+    b.conv("conv1", Conv::relu(64, 3), None)?;
     for (stage, outputs) in [64, 128, 256, 512].into_iter().enumerate() {
         for index in 0..2 {
             let stride = if stage > 0 && index == 0 { 2 } else { 1 };

@@ -16,7 +16,7 @@ pub(super) fn vgg(b: &mut Build<'_>, layers: &[usize]) -> Result<()> {
             b.max_pool()?;
         } else {
             index += 1;
-            b.conv(&format!("conv{index}"), Conv::new(*outputs, 3), first)?.relu();
+            b.conv(&format!("conv{index}"), Conv::relu(*outputs, 3), first)?;
         }
     }
     let classes = b.options().classes;

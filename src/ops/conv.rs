@@ -4,6 +4,7 @@
 //! 2 N Ho Wo O (C/g) kh kw floating-point operations, as many again for each gradient. Weights are packed for the
 //! kernel on the way (O C kh kw moves). Grouped convolutions are in `conv_grouped.rs`.
 
+use super::blocks::Sampling;
 use super::column_sum::ColumnSum;
 use super::expect_activation;
 use super::tiles::{Tile, Tiles, tile_variant};
@@ -105,11 +106,13 @@ pub struct ConvOptions {
     pub dilation: usize,
     /// Independent groups of channels.
     pub groups: usize,
+    /// Follow up with `max(y, 0)` in the same kernel.
+    pub relu: bool,
 }
 
 impl Default for ConvOptions {
     fn default() -> Self {
-        Self { stride: 1, padding: 0, dilation: 1, groups: 1 }
+        Self { stride: 1, padding: 0, dilation: 1, groups: 1, relu: false }
     }
 }
 
@@ -132,7 +135,7 @@ impl Geometry {
     /// Sizes for input `x` and weight `w`, or what does not fit.
     pub fn new(op: &'static str, x: &[usize], w: &[usize], options: ConvOptions) -> Result<Self> {
         let [n, c, h, wd] = Type::plain(x).nchw();
-        let ConvOptions { stride, padding, dilation, groups } = options;
+        let ConvOptions { stride, padding, dilation, groups, .. } = options;
         let (o, per_group, kh, kw) = match *w {
             [o, i, kh, kw] => (o, i, kh, kw),
             [o, i] => (o, i, 1, 1),
@@ -168,6 +171,25 @@ impl Geometry {
 
     pub fn taps(&self) -> usize {
         self.kh * self.kw
+    }
+
+    /// With one to three channels a vector of four is mostly padding, tap after tap. There the patches are gathered first
+    /// (a row of c k k features per output pixel) and the convolution becomes 1x1 on those.
+    fn with_patches(self, launch: &mut Launch<'_>, x: Slot) -> (Self, Slot) {
+        if self.c > 3 || self.taps() == 1 || self.kh != self.kw || self.options.groups > 1 {
+            return (self, x);
+        }
+        let ConvOptions { stride, padding, dilation, .. } = self.options;
+        let rows = super::covariance::gather_patches(
+            launch,
+            [self.n, self.c, self.h, self.w],
+            self.kh,
+            Sampling::Grid { step: stride, padding, dilation },
+            x,
+        );
+        let options = ConvOptions { relu: self.options.relu, ..Default::default() };
+        let features = self.c * self.taps();
+        (Self { c: features, h: self.oh, w: self.ow, kh: 1, kw: 1, options, ..self }, rows)
     }
 
     /// Input coordinates under tap (u, v) of output (i, j), if inside the map.
@@ -228,7 +250,10 @@ impl Op for Conv {
     }
 
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
-        let (x, w, gy) = (context.inputs[0], context.inputs[1], context.grad(0)?);
+        let (x, w, mut gy) = (context.inputs[0], context.inputs[1], context.grad(0)?);
+        if self.options.relu {
+            gy = super::unary::relu_grad(context.tape, context.outputs[0], gy)?;
+        }
         let (x_ty, w_ty) = (context.tape.ty(x).clone(), context.tape.ty(w).clone());
         let gx = context.when(0, ConvInputGrad { options: self.options, x: x_ty }, &[gy, w])?;
         let gw = context.when(1, ConvWeightGrad { options: self.options, w: w_ty }, &[x, gy])?;
@@ -240,21 +265,23 @@ impl Op for Conv {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let (x, w) = (launch.inputs[0], launch.inputs[1]);
-        let Ok(g) = Geometry::new(self.name, &x.shape, &w.shape, self.options) else { return };
-        let (x4, o4) = (g.c.div_ceil(4), g.o.div_ceil(4));
+        let shapes = [0, 1].map(|i| launch.inputs[i].shape.clone());
+        let Ok(g) = Geometry::new(self.name, &shapes[0], &shapes[1], self.options) else { return };
+        let (g, x) = g.with_patches(launch, launch.reads[0]);
+        let o4 = g.o.div_ceil(4);
         let packed = pack(launch, launch.reads[1], [g.c, g.o, g.taps()], [g.taps(), g.c * g.taps()]);
         let params = ConvParams {
-            channels4: x4 as u32,
+            channels4: g.c.div_ceil(4) as u32,
             out_height: g.oh as u32,
             out_width: g.ow as u32,
             outputs4: o4 as u32,
             pixels: (g.n * g.oh * g.ow) as u32,
             has_bias: u32::from(launch.reads.len() > 2),
+            relu: u32::from(self.options.relu),
             ..ConvParams::sizes(&g, g.h, g.w)
         };
         let bias = launch.reads.get(2).copied().unwrap_or(packed);
-        let reads = [launch.reads[0], packed, bias];
+        let reads = [x, packed, bias];
         let write = launch.writes[0];
         dispatch_conv(launch, &params, false, &reads, write);
     }
@@ -361,8 +388,9 @@ impl Op for ConvWeightGrad {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let x = launch.inputs[0];
-        let Ok(g) = Geometry::new(self.name(), &x.shape, &self.w.shape, self.options) else { return };
+        let shape = launch.inputs[0].shape.clone();
+        let Ok(g) = Geometry::new(self.name(), &shape, &self.w.shape, self.options) else { return };
+        let (g, x) = g.with_patches(launch, launch.reads[0]);
         let (c4, o4, lines) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh);
         let (kernel, [tm, tn, lx, ly]) = WEIGHT_GRAD_TILES.choose(launch.profile, o4, 0);
         let grid = [o4.div_ceil(lx * tn), (g.taps() * c4).div_ceil(ly * tm)];
@@ -379,14 +407,14 @@ impl Op for ConvWeightGrad {
             out_width: g.ow as u32,
             outputs4: o4 as u32,
             kernel_width: g.kw as u32,
-            stride: self.options.stride as u32,
-            padding: self.options.padding as u32,
-            dilation: self.options.dilation as u32,
+            stride: g.options.stride as u32,
+            padding: g.options.padding as u32,
+            dilation: g.options.dilation as u32,
             taps: g.taps() as u32,
             lines: lines as u32,
             lines_per_split: lines_per_split as u32,
         };
-        let (reads, write) = (launch.reads.clone(), launch.writes[0]);
+        let (reads, write) = ([x, launch.reads[1]], launch.writes[0]);
         let grid = [grid[0] as u32, grid[1] as u32, splits as u32];
         launch.dispatch(kernel, &params, &reads, &[partial], grid);
         let unpack = UnpackParams {
@@ -444,7 +472,7 @@ pub(super) fn twin_forward(inputs: &[&Array], options: ConvOptions) -> Array {
         }
     }
     products(&g, |xi, wi, yi| y.data[yi] += x.data[xi] * w.data[wi]);
-    y
+    if options.relu { y.map(|v| v.max(0.0)) } else { y }
 }
 
 pub(super) fn twin_input_grad(gy: &Array, w: &Array, x: &[usize], options: ConvOptions) -> Array {

@@ -148,6 +148,25 @@ fn gather(launch: &mut Launch<'_>, g: &RowGeometry, x: Slot, rows: Slot) {
     launch.flat(Kernel::new(&ROWS, 0), &params, &[x], &[rows], params.vectors as usize);
 }
 
+/// Appends the gathering of every patch of an activation (N,C,H,W) into rows of C k k features; returns the rows.
+pub(super) fn gather_patches(
+    launch: &mut Launch<'_>,
+    shape: [usize; 4],
+    kernel: usize,
+    sampling: Sampling,
+    x: Slot,
+) -> Slot {
+    let channels = shape[1];
+    let d = channels * kernel * kernel;
+    let layout = BlockLayout { channels, kernel, groups: 1, blocks: 1, d, pooled: false, interleaved: false };
+    let rows = RowGeometry::new("conv2d", shape, layout, sampling).map_or(0, |g| g.rows);
+    let out = launch.scratch("patches", rows * d.next_multiple_of(4));
+    if let Ok(g) = RowGeometry::new("conv2d", shape, layout, sampling) {
+        gather(launch, &g, x, out);
+    }
+    out
+}
+
 fn gathered(g: &RowGeometry, x: &Array) -> Array {
     let data = g.sources().iter().map(|at| at.map_or(0.0, |at| x.data[at])).collect();
     Array { shape: vec![g.layout.statistics(), g.rows, g.layout.d], data }

@@ -151,6 +151,11 @@ impl Op for Unary {
     }
 }
 
+/// `gy` where `y`, the output of a relu, is above 0.
+pub(super) fn relu_grad(tape: &mut Tape, y: Var, gy: Var) -> Result<Var> {
+    tape.apply1(UnaryGrad { f: Activation::Relu }, &[y, gy])
+}
+
 #[derive(Debug)]
 struct UnaryGrad {
     f: Activation,

@@ -178,6 +178,7 @@ fn nd_conv(run: &mut Run) -> Result<()> {
         padding: run.size("padding"),
         dilation: run.size("dilation"),
         groups: run.size("groups"),
+        relu: false,
     };
     let (kernel, whitening, bias) = (run.size("kernel"), whitening(run)?, run.has("b"));
     let rng = Rng::new(0);

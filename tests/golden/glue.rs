@@ -43,6 +43,7 @@ fn conv2d(run: &mut Run) -> Result<()> {
             padding: run.size("padding"),
             dilation: run.size("dilation"),
             groups: run.size("groups"),
+            relu: false,
         };
         ops::conv2d(&mut run.tape, x, w, b, options)?
     };
