@@ -4,6 +4,7 @@
 //! vendored subset runs, and `../shared/golden` too where it is present.
 
 mod case;
+mod channel;
 mod deconvolution;
 mod glue;
 mod norm;
@@ -22,6 +23,7 @@ fn runner(op: &str) -> Option<fn(&mut case::Run) -> mexhat::Result<()>> {
         .or_else(|| norm::runner(op))
         .or_else(|| pooling::runner(op))
         .or_else(|| optim::runner(op))
+        .or_else(|| channel::runner(op))
 }
 
 fn folders() -> Vec<PathBuf> {

@@ -1,0 +1,158 @@
+//! Whitening of activations as a layer of its own, without weights (spec 8).
+
+use super::{Forward, Mode, Module};
+use crate::ops::{self, BlockLayout, Sampling, ScalarStatistics};
+use crate::tape::{State, StateId, Type, Var};
+use crate::{Error, Result};
+
+/// `y = D (x - mean)` over interleaved blocks of channels that share one mean and one `D ~ (X X^T / n + eps I)^(-1/2)`.
+///
+/// As published, the second moment is not centred. The channels that fill no block are scaled by one scalar mean and one
+/// unbiased variance. (N,F) counts as one pixel. Everything is differentiated, all statistics included. Tensors, for blocks of b
+/// channels: `NAME.running_mean1` (b,1), `NAME.running_deconv` (b,b), `NAME.running_mean2` (1), `NAME.running_var` (1), and
+/// `NAME.steps` (1), the training steps so far: the first one sets the running statistics, the later ones are averaged into them.
+/// Evaluation before any training step leaves whole blocks as they are.
+#[derive(Clone, Debug)]
+pub struct ChannelDeconv {
+    running_mean: StateId,
+    running_deconv: StateId,
+    running_scalar_mean: StateId,
+    running_variance: StateId,
+    steps: StateId,
+    layout: BlockLayout,
+    eps: f32,
+    iterations: usize,
+    sampling_stride: usize,
+    momentum: f32,
+}
+
+/// A block's pixels, all of them.
+const ALL: Sampling = Sampling::Pixels { step: 1 };
+
+impl ChannelDeconv {
+    /// Whitens `channels` channels in blocks of `block`. The authors' defaults: eps 1e-2, 5 iterations, sampling stride 3 (every
+    /// 9th sample enters the statistics where the map is at least 3x3), momentum 0.1.
+    ///
+    /// # Errors
+    /// No block fits into the channels, or another number is out of range.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        state: &mut State,
+        name: &str,
+        channels: usize,
+        block: usize,
+        eps: f32,
+        iterations: usize,
+        sampling_stride: usize,
+        momentum: f32,
+    ) -> Result<Self> {
+        if block == 0 || block > channels {
+            let what = format!("{name}: expected a block of 1 to {channels} channels, found {block}");
+            return Err(Error::Usage(what));
+        }
+        let eps_fits = eps > 0.0 && eps.is_finite();
+        if iterations == 0 || sampling_stride == 0 || !eps_fits || !(0.0..=1.0).contains(&momentum) {
+            let what = format!(
+                "{name}: expected eps, iterations and sampling stride above 0 and a momentum of 0 to 1, found {eps}, {iterations}, {sampling_stride} and {momentum}"
+            );
+            return Err(Error::Usage(what));
+        }
+        let identity = (0..block * block).map(|i| if i / block == i % block { 1.0 } else { 0.0 }).collect();
+        let mut scalar = |key: &str, value| state.buffer(&format!("{name}.{key}"), Type::plain(&[1]), vec![value]);
+        let (running_scalar_mean, running_variance) = (scalar("running_mean2", 0.0), scalar("running_var", 1.0));
+        let steps = scalar("steps", 0.0);
+        let mean1 = format!("{name}.running_mean1");
+        Ok(Self {
+            running_mean: state.buffer(&mean1, Type::plain(&[block, 1]), vec![0.0; block]),
+            running_deconv: state.buffer(&format!("{name}.running_deconv"), Type::vec4(&[block, block]), identity),
+            running_scalar_mean,
+            running_variance,
+            steps,
+            layout: BlockLayout {
+                channels,
+                kernel: 1,
+                groups: 1,
+                blocks: channels / block,
+                d: block,
+                pooled: true,
+                interleaved: true,
+            },
+            eps,
+            iterations,
+            sampling_stride,
+            momentum,
+        })
+    }
+
+    /// As `forward`, with the `D` (1,b,b) that was used.
+    ///
+    /// # Errors
+    /// The input is not an activation of the layer's channels, or has a single value in the left over channels.
+    pub fn forward_with_deconv(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Var)> {
+        let ty = ctx.tape.ty(x).clone();
+        let [_, channels, h, w] = ty.nchw();
+        let q = self.sampling_stride;
+        let step = if h >= q && w >= q { q * q } else { 1 };
+        let rows = ops::sample_rows(ctx.tape, x, self.layout, ALL)?;
+        let (mean, deconv) = self.statistics(ctx, rows, step)?;
+        let centered = ops::center_rows(ctx.tape, rows, mean)?;
+        let white = ops::matmul(ctx.tape, centered, deconv)?;
+        let mut y = ops::fold_rows(ctx.tape, white, ty, self.layout, ALL)?;
+        let whole = self.layout.features();
+        if whole < channels {
+            let statistics = self.scalar_statistics(ctx, x, whole, step)?;
+            let rest = ops::scalar_norm(ctx.tape, x, statistics, whole, self.eps)?;
+            y = ops::add(ctx.tape, y, rest)?;
+        }
+        if ctx.mode.training() {
+            let steps = ctx.tape.state(ctx.state, self.steps);
+            ops::count_step(ctx.tape, steps)?;
+        }
+        Ok((y, deconv))
+    }
+
+    /// Mean (1,b) and D (1,b,b), of this step or running.
+    fn statistics(&self, ctx: &mut Forward<'_>, rows: Var, step: usize) -> Result<(Var, Var)> {
+        let b = self.layout.d;
+        let running_mean = ctx.tape.state(ctx.state, self.running_mean);
+        let running_deconv = ctx.tape.state(ctx.state, self.running_deconv);
+        if ctx.mode == Mode::Eval {
+            let flat = ctx.tape.view(running_mean, &[1, b])?;
+            return Ok((ops::to_vec4(ctx.tape, flat)?, ctx.tape.view(running_deconv, &[1, b, b])?));
+        }
+        let sampled = ops::every_row(ctx.tape, rows, step)?;
+        let mean = ops::row_mean(ctx.tape, sampled)?;
+        let moment = ops::second_moment(ctx.tape, sampled, self.eps)?;
+        let deconv = ops::newton_schulz(ctx.tape, moment, self.iterations)?;
+        let column = ops::to_plain(ctx.tape, mean)?;
+        let column = ctx.tape.view(column, &[b, 1])?;
+        self.average(ctx, running_mean, column)?;
+        let square = ctx.tape.view(deconv, &[b, b])?;
+        self.average(ctx, running_deconv, square)?;
+        Ok((mean, deconv))
+    }
+
+    /// Mean and variance of the channels from `first` on, of this step or running.
+    fn scalar_statistics(&self, ctx: &mut Forward<'_>, x: Var, first: usize, step: usize) -> Result<ScalarStatistics> {
+        let mean = ctx.tape.state(ctx.state, self.running_scalar_mean);
+        let variance = ctx.tape.state(ctx.state, self.running_variance);
+        if ctx.mode == Mode::Eval {
+            return Ok(ScalarStatistics { mean, variance });
+        }
+        let statistics = ops::scalar_statistics(ctx.tape, x, first, step)?;
+        self.average(ctx, mean, statistics.mean)?;
+        self.average(ctx, variance, statistics.variance)?;
+        Ok(statistics)
+    }
+
+    fn average(&self, ctx: &mut Forward<'_>, target: Var, value: Var) -> Result<()> {
+        let steps = ctx.tape.state(ctx.state, self.steps);
+        ops::first_then_average(ctx.tape, target, value, steps, self.momentum)
+    }
+}
+
+impl Module for ChannelDeconv {
+    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        Ok(self.forward_with_deconv(ctx, x)?.0)
+    }
+}
