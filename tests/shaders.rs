@@ -1,0 +1,288 @@
+//! Every shipped shader variant, without a GPU: parsed, validated, held against WebGPU's default limits and against its
+//! Rust description, and written in every language that a driver may ask for.
+
+use mexhat::gpu::{self, Kernel, Shader, specialize};
+use mexhat::ops;
+use naga::back::{hlsl, msl, spv, wgsl};
+use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, GlobalVariable, Module, Scalar, StorageAccess, TypeInner};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// WebGPU's default limits, which every browser grants.
+const MOST_STORAGE_BUFFERS: u32 = 8;
+const MOST_INVOCATIONS: u32 = 256;
+const LARGEST_WORKGROUP: [u32; 3] = [256, 256, 64];
+const MOST_WORKGROUP_BYTES: u32 = 16 * 1024;
+
+fn shaders() -> impl Iterator<Item = &'static Shader> {
+    ops::SHADERS.iter().flat_map(|family| family.iter().copied())
+}
+
+fn kernels() -> impl Iterator<Item = Kernel> {
+    shaders().flat_map(|shader| (0..shader.variants.len()).map(move |variant| Kernel::new(shader, variant)))
+}
+
+/// Kernels that need subgroups, which only some native adapters offer, say so in their file's name.
+fn uses_subgroups(kernel: &Kernel) -> bool {
+    kernel.shader.file.contains("subgroup")
+}
+
+struct Compiled {
+    module: Module,
+    info: ModuleInfo,
+}
+
+fn compile(kernel: &Kernel) -> Compiled {
+    let (key, text) = (kernel.key(), specialize(kernel));
+    let module = naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{key}: {}", e.emit_to_string(&text)));
+    let capabilities = if uses_subgroups(kernel) { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    if uses_subgroups(kernel) {
+        validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
+        validator.subgroup_operations(naga::valid::SubgroupOperationSet::all());
+    }
+    let info = validator.validate(&module).unwrap_or_else(|e| panic!("{key}: {}", e.emit_to_string(&text)));
+    Compiled { module, info }
+}
+
+/// Runs `check` on every kernel and reports all that fail, not only the first.
+fn check_all(check: impl Fn(&Kernel, &Compiled) -> Result<(), String>) {
+    let mut checked = 0;
+    let mut failures = Vec::new();
+    for kernel in kernels() {
+        checked += 1;
+        if let Err(why) = check(&kernel, &compile(&kernel)) {
+            failures.push(format!("{}: {why}", kernel.key()));
+        }
+    }
+    assert!(checked > 0, "no shader is registered");
+    assert!(failures.is_empty(), "{} of {checked} variants:\n{}", failures.len(), failures.join("\n"));
+}
+
+fn expect<T: PartialEq + std::fmt::Debug>(what: &str, expected: T, found: T) -> Result<(), String> {
+    if expected == found { Ok(()) } else { Err(format!("{what}: expected {expected:?}, found {found:?}")) }
+}
+
+fn at_most(what: &str, limit: u32, found: u32) -> Result<(), String> {
+    if found <= limit { Ok(()) } else { Err(format!("{what}: at most {limit}, found {found}")) }
+}
+
+#[test]
+fn every_variant_keeps_the_default_limits_of_webgpu() {
+    check_all(|kernel, compiled| {
+        let module = &compiled.module;
+        let [entry] = &module.entry_points[..] else {
+            return Err(format!("expected one entry point, found {}", module.entry_points.len()));
+        };
+        expect("entry point", "main", entry.name.as_str())?;
+        for (size, limit) in entry.workgroup_size.iter().zip(LARGEST_WORKGROUP) {
+            at_most("workgroup size", limit, *size)?;
+        }
+        at_most("invocations", MOST_INVOCATIONS, entry.workgroup_size.iter().product())?;
+        at_most("storage buffers", MOST_STORAGE_BUFFERS, kernel.shader.reads + kernel.shader.writes)?;
+        let used = compiled.info.get_entry_point(0);
+        let bytes = module
+            .global_variables
+            .iter()
+            .filter(|(handle, var)| var.space == AddressSpace::WorkGroup && !used[*handle].is_empty())
+            .map(|(_, var)| module.types[var.ty].inner.size(module.to_ctx()).next_multiple_of(16))
+            .sum();
+        at_most("workgroup memory", MOST_WORKGROUP_BYTES, bytes)
+    });
+}
+
+/// The globals of `module` that are bound, in order of their binding.
+fn bindings(module: &Module) -> Result<Vec<&GlobalVariable>, String> {
+    let mut bound = Vec::new();
+    for (_, var) in module.global_variables.iter() {
+        if let Some(binding) = var.binding {
+            expect("bind group", 0, binding.group)?;
+            bound.push((binding.binding, var));
+        }
+    }
+    bound.sort_by_key(|(binding, _)| *binding);
+    let numbers: Vec<u32> = bound.iter().map(|(binding, _)| *binding).collect();
+    expect("bindings", (0..bound.len() as u32).collect(), numbers)?;
+    Ok(bound.into_iter().map(|(_, var)| var).collect())
+}
+
+#[test]
+fn every_binding_is_what_rust_says() {
+    check_all(|kernel, compiled| {
+        let bound = bindings(&compiled.module)?;
+        let found: Vec<AddressSpace> = bound.iter().map(|var| var.space).collect();
+        let storage = |access, count| std::iter::repeat_n(AddressSpace::Storage { access }, count as usize);
+        let expected: Vec<AddressSpace> = std::iter::once(AddressSpace::Uniform)
+            .chain(storage(StorageAccess::LOAD, kernel.shader.reads))
+            .chain(storage(StorageAccess::LOAD | StorageAccess::STORE, kernel.shader.writes))
+            .collect();
+        expect("uniform, reads, writes", expected, found)
+    });
+}
+
+#[test]
+fn every_parameter_struct_is_the_same_on_both_sides() {
+    check_all(|kernel, compiled| {
+        let module = &compiled.module;
+        let bound = bindings(module)?;
+        let uniform = bound.first().ok_or("no bindings")?;
+        let ty = &module.types[uniform.ty];
+        expect("name of the uniform's type", Some("Params"), ty.name.as_deref())?;
+        let TypeInner::Struct { members, span } = &ty.inner else { return Err("the uniform is no struct".into()) };
+        let found: Vec<(String, String, u32)> = members
+            .iter()
+            .map(|member| {
+                let scalar = match module.types[member.ty].inner {
+                    TypeInner::Scalar(Scalar::U32) => "u32".into(),
+                    TypeInner::Scalar(Scalar::F32) => "f32".into(),
+                    ref other => format!("{other:?}"),
+                };
+                (member.name.clone().unwrap_or_default(), scalar, member.offset)
+            })
+            .collect();
+        // `#[repr(C)]` puts fields of four bytes one after the other.
+        let expected: Vec<(String, String, u32)> = kernel
+            .shader
+            .params
+            .iter()
+            .zip((0u32..).step_by(4))
+            .map(|((name, ty), offset)| (name.to_string(), ty.to_string(), offset))
+            .collect();
+        expect("fields", &expected, &found)?;
+        expect("size", kernel.shader.params.len() as u32 * 4, *span)
+    });
+}
+
+fn to_spirv(kernel: &Kernel, compiled: &Compiled) -> Result<Vec<u8>, String> {
+    let options = spv::Options {
+        lang_version: if uses_subgroups(kernel) { (1, 3) } else { (1, 0) },
+        ..Default::default()
+    };
+    let words = spv::write_vec(&compiled.module, &compiled.info, &options, None).map_err(|e| format!("SPIR-V: {e}"))?;
+    Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
+}
+
+#[test]
+fn every_variant_is_written_in_every_language() {
+    check_all(|kernel, Compiled { module, info }| {
+        let subgroups = uses_subgroups(kernel);
+        let metal = msl::Options { lang_version: if subgroups { (2, 4) } else { (2, 0) }, ..Default::default() };
+        msl::write_string(module, info, &metal, &Default::default()).map_err(|e| format!("MSL: {e}"))?;
+
+        let direct = hlsl::Options {
+            shader_model: if subgroups { hlsl::ShaderModel::V6_0 } else { hlsl::ShaderModel::V5_1 },
+            ..Default::default()
+        };
+        let mut text = String::new();
+        hlsl::Writer::new(&mut text, &direct, &Default::default())
+            .write(module, info, None)
+            .map_err(|e| format!("HLSL: {e}"))?;
+
+        let text = wgsl::write_string(module, info, wgsl::WriterFlags::empty()).map_err(|e| format!("WGSL: {e}"))?;
+        naga::front::wgsl::parse_str(&text).map_err(|e| format!("WGSL again: {}", e.emit_to_string(&text)))?;
+        Ok(())
+    });
+}
+
+#[test]
+fn every_variant_passes_spirv_val() {
+    if Command::new("spirv-val").arg("--version").output().is_err() {
+        assert!(std::env::var_os("CI").is_none(), "spirv-val is missing; install the package spirv-tools");
+        eprintln!("notice: spirv-val is not installed (package spirv-tools); the SPIR-V goes unchecked");
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    check_all(|kernel, compiled| {
+        let path = folder.path().join("kernel.spv");
+        std::fs::write(&path, to_spirv(kernel, compiled)?).map_err(|e| e.to_string())?;
+        let target = if uses_subgroups(kernel) { "vulkan1.1" } else { "vulkan1.0" };
+        let output = Command::new("spirv-val")
+            .args(["--target-env", target])
+            .arg(&path)
+            .output()
+            .map_err(|e| format!("spirv-val: {e}"))?;
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stderr).into_owned()) }
+    });
+}
+
+/// Only what says so in its name needs more than every browser has.
+#[test]
+fn no_portable_shader_enables_an_extension() {
+    for kernel in kernels().filter(|kernel| !uses_subgroups(kernel)) {
+        let text = specialize(&kernel);
+        let enables = text.lines().find(|line| line.starts_with("enable ") || line.starts_with("requires "));
+        assert_eq!(enables, None, "{}", kernel.key());
+    }
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("shaders")
+}
+
+fn files_on_disk() -> BTreeSet<String> {
+    let mut files = BTreeSet::new();
+    for prefix in ["", "shared/"] {
+        for entry in std::fs::read_dir(folder().join(prefix)).expect("the folder shaders/") {
+            let name = entry.expect("an entry of shaders/").file_name().to_string_lossy().into_owned();
+            if name.ends_with(".wgsl") {
+                files.insert(format!("{prefix}{name}"));
+            }
+        }
+    }
+    files
+}
+
+/// Files that `text` imports.
+fn imports(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter_map(|line| line.strip_prefix("// #import ")).map(str::trim)
+}
+
+#[test]
+fn every_file_is_listed_and_used() {
+    let listed: BTreeSet<String> = gpu::SHADERS.iter().map(|(file, _)| file.to_string()).collect();
+    assert_eq!(listed.len(), gpu::SHADERS.len(), "src/gpu/shader_list.rs lists a file twice");
+    assert_eq!(files_on_disk(), listed, "files in shaders/ against src/gpu/shader_list.rs");
+    let registered: Vec<&str> = shaders().map(|shader| shader.file).collect();
+    let imported: BTreeSet<&str> = gpu::SHADERS.iter().flat_map(|(_, text)| imports(text)).collect();
+    for (file, _) in gpu::SHADERS {
+        let uses = registered.iter().filter(|name| *name == file).count();
+        if file.starts_with("shared/") {
+            assert!(imported.contains(file) && uses == 0, "{file} is imported by nobody, or registered as a kernel");
+        } else {
+            assert_eq!(uses, 1, "{file}: registrations in ops::SHADERS");
+        }
+    }
+}
+
+#[test]
+fn every_import_resolves() {
+    for (file, text) in gpu::SHADERS {
+        for line in text.lines().filter(|line| line.contains("#import")) {
+            let import = imports(line).next().unwrap_or_else(|| panic!("{file}: not an import: {line:?}"));
+            assert!(gpu::SHADERS.iter().any(|(name, _)| *name == import), "{file} imports {import}, which is not listed");
+        }
+    }
+}
+
+#[test]
+fn every_constant_of_a_variant_exists() {
+    for shader in shaders() {
+        assert!(!shader.variants.is_empty(), "{}: no variants", shader.file);
+        // The text as it stands, before any constant is replaced.
+        let text = specialize(&Kernel { shader, constants: &[] });
+        for (name, _) in shader.variants.iter().flat_map(|variant| variant.iter()) {
+            let start = format!("const {name}: u32 = ");
+            let found = text.lines().filter(|line| line.starts_with(&start)).count();
+            assert_eq!(found, 1, "{}: lines that start with '{start}'", shader.file);
+        }
+    }
+}
+
+#[test]
+fn every_variant_is_another_kernel() {
+    let keys: Vec<String> = kernels().map(|kernel| kernel.key()).collect();
+    let distinct: BTreeSet<&String> = keys.iter().collect();
+    assert_eq!(distinct.len(), keys.len(), "two variants have the same constants");
+}
