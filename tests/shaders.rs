@@ -156,10 +156,8 @@ fn every_parameter_struct_is_the_same_on_both_sides() {
 }
 
 fn to_spirv(kernel: &Kernel, compiled: &Compiled) -> Result<Vec<u8>, String> {
-    let options = spv::Options {
-        lang_version: if uses_subgroups(kernel) { (1, 3) } else { (1, 0) },
-        ..Default::default()
-    };
+    let options =
+        spv::Options { lang_version: if uses_subgroups(kernel) { (1, 3) } else { (1, 0) }, ..Default::default() };
     let words = spv::write_vec(&compiled.module, &compiled.info, &options, None).map_err(|e| format!("SPIR-V: {e}"))?;
     Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
 }
@@ -261,7 +259,10 @@ fn every_import_resolves() {
     for (file, text) in gpu::SHADERS {
         for line in text.lines().filter(|line| line.contains("#import")) {
             let import = imports(line).next().unwrap_or_else(|| panic!("{file}: not an import: {line:?}"));
-            assert!(gpu::SHADERS.iter().any(|(name, _)| *name == import), "{file} imports {import}, which is not listed");
+            assert!(
+                gpu::SHADERS.iter().any(|(name, _)| *name == import),
+                "{file} imports {import}, which is not listed"
+            );
         }
     }
 }

@@ -1,0 +1,182 @@
+//! Every operation of the engine, one line each: how to build it on a tape from sizes. The twin test, the
+//! finite-difference test and the coverage check run this table; a new operation joins by its line.
+
+use super::{Bench, Sizes};
+use mexhat::Result;
+use mexhat::ops::{self, Activation};
+use mexhat::tape::{Type, Var};
+
+/// Builds the operation and returns its outputs; those with a gradient are differentiated.
+type Build = fn(&mut Bench, Sizes) -> Result<Vec<Var>>;
+
+/// One line of the table.
+pub struct Operation {
+    pub name: &'static str,
+    pub build: Build,
+    /// Of the GPU against the twin, over the largest value of the output.
+    pub tolerance: f64,
+    /// Sizes that reach the kernel variants which random small sizes do not.
+    pub corners: fn() -> Vec<Sizes>,
+}
+
+const fn op(name: &'static str, build: Build) -> Operation {
+    Operation { name, build, tolerance: 1e-4, corners: Vec::new }
+}
+
+impl Operation {
+    /// For operations that amplify rounding.
+    const fn within(self, tolerance: f64) -> Self {
+        Self { tolerance, ..self }
+    }
+
+    /// Runs these sizes always, besides the random ones.
+    const fn at(self, corners: fn() -> Vec<Sizes>) -> Self {
+        Self { corners, ..self }
+    }
+}
+
+/// Output channels on both sides of every tile.
+fn channel_corners() -> Vec<Sizes> {
+    let channels = [(1, 1), (2, 5), (3, 9), (4, 17), (5, 33), (9, 64), (33, 2), (70, 3), (64, 70)];
+    channels.iter().map(|(c, o)| Sizes { c: *c, o: *o, ..Sizes::SMALL }).collect()
+}
+
+/// Matrices on both sides of every tile.
+fn matrix_corners() -> Vec<Sizes> {
+    let sizes = [(1, 1), (3, 4), (4, 9), (13, 17), (17, 70), (70, 13), (67, 67)];
+    sizes.iter().map(|(c, o)| Sizes { c: *c, o: *o, h: 9, ..Sizes::SMALL }).collect()
+}
+
+/// Kernels 1, 2 and 3 with blocks that divide and that do not, in both modes.
+fn block_corners() -> Vec<Sizes> {
+    let corner =
+        |i: usize| Sizes { c: [4, 8, 6, 12, 24][i % 5], k: 1 + i % 3, stride: 1 + i % 2, choice: i, ..Sizes::SMALL };
+    (0..10).map(corner).collect()
+}
+
+fn unary(b: &mut Bench, s: Sizes, f: Activation) -> Result<Vec<Var>> {
+    // Up to 8: both kinks of relu6 lie between values.
+    let x = b.scaled(&s.map(), 8.0)?;
+    Ok(vec![ops::activation(&mut b.tape, x, f)?])
+}
+
+/// Iterations of Newton-Schulz: below and above the bound of the one-triangle products.
+fn iterations(s: Sizes) -> usize {
+    [5, 3, 12, 1, 7, 2][s.choice % 6]
+}
+
+pub const OPERATIONS: &[Operation] = &[
+    op("add", |b, s| {
+        let (x, y) = (b.activation(&s.map())?, b.activation(&s.map())?);
+        Ok(vec![ops::add(&mut b.tape, x, y)?])
+    }),
+    op("add a value to itself", |b, s| {
+        let x = b.activation(&[s.n, s.c])?;
+        Ok(vec![ops::add(&mut b.tape, x, x)?])
+    }),
+    op("constant", |b, s| {
+        Ok(vec![
+            ops::constant(&mut b.tape, Type::vec4(&s.map()), 1.5)?,
+            ops::constant(&mut b.tape, Type::plain(&[s.c, s.k]), -2.0)?,
+        ])
+    }),
+    op("to_plain", |b, s| {
+        let x = b.activation(&s.map())?;
+        Ok(vec![ops::to_plain(&mut b.tape, x)?])
+    }),
+    op("column_sum", |b, s| {
+        let x = b.activation(&s.map())?;
+        Ok(vec![ops::column_sum(&mut b.tape, x)?])
+    }),
+    op("relu", |b, s| unary(b, s, Activation::Relu)),
+    op("relu6", |b, s| unary(b, s, Activation::Relu6)),
+    op("sigmoid", |b, s| unary(b, s, Activation::Sigmoid)),
+    op("tanh", |b, s| unary(b, s, Activation::Tanh)),
+    op("swish", |b, s| unary(b, s, Activation::Swish)),
+    op("leaky_relu", |b, s| unary(b, s, Activation::LeakyRelu { slope: 0.125 })),
+    op("conv2d", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        let w = b.leaf(&[s.o, s.c, s.k, s.k]);
+        let bias = if s.choice.is_multiple_of(2) { Some(b.leaf(&[s.o])) } else { None };
+        Ok(vec![ops::conv2d(&mut b.tape, x, w, bias, s.conv_options(1))?])
+    })
+    .at(channel_corners),
+    op("linear", |b, s| {
+        let x = b.activation(&[s.n, s.c])?;
+        let (w, bias) = (b.leaf(&[s.o, s.c]), b.leaf(&[s.o]));
+        Ok(vec![ops::linear(&mut b.tape, x, w, Some(bias))?])
+    })
+    .at(channel_corners),
+    op("matmul", |b, s| {
+        let (x, y) = (b.activation(&[s.n, s.h, s.c])?, b.activation(&[s.n, s.c, s.o])?);
+        Ok(vec![ops::matmul(&mut b.tape, x, y)?])
+    })
+    .at(matrix_corners),
+    op("gram", |b, s| {
+        let rows = s.h * s.w;
+        let (x, y) = (b.activation(&[s.n, rows, s.c])?, b.activation(&[s.n, rows, s.o])?);
+        Ok(vec![ops::gram(&mut b.tape, x, y)?])
+    })
+    .at(matrix_corners),
+    op("transpose", |b, s| {
+        let x = b.activation(&[s.n, s.c, s.o])?;
+        Ok(vec![ops::transpose(&mut b.tape, x)?])
+    }),
+    op("sample_rows", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        let (layout, sampling) = s.layout(1)?;
+        Ok(vec![ops::sample_rows(&mut b.tape, x, layout, sampling)?])
+    })
+    .at(block_corners),
+    op("covariance", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        let (layout, sampling) = s.layout(1)?;
+        let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
+        Ok(vec![found.covariance, found.mean])
+    })
+    .at(block_corners),
+    op("covariance of groups", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c * s.groups, s.dilation))?;
+        let (layout, sampling) = s.layout(s.groups)?;
+        let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
+        Ok(vec![found.covariance, found.mean])
+    }),
+    op("newton_schulz", |b, s| {
+        let a = b.positive_definite(s.n, s.c)?;
+        Ok(vec![ops::newton_schulz(&mut b.tape, a, iterations(s))?])
+    })
+    .within(1e-3)
+    .at(|| {
+        let sides = [1, 9, 19, 65].into_iter().flat_map(|c| [0, 2].map(|choice| (c, choice)));
+        sides.map(|(c, choice)| Sizes { c, choice, n: 1 + c % 2, ..Sizes::SMALL }).collect()
+    }),
+    op("newton_schulz_uncoupled", |b, s| {
+        let a = b.positive_definite(s.n, s.c)?;
+        ops::newton_schulz_uncoupled(&mut b.tape, a, 3)
+    })
+    .within(1e-3),
+    op("block_weight", |b, s| {
+        let (layout, _) = s.layout(s.groups)?;
+        let w = b.leaf(&[s.o * s.groups, s.c, s.k, s.k]);
+        Ok(vec![ops::block_weight(&mut b.tape, w, layout)?])
+    })
+    .at(block_corners),
+    op("block_weight and back", |b, s| {
+        let (layout, _) = s.layout(s.groups)?;
+        let shape = [s.o * s.groups, s.c, s.k, s.k];
+        let w = b.leaf(&shape);
+        let blocked = ops::block_weight(&mut b.tape, w, layout)?;
+        Ok(vec![ops::unblock_weight(&mut b.tape, blocked, layout, &shape)?])
+    })
+    .at(block_corners),
+    op("fold_bias", |b, s| {
+        let (layout, _) = s.layout(s.groups)?;
+        let outputs = s.o * s.groups;
+        let w = b.leaf(&[outputs, s.c, s.k, s.k]);
+        let blocked = ops::block_weight(&mut b.tape, w, layout)?;
+        let mean = b.activation(&[layout.statistics(), layout.d])?;
+        let bias = if s.choice % 3 == 0 { None } else { Some(b.leaf(&[outputs])) };
+        Ok(vec![ops::fold_bias(&mut b.tape, blocked, mean, bias, layout, outputs)?])
+    })
+    .at(block_corners),
+];
