@@ -11,14 +11,15 @@ use std::collections::BTreeSet;
 use std::sync::Mutex;
 
 /// Random sizes per operation.
-const CASES: u32 = 24;
+const CASES: u32 = 64;
 
 /// The operation, its gradients, and all of them as outputs of the tape.
 fn build(operation: &Operation, sizes: Sizes) -> Result<Bench> {
     let mut bench = Bench::new(sizes.seed);
     let outputs = (operation.build)(&mut bench, sizes)?;
     let (_, gradients) = bench.backward(&outputs)?;
-    for var in outputs.into_iter().chain(gradients.into_iter().map(|(_, grad)| grad)) {
+    let gradients = gradients.into_iter().map(|(_, grad)| grad);
+    for var in outputs.into_iter().chain(gradients).chain(std::mem::take(&mut bench.observed)) {
         bench.tape.output(var);
     }
     bench.finish();

@@ -18,6 +18,11 @@ impl Pool {
         Ok(Self { buffers })
     }
 
+    /// The buffers, in the order of their sizes in [`Pool::new`].
+    pub fn buffers(&self) -> &[Buffer] {
+        &self.buffers
+    }
+
     /// Bytes of all buffers.
     pub fn bytes(&self) -> u64 {
         self.buffers.iter().map(Buffer::bytes).sum()

@@ -36,10 +36,10 @@ impl Op for Fill {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let ty = launch.outputs[0];
-        // Padding of a row-major buffer is never read as an element.
-        let (inner, inner4) =
-            if ty.stored() == ty.len() { (u32::MAX, 1) } else { (ty.inner() as u32, ty.inner4() as u32) };
-        let params = FillParams { vectors: vectors(ty) as u32, inner, inner4, value: self.value };
+        // A row-major buffer is one run: kernels that read it as vectors count on zeros after its end.
+        let (inner, inner4) = if ty.stored() == ty.len() { (ty.len(), vectors(ty)) } else { (ty.inner(), ty.inner4()) };
+        let params =
+            FillParams { vectors: vectors(ty) as u32, inner: inner as u32, inner4: inner4 as u32, value: self.value };
         let write = launch.writes[0];
         launch.flat(Kernel::new(&FILL, 0), &params, &[], &[write], vectors(ty));
     }

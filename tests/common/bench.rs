@@ -60,6 +60,17 @@ impl Sizes {
         [self.n, channels, h, w]
     }
 
+    /// Padding that a window of side `k` may have: at most half of it.
+    pub fn window_padding(&self) -> usize {
+        self.padding.min(self.k / 2)
+    }
+
+    /// (N,C,H,W) with at least room for a window of side `k`.
+    pub fn map_for_window(&self) -> [usize; 4] {
+        let [h, w] = [self.h, self.w].map(|size| size.max(self.k - 2 * self.window_padding()).max(1));
+        [self.n, self.c, h, w]
+    }
+
     pub fn conv_options(&self, groups: usize) -> ConvOptions {
         ConvOptions { stride: self.stride, padding: self.padding, dilation: self.dilation, groups }
     }
@@ -92,12 +103,21 @@ pub struct Bench {
     pub values: HashMap<Var, Array>,
     /// Inputs with a gradient.
     pub leaves: Vec<Var>,
+    /// Values that are compared beside the operation's outputs, and not differentiated.
+    pub observed: Vec<Var>,
     rng: Rng,
 }
 
 impl Bench {
     pub fn new(seed: u64) -> Self {
-        Self { tape: Tape::new(), state: State::new(), values: HashMap::new(), leaves: Vec::new(), rng: Rng::new(seed) }
+        Self {
+            tape: Tape::new(),
+            state: State::new(),
+            values: HashMap::new(),
+            leaves: Vec::new(),
+            observed: Vec::new(),
+            rng: Rng::new(seed),
+        }
     }
 
     /// Values of both signs with absolute values in [0.1, 1), so that none is near the kink at 0; exact in f32.

@@ -1,8 +1,8 @@
 //! A tape on the GPU, under any profile the adapter can run, and through the twins.
 
-use mexhat::Result;
-use mexhat::gpu::{Executable, Gpu, Pool, Profile, SlotKind};
-use mexhat::tape::{Array, DType, State, Tape, Values, Var, interpret, lower, plan};
+use mexhat::gpu::{Executable, Gpu, Pool, Profile};
+use mexhat::tape::{Array, DType, Layout, State, Tape, Type, Values, Var, interpret, lower, plan};
+use mexhat::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
@@ -31,6 +31,12 @@ pub fn profiles() -> Vec<Profile> {
 }
 
 /// Runs one step and returns the tape's outputs, row-major, and the kernels that ran.
+///
+/// Every buffer of the pool starts full of NaN, as if another step had left garbage there, so an element that is read
+/// before it is written shows.
+///
+/// # Errors
+/// What the engine reports, and an output whose padding is not zero.
 pub fn on_gpu(
     tape: &Tape,
     state: &State,
@@ -41,6 +47,9 @@ pub fn on_gpu(
     let program = lower(tape, profile);
     let plan = plan(&program);
     let pool = Pool::new(gpu, &plan.sizes)?;
+    for buffer in pool.buffers() {
+        gpu.write(buffer, &f32::NAN.to_le_bytes().repeat(buffer.bytes() as usize / 4));
+    }
     let mut tensors = Vec::new();
     for (_, tensor) in state.iter() {
         let buffer = gpu.buffer(&tensor.name, tensor.ty.bytes())?;
@@ -50,12 +59,27 @@ pub fn on_gpu(
     let mut executable = Executable::new(gpu, &program, &plan.places, &pool, &tensors)?;
     let inputs: Vec<Vec<u8>> = tape.inputs().iter().map(|var| bytes(&values[var], tape.ty(*var).dtype)).collect();
     let stored = executable.run_blocking(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
-    let outputs = stored
-        .iter()
-        .zip(tape.outputs())
-        .map(|(stored, var)| tape.ty(*var).decode(stored).into_iter().map(f64::from).collect())
-        .collect();
+    let mut outputs = Vec::new();
+    for (stored, var) in stored.iter().zip(tape.outputs()) {
+        let ty = tape.ty(*var);
+        let values = ty.decode(stored);
+        if !padding_is_zero(ty, &values, stored) {
+            return Err(Error::Run(format!("the padding of output {ty} is not zero")));
+        }
+        outputs.push(values.into_iter().map(f64::from).collect());
+    }
     Ok((outputs, executable.kernels().iter().cloned().collect()))
+}
+
+/// Vectors of four end in zeros, and so do row-major buffers of one dimension, which kernels read as vectors.
+fn padding_is_zero(ty: &Type, values: &[f32], stored: &[f32]) -> bool {
+    if ty.layout == Layout::Plain && ty.shape.len() != 1 {
+        return true;
+    }
+    let same = |(a, b): (&f32, &f32)| a == b || a.is_nan() && b.is_nan();
+    let mut expected = ty.encode(values);
+    expected.resize(stored.len(), 0.0);
+    expected.iter().zip(stored).all(same)
 }
 
 fn bytes(value: &Array, dtype: DType) -> Vec<u8> {
@@ -74,11 +98,4 @@ pub fn on_cpu(tape: &Tape, state: &State, values: &HashMap<Var, Array>) -> Vec<V
     }
     interpret(tape, state, &mut run);
     tape.outputs().iter().map(|var| run.get(tape, *var).data).collect()
-}
-
-/// Kernels that a tape would run under `profile`; needs no device.
-pub fn kernels(tape: &Tape, profile: Profile) -> BTreeSet<String> {
-    let program = lower(tape, profile);
-    debug_assert!(program.slots.iter().all(|slot| slot.bytes > 0 || slot.kind == SlotKind::Input));
-    program.dispatches.iter().map(|dispatch| dispatch.kernel.key()).collect()
 }

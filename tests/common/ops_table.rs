@@ -3,7 +3,7 @@
 
 use super::{Bench, Sizes};
 use mexhat::Result;
-use mexhat::ops::{self, Activation};
+use mexhat::ops::{self, Activation, NormOptions};
 use mexhat::tape::{Type, Var};
 
 /// Builds the operation and returns its outputs; those with a gradient are differentiated.
@@ -47,6 +47,13 @@ fn matrix_corners() -> Vec<Sizes> {
     sizes.iter().map(|(c, o)| Sizes { c: *c, o: *o, h: 9, ..Sizes::SMALL }).collect()
 }
 
+/// Windows that have a kernel variant of their own.
+fn window_corners() -> Vec<Sizes> {
+    [(2, 2, 0), (3, 2, 1), (2, 1, 1), (5, 3, 2)]
+        .map(|(k, stride, padding)| Sizes { k, stride, padding, h: 7, ..Sizes::SMALL })
+        .to_vec()
+}
+
 /// Kernels 1, 2 and 3 with blocks that divide and that do not, in both modes.
 fn block_corners() -> Vec<Sizes> {
     let corner =
@@ -65,6 +72,22 @@ fn iterations(s: Sizes) -> usize {
     [5, 3, 12, 1, 7, 2][s.choice % 6]
 }
 
+fn batch_norm(b: &mut Bench, s: Sizes, relu: bool) -> Result<Vec<Var>> {
+    let x = b.activation(&s.map())?;
+    let (weight, bias) = (b.leaf(&[s.c]), b.leaf(&[s.c]));
+    let norm = ops::batch_norm(&mut b.tape, x, weight, bias, NormOptions { eps: 1e-3, relu })?;
+    b.observed.extend([norm.mean, norm.variance]);
+    Ok(vec![norm.y])
+}
+
+fn batch_norm_eval(b: &mut Bench, s: Sizes, relu: bool) -> Result<Vec<Var>> {
+    let x = b.activation(&s.map())?;
+    let (weight, bias) = (b.leaf(&[s.c]), b.leaf(&[s.c]));
+    let statistics = [b.state(&[s.c]), b.state(&[s.c])];
+    let options = NormOptions { eps: 1e-3, relu };
+    Ok(vec![ops::batch_norm_eval(&mut b.tape, x, weight, bias, statistics, options)?])
+}
+
 pub const OPERATIONS: &[Operation] = &[
     op("add", |b, s| {
         let (x, y) = (b.activation(&s.map())?, b.activation(&s.map())?);
@@ -78,6 +101,7 @@ pub const OPERATIONS: &[Operation] = &[
         Ok(vec![
             ops::constant(&mut b.tape, Type::vec4(&s.map()), 1.5)?,
             ops::constant(&mut b.tape, Type::plain(&[s.c, s.k]), -2.0)?,
+            ops::constant(&mut b.tape, Type::plain(&[s.c]), 0.25)?,
         ])
     }),
     op("to_plain", |b, s| {
@@ -107,6 +131,39 @@ pub const OPERATIONS: &[Operation] = &[
         Ok(vec![ops::linear(&mut b.tape, x, w, Some(bias))?])
     })
     .at(channel_corners),
+    op("max_pool2d", |b, s| {
+        // Values far apart, so that no step of a difference changes the winner.
+        let x = b.scaled(&s.map_for_window(), 100.0)?;
+        Ok(vec![ops::max_pool2d(&mut b.tape, x, s.k, s.stride, s.window_padding())?])
+    })
+    .at(window_corners),
+    op("avg_pool2d", |b, s| {
+        let x = b.activation(&s.map_for_window())?;
+        Ok(vec![ops::avg_pool2d(&mut b.tape, x, s.k, s.stride, s.window_padding())?])
+    })
+    .at(window_corners),
+    op("adaptive_avg_pool2d", |b, s| {
+        let x = b.activation(&s.map())?;
+        Ok(vec![ops::adaptive_avg_pool2d(&mut b.tape, x, [s.o, s.k])?])
+    }),
+    op("global_avg_pool", |b, s| {
+        let x = b.activation(&s.map())?;
+        Ok(vec![ops::global_avg_pool(&mut b.tape, x)?])
+    }),
+    op("bilinear", |b, s| {
+        let x = b.activation(&s.map())?;
+        Ok(vec![ops::bilinear(&mut b.tape, x, [s.o, 2 * s.k])?])
+    }),
+    op("batch_norm", |b, s| batch_norm(b, s, false)),
+    op("batch_norm with relu", |b, s| batch_norm(b, s, true)),
+    op("batch_norm_eval", |b, s| batch_norm_eval(b, s, false)),
+    op("batch_norm_eval with relu", |b, s| batch_norm_eval(b, s, true)),
+    op("running_average", |b, s| {
+        let (target, value) = (b.state(&[s.c]), b.leaf(&[s.c]));
+        ops::running_average(&mut b.tape, target, value, 0.1, 1.25)?;
+        b.observed.push(target);
+        Ok(Vec::new())
+    }),
     op("matmul", |b, s| {
         let (x, y) = (b.activation(&[s.n, s.h, s.c])?, b.activation(&[s.n, s.c, s.o])?);
         Ok(vec![ops::matmul(&mut b.tape, x, y)?])
