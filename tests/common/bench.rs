@@ -3,7 +3,7 @@
 use mexhat::Result;
 use mexhat::ops::{self, BlockLayout, BlockMode, ConvOptions, Sampling};
 use mexhat::rng::Rng;
-use mexhat::tape::{Array, DType, Layout, State, Tape, Var};
+use mexhat::tape::{Array, DType, Layout, State, Tape, Type, Var};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -188,9 +188,13 @@ impl Bench {
     /// A state tensor with random values in [0, 1), such as a running variance or a moment.
     pub fn state(&mut self, shape: &[usize]) -> Var {
         let values = (0..shape.iter().product()).map(|_| self.rng.uniform()).collect();
+        self.state_of(shape, values)
+    }
+
+    /// A row-major state tensor with these values.
+    pub fn state_of(&mut self, shape: &[usize], values: Vec<f32>) -> Var {
         let name = format!("state{}", self.state.len());
-        let id = self.state.parameter(&name, shape, values);
-        self.state.get_mut(id).trainable = false;
+        let id = self.state.buffer(&name, Type::plain(shape), values);
         self.tape.state(&self.state, id)
     }
 

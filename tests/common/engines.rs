@@ -9,10 +9,13 @@ use std::sync::OnceLock;
 /// One device for all tests of a program, so that each pipeline is compiled once.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| {
-        let choice = std::env::var("MEXHAT_DEVICE").ok();
-        Gpu::open_blocking(choice.as_deref()).unwrap_or_else(|e| panic!("{e}"))
-    })
+    GPU.get_or_init(own_gpu)
+}
+
+/// A device of one's own, for a test that reads its counters.
+pub fn own_gpu() -> Gpu {
+    let choice = std::env::var("MEXHAT_DEVICE").ok();
+    Gpu::open_blocking(choice.as_deref()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The ways in which kernels may be chosen on this adapter: its own, and those of lesser and other adapters.

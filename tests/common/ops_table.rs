@@ -3,8 +3,8 @@
 
 use super::{Bench, Sizes};
 use mexhat::Result;
-use mexhat::ops::{self, Activation, NormOptions};
-use mexhat::tape::{Type, Var};
+use mexhat::ops::{self, Activation, NormOptions, ScalarStatistics};
+use mexhat::tape::{Array, Type, Var};
 
 /// Builds the operation and returns its outputs; those with a gradient are differentiated.
 type Build = fn(&mut Bench, Sizes) -> Result<Vec<Var>>;
@@ -65,6 +65,13 @@ fn unary(b: &mut Bench, s: Sizes, f: Activation) -> Result<Vec<Var>> {
     // Up to 8: both kinks of relu6 lie between values.
     let x = b.scaled(&s.map(), 8.0)?;
     Ok(vec![ops::activation(&mut b.tape, x, f)?])
+}
+
+fn cross_entropy(b: &mut Bench, s: Sizes, logits: Var, labels: Var) -> Result<Vec<Var>> {
+    let ignored = if s.choice % 2 == 1 { Some(0) } else { None };
+    let found = ops::cross_entropy_hits(&mut b.tape, logits, labels, ignored)?;
+    b.observed.extend([found.count, found.hits]);
+    Ok(vec![found.loss])
 }
 
 /// Iterations of Newton-Schulz: below and above the bound of the one-triangle products.
@@ -164,6 +171,55 @@ pub const OPERATIONS: &[Operation] = &[
         b.observed.push(target);
         Ok(Vec::new())
     }),
+    op("first_then_average", |b, s| {
+        let (target, value) = (b.state(&[s.c]), b.leaf(&[s.c]));
+        let steps = b.state_of(&[1], vec![(s.choice % 2) as f32]);
+        ops::first_then_average(&mut b.tape, target, value, steps, 0.25)?;
+        ops::count_step(&mut b.tape, steps)?;
+        b.observed.extend([target, steps]);
+        Ok(Vec::new())
+    }),
+    op("cross_entropy of rows", |b, s| {
+        let logits = b.scaled(&[s.n, s.c], 3.0)?;
+        let labels = b.labels(&[s.n], s.c);
+        cross_entropy(b, s, logits, labels)
+    }),
+    op("cross_entropy of pixels", |b, s| {
+        let logits = b.scaled(&s.map(), 3.0)?;
+        let labels = b.labels(&[s.n, s.h, s.w], s.c);
+        cross_entropy(b, s, logits, labels)
+    }),
+    op("flatten", |b, s| {
+        let x = b.activation(&s.map())?;
+        Ok(vec![ops::flatten(&mut b.tape, x)?])
+    }),
+    op("row_mean and center_rows", |b, s| {
+        let rows = b.activation(&[s.n, s.h, s.c])?;
+        let mean = ops::row_mean(&mut b.tape, rows)?;
+        let centred = ops::center_rows(&mut b.tape, rows, mean)?;
+        Ok(vec![mean, centred])
+    }),
+    op("second_moment", |b, s| {
+        let rows = b.activation(&[s.n, s.h * s.w, s.c])?;
+        Ok(vec![ops::second_moment(&mut b.tape, rows, 1e-2)?])
+    })
+    .at(matrix_corners),
+    op("every_row", |b, s| {
+        let rows = b.activation(&[s.n, s.h * s.w, s.c])?;
+        Ok(vec![ops::every_row(&mut b.tape, rows, s.k)?])
+    }),
+    op("scalar_statistics", |b, s| {
+        let x = b.activation(&[s.n, s.c + 1, s.h + 1, s.w + 1])?;
+        let found = ops::scalar_statistics(&mut b.tape, x, s.choice % (s.c + 1), s.stride)?;
+        Ok(vec![found.mean, found.variance])
+    }),
+    op("scalar_norm", |b, s| {
+        let x = b.activation(&s.map())?;
+        let mean = b.leaf(&[1]);
+        let variance = b.leaf_of(Array { shape: vec![1], data: vec![0.75] });
+        let statistics = ScalarStatistics { mean, variance };
+        Ok(vec![ops::scalar_norm(&mut b.tape, x, statistics, s.choice % s.c, 1e-3)?])
+    }),
     op("matmul", |b, s| {
         let (x, y) = (b.activation(&[s.n, s.h, s.c])?, b.activation(&[s.n, s.c, s.o])?);
         Ok(vec![ops::matmul(&mut b.tape, x, y)?])
@@ -183,6 +239,14 @@ pub const OPERATIONS: &[Operation] = &[
         let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
         let (layout, sampling) = s.layout(1)?;
         Ok(vec![ops::sample_rows(&mut b.tape, x, layout, sampling)?])
+    })
+    .at(block_corners),
+    op("fold_rows", |b, s| {
+        let shape = s.map_for_kernel(s.c, s.dilation);
+        let x = b.activation(&shape)?;
+        let (layout, sampling) = s.layout(1)?;
+        let rows = ops::sample_rows(&mut b.tape, x, layout, sampling)?;
+        Ok(vec![ops::fold_rows(&mut b.tape, rows, Type::vec4(&shape), layout, sampling)?])
     })
     .at(block_corners),
     op("covariance", |b, s| {

@@ -1,0 +1,230 @@
+//! The steady state of training: a replayed step is one submission that creates nothing and waits for nothing, runs in
+//! the memory that was planned, and computes what the interpreter computes although its buffers are shared.
+
+mod common;
+
+use common::engines::{gpu, own_gpu};
+use mexhat::gpu::Counters;
+use mexhat::nn::{
+    Activate, BatchNorm, Conv2d, Delinear, FastDeconv, Flatten, Forward, MaxPool, Mode, Module, Sequential, Whitening,
+};
+use mexhat::ops::{self, Activation, ConvOptions};
+use mexhat::rng::Rng;
+use mexhat::tape::{Array, Compiled, DType, Session, State, Tape, Values, Var, interpret, planned_pool_bytes};
+use mexhat::{Error, Result};
+use std::time::{Duration, Instant};
+
+const BATCH: usize = 6;
+const CLASSES: usize = 5;
+const SIDE: usize = 9;
+/// Steps of which the counters are taken.
+const STEPS: u64 = 200;
+
+/// A small network with every kind of joint: deconvolution, batch norm, pooling.
+fn network(state: &mut State) -> Result<Sequential> {
+    let whitening = Whitening { eps: 1e-2, ..Whitening::default() };
+    let options = ConvOptions { padding: 1, ..ConvOptions::default() };
+    let rng = Rng::new(1);
+    let mut net = Sequential::new();
+    net.push(FastDeconv::new(state, "conv1", 2, 6, 3, options, whitening, true, rng.fork(1))?);
+    net.push(Activate(Activation::Swish));
+    net.push(Conv2d::new(state, "conv2", 6, 7, 3, options, false, rng.fork(2)));
+    net.push(BatchNorm::with_relu(state, "norm2", 7, true));
+    net.push(MaxPool { kernel: 2, stride: 2, padding: 0 });
+    net.push(Flatten);
+    net.push(Delinear::new(state, "fc", 7 * (SIDE / 2) * (SIDE / 2), CLASSES, whitening, true, rng.fork(3))?);
+    Ok(net)
+}
+
+/// A step recorded on a tape: loss and hits are its outputs.
+struct Step {
+    tape: Tape,
+    images: Var,
+    labels: Var,
+}
+
+impl Step {
+    fn record(state: &State, net: &Sequential, mode: Mode) -> Result<Self> {
+        let mut tape = Tape::new();
+        let images = tape.input("images", &[BATCH, 2, SIDE, SIDE], DType::F32);
+        let labels = tape.input("labels", &[BATCH], DType::U32);
+        let x = ops::to_vec4(&mut tape, images)?;
+        let logits = net.forward(&mut Forward { tape: &mut tape, state, mode }, x)?;
+        let found = ops::cross_entropy_hits(&mut tape, logits, labels, None)?;
+        tape.output(found.loss);
+        tape.output(found.hits);
+        if mode.training() {
+            let gradients = tape.backward(found.loss)?;
+            for id in state.parameters() {
+                let parameter = tape.state(state, id);
+                let gradient = gradients.get(parameter).ok_or_else(|| Error::Run("no gradient".into()))?;
+                // Gradient descent at rate 0.05 with a weight decay of 0.02.
+                ops::running_average(&mut tape, parameter, gradient, 0.001, -50.0)?;
+            }
+        }
+        Ok(Self { tape, images, labels })
+    }
+
+    /// Images and labels of step `n` as the values of the tape's inputs.
+    fn batch(&self, n: u64) -> [(Var, Array); 2] {
+        let mut rng = Rng::new(7).fork(n);
+        let labels: Vec<usize> = (0..BATCH).map(|_| rng.below(CLASSES)).collect();
+        let pixels = 2 * SIDE * SIDE;
+        let pixel =
+            |i: usize| f64::from(0.3 * rng.normal() + if i % CLASSES == labels[i / pixels] { 1.0 } else { 0.0 });
+        let images = (0..BATCH * pixels).map(pixel).map(|v| f64::from(v as f32)).collect();
+        let labels = labels.iter().map(|label| *label as f64).collect();
+        let array = |shape: &[usize], data| Array { shape: shape.to_vec(), data };
+        [(self.images, array(&[BATCH, 2, SIDE, SIDE], images)), (self.labels, array(&[BATCH], labels))]
+    }
+
+    /// The same as bytes in the order of upload.
+    fn bytes(&self, n: u64) -> [Vec<u8>; 2] {
+        let [(_, images), (_, labels)] = self.batch(n);
+        let images = images.data.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect();
+        [images, labels.data.iter().flat_map(|v| (*v as u32).to_le_bytes()).collect()]
+    }
+}
+
+fn submit(compiled: &mut Compiled, step: &Step, n: u64) -> Result<()> {
+    let [images, labels] = step.bytes(n);
+    pollster::block_on(compiled.submit(&[&images, &labels]))?;
+    Ok(())
+}
+
+/// The results of the oldest step, asked for again and again instead of waited for.
+fn poll(compiled: &mut Compiled) -> Result<Vec<Vec<f32>>> {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(60) {
+        if let Some((_, outputs)) = compiled.try_take()? {
+            return Ok(outputs);
+        }
+        std::thread::sleep(Duration::from_micros(50));
+    }
+    Err(Error::Run("a step did not finish within a minute".into()))
+}
+
+fn wait(compiled: &mut Compiled) -> Result<Vec<Vec<f32>>> {
+    let taken = pollster::block_on(compiled.take())?;
+    taken.map(|(_, outputs)| outputs).ok_or_else(|| Error::Run("no step was in flight".into()))
+}
+
+#[test]
+fn a_replayed_step_is_one_submission_and_creates_nothing() -> Result<()> {
+    let gpu = &own_gpu();
+    let mut state = State::new();
+    let net = network(&mut state)?;
+    let train = Step::record(&state, &net, Mode::Train)?;
+    let eval = Step::record(&state, &net, Mode::Eval)?;
+    let tapes = [&train.tape, &eval.tape];
+    let mut session = Session::new(gpu, &state)?;
+
+    let before = gpu.counters();
+    let mut compiled = session.compile(&tapes)?;
+    let planned = planned_pool_bytes(&tapes, gpu.profile());
+    assert_eq!(session.memory().pool, planned, "the pool against the plan");
+    let allocated = gpu.counters().buffer_bytes - before.buffer_bytes;
+    assert_eq!(allocated, planned + session.memory().rings, "bytes of all new buffers against what is accounted for");
+
+    let [training, evaluating] = &mut compiled[..] else { panic!("two tapes, two programs") };
+    for n in 0..3 {
+        submit(training, &train, n)?;
+        poll(training)?;
+        submit(evaluating, &eval, n)?;
+        poll(evaluating)?;
+    }
+    let warm = gpu.counters();
+    let (mut first, mut last) = (0.0, 0.0);
+    for n in 0..STEPS {
+        submit(training, &train, n)?;
+        let loss = poll(training)?[0][0];
+        *(if n < STEPS / 2 { &mut first } else { &mut last }) += loss;
+        if n % 50 == 0 {
+            submit(evaluating, &eval, n)?;
+            poll(evaluating)?;
+        }
+    }
+    let expected = Counters {
+        submissions: warm.submissions + STEPS + STEPS / 50,
+        dispatches: warm.dispatches
+            + STEPS * training.executable().dispatches() as u64
+            + STEPS / 50 * evaluating.executable().dispatches() as u64,
+        ..warm
+    };
+    assert_eq!(gpu.counters(), expected, "the steady state creates and waits for nothing");
+    assert!(last < 0.9 * first, "the network does not learn: loss {first} in the first half, {last} in the second");
+    Ok(())
+}
+
+#[test]
+fn a_step_in_shared_memory_computes_what_the_interpreter_computes() -> Result<()> {
+    let mut state = State::new();
+    let net = network(&mut state)?;
+    let train = Step::record(&state, &net, Mode::Train)?;
+    let eval = Step::record(&state, &net, Mode::Eval)?;
+    let mut session = Session::new(gpu(), &state)?;
+    let mut compiled = session.compile(&[&train.tape, &eval.tape])?;
+    let mut reference = state.clone();
+    for n in 0..4 {
+        for (which, step) in [&train, &eval].into_iter().enumerate() {
+            submit(&mut compiled[which], step, n)?;
+            let found = wait(&mut compiled[which])?;
+            let expected = interpreted(step, &mut reference, n);
+            for (found, expected) in found.iter().flatten().zip(&expected) {
+                let error = (f64::from(*found) - expected).abs();
+                assert!(
+                    error <= 1e-4 * expected.abs().max(1.0),
+                    "step {n}.{which}: {expected} expected, found {found}"
+                );
+            }
+        }
+    }
+    pollster::block_on(session.download(&mut state))?;
+    for (id, tensor) in state.iter() {
+        let expected = &reference.get(id).values;
+        let scale = expected.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+        for (found, expected) in tensor.values.iter().zip(expected) {
+            let error = (found - expected).abs();
+            assert!(error <= 1e-3 * scale + 1e-6, "{}: {expected} expected, found {found}", tensor.name);
+        }
+    }
+    Ok(())
+}
+
+/// Outputs of one step through the twins, which leaves its updates in `state`.
+fn interpreted(step: &Step, state: &mut State, n: u64) -> Vec<f64> {
+    let mut values = Values::default();
+    for (var, value) in step.batch(n) {
+        values.set(var, value);
+    }
+    interpret(&step.tape, state, &mut values);
+    for (index, info) in step.tape.vars().iter().enumerate() {
+        if let mexhat::tape::Source::State(id) = info.source {
+            let updated = values.get(&step.tape, Var(index));
+            state.get_mut(id).values = updated.data.iter().map(|v| *v as f32).collect();
+        }
+    }
+    step.tape.outputs().iter().flat_map(|var| values.get(&step.tape, *var).data).collect()
+}
+
+#[test]
+fn a_full_ring_waits_and_loses_nothing() -> Result<()> {
+    let mut state = State::new();
+    let net = network(&mut state)?;
+    let eval = Step::record(&state, &net, Mode::Eval)?;
+    let mut session = Session::new(gpu(), &state)?;
+    let mut compiled = session.compile(&[&eval.tape])?;
+    let compiled = &mut compiled[0];
+    let mut alone = Vec::new();
+    for n in 0..12 {
+        submit(compiled, &eval, n)?;
+        alone.push(wait(compiled)?);
+    }
+    for n in 0..12 {
+        submit(compiled, &eval, n)?;
+    }
+    for (n, expected) in alone.iter().enumerate() {
+        assert_eq!(&wait(compiled)?, expected, "step {n} of twelve in flight");
+    }
+    Ok(())
+}
