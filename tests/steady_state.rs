@@ -9,14 +9,17 @@ use mexhat::nn::{
     Activate, BatchNorm, Conv2d, Delinear, FastDeconv, Flatten, Forward, MaxPool, Mode, Module, Sequential, Whitening,
 };
 use mexhat::ops::{self, Activation, ConvOptions};
+use mexhat::optim::Optimizer;
 use mexhat::rng::Rng;
-use mexhat::tape::{Array, Compiled, DType, Session, State, Tape, Values, Var, interpret, planned_pool_bytes};
+use mexhat::tape::{Array, Compiled, DType, SCALARS, Session, State, Tape, Values, Var, interpret, planned_pool_bytes};
 use mexhat::{Error, Result};
 use std::time::{Duration, Instant};
 
 const BATCH: usize = 6;
 const CLASSES: usize = 5;
 const SIDE: usize = 9;
+const OPTIMIZER: Optimizer = Optimizer::Sgd { momentum: 0.9, weight_decay: 1e-3, nesterov: false };
+const RATE: f64 = 0.02;
 /// Steps of which the counters are taken.
 const STEPS: u64 = 200;
 
@@ -44,7 +47,7 @@ struct Step {
 }
 
 impl Step {
-    fn record(state: &State, net: &Sequential, mode: Mode) -> Result<Self> {
+    fn record(state: &mut State, net: &Sequential, mode: Mode) -> Result<Self> {
         let mut tape = Tape::new();
         let images = tape.input("images", &[BATCH, 2, SIDE, SIDE], DType::F32);
         let labels = tape.input("labels", &[BATCH], DType::U32);
@@ -55,18 +58,13 @@ impl Step {
         tape.output(found.hits);
         if mode.training() {
             let gradients = tape.backward(found.loss)?;
-            for id in state.parameters() {
-                let parameter = tape.state(state, id);
-                let gradient = gradients.get(parameter).ok_or_else(|| Error::Run("no gradient".into()))?;
-                // Gradient descent at rate 0.05 with a weight decay of 0.02.
-                ops::running_average(&mut tape, parameter, gradient, 0.001, -50.0)?;
-            }
+            OPTIMIZER.apply(&mut tape, state, &state.parameters(), &gradients)?;
         }
         Ok(Self { tape, images, labels })
     }
 
-    /// Images and labels of step `n` as the values of the tape's inputs.
-    fn batch(&self, n: u64) -> [(Var, Array); 2] {
+    /// Values of the tape's inputs in step `n`, in the order of upload: images, labels, scalars.
+    fn batch(&self, n: u64) -> Vec<(Var, Array)> {
         let mut rng = Rng::new(7).fork(n);
         let labels: Vec<usize> = (0..BATCH).map(|_| rng.below(CLASSES)).collect();
         let pixels = 2 * SIDE * SIDE;
@@ -75,20 +73,30 @@ impl Step {
         let images = (0..BATCH * pixels).map(pixel).map(|v| f64::from(v as f32)).collect();
         let labels = labels.iter().map(|label| *label as f64).collect();
         let array = |shape: &[usize], data| Array { shape: shape.to_vec(), data };
-        [(self.images, array(&[BATCH, 2, SIDE, SIDE], images)), (self.labels, array(&[BATCH], labels))]
+        let mut inputs =
+            vec![(self.images, array(&[BATCH, 2, SIDE, SIDE], images)), (self.labels, array(&[BATCH], labels))];
+        let scalars = OPTIMIZER.scalars(RATE, n + 1, 0).0;
+        inputs.extend(self.tape.scalars_input().map(|var| (var, Array::from_f32(&[SCALARS], &scalars))));
+        inputs
     }
 
-    /// The same as bytes in the order of upload.
-    fn bytes(&self, n: u64) -> [Vec<u8>; 2] {
-        let [(_, images), (_, labels)] = self.batch(n);
-        let images = images.data.iter().flat_map(|v| (*v as f32).to_le_bytes()).collect();
-        [images, labels.data.iter().flat_map(|v| (*v as u32).to_le_bytes()).collect()]
+    /// The same as bytes.
+    fn bytes(&self, n: u64) -> Vec<Vec<u8>> {
+        let word = |dtype: DType, v: f64| match dtype {
+            DType::F32 => (v as f32).to_le_bytes(),
+            DType::U32 => (v as u32).to_le_bytes(),
+        };
+        let bytes = |(var, value): (Var, Array)| {
+            let dtype = self.tape.ty(var).dtype;
+            value.data.iter().flat_map(|v| word(dtype, *v)).collect()
+        };
+        self.batch(n).into_iter().map(bytes).collect()
     }
 }
 
 fn submit(compiled: &mut Compiled, step: &Step, n: u64) -> Result<()> {
-    let [images, labels] = step.bytes(n);
-    pollster::block_on(compiled.submit(&[&images, &labels]))?;
+    let inputs = step.bytes(n);
+    pollster::block_on(compiled.submit(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>()))?;
     Ok(())
 }
 
@@ -114,8 +122,8 @@ fn a_replayed_step_is_one_submission_and_creates_nothing() -> Result<()> {
     let gpu = &own_gpu();
     let mut state = State::new();
     let net = network(&mut state)?;
-    let train = Step::record(&state, &net, Mode::Train)?;
-    let eval = Step::record(&state, &net, Mode::Eval)?;
+    let train = Step::record(&mut state, &net, Mode::Train)?;
+    let eval = Step::record(&mut state, &net, Mode::Eval)?;
     let tapes = [&train.tape, &eval.tape];
     let mut session = Session::new(gpu, &state)?;
 
@@ -160,8 +168,8 @@ fn a_replayed_step_is_one_submission_and_creates_nothing() -> Result<()> {
 fn a_step_in_shared_memory_computes_what_the_interpreter_computes() -> Result<()> {
     let mut state = State::new();
     let net = network(&mut state)?;
-    let train = Step::record(&state, &net, Mode::Train)?;
-    let eval = Step::record(&state, &net, Mode::Eval)?;
+    let train = Step::record(&mut state, &net, Mode::Train)?;
+    let eval = Step::record(&mut state, &net, Mode::Eval)?;
     let mut session = Session::new(gpu(), &state)?;
     let mut compiled = session.compile(&[&train.tape, &eval.tape])?;
     let mut reference = state.clone();
@@ -211,7 +219,7 @@ fn interpreted(step: &Step, state: &mut State, n: u64) -> Vec<f64> {
 fn a_full_ring_waits_and_loses_nothing() -> Result<()> {
     let mut state = State::new();
     let net = network(&mut state)?;
-    let eval = Step::record(&state, &net, Mode::Eval)?;
+    let eval = Step::record(&mut state, &net, Mode::Eval)?;
     let mut session = Session::new(gpu(), &state)?;
     let mut compiled = session.compile(&[&eval.tape])?;
     let compiled = &mut compiled[0];

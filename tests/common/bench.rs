@@ -72,7 +72,13 @@ impl Sizes {
     }
 
     pub fn conv_options(&self, groups: usize) -> ConvOptions {
-        ConvOptions { stride: self.stride, padding: self.padding, dilation: self.dilation, groups }
+        ConvOptions {
+            stride: self.stride,
+            padding: self.padding,
+            dilation: self.dilation,
+            groups,
+            ..ConvOptions::default()
+        }
     }
 
     fn mode(&self) -> BlockMode {

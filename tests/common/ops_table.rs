@@ -3,7 +3,7 @@
 
 use super::{Bench, Sizes};
 use mexhat::Result;
-use mexhat::ops::{self, Activation, NormOptions, ScalarStatistics};
+use mexhat::ops::{self, Activation, AdamOptions, ConvOptions, NormOptions, ScalarStatistics, SgdOptions};
 use mexhat::tape::{Array, Type, Var};
 
 /// Builds the operation and returns its outputs; those with a gradient are differentiated.
@@ -74,6 +74,14 @@ fn cross_entropy(b: &mut Bench, s: Sizes, logits: Var, labels: Var) -> Result<Ve
     Ok(vec![found.loss])
 }
 
+fn sgd(b: &mut Bench, s: Sizes, options: SgdOptions) -> Result<Vec<Var>> {
+    let shape = [s.o, s.c, s.k];
+    let (parameter, buffer, gradient) = (b.state(&shape), b.state(&shape), b.leaf(&shape));
+    ops::sgd(&mut b.tape, parameter, gradient, (options.momentum != 0.0).then_some(buffer), options)?;
+    b.observed.extend([parameter, buffer]);
+    Ok(Vec::new())
+}
+
 /// Iterations of Newton-Schulz: below and above the bound of the one-triangle products.
 fn iterations(s: Sizes) -> usize {
     [5, 3, 12, 1, 7, 2][s.choice % 6]
@@ -132,6 +140,13 @@ pub const OPERATIONS: &[Operation] = &[
         Ok(vec![ops::conv2d(&mut b.tape, x, w, bias, s.conv_options(1))?])
     })
     .at(channel_corners),
+    op("conv2d with relu", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        let (w, bias) = (b.leaf(&[s.o, s.c, s.k, s.k]), b.leaf(&[s.o]));
+        let options = ConvOptions { relu: true, ..s.conv_options(1) };
+        Ok(vec![ops::conv2d(&mut b.tape, x, w, Some(bias), options)?])
+    })
+    .at(channel_corners),
     op("linear", |b, s| {
         let x = b.activation(&[s.n, s.c])?;
         let (w, bias) = (b.leaf(&[s.o, s.c]), b.leaf(&[s.o]));
@@ -169,6 +184,20 @@ pub const OPERATIONS: &[Operation] = &[
         let (target, value) = (b.state(&[s.c]), b.leaf(&[s.c]));
         ops::running_average(&mut b.tape, target, value, 0.1, 1.25)?;
         b.observed.push(target);
+        Ok(Vec::new())
+    }),
+    op("sgd", |b, s| sgd(b, s, SgdOptions { weight_decay: 0.01, ..SgdOptions::default() })),
+    op("sgd with momentum", |b, s| {
+        sgd(b, s, SgdOptions { momentum: 0.9, weight_decay: 0.01, nesterov: s.choice % 2 == 1 })
+    }),
+    op("adam", |b, s| {
+        let shape = [s.o, s.c, s.k];
+        let [parameter, first, second] = [0; 3].map(|_| b.state(&shape));
+        let gradient = b.leaf(&shape);
+        let decoupled = s.choice % 2 == 1;
+        let options = AdamOptions { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.01, decoupled };
+        ops::adam(&mut b.tape, parameter, gradient, [first, second], options)?;
+        b.observed.extend([parameter, first, second]);
         Ok(Vec::new())
     }),
     op("first_then_average", |b, s| {
