@@ -1,4 +1,4 @@
-// rows[s][r] -= mean[s], in place. One vector per invocation.
+// rows[s][r] -= mean[s] + rest[s], in place; the rest is what rounding the mean has left. One vector per invocation.
 struct Params {
     vectors: u32,
     columns4: u32,
@@ -7,7 +7,8 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> mean: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> rows: array<vec4f>;
+@group(0) @binding(2) var<storage, read> rest: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> rows: array<vec4f>;
 
 // #import shared/index.wgsl
 
@@ -22,5 +23,6 @@ fn main(
         return;
     }
     let batch = i / (params.columns4 * params.rows);
-    rows[i] -= mean[batch * params.columns4 + i % params.columns4];
+    let at = batch * params.columns4 + i % params.columns4;
+    rows[i] = (rows[i] - mean[at]) - rest[at];
 }

@@ -2,7 +2,7 @@
 
 use super::build::{Build, Norm};
 use crate::Result;
-use crate::nn::{Activate, BatchNorm, Linear};
+use crate::nn::{Activate, BatchNorm, ChannelDeconv, Linear};
 use crate::ops::Activation;
 
 /// Linear layers of 128, 128 and `classes`, sigmoids between them. Batch norm stands before the sigmoids, a ChannelDeconv of 32
@@ -13,11 +13,9 @@ pub(super) fn mlp(b: &mut Build<'_>) -> Result<()> {
     for (index, outputs) in [128, 128, classes].into_iter().enumerate() {
         let (name, features) = (format!("fc{}", index + 1), b.shape[0]);
         if norm == Norm::Deconv {
-            b.linear(&name, outputs)?;
-            if index < 2 {
-                b.push(Activate(Activation::Sigmoid), [outputs, 1, 1]);
-            }
-            continue;
+            let block = features.min(32);
+            let layer = ChannelDeconv::new(b.state, &format!("{name}_deconv"), features, block, 1e-2, 5, 3, 0.1)?;
+            b.push(layer, [features, 1, 1]);
         }
         let bias = norm == Norm::None || outputs == classes;
         let layer = Linear::new(b.state, &name, features, outputs, bias, rng);

@@ -9,16 +9,23 @@ kernel_params! {
     struct ColumnSumParams { batches: u32, rows: u32, columns4: u32, splits: u32, rows_per_split: u32, scale: f32 }
 }
 
-static COLUMN_SUM: Shader = Shader::new::<ColumnSumParams>("column_sum.wgsl", 1, 1);
+static COLUMN_SUM: Shader =
+    Shader::with_variants::<ColumnSumParams>("column_sum.wgsl", 2, 1, &[&[("SHIFTED", 0)], &[("SHIFTED", 1)]]);
 pub(super) const SHADERS: &[&Shader] = &[&COLUMN_SUM];
 
 /// Appends launches that put `scale * sum over rows` of `batches` matrices (rows, 4 columns4) at `from` into `to`.
 /// In two passes, so that the sums are partly pairwise and many invocations share the work.
-pub(crate) fn launch_column_sum(
+pub(crate) fn launch_column_sum(launch: &mut Launch<'_>, shape: [usize; 3], scale: f32, from: Slot, to: Slot) {
+    launch_shifted_sum(launch, shape, scale, from, None, to);
+}
+
+/// As [`launch_column_sum`], of the rows minus `shift` (batches, 4 columns4).
+pub(crate) fn launch_shifted_sum(
     launch: &mut Launch<'_>,
     [batches, rows, columns4]: [usize; 3],
     scale: f32,
     from: Slot,
+    shift: Option<Slot>,
     to: Slot,
 ) {
     let splits = rows.isqrt().clamp(1, 256).min(rows);
@@ -33,10 +40,10 @@ pub(crate) fn launch_column_sum(
         rows_per_split: rows_per_split as u32,
         scale: 1.0,
     };
-    let kernel = Kernel::new(&COLUMN_SUM, 0);
-    launch.flat(kernel.clone(), &params, &[from], &[partial], batches * splits * columns4);
+    let first = Kernel::new(&COLUMN_SUM, usize::from(shift.is_some()));
+    launch.flat(first, &params, &[from, shift.unwrap_or(from)], &[partial], batches * splits * columns4);
     params = ColumnSumParams { rows: splits as u32, splits: 1, rows_per_split: splits as u32, scale, ..params };
-    launch.flat(kernel, &params, &[partial], &[to], batches * columns4);
+    launch.flat(Kernel::new(&COLUMN_SUM, 0), &params, &[partial, partial], &[to], batches * columns4);
 }
 
 /// Sum over N, H and W of an activation (N,C,H,W), or over N of (N,F): one row-major value per channel.

@@ -7,7 +7,7 @@
 //! backward.
 
 use super::blocks::{BlockLayout, RowGeometry, Sampling};
-use super::column_sum::launch_column_sum;
+use super::column_sum::{launch_column_sum, launch_shifted_sum};
 use super::gram::GramProduct;
 use super::matmul::{Product, product};
 use super::row_mean::row_mean;
@@ -38,7 +38,7 @@ kernel_params! {
 
 static ROWS: Shader = Shader::new::<RowParams>("block_rows.wgsl", 1, 1);
 static ROWS_GRAD: Shader = Shader::new::<RowGradParams>("block_rows_grad.wgsl", 2, 1);
-static CENTER: Shader = Shader::new::<CenterParams>("center.wgsl", 1, 1);
+static CENTER: Shader = Shader::new::<CenterParams>("center.wgsl", 2, 1);
 pub(super) const SHADERS: &[&Shader] = &[&ROWS, &ROWS_GRAD, &CENTER];
 
 /// Statistics of a layer's input.
@@ -267,10 +267,15 @@ impl Op for Covariance {
         let (s, d, d4) = (self.layout.statistics(), self.layout.d, self.layout.d.div_ceil(4));
         let (x, [mean, cov, rows]) = (launch.reads[0], [0, 1, 2].map(|i| launch.writes[i]));
         gather(launch, &g, x, rows);
-        launch_column_sum(launch, [s, g.rows, d4], 1.0 / g.rows as f32, rows, mean);
+        let (shape, share) = ([s, g.rows, d4], 1.0 / g.rows as f32);
+        launch_column_sum(launch, shape, share, rows, mean);
+        // Where the spread is far below the mean, the rounding of the mean alone would leave rows whose sum is not zero,
+        // and the backward product relies on that sum (spec 9.2).
+        let rest = launch.scratch("rest", s * d4 * 4);
+        launch_shifted_sum(launch, shape, share, rows, Some(mean), rest);
         let vectors = s * g.rows * d4;
         let center = CenterParams { vectors: vectors as u32, columns4: d4 as u32, rows: g.rows as u32 };
-        launch.flat(Kernel::new(&CENTER, 0), &center, &[mean], &[rows], vectors);
+        launch.flat(Kernel::new(&CENTER, 0), &center, &[mean, rest], &[rows], vectors);
         GramProduct { a: rows, b: rows, scale: 1.0 / g.rows as f32, diagonal: self.eps }.launch(
             launch,
             [s, g.rows, d, d],

@@ -93,8 +93,8 @@ pub const SHADERS: &[&[&Shader]] = &[
     row_mean::SHADERS,
     running_average::SHADERS,
     scalar_norm::SHADERS,
-    strided_rows::SHADERS,
     sgd::SHADERS,
+    strided_rows::SHADERS,
     transpose::SHADERS,
     unary::SHADERS,
 ];

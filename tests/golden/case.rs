@@ -188,7 +188,12 @@ fn judge(run: &Run, engine: &str, found: &[(String, Vec<f64>)]) -> Result<(), St
     let mut bad = Vec::new();
     for (name, values) in found {
         if let Some(ratio) = ratio(run.manifest, run.case, name, values)?
-            && ratio > 1.0
+            && {
+                if std::env::var_os("MEXHAT_GOLDEN_VERBOSE").is_some() {
+                    println!("    {} {engine} {name}: {ratio:.3} of tolerance", run.case.name);
+                }
+                ratio > 1.0
+            }
         {
             bad.push(format!("{engine} {name}: error {ratio:.3} x tolerance"));
         }

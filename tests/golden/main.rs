@@ -10,6 +10,7 @@ mod glue;
 mod norm;
 mod optim;
 mod pooling;
+mod trace;
 
 use case::{Case, Manifest, Outcome};
 use mexhat::gpu::Gpu;
@@ -24,6 +25,7 @@ fn runner(op: &str) -> Option<fn(&mut case::Run) -> mexhat::Result<()>> {
         .or_else(|| pooling::runner(op))
         .or_else(|| optim::runner(op))
         .or_else(|| channel::runner(op))
+        .or_else(|| trace::runner(op))
 }
 
 fn folders() -> Vec<PathBuf> {
