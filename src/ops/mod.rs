@@ -12,9 +12,11 @@ mod bilinear;
 mod block_weight;
 mod blocks;
 mod column_sum;
+mod concat;
 mod conv;
 mod covariance;
 mod cross_entropy;
+mod dropout;
 mod fill;
 mod first_average;
 mod flatten;
@@ -22,13 +24,20 @@ mod fold_bias;
 mod gram;
 mod matmul;
 mod max_pool;
+mod merge;
+mod mul;
+mod mul_channels;
 mod newton_schulz;
+mod one_hot;
+mod pair_loss;
 mod relayout;
 mod row_mean;
 mod running_average;
 mod scalar_norm;
 mod second_moment;
 mod sgd;
+mod slice;
+mod softmax;
 mod strided_rows;
 mod tiles;
 mod transpose;
@@ -43,9 +52,11 @@ pub use bilinear::bilinear;
 pub use block_weight::{block_weight, unblock_weight};
 pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use column_sum::column_sum;
+pub use concat::concat;
 pub use conv::{ConvOptions, conv2d, linear};
 pub use covariance::{CovarianceVars, covariance, fold_rows, sample_rows};
 pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
+pub use dropout::{dropout, dropout_with_mask};
 pub use fill::{FILL, constant};
 pub use first_average::{count_step, first_then_average};
 pub use flatten::flatten;
@@ -53,13 +64,20 @@ pub use fold_bias::fold_bias;
 pub use gram::gram;
 pub use matmul::matmul;
 pub use max_pool::max_pool2d;
+pub use merge::{add_relu, dual_path_merge, se_block};
+pub use mul::mul;
+pub use mul_channels::mul_channels;
 pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
+pub use one_hot::one_hot;
+pub use pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};
 pub use relayout::{to_plain, to_vec4};
 pub use row_mean::{center_rows, row_mean};
 pub use running_average::running_average;
 pub use scalar_norm::{ScalarStatistics, scalar_norm, scalar_statistics};
 pub use second_moment::second_moment;
 pub use sgd::{SgdOptions, sgd};
+pub use slice::slice;
+pub use softmax::{log_softmax, softmax};
 pub use strided_rows::every_row;
 pub use transpose::transpose;
 pub use unary::{Activation, activation, relu, sigmoid};
@@ -78,9 +96,11 @@ pub const SHADERS: &[&[&Shader]] = &[
     bilinear::SHADERS,
     block_weight::SHADERS,
     column_sum::SHADERS,
+    concat::SHADERS,
     conv::SHADERS,
     covariance::SHADERS,
     cross_entropy::SHADERS,
+    dropout::SHADERS,
     fill::SHADERS,
     first_average::SHADERS,
     flatten::SHADERS,
@@ -88,12 +108,18 @@ pub const SHADERS: &[&[&Shader]] = &[
     gram::SHADERS,
     matmul::SHADERS,
     max_pool::SHADERS,
+    mul::SHADERS,
+    mul_channels::SHADERS,
     newton_schulz::SHADERS,
+    one_hot::SHADERS,
+    pair_loss::SHADERS,
     relayout::SHADERS,
     row_mean::SHADERS,
     running_average::SHADERS,
     scalar_norm::SHADERS,
     sgd::SHADERS,
+    slice::SHADERS,
+    softmax::SHADERS,
     strided_rows::SHADERS,
     transpose::SHADERS,
     unary::SHADERS,

@@ -7,6 +7,8 @@ mod case;
 mod channel;
 mod deconvolution;
 mod glue;
+mod losses;
+mod merge;
 mod norm;
 mod optim;
 mod pooling;
@@ -26,6 +28,8 @@ fn runner(op: &str) -> Option<fn(&mut case::Run) -> mexhat::Result<()>> {
         .or_else(|| optim::runner(op))
         .or_else(|| channel::runner(op))
         .or_else(|| trace::runner(op))
+        .or_else(|| losses::runner(op))
+        .or_else(|| merge::runner(op))
 }
 
 fn folders() -> Vec<PathBuf> {
