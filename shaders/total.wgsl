@@ -1,4 +1,4 @@
-// y = scale * sum over i of terms[i]. One workgroup: each invocation adds every 64th term, then a tree over the workgroup.
+// y = scale * sum over i of terms[i], with zeros up to the end of its buffer. One workgroup: each invocation adds every 64th term, then a tree over the workgroup.
 struct Params {
     terms: u32,
     scale: f32,
@@ -6,7 +6,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> terms: array<f32>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 
 var<workgroup> sums: array<f32, 64>;
 
@@ -24,6 +24,6 @@ fn main(@builtin(local_invocation_id) local: vec3u) {
         }
     }
     if local.x == 0u {
-        y[0] = params.scale * sums[0];
+        y[0] = vec4f(params.scale * sums[0], 0.0, 0.0, 0.0);
     }
 }

@@ -249,6 +249,73 @@ pub const OPERATIONS: &[Operation] = &[
         let statistics = ScalarStatistics { mean, variance };
         Ok(vec![ops::scalar_norm(&mut b.tape, x, statistics, s.choice % s.c, 1e-3)?])
     }),
+    op("add_relu", |b, s| {
+        let (x, y) = (b.activation(&s.map())?, b.activation(&s.map())?);
+        Ok(vec![ops::add_relu(&mut b.tape, x, y)?])
+    }),
+    op("mul", |b, s| {
+        let (x, y) = (b.activation(&s.map())?, b.activation(&s.map())?);
+        Ok(vec![ops::mul(&mut b.tape, x, y, 1.5)?])
+    }),
+    op("mul_channels", |b, s| {
+        let (x, scale) = (b.activation(&s.map())?, b.activation(&[s.n, s.c])?);
+        Ok(vec![ops::mul_channels(&mut b.tape, x, scale)?])
+    }),
+    op("concat", |b, s| {
+        let parts = [s.c, s.o, s.k].map(|channels| b.activation(&[s.n, channels, s.h, s.w]));
+        let parts = parts.into_iter().collect::<Result<Vec<Var>>>()?;
+        Ok(vec![ops::concat(&mut b.tape, &parts)?])
+    }),
+    op("slice", |b, s| {
+        let x = b.activation(&[s.n, s.c + s.choice, s.h, s.w])?;
+        Ok(vec![ops::slice(&mut b.tape, x, s.choice..s.choice + s.c)?])
+    }),
+    op("dual_path_merge", |b, s| {
+        let (x, o) = (b.activation(&s.map())?, b.activation(&[s.n, s.o, s.h, s.w])?);
+        Ok(vec![ops::dual_path_merge(&mut b.tape, x, o, 1 + s.choice % s.c.min(s.o))?])
+    }),
+    op("se_block", |b, s| {
+        let x = b.activation(&s.map())?;
+        let squeeze = [b.leaf(&[s.o, s.c, 1, 1]), b.leaf(&[s.o])];
+        let excite = [b.leaf(&[s.c, s.o, 1, 1]), b.leaf(&[s.c])];
+        Ok(vec![ops::se_block(&mut b.tape, x, squeeze, excite)?])
+    }),
+    op("dropout", |b, s| {
+        let x = b.activation(&s.map())?;
+        Ok(vec![ops::dropout(&mut b.tape, x, 0.25)?])
+    }),
+    op("dropout_with_mask", |b, s| {
+        let (x, mask) = (b.activation(&s.map())?, b.random(&s.map()).map(|v| f64::from(u8::from(v > 0.0))));
+        let mask = b.given(mask);
+        let mask = ops::to_vec4(&mut b.tape, mask)?;
+        Ok(vec![ops::dropout_with_mask(&mut b.tape, x, mask, 0.5)?])
+    }),
+    op("softmax", |b, s| {
+        let x = b.scaled(&s.map(), 3.0)?;
+        Ok(vec![ops::softmax(&mut b.tape, x)?])
+    }),
+    op("log_softmax", |b, s| {
+        let x = b.scaled(&s.map(), 3.0)?;
+        Ok(vec![ops::log_softmax(&mut b.tape, x)?])
+    }),
+    op("one_hot", |b, s| {
+        let labels = b.labels(&[s.n, s.h, s.w], s.c + 1);
+        Ok(vec![ops::one_hot(&mut b.tape, labels, &Type::vec4(&s.map()))?])
+    }),
+    op("mse", |b, s| {
+        let (x, target) = (b.activation(&s.map())?, b.random(&s.map()));
+        let target = b.given(target);
+        Ok(vec![ops::mse(&mut b.tape, x, target)?])
+    }),
+    op("bce_with_logits", |b, s| {
+        let (x, target) = (b.scaled(&s.map(), 3.0)?, b.random(&s.map()).map(f64::abs));
+        let target = b.given(target);
+        Ok(vec![ops::bce_with_logits(&mut b.tape, x, target)?])
+    }),
+    op("l2_onehot_labels", |b, s| {
+        let (x, labels) = (b.activation(&[s.n, s.c])?, b.labels(&[s.n], s.c));
+        Ok(vec![ops::l2_onehot_labels(&mut b.tape, x, labels)?])
+    }),
     op("matmul", |b, s| {
         let (x, y) = (b.activation(&[s.n, s.h, s.c])?, b.activation(&[s.n, s.c, s.o])?);
         Ok(vec![ops::matmul(&mut b.tape, x, y)?])
