@@ -1,4 +1,5 @@
-// y = scale * sum over i of terms[i], with zeros up to the end of its buffer. One workgroup: each invocation adds every 64th term, then a tree over the workgroup.
+// y = scale * sum over i of terms[i], with zeros up to the end of its buffer. One workgroup: each invocation adds every
+// 64th term, then a tree over the workgroup.
 struct Params {
     terms: u32,
     scale: f32,
