@@ -28,21 +28,27 @@ struct Params {
 // #import shared/index.wgsl
 // #import shared/blocks.wgsl
 
-fn sample(feature: u32, m: u32) -> f32 {
-    let taps = params.kernel * params.kernel;
-    let channel = feature / taps;
-    if params.grid == 0u {
-        return x[m * params.step * params.channel_stride + channel];
-    }
-    let tap = feature % taps;
+// Where patch m begins in x: image, row and column of its first tap, border counted from -padding.
+struct Origin {
+    image: u32,
+    row: i32,
+    col: i32,
+}
+
+fn origin_of(m: u32) -> Origin {
     let line = m / params.out_width;
     let image = line / params.out_height;
-    let row = i32((line % params.out_height) * params.step + (tap / params.kernel) * params.dilation) - i32(params.padding);
-    let col = i32((m % params.out_width) * params.step + (tap % params.kernel) * params.dilation) - i32(params.padding);
-    if row < 0 || col < 0 || row >= i32(params.height) || col >= i32(params.width) {
-        return 0.0;
-    }
-    return x[((image * params.height + u32(row)) * params.width + u32(col)) * params.channel_stride + channel];
+    let row = i32((line - image * params.out_height) * params.step) - i32(params.padding);
+    let col = i32((m - line * params.out_width) * params.step) - i32(params.padding);
+    return Origin(image, row, col);
+}
+
+fn tap_value(origin: Origin, channel: u32, u: u32, v: u32) -> f32 {
+    let row = origin.row + i32(u * params.dilation);
+    let col = origin.col + i32(v * params.dilation);
+    let inside = row >= 0 && col >= 0 && row < i32(params.height) && col < i32(params.width);
+    let pixel = (origin.image * params.height + u32(select(0, row, inside))) * params.width + u32(select(0, col, inside));
+    return select(0.0, x[pixel * params.channel_stride + channel], inside);
 }
 
 @compute @workgroup_size(64)
@@ -59,11 +65,41 @@ fn main(
     let r = (index / params.d4) % params.rows;
     let s = index / (params.d4 * params.rows);
     let block = select(s, r / params.samples, params.pooled == 1u);
-    let m = r % params.samples;
+    let m = select(r, r - block * params.samples, params.pooled == 1u);
+    var feature = feature_of(block, entry, params.blocks, params.d, params.interleaved);
     var v = vec4f(0.0);
+    if params.grid == 0u {
+        let advance = select(1u, params.blocks, params.interleaved == 1u);
+        let base = m * params.step * params.channel_stride + feature;
+        for (var e = 0u; e < 4u; e++) {
+            if entry + e < params.d {
+                v[e] = x[base + e * advance];
+            }
+        }
+        rows[index] = v;
+        return;
+    }
+    let origin = origin_of(m);
+    let taps = params.kernel * params.kernel;
+    var channel = feature / taps;
+    var u = (feature - channel * taps) / params.kernel;
+    var w = feature - channel * taps - u * params.kernel;
     for (var e = 0u; e < 4u; e++) {
         if entry + e < params.d {
-            v[e] = sample(feature_of(block, entry + e, params.blocks, params.d, params.interleaved), m);
+            v[e] = tap_value(origin, channel, u, w);
+        }
+        // Integer divisions are slow; contiguous features are counted up instead.
+        if params.interleaved == 1u {
+            feature += params.blocks;
+            channel = feature / taps;
+            u = (feature - channel * taps) / params.kernel;
+            w = feature - channel * taps - u * params.kernel;
+        } else {
+            w += 1u;
+            u += select(0u, 1u, w == params.kernel);
+            w = select(w, 0u, w == params.kernel);
+            channel += select(0u, 1u, u == params.kernel);
+            u = select(u, 0u, u == params.kernel);
         }
     }
     rows[index] = v;

@@ -33,7 +33,10 @@ struct Params {
 // #import shared/blocks.wgsl
 
 fn grad_of(feature: u32, m: u32) -> f32 {
-    let at = entry_of(feature, params.blocks, params.d, params.interleaved);
+    var at = vec2u(0u, feature);
+    if params.blocks > 1u {
+        at = entry_of(feature, params.blocks, params.d, params.interleaved);
+    }
     let s = select(at.x, 0u, params.pooled == 1u);
     let r = select(m, at.x * params.samples + m, params.pooled == 1u);
     let width = params.d4 * 4u;
@@ -76,23 +79,22 @@ fn main(
     let line = pixel / params.width;
     let row = line % params.height;
     let image = line / params.height;
-    // Patches that do not overlap leave one tap per direction to ask for.
-    let single = params.dilation == 1u && params.step >= params.kernel;
-    let u0 = select(0u, (row + params.padding) % params.step, single);
-    let w0 = select(0u, (col + params.padding) % params.step, single);
-    let u1 = select(params.kernel, min(u0 + 1u, params.kernel), single);
-    let w1 = select(params.kernel, min(w0 + 1u, params.kernel), single);
-    for (var u = u0; u < u1; u++) {
+    // Without dilation only every step-th tap can lie on this pixel.
+    let plain = params.dilation == 1u;
+    let u0 = select(0u, (row + params.padding) % params.step, plain);
+    let w0 = select(0u, (col + params.padding) % params.step, plain);
+    let advance = select(1u, params.step, plain);
+    for (var u = u0; u < params.kernel; u += advance) {
         let i = position(row, u, params.out_height);
-        for (var w = w0; w < w1; w++) {
+        for (var w = w0; w < params.kernel; w += advance) {
             let j = position(col, w, params.out_width);
             if i < 0 || j < 0 {
                 continue;
             }
             let m = (image * params.out_height + u32(i)) * params.out_width + u32(j);
             for (var e = 0u; e < 4u; e++) {
-                if channel + e < params.channels {
-                    let feature = ((channel + e) * params.kernel + u) * params.kernel + w;
+                let feature = ((channel + e) * params.kernel + u) * params.kernel + w;
+                if feature < params.blocks * params.d && channel + e < params.channels {
                     v[e] += grad_of(feature, m);
                 }
             }

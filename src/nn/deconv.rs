@@ -81,7 +81,8 @@ impl Core {
         (layout, sampling, whitening): (BlockLayout, Sampling, Whitening),
         rng: Rng,
     ) -> Result<Self> {
-        if whitening.iterations == 0 || whitening.sampling_stride == 0 || !(whitening.eps > 0.0) {
+        if whitening.iterations == 0 || whitening.sampling_stride == 0 || whitening.eps.is_nan() || whitening.eps <= 0.0
+        {
             let what = format!("{name}: expected iterations, sampling stride and eps above 0, found {whitening:?}");
             return Err(Error::Usage(what));
         }
