@@ -13,6 +13,27 @@ pub enum BlockMode {
     Reference,
 }
 
+impl std::str::FromStr for BlockMode {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "paper" => Ok(Self::Paper),
+            "reference" => Ok(Self::Reference),
+            _ => Err(Error::Usage(format!("unknown mode '{text}'; expected reference or paper"))),
+        }
+    }
+}
+
+impl std::fmt::Display for BlockMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Paper => "paper",
+            Self::Reference => "reference",
+        })
+    }
+}
+
 /// Channels per block for a requested block size (spec 3): the request if it divides, else the greatest common divisor.
 pub fn block_size(channels: usize, block: usize) -> usize {
     if block > channels {

@@ -1,0 +1,137 @@
+//! `mexhat bench`.
+
+use super::{DeviceArgs, say, say_json};
+use crate::gpu::Timings;
+use crate::train::{BenchOptions, NetOptions, StepBench, bench_step};
+use crate::{Error, Result};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+
+/// Measures.
+#[derive(Args)]
+#[command(after_help = "Example:\n  mexhat bench step --model yardstick --norm batch --batch-size 64")]
+pub(super) struct BenchArgs {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Whole training steps on random images
+    Step(StepArgs),
+}
+
+/// Measures whole training steps.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    mexhat bench step --model yardstick --norm batch --batch-size 64 --json\n  \
+    mexhat bench step --model resnet18 --shape 3x32x32 --batch-size 32 --profile")]
+struct StepArgs {
+    #[command(flatten)]
+    net: NetOptions,
+    /// Images per step
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    batch_size: usize,
+    /// Channels x height x width of an image [default: 3x32x32 for vgg and resnet, 1x28x28 for others]
+    #[arg(long, value_name = "CxHxW")]
+    shape: Option<String>,
+    /// Steps that count
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    steps: usize,
+    /// Steps before them
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    warm_up: usize,
+    /// Also time every kernel (on adapters with timestamp queries)
+    #[arg(long)]
+    profile: bool,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// One JSON object a line on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+impl StepArgs {
+    fn input(&self) -> Result<[usize; 3]> {
+        let Some(text) = &self.shape else {
+            let colour = self.net.model.starts_with("vgg") || self.net.model.starts_with("resnet");
+            return Ok(if colour { [3, 32, 32] } else { [1, 28, 28] });
+        };
+        let sizes: Vec<usize> = text.split('x').filter_map(|size| size.parse().ok()).collect();
+        match sizes[..] {
+            [c, h, w] if text.split('x').count() == 3 && c > 0 && h > 0 && w > 0 => Ok([c, h, w]),
+            _ => Err(Error::Usage(format!("--shape is '{text}'; expected channels x height x width, such as 3x32x32"))),
+        }
+    }
+}
+
+pub(super) fn run(args: &BenchArgs) -> Result<()> {
+    let What::Step(args) = &args.what;
+    let options = BenchOptions {
+        net: args.net.clone(),
+        input: args.input()?,
+        batch_size: args.batch_size,
+        steps: args.steps,
+        warm_up: args.warm_up,
+        profile: args.profile,
+    };
+    options.validate()?;
+    let gpu = args.device.open()?;
+    let found = pollster::block_on(bench_step(&gpu, &options))?;
+    if args.json {
+        say_json(&found)?
+    } else {
+        show(&found)
+    }
+    match &found.timings {
+        Some(timings) => show_timings(timings, args.json),
+        None => Ok(()),
+    }
+}
+
+fn show(found: &StepBench) {
+    let images = found.batch_size as f64 / found.median_ms * 1e3;
+    say(&format!(
+        "{} with norm {}, batch {}, on {}\n\
+         step         {:.1} ms median, {:.1} ms at best, of {} steps; {images:.0} images/s\n\
+         first step   {:.0} ms after the device was open\n\
+         GPU memory   {:.1} MiB\n\
+         per step     {} submissions, {} dispatches",
+        found.model,
+        found.norm,
+        found.batch_size,
+        found.device,
+        found.median_ms,
+        found.min_ms,
+        found.steps,
+        found.first_step_ms,
+        found.gpu_bytes as f64 / 1_048_576.0,
+        found.submissions_per_step,
+        found.dispatches_per_step
+    ));
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    bench: &'static str,
+    kernel: &'a str,
+    ms: f64,
+    launches: usize,
+}
+
+fn show_timings(timings: &Timings, json: bool) -> Result<()> {
+    let rows = timings.by_kernel();
+    let total: f64 = rows.iter().map(|row| row.1).sum();
+    if !json {
+        say("        ms  share  launches  operation / kernel");
+    }
+    for (kernel, ms, launches) in &rows {
+        if json {
+            say_json(&Row { bench: "kernel", kernel, ms: *ms, launches: *launches })?;
+        } else {
+            let share = if total > 0.0 { 100.0 * ms / total } else { 0.0 };
+            say(&format!("{ms:>10.3}  {share:>4.1}%  {launches:>8}  {kernel}"));
+        }
+    }
+    Ok(())
+}

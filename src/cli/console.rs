@@ -1,0 +1,127 @@
+//! What a person at a terminal sees of a run: a bar where there is a terminal, plain lines otherwise.
+
+use super::{say, say_json};
+use crate::Result;
+use crate::train::{Event, Started, Summary};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::collections::VecDeque;
+use std::io::IsTerminal;
+use std::time::Instant;
+
+/// Steps between plain lines.
+const EVERY: u64 = 50;
+/// Steps over which loss, accuracy and speed are averaged.
+const WINDOW: usize = 50;
+
+/// A reader of events that shows them.
+pub(super) struct Console {
+    json: bool,
+    bar: Option<ProgressBar>,
+    batch_size: usize,
+    steps: u64,
+    /// Loss, accuracy and time of the last steps.
+    recent: VecDeque<(f32, f32, Instant)>,
+}
+
+impl Console {
+    pub fn new(json: bool) -> Self {
+        Self { json, bar: None, batch_size: 0, steps: 0, recent: VecDeque::new() }
+    }
+
+    /// Shows one event.
+    pub fn show(&mut self, event: &Event) -> Result<()> {
+        if self.json {
+            // Kernels are many numbers and Save is for the run folder.
+            return match event {
+                Event::Kernels { .. } | Event::Save { .. } => Ok(()),
+                event => say_json(event),
+            };
+        }
+        match event {
+            Event::Started(started) => self.started(started),
+            Event::Step { step, epoch, loss, accuracy, .. } => self.step(*step, *epoch, *loss, *accuracy),
+            Event::Eval { step, epoch, loss, accuracy } => {
+                let done = if *epoch > 0 { format!("epoch {epoch}") } else { format!("step {step}") };
+                self.line(&format!("after {done}: test loss {loss:.4}, test accuracy {:.2} %", 100.0 * accuracy));
+            }
+            Event::Done(summary) => self.done(summary),
+            Event::Kernels { .. } | Event::Save { .. } | Event::DeviceLost => {}
+        }
+        Ok(())
+    }
+
+    /// A line above the bar.
+    pub fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(text)),
+            None if self.json => {}
+            None => say(text),
+        }
+    }
+
+    fn started(&mut self, s: &Started) {
+        self.batch_size = s.batch_size;
+        self.steps = s.steps;
+        say(&format!(
+            "{} with norm {} on {}: {} parameters, {} training and {} test images, {} steps of {}",
+            s.model, s.norm, s.data, s.parameters, s.train_images, s.test_images, s.steps, s.batch_size
+        ));
+        say(&format!("on {} ({}), {:.1} MiB of GPU memory", s.device, s.backend, s.gpu_bytes as f64 / 1_048_576.0));
+        if std::io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(Some(s.steps), ProgressDrawTarget::stderr());
+            let template = "{bar:30.cyan/dim} {pos}/{len} {msg} eta {eta}";
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_position(s.done);
+            bar.reset_eta();
+            self.bar = Some(bar);
+        }
+    }
+
+    fn step(&mut self, step: u64, epoch: u64, loss: f32, accuracy: f32) {
+        self.recent.push_back((loss, accuracy, Instant::now()));
+        if self.recent.len() > WINDOW {
+            self.recent.pop_front();
+        }
+        let n = self.recent.len() as f32;
+        let (loss, accuracy) = self.recent.iter().fold((0.0, 0.0), |(l, a), r| (l + r.0 / n, a + r.1 / n));
+        let speed = self.speed().map_or(String::new(), |speed| format!(", {speed:.0} images/s"));
+        let text = format!("loss {loss:.4}, accuracy {:.1} %{speed}", 100.0 * accuracy);
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(step);
+                bar.set_message(text);
+            }
+            None if step.is_multiple_of(EVERY) || step == self.steps => {
+                let left = self.left(step).map_or(String::new(), |left| format!(", {left:.0} s left"));
+                say(&format!("step {step}/{}, epoch {}: {text}{left}", self.steps, epoch + 1));
+            }
+            None => {}
+        }
+    }
+
+    /// Images per second over the last steps.
+    fn speed(&self) -> Option<f64> {
+        let seconds = self.recent.back()?.2.duration_since(self.recent.front()?.2).as_secs_f64();
+        (seconds > 0.0).then(|| (self.recent.len() - 1) as f64 * self.batch_size as f64 / seconds)
+    }
+
+    fn left(&self, step: u64) -> Option<f64> {
+        Some((self.steps.saturating_sub(step)) as f64 * self.batch_size as f64 / self.speed()?)
+    }
+
+    fn done(&mut self, summary: &Summary) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        let result = match (summary.loss, summary.accuracy) {
+            (Some(loss), Some(accuracy)) => {
+                format!("test accuracy {:.2} %, test loss {loss:.4}, ", 100.0 * accuracy)
+            }
+            _ => String::new(),
+        };
+        say(&format!(
+            "{result}{} steps in {:.1} s, {:.0} images/s, first step after {:.1} s",
+            summary.steps, summary.train_seconds, summary.images_per_second, summary.first_step_seconds
+        ));
+    }
+}

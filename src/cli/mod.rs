@@ -1,0 +1,103 @@
+//! The `mexhat` program: arguments in, events out. Everything it does is in the library.
+
+mod bench;
+mod console;
+mod devices;
+mod eval;
+mod train;
+
+use crate::gpu::{AdapterSummary, Gpu};
+use crate::{Error, Result};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use std::io::Write;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(
+    name = "mexhat",
+    version,
+    about = "Trains small CNNs with network deconvolution on any GPU",
+    after_help = "Examples:\n  mexhat train\n  mexhat train --data mnist --norm batch --epochs 2\n  mexhat devices",
+    max_term_width = 110
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List the GPU adapters of this machine
+    Devices(devices::DevicesArgs),
+    /// Train a network
+    Train(Box<train::TrainArgs>),
+    /// Evaluate a trained network on a test split
+    Eval(eval::EvalArgs),
+    /// Measure speed
+    Bench(bench::BenchArgs),
+}
+
+/// Which adapter.
+#[derive(Args)]
+struct DeviceArgs {
+    /// Adapter: an index or a part of its name or backend, as `mexhat devices` lists them [env: MEXHAT_DEVICE]
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
+
+impl DeviceArgs {
+    fn choice(&self) -> Option<String> {
+        self.device.clone().or_else(|| std::env::var("MEXHAT_DEVICE").ok()).filter(|text| !text.is_empty())
+    }
+
+    /// Opens the adapter, and says so when it computes on the CPU.
+    fn open(&self) -> Result<Gpu> {
+        let gpu = Gpu::open_blocking(self.choice().as_deref())?;
+        if let Some(warning) = software_warning(gpu.adapter()) {
+            eprintln!("{warning}");
+        }
+        Ok(gpu)
+    }
+}
+
+fn software_warning(adapter: &AdapterSummary) -> Option<String> {
+    adapter.is_software().then(|| {
+        format!(
+            "note: '{}' is a software adapter: it computes on the CPU, many times slower than a GPU would. \
+             If this machine has a GPU, install its driver; `mexhat devices` lists what is found.",
+            adapter.name
+        )
+    })
+}
+
+/// Prints one line to stdout; a reader that has gone away ends the program quietly.
+fn say(line: &str) {
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints one JSON object as a line.
+fn say_json(value: &impl serde::Serialize) -> Result<()> {
+    say(&serde_json::to_string(value).map_err(|e| Error::Run(format!("a result could not be written as JSON: {e}")))?);
+    Ok(())
+}
+
+/// Runs the program on the process's arguments.
+pub fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
+    let matches = Cli::command().get_matches();
+    let run = || match Cli::from_arg_matches(&matches).map_err(|e| Error::Usage(e.to_string()))?.command {
+        Command::Devices(args) => devices::run(&args),
+        Command::Train(args) => train::run(&args, matches.subcommand_matches("train")),
+        Command::Eval(args) => eval::run(&args),
+        Command::Bench(args) => bench::run(&args),
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}

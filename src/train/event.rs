@@ -1,0 +1,122 @@
+//! What happens in a run, as it happens.
+
+use serde::{Deserialize, Serialize};
+
+/// What is known before the first step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// Name of the network.
+    pub model: String,
+    /// `deconv`, `batch` or `none`.
+    pub norm: String,
+    /// Data set.
+    pub data: String,
+    /// Adapter.
+    pub device: String,
+    /// Its backend.
+    pub backend: String,
+    /// Trainable values.
+    pub parameters: usize,
+    /// Training images.
+    pub train_images: usize,
+    /// Test images.
+    pub test_images: usize,
+    /// Images per step.
+    pub batch_size: usize,
+    /// Steps of the whole run.
+    pub steps: u64,
+    /// Steps of an epoch.
+    pub steps_per_epoch: u64,
+    /// Steps done before, in a run that goes on.
+    pub done: u64,
+    /// GPU memory of the run.
+    pub gpu_bytes: u64,
+}
+
+/// What is known after the last step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Name of the network.
+    pub model: String,
+    /// `deconv`, `batch` or `none`.
+    pub norm: String,
+    /// Data set.
+    pub data: String,
+    /// Adapter.
+    pub device: String,
+    /// Its backend.
+    pub backend: String,
+    /// Steps done.
+    pub steps: u64,
+    /// Whole epochs done.
+    pub epochs: u64,
+    /// Test loss of the last evaluation; null without one.
+    pub loss: Option<f32>,
+    /// Share of right answers in it, 0 to 1.
+    pub accuracy: Option<f32>,
+    /// Seconds of training steps, evaluations left out.
+    pub train_seconds: f64,
+    /// Images per second of training, the first step left out.
+    pub images_per_second: f64,
+    /// Seconds from an open device to the first loss, compilation included.
+    pub first_step_seconds: f64,
+    /// GPU memory of the run.
+    pub gpu_bytes: u64,
+    /// Trainable values.
+    pub parameters: usize,
+    /// True when the run was stopped before its end; `--resume` goes on.
+    pub interrupted: bool,
+}
+
+/// One thing that has happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Everything is built; the first step comes next.
+    Started(Started),
+    /// A step's loss is known. Steps come in order and without gaps.
+    Step {
+        /// Number of the step, from 1.
+        step: u64,
+        /// Epoch it belongs to, from 0.
+        epoch: u64,
+        /// Mean loss of its batch, before the update.
+        loss: f32,
+        /// Learning rate of its update.
+        lr: f64,
+        /// Share of right answers in its batch.
+        #[serde(skip)]
+        accuracy: f32,
+    },
+    /// The test split has been evaluated.
+    Eval {
+        /// Steps done.
+        step: u64,
+        /// Whole epochs done.
+        epoch: u64,
+        /// Mean loss.
+        loss: f32,
+        /// Share of right answers, 0 to 1.
+        accuracy: f32,
+    },
+    /// The first layer's deconvolution kernels, (channels, channels, kernel, kernel).
+    Kernels {
+        /// Steps done.
+        step: u64,
+        /// Channels of a block.
+        channels: usize,
+        /// Kernel side.
+        kernel: usize,
+        /// The values.
+        values: Vec<f32>,
+    },
+    /// Nothing is in flight: a good moment for [`Trainer::snapshot`](super::Trainer::snapshot).
+    Save {
+        /// Steps done.
+        step: u64,
+    },
+    /// The run is over.
+    Done(Summary),
+    /// The GPU went away; an error follows.
+    DeviceLost,
+}

@@ -1,0 +1,43 @@
+//! Training as a stream of events.
+//!
+//! [`Options`] say what to do; a [`Trainer`] does it and hands out [`Event`]s, one by one, to whoever shows or keeps them:
+//! the progress bar, the `RunFolder`, a web page. Nothing here prints, and nothing blocks but the device.
+//!
+//! ```no_run
+//! # use mexhat::{data, gpu::Gpu, train::{Event, Options, Trainer}};
+//! # async fn run() -> mexhat::Result<()> {
+//! let options = Options { epochs: Some(1), ..Default::default() };
+//! let gpu = Gpu::open(None).await?;
+//! let mut trainer = Trainer::new(&gpu, &options, data::load(&options.data, &options.load())?)?;
+//! while let Some(event) = trainer.next().await? {
+//!     if let Event::Eval { accuracy, .. } = event {
+//!         println!("{:.1} %", 100.0 * accuracy);
+//!     }
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod bench;
+mod checkpoint;
+mod clock;
+mod evaluate;
+mod event;
+#[cfg(not(target_arch = "wasm32"))]
+mod folder;
+mod named;
+mod options;
+mod pictures;
+mod plan;
+mod record;
+mod trainer;
+
+pub use bench::{BenchOptions, StepBench, bench_step};
+pub use checkpoint::{ModelSpec, Progress, Saved, Snapshot};
+pub use evaluate::{Evaluation, evaluate};
+pub use event::{Event, Started, Summary};
+#[cfg(not(target_arch = "wasm32"))]
+pub use folder::{RunFolder, default_name, read_model};
+pub use options::{NetOptions, OptimizerKind, Options, ScheduleKind};
+pub use plan::RunPlan;
+pub use trainer::Trainer;

@@ -1,0 +1,285 @@
+//! Everything that describes a run: one struct for the command line, the run folder and a page's address.
+
+use super::named::named;
+use crate::data::LoadOptions;
+use crate::models::{self, ModelOptions, Norm};
+use crate::nn::Whitening;
+use crate::ops::BlockMode;
+use crate::optim::Optimizer;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+named! {
+    /// Which update rule.
+    pub enum OptimizerKind: "optimizer" {
+        /// Stochastic gradient descent with momentum.
+        Sgd = "sgd",
+        /// Adam.
+        Adam = "adam",
+        /// Adam with decoupled weight decay.
+        AdamW = "adamw",
+    }
+}
+
+named! {
+    /// How the learning rate changes over the run.
+    pub enum ScheduleKind: "schedule" {
+        /// Half a cosine down to 0.
+        Cosine = "cosine",
+        /// A tenth after 40 % of the run, a hundredth after 80 %.
+        MultiStep = "multistep",
+        /// The same throughout.
+        Constant = "constant",
+    }
+}
+
+/// The network and its normalisation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(default)]
+pub struct NetOptions {
+    /// Network: lenet, mlp, linear, yardstick, vgg11, vgg13, vgg16, resnet18
+    #[cfg_attr(feature = "cli", arg(long, default_value = "lenet", help_heading = "Network"))]
+    pub model: String,
+    /// Normalisation: deconv, batch or none
+    #[cfg_attr(feature = "cli", arg(long, default_value = "deconv", help_heading = "Network"))]
+    pub norm: Norm,
+    /// Blocks of deconvolution: reference (the authors' code) or paper
+    #[cfg_attr(feature = "cli", arg(long, default_value = "reference", help_heading = "Network"))]
+    pub mode: BlockMode,
+    /// Channels per block of deconvolution in convolutions
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 64, value_name = "N", help_heading = "Network"))]
+    pub block: usize,
+    /// Features per block of deconvolution in linear layers
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 512, value_name = "N", help_heading = "Network"))]
+    pub block_fc: usize,
+    /// Newton-Schulz iterations
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 5, value_name = "N", help_heading = "Network"))]
+    pub iterations: usize,
+    /// Newton-Schulz iterations of the first layer, in networks that treat it apart
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 15, value_name = "N", help_heading = "Network"))]
+    pub first_iterations: usize,
+    /// Added to the diagonal of each covariance
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 1e-5, help_heading = "Network"))]
+    pub eps: f32,
+    /// Covariances look at every N-th position
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 3, value_name = "N", help_heading = "Network"))]
+    pub sampling_stride: usize,
+}
+
+impl Default for NetOptions {
+    fn default() -> Self {
+        let (whitening, model) = (Whitening::default(), ModelOptions::default());
+        Self {
+            model: "lenet".into(),
+            norm: Norm::Deconv,
+            mode: whitening.mode,
+            block: whitening.block,
+            block_fc: model.block_fc,
+            iterations: whitening.iterations,
+            first_iterations: model.first_iterations,
+            eps: whitening.eps,
+            sampling_stride: whitening.sampling_stride,
+        }
+    }
+}
+
+fn at_least_1(option: &str, value: usize) -> Result<()> {
+    if value > 0 { Ok(()) } else { Err(Error::Usage(format!("{option} is 0; expected at least 1"))) }
+}
+
+/// Refuses a number that is not finite or not in `range` (which the text repeats).
+fn number(option: &str, value: f64, fits: bool, range: &str) -> Result<()> {
+    if value.is_finite() && fits {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("{option} is {value}; expected {range}")))
+}
+
+impl NetOptions {
+    /// Refuses what no network can be built from.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the option.
+    pub fn validate(&self) -> Result<()> {
+        if !models::NAMES.contains(&self.model.as_str()) {
+            let known = models::NAMES.join(", ");
+            return Err(Error::Usage(format!("unknown model '{}'; expected one of {known}", self.model)));
+        }
+        at_least_1("--block", self.block)?;
+        at_least_1("--block-fc", self.block_fc)?;
+        at_least_1("--iterations", self.iterations)?;
+        at_least_1("--first-iterations", self.first_iterations)?;
+        at_least_1("--sampling-stride", self.sampling_stride)?;
+        number("--eps", f64::from(self.eps), self.eps > 0.0, "a number above 0, such as 1e-5")
+    }
+
+    /// What the network is built with.
+    pub fn model_options(&self, input: [usize; 3], classes: usize, seed: u64) -> ModelOptions {
+        let whitening = Whitening {
+            mode: self.mode,
+            block: self.block,
+            iterations: self.iterations,
+            eps: self.eps,
+            sampling_stride: self.sampling_stride,
+            ..Default::default()
+        };
+        ModelOptions {
+            norm: self.norm,
+            whitening,
+            first_iterations: self.first_iterations,
+            block_fc: self.block_fc,
+            input,
+            classes,
+            seed,
+        }
+    }
+}
+
+/// A training run. The defaults train a small network with deconvolution on generated digits.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(default)]
+pub struct Options {
+    /// Data set: glyphs, mnist, fashion-mnist, cifar10, cifar100, or the path of a folder or zip
+    #[cfg_attr(feature = "cli", arg(long, default_value = "glyphs", value_name = "NAME|PATH", help_heading = "Data"))]
+    pub data: String,
+    /// Network and normalisation.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(flatten)]
+    pub net: NetOptions,
+    /// Passes over the training images [default: 1, or as many as --steps needs]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
+    pub epochs: Option<u64>,
+    /// Stop after so many steps; the schedule still runs over all epochs
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
+    pub steps: Option<u64>,
+    /// Images per step
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 128, value_name = "N", help_heading = "Training"))]
+    pub batch_size: usize,
+    /// Update rule: sgd, adam or adamw
+    #[cfg_attr(feature = "cli", arg(long, default_value = "sgd", help_heading = "Training"))]
+    pub optimizer: OptimizerKind,
+    /// Learning rate [default: 0.1 with sgd, 0.001 with adam and adamw]
+    #[cfg_attr(feature = "cli", arg(long, allow_negative_numbers = true, help_heading = "Training"))]
+    pub lr: Option<f64>,
+    /// Momentum of sgd
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, default_value_t = 0.9, allow_negative_numbers = true, help_heading = "Training")
+    )]
+    pub momentum: f32,
+    /// Pull of all parameters towards zero
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, default_value_t = 1e-3, allow_negative_numbers = true, help_heading = "Training")
+    )]
+    pub weight_decay: f32,
+    /// Learning rate over the run: cosine, multistep or constant
+    #[cfg_attr(feature = "cli", arg(long, default_value = "cosine", help_heading = "Training"))]
+    pub schedule: ScheduleKind,
+    /// Use only so many training images
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Data"))]
+    pub limit_train: Option<usize>,
+    /// Use only so many test images
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Data"))]
+    pub limit_test: Option<usize>,
+    /// Seed of initial values, order, augmentation and generated data
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 0, help_heading = "Training"))]
+    pub seed: u64,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            data: "glyphs".into(),
+            net: NetOptions::default(),
+            epochs: None,
+            steps: None,
+            batch_size: 128,
+            optimizer: OptimizerKind::Sgd,
+            lr: None,
+            momentum: 0.9,
+            weight_decay: 1e-3,
+            schedule: ScheduleKind::Cosine,
+            limit_train: None,
+            limit_test: None,
+            seed: 0,
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what no run can be made from, before anything is loaded.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the option, its value and what was expected.
+    pub fn validate(&self) -> Result<()> {
+        self.net.validate()?;
+        at_least_1("--batch-size", self.batch_size)?;
+        let count = |value: Option<u64>| value.map_or(1, |n| n.min(usize::MAX as u64) as usize);
+        at_least_1("--epochs", count(self.epochs))?;
+        at_least_1("--steps", count(self.steps))?;
+        let (lr, momentum, decay) = (self.base_lr(), f64::from(self.momentum), f64::from(self.weight_decay));
+        number("--lr", lr, lr > 0.0, "a number above 0, such as 0.1")?;
+        number("--momentum", momentum, (0.0..1.0).contains(&momentum), "a number from 0 to below 1, such as 0.9")?;
+        number("--weight-decay", decay, decay >= 0.0, "0 or a small positive number, such as 0.001")
+    }
+
+    /// Learning rate before the schedule acts on it.
+    pub fn base_lr(&self) -> f64 {
+        self.lr.unwrap_or(match self.optimizer {
+            OptimizerKind::Sgd => 0.1,
+            OptimizerKind::Adam | OptimizerKind::AdamW => 1e-3,
+        })
+    }
+
+    /// The update rule with its constants.
+    pub fn optimizer(&self) -> Optimizer {
+        let (betas, eps, weight_decay) = ([0.9, 0.999], 1e-8, self.weight_decay);
+        match self.optimizer {
+            OptimizerKind::Sgd => Optimizer::Sgd { momentum: self.momentum, weight_decay, nesterov: false },
+            OptimizerKind::Adam => Optimizer::Adam { betas, eps, weight_decay },
+            OptimizerKind::AdamW => Optimizer::AdamW { betas, eps, weight_decay },
+        }
+    }
+
+    /// How the data set is loaded.
+    pub fn load(&self) -> LoadOptions {
+        LoadOptions { limit_train: self.limit_train, limit_test: self.limit_test, seed: self.seed }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bad_numbers_are_named() {
+        let refused = |change: fn(&mut Options)| {
+            let mut options = Options::default();
+            change(&mut options);
+            options.validate().unwrap_err().to_string()
+        };
+        assert_eq!(Options::default().validate().map_err(|e| e.to_string()), Ok(()));
+        assert!(refused(|o| o.lr = Some(f64::NAN)).contains("--lr is NaN"));
+        assert!(refused(|o| o.lr = Some(-0.1)).contains("above 0"));
+        assert!(refused(|o| o.momentum = 1.0).contains("--momentum"));
+        assert!(refused(|o| o.weight_decay = f32::INFINITY).contains("--weight-decay"));
+        assert!(refused(|o| o.batch_size = 0).contains("--batch-size is 0"));
+        assert!(refused(|o| o.epochs = Some(0)).contains("--epochs"));
+        assert!(refused(|o| o.net.block = 0).contains("--block is 0"));
+        assert!(refused(|o| o.net.eps = 0.0).contains("--eps"));
+        assert!(refused(|o| o.net.model = "alexnet".into()).contains("lenet"));
+    }
+
+    #[test]
+    fn a_partial_object_takes_the_defaults() {
+        let options: Options = serde_json::from_str(r#"{"norm":"batch","steps":7,"schedule":"constant"}"#).unwrap();
+        assert_eq!((options.net.norm, options.steps, options.schedule), (Norm::Batch, Some(7), ScheduleKind::Constant));
+        assert_eq!(
+            Options { net: NetOptions::default(), steps: None, schedule: ScheduleKind::Cosine, ..options },
+            Options::default()
+        );
+    }
+}
