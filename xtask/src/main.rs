@@ -1,2 +1,53 @@
-//! Tasks of the repository; see `cargo xtask help`.
-fn main() {}
+//! Tasks of the repository, for a machine on which nothing has been prepared; see `cargo xtask help`.
+
+mod command;
+mod debian;
+mod demo;
+mod summary;
+mod test;
+mod vulkan;
+mod wasm;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+Tasks of the mexhat repository.
+
+    cargo xtask demo [--yes]    install a missing GPU driver, then run the main job: cargo run --release -- train
+    cargo xtask test [--yes]    install what the tests need, then run them all
+    cargo xtask help            this text
+
+--yes installs system packages without asking.";
+
+/// What a task reports when it stops: a whole sentence for the person at the terminal.
+pub type Result<T = (), E = String> = std::result::Result<T, E>;
+
+fn run(args: &[String]) -> Result<ExitCode> {
+    let (flags, words): (Vec<&str>, Vec<&str>) = args.iter().map(String::as_str).partition(|arg| arg.starts_with('-'));
+    let help = words.is_empty() || words == ["help"] || flags.contains(&"--help") || flags.contains(&"-h");
+    if help {
+        println!("{HELP}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    if let Some(flag) = flags.iter().find(|flag| !["--yes", "-y"].contains(flag)) {
+        eprintln!("cargo xtask: unknown flag '{flag}'\n\n{HELP}");
+        return Ok(ExitCode::from(2));
+    }
+    let consent = if flags.is_empty() { debian::Consent::Ask } else { debian::Consent::Given };
+    match words[..] {
+        ["test"] => test::run(consent)?,
+        ["demo"] => demo::run(consent)?,
+        _ => {
+            eprintln!("cargo xtask: unknown task '{}'\n\n{HELP}", words.join(" "));
+            return Ok(ExitCode::from(2));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn main() -> ExitCode {
+    run(&std::env::args().skip(1).collect::<Vec<_>>()).unwrap_or_else(|error| {
+        eprintln!("cargo xtask: {error}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,61 @@
+//! `cargo xtask test`: all that must hold before a change is taken, in the order of cost.
+
+use crate::command::{cargo, command, heading, run as run_command, succeeds};
+use crate::debian::{self, Consent};
+use crate::{Result, summary, vulkan, wasm};
+use std::time::Instant;
+
+/// Installs what the tests need and runs them all; stops at the first failure.
+///
+/// # Errors
+/// What could not be installed, or the command that failed.
+pub fn run(consent: Consent) -> Result {
+    let start = Instant::now();
+    vulkan::ensure_driver(consent)?;
+    ensure_spirv_val(consent)?;
+    heading("toolchain");
+    for component in ["rustfmt", "clippy"] {
+        ensure_component(component)?;
+    }
+    let toolchain = wasm::ensure_toolchain(consent)?;
+    println!("everything is there");
+
+    heading("format");
+    run_command(cargo("fmt --all --check"))?;
+    // One profile throughout, so that dependencies are compiled once for checking and once for running.
+    heading("lints");
+    run_command(cargo("clippy --release --workspace --all-targets -- -D warnings"))?;
+    heading("documentation");
+    let mut doc = cargo("doc --release --workspace --no-deps");
+    doc.env("RUSTDOCFLAGS", "-Dwarnings");
+    run_command(doc)?;
+    heading("library for browsers");
+    wasm::build(&toolchain)?;
+    heading("tests");
+    summary::run(cargo("test --release --workspace"))?;
+    println!("\nall passed in {:.0} minutes", start.elapsed().as_secs_f64() / 60.0);
+    Ok(())
+}
+
+/// The validator of the shaders' SPIR-V. Without it one test passes with a notice, except in CI.
+fn ensure_spirv_val(consent: Consent) -> Result {
+    heading("spirv-val");
+    if succeeds(command("spirv-val", &["--version"])) {
+        println!("installed");
+        return Ok(());
+    }
+    if debian::is_here() {
+        return debian::install("The check of the shaders' SPIR-V", &["spirv-tools"], consent);
+    }
+    println!("not found: the SPIR-V goes unchecked; the packages `spirv-tools` or the Vulkan SDK have it");
+    Ok(())
+}
+
+fn ensure_component(component: &str) -> Result {
+    let program = if component == "rustfmt" { "fmt" } else { component };
+    let here = || succeeds(cargo(&format!("{program} --version")));
+    if here() || succeeds(command("rustup", &["component", "add", component])) && here() {
+        return Ok(());
+    }
+    Err(format!("`cargo {program}` is missing; `rustup component add {component}` installs it"))
+}
