@@ -6,6 +6,7 @@
 
 use super::blocks::Sampling;
 use super::column_sum::ColumnSum;
+use super::conv_grouped;
 use super::expect_activation;
 use super::tiles::{Tile, Tiles, tile_variant};
 use crate::gpu::{Kernel, Shader, Slot};
@@ -209,9 +210,6 @@ impl Geometry {
 /// Channels do not match, or the kernel does not fit into the padded map.
 pub fn conv2d(tape: &mut Tape, x: Var, weight: Var, bias: Option<Var>, options: ConvOptions) -> Result<Var> {
     let inputs: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
-    if options.groups > 1 {
-        return Err(Error::shape("conv2d", "grouped convolutions are not here yet"));
-    }
     tape.apply1(Conv { options, name: "conv2d" }, &inputs)
 }
 
@@ -267,6 +265,9 @@ impl Op for Conv {
     fn launch(&self, launch: &mut Launch<'_>) {
         let shapes = [0, 1].map(|i| launch.inputs[i].shape.clone());
         let Ok(g) = Geometry::new(self.name, &shapes[0], &shapes[1], self.options) else { return };
+        if self.options.groups > 1 {
+            return conv_grouped::launch_forward(launch, &g);
+        }
         let (g, x) = g.with_patches(launch, launch.reads[0]);
         let o4 = g.o.div_ceil(4);
         let packed = pack(launch, launch.reads[1], [g.c, g.o, g.taps()], [g.taps(), g.c * g.taps()]);
@@ -352,6 +353,9 @@ impl Op for ConvInputGrad {
     fn launch(&self, launch: &mut Launch<'_>) {
         let w = launch.inputs[1];
         let Ok(g) = Geometry::new(self.name(), &self.x.shape, &w.shape, self.options) else { return };
+        if self.options.groups > 1 {
+            return conv_grouped::launch_input_grad(launch, &g);
+        }
         let packed = pack(launch, launch.reads[1], [g.o, g.c, g.taps()], [g.c * g.taps(), g.taps()]);
         let params = ConvParams {
             channels4: g.o.div_ceil(4) as u32,
@@ -390,6 +394,9 @@ impl Op for ConvWeightGrad {
     fn launch(&self, launch: &mut Launch<'_>) {
         let shape = launch.inputs[0].shape.clone();
         let Ok(g) = Geometry::new(self.name(), &shape, &self.w.shape, self.options) else { return };
+        if self.options.groups > 1 {
+            return conv_grouped::launch_weight_grad(launch, &g);
+        }
         let (g, x) = g.with_patches(launch, launch.reads[0]);
         let (c4, o4, lines) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh);
         let (kernel, [tm, tn, lx, ly]) = WEIGHT_GRAD_TILES.choose(launch.profile, o4, 0);
@@ -417,21 +424,34 @@ impl Op for ConvWeightGrad {
         let (reads, write) = ([x, launch.reads[1]], launch.writes[0]);
         let grid = [grid[0] as u32, grid[1] as u32, splits as u32];
         launch.dispatch(kernel, &params, &reads, &[partial], grid);
-        let unpack = UnpackParams {
-            vectors: (rows * o4) as u32,
-            splits: splits as u32,
-            taps: g.taps() as u32,
-            channels: g.c as u32,
-            channels_padded: (c4 * 4) as u32,
-            outputs: g.o as u32,
-            outputs4: o4 as u32,
-        };
-        launch.flat(Kernel::new(&UNPACK, 0), &unpack, &[partial], &[write], rows * o4);
+        launch_unpack(launch, &g, [splits, g.c, c4 * 4], partial, write);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![twin_weight_grad(inputs[0], inputs[1], &self.w.shape, self.options)]
     }
+}
+
+/// Appends the launch that adds `splits` partial weight gradients, `channels` of `channels_padded` for each tap.
+pub(super) fn launch_unpack(
+    launch: &mut Launch<'_>,
+    g: &Geometry,
+    [splits, channels, channels_padded]: [usize; 3],
+    partial: Slot,
+    write: Slot,
+) {
+    let o4 = g.o.div_ceil(4);
+    let vectors = g.taps() * channels_padded * o4;
+    let params = UnpackParams {
+        vectors: vectors as u32,
+        splits: splits as u32,
+        taps: g.taps() as u32,
+        channels: channels as u32,
+        channels_padded: channels_padded as u32,
+        outputs: g.o as u32,
+        outputs4: o4 as u32,
+    };
+    launch.flat(Kernel::new(&UNPACK, 0), &params, &[partial], &[write], vectors);
 }
 
 /// Calls `visit(x index, w index, y index)` for every product of the convolution.

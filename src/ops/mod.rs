@@ -14,6 +14,7 @@ mod blocks;
 mod column_sum;
 mod concat;
 mod conv;
+mod conv_grouped;
 mod covariance;
 mod cross_entropy;
 mod dropout;
@@ -30,6 +31,7 @@ mod mul_channels;
 mod newton_schulz;
 mod one_hot;
 mod pair_loss;
+mod patches;
 mod relayout;
 mod row_mean;
 mod running_average;
@@ -70,6 +72,7 @@ pub use mul_channels::mul_channels;
 pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
 pub use one_hot::one_hot;
 pub use pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};
+pub use patches::{PatchOptions, fold, patches};
 pub use relayout::{to_plain, to_vec4};
 pub use row_mean::{center_rows, row_mean};
 pub use running_average::running_average;
@@ -98,6 +101,7 @@ pub const SHADERS: &[&[&Shader]] = &[
     column_sum::SHADERS,
     concat::SHADERS,
     conv::SHADERS,
+    conv_grouped::SHADERS,
     covariance::SHADERS,
     cross_entropy::SHADERS,
     dropout::SHADERS,
@@ -113,6 +117,7 @@ pub const SHADERS: &[&[&Shader]] = &[
     newton_schulz::SHADERS,
     one_hot::SHADERS,
     pair_loss::SHADERS,
+    patches::SHADERS,
     relayout::SHADERS,
     row_mean::SHADERS,
     running_average::SHADERS,

@@ -3,7 +3,9 @@
 
 use super::{Bench, Sizes};
 use mexhat::Result;
-use mexhat::ops::{self, Activation, AdamOptions, ConvOptions, NormOptions, ScalarStatistics, SgdOptions};
+use mexhat::ops::{
+    self, Activation, AdamOptions, ConvOptions, NormOptions, PatchOptions, ScalarStatistics, SgdOptions,
+};
 use mexhat::tape::{Array, Type, Var};
 
 /// Builds the operation and returns its outputs; those with a gradient are differentiated.
@@ -103,6 +105,23 @@ fn batch_norm_eval(b: &mut Bench, s: Sizes, relu: bool) -> Result<Vec<Var>> {
     Ok(vec![ops::batch_norm_eval(&mut b.tape, x, weight, bias, statistics, options)?])
 }
 
+fn grouped(b: &mut Bench, s: Sizes, inputs: usize, outputs: usize, groups: usize) -> Result<Vec<Var>> {
+    let x = b.activation(&s.map_for_kernel(inputs, s.dilation))?;
+    let (w, bias) = (b.leaf(&[outputs, inputs / groups, s.k, s.k]), b.leaf(&[outputs]));
+    let options = ConvOptions { relu: s.choice % 5 == 4, ..s.conv_options(groups) };
+    Ok(vec![ops::conv2d(&mut b.tape, x, w, Some(bias), options)?])
+}
+
+/// More vectors and rows than one pass over the terms of a loss takes.
+fn long_corner() -> Vec<Sizes> {
+    vec![Sizes { n: 3, c: 5, h: 83, w: 71, ..Sizes::SMALL }]
+}
+
+fn patch_options(s: Sizes) -> PatchOptions {
+    let kernel = [s.k, 1 + s.choice % s.k];
+    PatchOptions { kernel, stride: s.stride, padding: s.padding, dilation: s.dilation }
+}
+
 pub const OPERATIONS: &[Operation] = &[
     op("add", |b, s| {
         let (x, y) = (b.activation(&s.map())?, b.activation(&s.map())?);
@@ -147,6 +166,16 @@ pub const OPERATIONS: &[Operation] = &[
         Ok(vec![ops::conv2d(&mut b.tape, x, w, Some(bias), options)?])
     })
     .at(channel_corners),
+    op("conv2d in groups", |b, s| {
+        let inputs = [1, 2, 3, 4][s.choice % 4] * s.groups;
+        let outputs = [1, 2, 3, 4][s.choice / 3] * s.groups;
+        grouped(b, s, inputs, outputs, s.groups)
+    }),
+    op("conv2d in many groups", |b, s| grouped(b, s, s.c, s.c * (1 + s.choice % 3), s.c)),
+    op("conv2d in groups of whole vectors", |b, s| {
+        let groups = s.groups + 1;
+        grouped(b, s, 4 * groups * (1 + s.choice % 2), 4 * groups * (1 + s.choice / 6), groups)
+    }),
     op("linear", |b, s| {
         let x = b.activation(&[s.n, s.c])?;
         let (w, bias) = (b.leaf(&[s.o, s.c]), b.leaf(&[s.o]));
@@ -217,6 +246,31 @@ pub const OPERATIONS: &[Operation] = &[
         let logits = b.scaled(&s.map(), 3.0)?;
         let labels = b.labels(&[s.n, s.h, s.w], s.c);
         cross_entropy(b, s, logits, labels)
+    }),
+    op("l2_onehot", |b, s| {
+        let (x, target) = (b.activation(&s.map())?, b.random(&s.map()));
+        let target = b.given(target);
+        Ok(vec![ops::l2_onehot(&mut b.tape, x, target)?])
+    }),
+    op("slice of a slice", |b, s| {
+        let x = b.activation(&s.map())?;
+        let start = s.choice % s.c;
+        let end = start + 1 + s.o % (s.c - start);
+        let y = ops::slice(&mut b.tape, x, start..end)?;
+        // Once more, so that either direction meets the other's padding.
+        Ok(vec![ops::slice(&mut b.tape, y, (end - start) / 2..end - start)?])
+    }),
+    op("patches", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        Ok(vec![ops::patches(&mut b.tape, x, patch_options(s))?])
+    }),
+    op("fold", |b, s| {
+        let [n, c, h, w] = s.map_for_kernel(s.c, s.dilation);
+        let options = patch_options(s);
+        let [kh, kw] = options.kernel;
+        let along = |size: usize, k: usize| (size + 2 * s.padding - s.dilation * (k - 1) - 1) / s.stride + 1;
+        let columns = b.leaf(&[n, c * kh * kw, along(h, kh) * along(w, kw)]);
+        Ok(vec![ops::fold(&mut b.tape, columns, [h, w], options)?])
     }),
     op("flatten", |b, s| {
         let x = b.activation(&s.map())?;
@@ -306,12 +360,14 @@ pub const OPERATIONS: &[Operation] = &[
         let (x, target) = (b.activation(&s.map())?, b.random(&s.map()));
         let target = b.given(target);
         Ok(vec![ops::mse(&mut b.tape, x, target)?])
-    }),
+    })
+    .at(long_corner),
     op("bce_with_logits", |b, s| {
         let (x, target) = (b.scaled(&s.map(), 3.0)?, b.random(&s.map()).map(f64::abs));
         let target = b.given(target);
         Ok(vec![ops::bce_with_logits(&mut b.tape, x, target)?])
-    }),
+    })
+    .at(long_corner),
     op("l2_onehot_labels", |b, s| {
         let (x, labels) = (b.activation(&[s.n, s.c])?, b.labels(&[s.n], s.c));
         Ok(vec![ops::l2_onehot_labels(&mut b.tape, x, labels)?])

@@ -1,8 +1,9 @@
-//! Where paths meet: products, concatenation, merges, dropout.
+//! Where paths meet, and the explicit patch matrix: products, concatenation, merges, dropout, unfold and fold.
 
 use super::case::Run;
+use mexhat::ops::{self, PatchOptions};
 use mexhat::tape::{Tape, Var};
-use mexhat::{Result, ops};
+use mexhat::{Error, Result};
 
 type Runner = fn(&mut Run) -> Result<()>;
 
@@ -17,6 +18,7 @@ pub fn runner(op: &str) -> Option<Runner> {
         },
         "dropout" => dropout,
         "se_block" => se_block,
+        "unfold_fold" => unfold_fold,
         _ => return None,
     })
 }
@@ -52,4 +54,26 @@ fn se_block(run: &mut Run) -> Result<()> {
         run.out_grad(name, &gradients, var)?;
     }
     Ok(())
+}
+
+/// Both directions, and each again as the other's gradient.
+fn unfold_fold(run: &mut Run) -> Result<()> {
+    let kernel: Vec<usize> = serde_json::from_value(run.case.params["kernel"].clone())
+        .map_err(|e| Error::Run(format!("the case's kernel: {e}")))?;
+    let options = PatchOptions {
+        kernel: [kernel[0], kernel[1]],
+        stride: run.size("stride"),
+        padding: run.size("padding"),
+        dilation: run.size("dilation"),
+    };
+    let (leaf, x) = run.activation("x")?;
+    let columns = run.plain("cols")?;
+    let y = ops::patches(&mut run.tape, x, options)?;
+    run.out("y", y);
+    let [_, _, h, w] = run.tape.ty(x).nchw();
+    let folded = ops::fold(&mut run.tape, columns, [h, w], options)?;
+    run.out("folded", folded);
+    let gradients = run.tape.backward_from(&[(y, columns), (folded, x)])?;
+    run.out_grad("folded", &gradients, leaf)?;
+    run.out_grad("y", &gradients, columns)
 }

@@ -1,0 +1,95 @@
+// Weight gradient of a convolution in groups, in partial sums over image rows:
+//   partial[split][tap, c, o] = sum over the output pixels p of the split of x[position(p, tap), input c of o's group] gy[p, o]
+//
+// An invocation owns one tap, one vector of outputs and one input of each one's group, or, with GROUPING = 1, four
+// inputs: see `conv_grouped.wgsl` for the meaning of GROUPING. `unpack_weight_grad.wgsl` adds the splits.
+const GROUPING: u32 = 0u;
+
+struct Params {
+    height: u32,
+    width: u32,
+    channels4: u32,
+    out_height: u32,
+    out_width: u32,
+    outputs4: u32,
+    kernel_width: u32,
+    stride: u32,
+    padding: u32,
+    dilation: u32,
+    taps: u32,
+    lines: u32,
+    lines_per_split: u32,
+    invocations: u32,
+    groups: u32,
+    inputs_per_group: u32,
+    outputs_per_group: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read> gy: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
+
+// #import shared/index.wgsl
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+) {
+    let invocation = flat_index(group, groups, local);
+    if invocation >= params.invocations {
+        return;
+    }
+    let step = select(1u, 4u, GROUPING == 1u);
+    let o = invocation % params.outputs4;
+    let inputs = params.inputs_per_group / step;
+    let c = ((invocation / params.outputs4) % inputs) * step;
+    let tap = (invocation / (params.outputs4 * inputs)) % params.taps;
+    let split = invocation / (params.outputs4 * inputs * params.taps);
+    let own = (o * 4u + vec4u(0u, 1u, 2u, 3u)) / params.outputs_per_group;
+    let at = min(own, vec4u(params.groups - 1u)) * params.inputs_per_group + c;
+    let dy = i32((tap / params.kernel_width) * params.dilation) - i32(params.padding);
+    let dx = i32((tap % params.kernel_width) * params.dilation) - i32(params.padding);
+    var sum: array<vec4f, 4>;
+    let first = split * params.lines_per_split;
+    let last = min(first + params.lines_per_split, params.lines);
+    for (var line = first; line < last; line++) {
+        let iy = i32((line % params.out_height) * params.stride) + dy;
+        if iy >= 0 && iy < i32(params.height) {
+            let image = line / params.out_height;
+            let start = (image * params.height + u32(iy)) * params.width * params.channels4;
+            for (var ox = 0u; ox < params.out_width; ox++) {
+                let ix = i32(ox * params.stride) + dx;
+                let inside = ix >= 0 && ix < i32(params.width);
+                let base = start + u32(select(0, ix, inside)) * params.channels4;
+                let g = select(vec4f(0.0), gy[(line * params.out_width + ox) * params.outputs4 + o], inside);
+                if GROUPING == 2u {
+                    sum[0] = fma(x[base + o], g, sum[0]);
+                } else if GROUPING == 1u {
+                    let a = x[base + at.x / 4u];
+                    sum[0] = fma(vec4f(a.x), g, sum[0]);
+                    sum[1] = fma(vec4f(a.y), g, sum[1]);
+                    sum[2] = fma(vec4f(a.z), g, sum[2]);
+                    sum[3] = fma(vec4f(a.w), g, sum[3]);
+                } else {
+                    let a = vec4f(
+                        x[base + at.x / 4u][at.x % 4u],
+                        x[base + at.y / 4u][at.y % 4u],
+                        x[base + at.z / 4u][at.z % 4u],
+                        x[base + at.w / 4u][at.w % 4u],
+                    );
+                    sum[0] = fma(a, g, sum[0]);
+                }
+            }
+        }
+    }
+    let to = ((split * params.taps + tap) * params.inputs_per_group + c) * params.outputs4 + o;
+    partial[to] = sum[0];
+    if GROUPING == 1u {
+        partial[to + params.outputs4] = sum[1];
+        partial[to + 2u * params.outputs4] = sum[2];
+        partial[to + 3u * params.outputs4] = sum[3];
+    }
+}
