@@ -98,9 +98,12 @@ fn multiply(a: &[f64], b: &[f64], d: usize) -> Vec<f64> {
     (0..d * d).map(entry).collect()
 }
 
-/// Training step and evaluation of one layer; `layer` appends a forward pass and says what it folded.
+/// Appends a layer's forward pass and says what it folded.
+type FoldingForward<'a> = &'a dyn Fn(&mut Forward<'_>, Var) -> Result<(Var, Folded)>;
+
+/// Training step and evaluation of one layer.
 struct Layer<'a> {
-    forward: &'a dyn Fn(&mut Forward<'_>, Var) -> Result<(Var, Folded)>,
+    forward: FoldingForward<'a>,
     running: (StateId, StateId),
     weight: StateId,
     bias: Option<StateId>,
