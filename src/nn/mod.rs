@@ -1,4 +1,5 @@
-//! Layers with parameters. Each knows its tensors in the [`State`] and appends itself to a tape; names give PyTorch keys.
+//! Layers with parameters. Each knows its tensors in the [`State`](crate::tape::State) and appends itself to a tape; names
+//! give PyTorch keys.
 
 mod batch_norm;
 mod channel_deconv;

@@ -39,7 +39,7 @@ pub fn avg_pool2d(tape: &mut Tape, x: Var, kernel: usize, stride: usize, padding
     tape.apply1(AveragePool { name: "avg_pool2d", windows }, &[x])
 }
 
-/// Mean of `x` (N,C,H,W) over `out[0]` x `out[1]` windows that cover the map, to (N,C,out[0],out[1]). They overlap where
+/// Mean of `x` (N,C,H,W) over `out[0]` x `out[1]` windows that cover the map, to `(N,C,out[0],out[1])`. They overlap where
 /// the sides do not divide. About one read per pixel.
 ///
 /// # Errors

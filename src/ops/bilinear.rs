@@ -24,7 +24,7 @@ pub(super) const SHADERS: &[&Shader] = &[&BILINEAR, &BILINEAR_GRAD];
 /// Longest side: products of two sides and a small factor fit into 32 bits.
 const LONGEST: usize = 32_768;
 
-/// `x` (N,C,H,W) resampled to (N,C,size[0],size[1]). Four reads per output; the gradient reads about
+/// `x` (N,C,H,W) resampled to `(N,C,size[0],size[1])`. Four reads per output; the gradient reads about
 /// `(2 outs / size + 1)^2` outputs per pixel.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ pub(super) const SHADERS: &[&Shader] = &[&FORWARD, &GRAD, &TOTAL];
 /// Terms of a sum: enough to occupy any GPU, few enough for the one workgroup that adds them.
 const MOST_TERMS: usize = 16_384;
 
-/// `mean (x - target)^2` (shape [1]) over all elements of an activation `x`; `target` has the same shape, in vectors
+/// `mean (x - target)^2` (shape `[1]`) over all elements of an activation `x`; `target` has the same shape, in vectors
 /// of four or row-major, and is a constant: no gradient flows to it.
 ///
 /// # Errors
@@ -34,7 +34,7 @@ pub fn mse(tape: &mut Tape, x: Var, target: Var) -> Result<Var> {
     pair_loss(tape, Kind::Square, 1.0, x, target)
 }
 
-/// `mean log(1 + exp(x)) - target x` (shape [1]): cross-entropy of `sigmoid(x)` with probabilities `target`, computed
+/// `mean log(1 + exp(x)) - target x` (shape `[1]`): cross-entropy of `sigmoid(x)` with probabilities `target`, computed
 /// without overflow. Shapes and errors as [`mse`].
 pub fn bce_with_logits(tape: &mut Tape, x: Var, target: Var) -> Result<Var> {
     pair_loss(tape, Kind::Bce, 1.0, x, target)

@@ -149,7 +149,7 @@ impl Tape {
         })
     }
 
-    /// The step-dependent scalars, f32[8]: learning rate, step number from 1, `1 - beta1^step`, `1 - beta2^step`,
+    /// The step-dependent scalars, `f32[8]`: learning rate, step number from 1, `1 - beta1^step`, `1 - beta2^step`,
     /// and the random key as two 16-bit halves; the rest is 0.
     pub fn scalars(&mut self) -> Var {
         if let Some(var) = self.scalars {
