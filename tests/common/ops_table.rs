@@ -118,7 +118,10 @@ fn long_corner() -> Vec<Sizes> {
 }
 
 fn patch_options(s: Sizes) -> PatchOptions {
-    let kernel = [s.k, 1 + s.choice % s.k];
+    let mut kernel = [s.k, 1 + s.choice % s.k];
+    if s.seed % 2 == 1 {
+        kernel.reverse();
+    }
     PatchOptions { kernel, stride: s.stride, padding: s.padding, dilation: s.dilation }
 }
 
