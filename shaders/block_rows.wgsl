@@ -1,14 +1,14 @@
-// Gathers sampled patches into rows per block: rows[s][r][i] (spec 2-4). Pooled: s = 0 and row j * samples + m holds
-// block j of patch m; otherwise s = j and r = m. One vector of four entries per invocation: four gathers, one write.
+// Gathers sampled patches into rows per block (spec 2-4): row j * samples + m holds block j of patch m, whether the blocks are
+// pooled into one statistic or kept apart. An invocation owns one vector of four entries and walks over LINES patches, so that
+// the divisions that find a feature's channel and tap are made once for all of them; four gathers and one write per patch.
 struct Params {
     vectors: u32,
     d: u32,
     d4: u32,
-    rows: u32,
     samples: u32,
+    chunks: u32,
     blocks: u32,
     kernel: u32,
-    pooled: u32,
     interleaved: u32,
     grid: u32,
     height: u32,
@@ -25,31 +25,10 @@ struct Params {
 @group(0) @binding(1) var<storage, read> x: array<f32>;
 @group(0) @binding(2) var<storage, read_write> rows: array<vec4f>;
 
+const LINES: u32 = 8u;
+
 // #import shared/index.wgsl
 // #import shared/blocks.wgsl
-
-// Where patch m begins in x: image, row and column of its first tap, border counted from -padding.
-struct Origin {
-    image: u32,
-    row: i32,
-    col: i32,
-}
-
-fn origin_of(m: u32) -> Origin {
-    let line = m / params.out_width;
-    let image = line / params.out_height;
-    let row = i32((line - image * params.out_height) * params.step) - i32(params.padding);
-    let col = i32((m - line * params.out_width) * params.step) - i32(params.padding);
-    return Origin(image, row, col);
-}
-
-fn tap_value(origin: Origin, channel: u32, u: u32, v: u32) -> f32 {
-    let row = origin.row + i32(u * params.dilation);
-    let col = origin.col + i32(v * params.dilation);
-    let inside = row >= 0 && col >= 0 && row < i32(params.height) && col < i32(params.width);
-    let pixel = (origin.image * params.height + u32(select(0, row, inside))) * params.width + u32(select(0, col, inside));
-    return select(0.0, x[pixel * params.channel_stride + channel], inside);
-}
 
 @compute @workgroup_size(64)
 fn main(
@@ -62,45 +41,50 @@ fn main(
         return;
     }
     let entry = (index % params.d4) * 4u;
-    let r = (index / params.d4) % params.rows;
-    let s = index / (params.d4 * params.rows);
-    let block = select(s, r / params.samples, params.pooled == 1u);
-    let m = select(r, r - block * params.samples, params.pooled == 1u);
-    var feature = feature_of(block, entry, params.blocks, params.d, params.interleaved);
-    var v = vec4f(0.0);
-    if params.grid == 0u {
-        let advance = select(1u, params.blocks, params.interleaved == 1u);
-        let base = m * params.step * params.channel_stride + feature;
-        for (var e = 0u; e < 4u; e++) {
-            if entry + e < params.d {
-                v[e] = x[base + e * advance];
+    let block = index / (params.d4 * params.chunks);
+    let first = ((index / params.d4) % params.chunks) * LINES;
+    let last = min(first + LINES, params.samples);
+
+    let taps = params.kernel * params.kernel;
+    let entries = vec4u(entry) + vec4u(0u, 1u, 2u, 3u);
+    let features = vec4u(
+        feature_of(block, entries.x, params.blocks, params.d, params.interleaved),
+        feature_of(block, entries.y, params.blocks, params.d, params.interleaved),
+        feature_of(block, entries.z, params.blocks, params.d, params.interleaved),
+        feature_of(block, entries.w, params.blocks, params.d, params.interleaved),
+    );
+    let used = entries < vec4u(params.d);
+    let channel = features / taps;
+    let tap = features % taps;
+    let down = vec4i((tap / params.kernel) * params.dilation) - vec4i(i32(params.padding));
+    let across = vec4i((tap % params.kernel) * params.dilation) - vec4i(i32(params.padding));
+
+    var out_column = first % params.out_width;
+    let line = first / params.out_width;
+    var out_row = line % params.out_height;
+    var image = line / params.out_height;
+    for (var m = first; m < last; m++) {
+        var inside = used;
+        var at = vec4u(m * params.step * params.channel_stride) + channel;
+        if params.grid == 1u {
+            let row = vec4i(i32(out_row * params.step)) + down;
+            let column = vec4i(i32(out_column * params.step)) + across;
+            inside = inside & (row >= vec4i(0)) & (column >= vec4i(0));
+            inside = inside & (row < vec4i(i32(params.height))) & (column < vec4i(i32(params.width)));
+            let pixel = (vec4i(i32(image * params.height)) + row) * i32(params.width) + column;
+            at = vec4u(pixel) * params.channel_stride + channel;
+        }
+        at = select(vec4u(0u), at, inside);
+        let v = vec4f(x[at.x], x[at.y], x[at.z], x[at.w]);
+        rows[(block * params.samples + m) * params.d4 + entry / 4u] = select(vec4f(0.0), v, inside);
+        out_column += 1u;
+        if out_column == params.out_width {
+            out_column = 0u;
+            out_row += 1u;
+            if out_row == params.out_height {
+                out_row = 0u;
+                image += 1u;
             }
         }
-        rows[index] = v;
-        return;
     }
-    let origin = origin_of(m);
-    let taps = params.kernel * params.kernel;
-    var channel = feature / taps;
-    var u = (feature - channel * taps) / params.kernel;
-    var w = feature - channel * taps - u * params.kernel;
-    for (var e = 0u; e < 4u; e++) {
-        if entry + e < params.d {
-            v[e] = tap_value(origin, channel, u, w);
-        }
-        // Integer divisions are slow; contiguous features are counted up instead.
-        if params.interleaved == 1u {
-            feature += params.blocks;
-            channel = feature / taps;
-            u = (feature - channel * taps) / params.kernel;
-            w = feature - channel * taps - u * params.kernel;
-        } else {
-            w += 1u;
-            u += select(0u, 1u, w == params.kernel);
-            w = select(w, 0u, w == params.kernel);
-            channel += select(0u, 1u, u == params.kernel);
-            u = select(u, 0u, u == params.kernel);
-        }
-    }
-    rows[index] = v;
 }

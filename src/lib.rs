@@ -2,9 +2,9 @@
 //!
 //! Tour, from the bottom up; each module uses only those before it:
 //! [`gpu`] speaks wgpu; [`tape`] records, differentiates, plans and replays; [`ops`] are the operations; [`nn`] are layers with
-//! parameters; [`models`] are networks; [`optim`] updates them; [`train`] is the loop; `cli` is the
-//! program. Beside them: [`data`] loads and generates images, [`viz`] draws pictures, [`rng`] is the one source of randomness,
-//! [`error`] the one error type.
+//! parameters; [`models`] are networks; [`optim`] updates them; [`train`] is the loop; [`study`] looks at photographs, networks
+//! and the paper's experiments; `cli` is the program. Beside them: [`data`] loads and generates images, [`viz`] draws pictures,
+//! [`rng`] is the one source of randomness, [`error`] the one error type.
 
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub mod cli;
@@ -16,6 +16,7 @@ pub mod nn;
 pub mod ops;
 pub mod optim;
 pub mod rng;
+pub mod study;
 pub mod tape;
 pub mod train;
 pub mod viz;

@@ -20,8 +20,8 @@ use crate::{Error, Result};
 
 kernel_params! {
     struct RowParams {
-        vectors: u32, d: u32, d4: u32, rows: u32, samples: u32, blocks: u32, kernel: u32, pooled: u32, interleaved: u32,
-        grid: u32, height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32,
+        vectors: u32, d: u32, d4: u32, samples: u32, chunks: u32, blocks: u32, kernel: u32, interleaved: u32, grid: u32,
+        height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32,
         padding: u32, dilation: u32,
     }
 }
@@ -35,6 +35,9 @@ kernel_params! {
 kernel_params! {
     struct CenterParams { vectors: u32, columns4: u32, rows: u32 }
 }
+
+/// Patches that an invocation of `block_rows.wgsl` walks over.
+const LINES: usize = 8;
 
 static ROWS: Shader = Shader::new::<RowParams>("block_rows.wgsl", 1, 1);
 static ROWS_GRAD: Shader = Shader::new::<RowGradParams>("block_rows_grad.wgsl", 2, 1);
@@ -95,15 +98,15 @@ impl RowParams {
             Sampling::Grid { step, padding, dilation } => (1, step, padding, dilation),
             Sampling::Pixels { step } => (0, step, 0, 1),
         };
+        let (d4, chunks) = (layout.d.div_ceil(4), g.samples.div_ceil(LINES));
         Self {
-            vectors: (layout.statistics() * g.rows * layout.d.div_ceil(4)) as u32,
+            vectors: (layout.blocks * chunks * d4) as u32,
             d: layout.d as u32,
-            d4: layout.d.div_ceil(4) as u32,
-            rows: g.rows as u32,
+            d4: d4 as u32,
             samples: g.samples as u32,
+            chunks: chunks as u32,
             blocks: layout.blocks as u32,
             kernel: layout.kernel as u32,
-            pooled: u32::from(layout.pooled),
             interleaved: u32::from(layout.interleaved),
             grid,
             height: g.h as u32,
@@ -122,11 +125,11 @@ impl RowParams {
             vectors: (g.n * g.h * g.w * g.layout.channels.div_ceil(4)) as u32,
             d: self.d,
             d4: self.d4,
-            rows: self.rows,
+            rows: g.rows as u32,
             samples: self.samples,
             blocks: self.blocks,
             kernel: self.kernel,
-            pooled: self.pooled,
+            pooled: u32::from(g.layout.pooled),
             interleaved: self.interleaved,
             grid: self.grid,
             height: self.height,

@@ -1,0 +1,23 @@
+//! What is worth looking at: kernels of photographs, what a trained network's layers do, and the paper's small experiments.
+//!
+//! * [`PhotoSet`] names photographs, from files or generated; [`patch_statistics`] is the mean and covariance of all their
+//!   patches, [`Deconvolver`] a picture's convolution with the kernels, both on the GPU in tiles, so that size is no limit.
+//! * [`KernelStudy`] is `mexhat kernels`: the kernels with their numbers; `KernelStudy::write` makes its files in a `Folder`.
+//! * [`symmetric_eigenvalues`] and [`whiteness`] measure covariances.
+
+mod deconvolver;
+mod eigen;
+#[cfg(not(target_arch = "wasm32"))]
+mod gallery;
+mod kernels;
+mod patches;
+mod photos;
+mod tiles;
+
+pub use deconvolver::Deconvolver;
+pub use eigen::{Spectrum, symmetric_eigenvalues, whiteness};
+#[cfg(not(target_arch = "wasm32"))]
+pub use gallery::{Folder, ImageReport};
+pub use kernels::{KernelOptions, KernelStudy};
+pub use patches::{PatchStatistics, patch_statistics};
+pub use photos::{PhotoSet, Source};

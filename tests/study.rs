@@ -1,0 +1,205 @@
+//! Kernels of generated photographs against plain loops in `f64`, and the files that are made of them.
+
+use mexhat::Result;
+use mexhat::gpu::Gpu;
+use mexhat::study::{Deconvolver, Folder, KernelOptions, KernelStudy, PhotoSet, Source, patch_statistics};
+use mexhat::viz::{Photo, dead_leaves, kurtosis};
+use std::rc::Rc;
+use std::sync::OnceLock;
+
+fn gpu() -> &'static Gpu {
+    static GPU: OnceLock<Gpu> = OnceLock::new();
+    GPU.get_or_init(|| {
+        let choice = std::env::var("MEXHAT_DEVICE").ok();
+        Gpu::open_blocking(choice.as_deref()).unwrap_or_else(|e| panic!("{e}"))
+    })
+}
+
+fn leaves(seed: u64, width: usize, height: usize) -> Rc<Photo> {
+    let image = dead_leaves(seed, width, height).to_image();
+    Rc::new(Photo::from_rgb8(width, height, image.into_raw()).unwrap())
+}
+
+fn set(photos: &[Rc<Photo>]) -> PhotoSet {
+    PhotoSet::new(photos.iter().map(|p| ("leaves".to_owned(), Source::Memory(Rc::clone(p)))).collect())
+}
+
+/// Sample (c, y, x) of a photograph, from 0 to 1.
+fn samples(photo: &Photo) -> impl Fn(usize, usize, usize) -> f64 {
+    let (width, bytes) = (photo.width(), photo.to_image().into_raw());
+    move |c, y, x| f64::from(bytes[(y * width + x) * 3 + c]) / 255.0
+}
+
+/// Mean and `C + eps I` of all patches, entries (c, kh, kw).
+fn statistics(photos: &[Rc<Photo>], k: usize, eps: f64) -> (Vec<f64>, Vec<f64>) {
+    let d = 3 * k * k;
+    let each = |visit: &mut dyn FnMut(&[f64])| {
+        let mut patch = vec![0.0; d];
+        for photo in photos {
+            let at = samples(photo);
+            for (y, x) in (0..=photo.height() - k).flat_map(|y| (0..=photo.width() - k).map(move |x| (y, x))) {
+                for (i, v) in patch.iter_mut().enumerate() {
+                    *v = at(i / (k * k), y + i / k % k, x + i % k);
+                }
+                visit(&patch);
+            }
+        }
+    };
+    let (mut mean, mut rows) = (vec![0.0; d], 0.0);
+    each(&mut |patch| {
+        rows += 1.0;
+        mean.iter_mut().zip(patch).for_each(|(m, v)| *m += v);
+    });
+    mean.iter_mut().for_each(|m| *m /= rows);
+    let mut a = vec![0.0; d * d];
+    each(&mut |patch| {
+        for (i, line) in a.chunks_mut(d).enumerate() {
+            line.iter_mut().enumerate().for_each(|(j, v)| *v += (patch[i] - mean[i]) * (patch[j] - mean[j]));
+        }
+    });
+    a.iter_mut().for_each(|v| *v /= rows);
+    (0..d).for_each(|i| a[i * d + i] += eps);
+    (mean, a)
+}
+
+fn product(a: &[f64], b: &[f64], d: usize) -> Vec<f64> {
+    let mut out = vec![0.0; d * d];
+    for (row, out) in a.chunks(d).zip(out.chunks_mut(d)) {
+        for (v, line) in row.iter().zip(b.chunks(d)) {
+            out.iter_mut().zip(line).for_each(|(o, w)| *o += v * w);
+        }
+    }
+    out
+}
+
+/// The coupled iteration of the specification.
+fn inverse_root(a: &[f64], d: usize, iterations: usize) -> Vec<f64> {
+    let s = a.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let mut y: Vec<f64> = a.iter().map(|v| v / s).collect();
+    let mut z: Vec<f64> = (0..d * d).map(|i| f64::from(u8::from(i / d == i % d))).collect();
+    for _ in 0..iterations {
+        let mut u = product(&z, &y, d);
+        u.iter_mut().enumerate().for_each(|(i, v)| *v = (3.0 * f64::from(u8::from(i / d == i % d)) - *v) / 2.0);
+        (y, z) = (product(&y, &u, d), product(&u, &z, d));
+    }
+    z.iter().map(|v| v / s.sqrt()).collect()
+}
+
+fn error(found: &[f32], expected: &[f64]) -> f64 {
+    assert_eq!(found.len(), expected.len());
+    let largest = expected.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    found.iter().zip(expected).fold(0.0f64, |m, (f, e)| m.max((f64::from(*f) - e).abs())) / largest
+}
+
+#[test]
+fn kernels_equal_a_computation_in_double_precision() -> Result<()> {
+    let photos = [leaves(3, 93, 61), leaves(4, 40, 77)];
+    for (k, cases) in [(5, [(5, 1e-4), (15, 1e-2)]), (3, [(5, 1e-4), (15, 1e-2)]), (1, [(5, 1e-4), (15, 1e-3)])] {
+        let (mean, a) = statistics(&photos, k, 1e-5);
+        for (iterations, tolerance) in cases {
+            let options = KernelOptions { kernel_size: k, iterations, eps: 1e-5 };
+            let study = pollster::block_on(KernelStudy::run(gpu(), &set(&photos), options, |_, _| ()))?;
+            let found: Vec<f32> = study.statistics.mean.iter().map(|v| *v as f32).collect();
+            let expected = inverse_root(&a, 3 * k * k, iterations);
+            let errors = [error(&found, &mean), error(&study.covariance, &a), error(&study.deconv, &expected)];
+            println!("k {k}, T {iterations}: mean, covariance, D: {errors:?}");
+            assert!(errors[0] < 1e-6 && errors[1] < 1e-5 && errors[2] < tolerance, "k {k}, T {iterations}: {errors:?}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn tiles_change_nothing() -> Result<()> {
+    // 700 x 300 patches of 75 entries are four tiles.
+    let photo = [leaves(9, 704, 304)];
+    let (mean, a) = statistics(&photo, 5, 0.0);
+    let found = pollster::block_on(patch_statistics(gpu(), &set(&photo), 5, |_, _| ()))?;
+    assert_eq!(found.patches, 700 * 300);
+    let narrow = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<_>>();
+    let errors = [error(&narrow(&found.mean), &mean), error(&narrow(&found.covariance), &a)];
+    assert!(errors[0] < 1e-6 && errors[1] < 1e-5, "{errors:?}");
+    Ok(())
+}
+
+#[test]
+fn pictures_are_convolved_with_repeated_borders() -> Result<()> {
+    let (width, height, k) = (53, 31, 5);
+    let photo = leaves(6, width, height);
+    let kernels: Vec<f32> = (0..9 * k * k).map(|i| (i as f32 * 0.7).sin()).collect();
+    let color = [0.3, 0.5, 0.25];
+    let found = pollster::block_on(Deconvolver::new(gpu(), &kernels, k, color)?.apply(&photo))?;
+    let at = samples(&photo);
+    let near = |v: usize, tap: usize, size: usize| (v + tap).saturating_sub(k / 2).min(size - 1);
+    let expected: Vec<f64> = (0..3 * height * width)
+        .map(|i| {
+            let (o, y, x) = (i / (height * width), i / width % height, i % width);
+            let term = |t: usize| {
+                let (c, u, v) = (t / (k * k), t / k % k, t % k);
+                f64::from(kernels[o * 3 * k * k + t]) * (at(c, near(y, u, height), near(x, v, width)) - color[c])
+            };
+            (0..3 * k * k).map(term).sum()
+        })
+        .collect();
+    let worst = error(&found.data, &expected);
+    assert!(worst < 1e-5, "{worst}");
+    Ok(())
+}
+
+#[test]
+fn generated_pictures_have_center_surround_kernels_and_become_sparse() -> Result<()> {
+    let photos = PhotoSet::leaves(1, 4, 160);
+    let study = pollster::block_on(KernelStudy::run(gpu(), &photos, KernelOptions::default(), |_, _| ()))?;
+    for center in study.centers.into_iter().flatten() {
+        assert!(center.center > 0.0 && center.ring_mean < 0.0 && center.ratio() >= 3.0, "{center:?}");
+    }
+    assert!(study.centers.is_some() && study.after.condition() < 0.01 * study.before.condition());
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(dir.path().join("new"))?;
+    let reports = pollster::block_on(study.write(gpu(), &photos, &folder, |_| ()))?;
+    for report in &reports {
+        assert!(report.kurtosis_after > report.kurtosis_before, "{report:?}");
+    }
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let mut expected: Vec<String> =
+        ["covariance.png", "histogram.svg", "kernels.png", "kernels.safetensors"].map(String::from).to_vec();
+    expected.extend((1..=4).flat_map(|i| ["deconvolved", "sparse"].map(|kind| format!("leaves-{i}-{kind}.png"))));
+    expected.sort();
+    assert_eq!(names, expected);
+
+    let bytes = std::fs::read(folder.path().join("kernels.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    for (name, shape) in
+        [("covariance", &[75, 75][..]), ("deconv", &[75, 75]), ("mean", &[75]), ("kernels", &[3, 3, 5, 5])]
+    {
+        assert_eq!(tensors.tensor(name).unwrap().shape(), shape, "{name}");
+    }
+    let picture = photos.load(0, 5)?.planes();
+    assert!((kurtosis(&picture.data) - reports[0].kurtosis_before).abs() < 1.0);
+    Ok(())
+}
+
+#[test]
+fn what_cannot_be_studied_is_named() {
+    let run = |photos: &PhotoSet, options| {
+        pollster::block_on(KernelStudy::run(gpu(), photos, options, |_, _| ())).unwrap_err()
+    };
+    let flat = Rc::new(Photo::from_rgb8(20, 20, vec![77; 1200]).unwrap());
+    let dot = Rc::new(Photo::from_rgb8(1, 1, vec![1, 2, 3]).unwrap());
+    let good = PhotoSet::leaves(1, 1, 32);
+    let options = KernelOptions::default();
+    let cases = [
+        (run(&set(&[flat]), options), "flat"),
+        (run(&set(&[dot]), options), "5 x 5"),
+        (run(&PhotoSet::files(&["missing.png".into()]), options), "missing.png"),
+        (run(&PhotoSet::new(Vec::new()), options), "at least one"),
+        (run(&good, KernelOptions { kernel_size: 0, ..options }), "--kernel-size"),
+        (run(&good, KernelOptions { iterations: 0, ..options }), "--iterations"),
+        (run(&good, KernelOptions { eps: f64::NAN, ..options }), "--eps"),
+    ];
+    for (error, text) in cases {
+        assert!(error.to_string().contains(text) && error.exit_code() == 2, "{error}");
+    }
+}
