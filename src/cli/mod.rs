@@ -4,6 +4,7 @@ mod bench;
 mod console;
 mod devices;
 mod eval;
+mod kernels;
 mod train;
 
 use crate::gpu::{AdapterSummary, Gpu};
@@ -33,6 +34,8 @@ enum Command {
     Train(Box<train::TrainArgs>),
     /// Evaluate a trained network on a test split
     Eval(eval::EvalArgs),
+    /// Show the deconvolution kernels of photographs
+    Kernels(kernels::KernelsArgs),
     /// Measure speed
     Bench(bench::BenchArgs),
 }
@@ -91,6 +94,7 @@ pub fn main() -> ExitCode {
         Command::Devices(args) => devices::run(&args),
         Command::Train(args) => train::run(&args, matches.subcommand_matches("train")),
         Command::Eval(args) => eval::run(&args),
+        Command::Kernels(args) => kernels::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match run() {

@@ -90,7 +90,7 @@ impl KernelStudy {
         let d = statistics.d();
         if (0..d).all(|i| statistics.covariance[i * d + i] < 1e-12) {
             let what = "expected an image with something to see, found a single flat colour, which has no covariance";
-            return Err(Error::input(photos.name(0), what));
+            return Err(Error::input(photos.place(0), what));
         }
         let covariance: Vec<f32> = statistics.regularised(options.eps).iter().map(|v| *v as f32).collect();
         let deconv = inverse_root(gpu, &covariance, d, options.iterations).await?;

@@ -93,6 +93,14 @@ impl PhotoSet {
         &self.items[index].0
     }
 
+    /// Path of a photograph, or its name, for messages.
+    pub(super) fn place(&self, index: usize) -> PathBuf {
+        match &self.items[index] {
+            (_, Source::File(path)) => path.clone(),
+            (name, _) => name.into(),
+        }
+    }
+
     /// The photograph, decoded.
     ///
     /// # Errors
@@ -101,16 +109,14 @@ impl PhotoSet {
         if let Some(photo) = &self.kept.borrow()[index] {
             return Ok(Rc::clone(photo));
         }
-        let (name, source) = &self.items[index];
-        let photo = source.load()?;
+        let photo = self.items[index].1.load()?;
         let (width, height) = (photo.width(), photo.height());
         if width.min(height) < least {
             let what = format!(
                 "expected an image of at least {least} x {least} pixels, the size of one kernel, found {width} x {height}; \
                  use a larger image or a smaller --kernel-size"
             );
-            let path = if let Source::File(path) = source { path.clone() } else { name.into() };
-            return Err(Error::input(path, what));
+            return Err(Error::input(self.place(index), what));
         }
         let mut kept = self.kept.borrow_mut();
         if kept.iter().flatten().map(|p| p.bytes()).sum::<usize>() + photo.bytes() <= MOST_KEPT {
