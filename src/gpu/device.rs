@@ -166,8 +166,17 @@ impl Gpu {
 
     /// The first error that the device has reported since the last call, if any.
     pub fn check(&self) -> Result<()> {
-        let failure = self.inner.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        failure.map_or(Ok(()), Err)
+        let take = || self.inner.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(first) = take() else { return Ok(()) };
+        // The first complaint may be a consequence of a loss that is reported only when the device is asked.
+        self.poll_all();
+        Err(take().filter(|later| matches!(later, Error::DeviceLost(_))).unwrap_or(first))
+    }
+
+    /// What is behind a failed call: the loss of the device where there is one.
+    pub(super) fn explain(&self, e: impl std::fmt::Display) -> Error {
+        self.poll_all();
+        self.check().err().unwrap_or_else(|| Error::Gpu(e.to_string()))
     }
 
     /// Drops the device as a driver reset would; later work fails with [`Error::DeviceLost`].
@@ -246,6 +255,13 @@ impl Gpu {
         Live::add(&self.inner.live.waits, 1);
         let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
         if let Err(e) = self.inner.device.poll(wait) {
+            log::debug!("poll: {e}");
+        }
+    }
+
+    /// Runs every callback that is due, waiting for work in flight where that is possible.
+    fn poll_all(&self) {
+        if let Err(e) = self.inner.device.poll(wgpu::PollType::wait_indefinitely()) {
             log::debug!("poll: {e}");
         }
     }

@@ -127,7 +127,7 @@ impl Executable {
         self.check_inputs(inputs)?;
         self.ring.acquire(&self.gpu).await?;
         let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
-        if let Some(staging) = self.ring.stage(inputs)? {
+        if let Some(staging) = self.ring.stage(&self.gpu, inputs)? {
             for (buffer, offset, bytes) in &self.uploads {
                 encoder.copy_buffer_to_buffer(&staging, *offset, &buffer.raw, 0, *bytes);
             }

@@ -1,7 +1,7 @@
 //! Staging buffers that go up and read-back buffers that come down, a few steps deep, so that nobody waits.
 
 use super::Gpu;
-use crate::{Error, Result};
+use crate::Result;
 use futures_intrusive::channel::shared::{Receiver, channel};
 use std::collections::VecDeque;
 
@@ -23,7 +23,7 @@ pub(super) fn map(buffer: &wgpu::Buffer, mode: wgpu::MapMode) -> Pending {
 fn outcome(result: Option<Mapped>, gpu: &Gpu) -> Result<()> {
     match result {
         Some(Ok(())) => Ok(()),
-        _ => Err(gpu.check().err().unwrap_or_else(|| Error::DeviceLost("a buffer could not be mapped".into()))),
+        _ => Err(gpu.explain("a buffer could not be mapped")),
     }
 }
 
@@ -85,11 +85,11 @@ impl Ring {
     }
 
     /// Writes one step's inputs, back to back, into the acquired slot; returns its staging buffer.
-    pub fn stage(&mut self, inputs: &[&[u8]]) -> Result<Option<wgpu::Buffer>> {
+    pub fn stage(&mut self, gpu: &Gpu, inputs: &[&[u8]]) -> Result<Option<wgpu::Buffer>> {
         let slot = self.slot(self.next);
         let Some(staging) = &slot.staging else { return Ok(None) };
         {
-            let mut view = staging.slice(..).get_mapped_range_mut().map_err(|e| Error::Gpu(e.to_string()))?;
+            let mut view = staging.slice(..).get_mapped_range_mut().map_err(|e| gpu.explain(e))?;
             let mut at = 0;
             for input in inputs {
                 view.slice(at..at + input.len()).copy_from_slice(input);
@@ -133,7 +133,7 @@ impl Ring {
                     }
                 }
             }
-            self.finish(step)?;
+            self.finish(gpu, step)?;
         }
         Ok(())
     }
@@ -146,15 +146,15 @@ impl Ring {
             mapped(pending, gpu).await?;
         }
         self.slot(step).flight = Some(flight);
-        self.finish(step)
+        self.finish(gpu, step)
     }
 
-    fn finish(&mut self, step: u64) -> Result<()> {
+    fn finish(&mut self, gpu: &Gpu, step: u64) -> Result<()> {
         let slot = self.slot(step);
         slot.flight = None;
         let bytes = match &slot.readback {
             Some(buffer) => {
-                let bytes = buffer.slice(..).get_mapped_range().map_err(|e| Error::Gpu(e.to_string()))?.to_vec();
+                let bytes = buffer.slice(..).get_mapped_range().map_err(|e| gpu.explain(e))?.to_vec();
                 buffer.unmap();
                 bytes
             }

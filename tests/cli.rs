@@ -1,0 +1,262 @@
+//! The program: what scripts rely on, and what bad input gets.
+
+#![cfg(feature = "cli")]
+
+use serde_json::Value;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+use tempfile::TempDir;
+
+fn mexhat(dir: &Path, args: &str) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_mexhat"))
+        .current_dir(dir)
+        .args(args.split_whitespace())
+        .output()
+        .expect("a program")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn ok(dir: &Path, args: &str) -> String {
+    let output = mexhat(dir, args);
+    assert!(output.status.success(), "{args}: {}", text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn json_lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
+}
+
+/// One paragraph that says `wanted`, exit code `code`, nothing on stdout.
+fn refused(dir: &Path, args: &str, code: i32, wanted: &[&str]) {
+    let output = mexhat(dir, args);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{args}: {error}");
+    assert!(error.contains("error: "), "{args}: {error}");
+    for wanted in wanted {
+        assert!(error.contains(wanted), "{args}: '{wanted}' is missing in: {error}");
+    }
+    assert!(output.stdout.is_empty(), "{args}: {}", text(&output.stdout));
+}
+
+const SMALL: &str = "train --model linear --norm none --limit-train 100 --limit-test 30 --batch-size 16";
+
+#[test]
+fn a_run_leaves_a_whole_folder_that_can_be_evaluated_and_gone_on_with() {
+    let dir = TempDir::new().unwrap();
+    let lines = json_lines(&ok(dir.path(), &format!("{SMALL} --epochs 2 --steps 10 --out run --json")));
+    let of = |kind: &str| lines.iter().filter(|line| line["event"] == kind).cloned().collect::<Vec<_>>();
+    let steps: Vec<u64> = of("step").iter().map(|line| line["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, (1..=10).collect::<Vec<_>>());
+    assert_eq!(
+        of("eval").iter().map(|e| (e["step"].as_u64(), e["epoch"].as_u64())).collect::<Vec<_>>(),
+        [(Some(7), Some(1)), (Some(10), Some(1))]
+    );
+    assert_eq!((of("started").len(), of("done").len()), (1, 1));
+
+    let run = dir.path().join("run");
+    let mut files: Vec<String> =
+        fs::read_dir(&run).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    files.sort();
+    assert_eq!(
+        files,
+        [
+            "checkpoint.safetensors",
+            "curves.svg",
+            "kernels.png",
+            "metrics.jsonl",
+            "model.safetensors",
+            "options.json",
+            "summary.json"
+        ]
+    );
+    let metrics = json_lines(&fs::read_to_string(run.join("metrics.jsonl")).unwrap());
+    assert_eq!(
+        metrics,
+        lines.iter().filter(|l| l["event"] == "step" || l["event"] == "eval").cloned().collect::<Vec<_>>()
+    );
+    let summary: Value = serde_json::from_slice(&fs::read(run.join("summary.json")).unwrap()).unwrap();
+    for key in [
+        "model",
+        "norm",
+        "data",
+        "device",
+        "backend",
+        "steps",
+        "epochs",
+        "loss",
+        "accuracy",
+        "train_seconds",
+        "images_per_second",
+        "first_step_seconds",
+        "gpu_bytes",
+        "parameters",
+    ] {
+        assert!(!summary[key].is_null(), "{key} is missing in {summary}");
+    }
+    assert_eq!(summary["parameters"], 7850);
+    let options: Value = serde_json::from_slice(&fs::read(run.join("options.json")).unwrap()).unwrap();
+    assert_eq!(
+        (&options["model"], &options["batch_size"], &options["epochs"]),
+        (&"linear".into(), &16.into(), &2.into())
+    );
+
+    let found = json_lines(&ok(dir.path(), "eval run --limit-test 30 --json"));
+    assert_eq!(found[0]["accuracy"], summary["accuracy"]);
+    assert_eq!(found[0]["images"], 30);
+
+    // The rest of the two epochs, and the same without a stop: the same network.
+    ok(dir.path(), "train --resume run --json");
+    ok(dir.path(), &format!("{SMALL} --epochs 2 --out whole --json"));
+    let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
+    assert!(read("run/model.safetensors") == read("whole/model.safetensors"));
+    let steps = |name: &str| {
+        let lines = json_lines(&text(&read(name)));
+        lines.into_iter().filter(|line| line["event"] == "step").collect::<Vec<_>>()
+    };
+    assert_eq!(steps("run/metrics.jsonl"), steps("whole/metrics.jsonl"));
+
+    refused(dir.path(), "train --resume run --lr 0.5", 2, &["--lr cannot be changed"]);
+    refused(dir.path(), &format!("{SMALL} --out run"), 2, &["run", "not empty", "--resume"]);
+}
+
+#[test]
+fn plain_lines_where_there_is_no_terminal() {
+    let dir = TempDir::new().unwrap();
+    let shown = ok(dir.path(), &format!("{SMALL} --steps 5"));
+    assert!(shown.contains("linear with norm none on glyphs") && shown.contains("test accuracy"), "{shown}");
+    let runs: Vec<_> = fs::read_dir(dir.path().join("runs")).unwrap().collect();
+    assert_eq!(runs.len(), 1);
+    let name = runs[0].as_ref().unwrap().file_name().into_string().unwrap();
+    assert!(name.ends_with("-linear-none"), "{name}");
+}
+
+#[test]
+fn bad_input_is_refused_and_leaves_nothing_behind() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path();
+    fs::write(path.join("file"), "x").unwrap();
+    for (args, wanted) in [
+        ("--model alexnet", &["unknown model 'alexnet'", "lenet"][..]),
+        ("--norm layer", &["unknown norm 'layer'", "deconv, batch or none"]),
+        ("--mode authors", &["unknown mode 'authors'"]),
+        ("--schedule linear", &["unknown schedule 'linear'", "cosine, multistep, constant"]),
+        ("--optimizer lion", &["unknown optimizer 'lion'"]),
+        ("--device nonesuch", &["no device matches 'nonesuch'"]),
+        ("--data nowhere", &["unknown data set 'nowhere'"]),
+        ("--lr nan", &["--lr is NaN", "above 0"]),
+        ("--lr -0.1", &["--lr is -0.1"]),
+        ("--momentum 1.5", &["--momentum is 1.5"]),
+        ("--epochs 0", &["--epochs is 0"]),
+        ("--steps 0", &["--steps is 0"]),
+        ("--block 0", &["--block is 0"]),
+        ("--iterations 0", &["--iterations is 0"]),
+        ("--eps 0", &["--eps is 0"]),
+        ("--sampling-stride 0", &["--sampling-stride is 0"]),
+        ("--limit-train 0", &["--limit-train 0"]),
+        ("--out file", &["file", "is a file"]),
+        ("--out file/run", &["file/run", "cannot be created"]),
+        ("--resume nowhere", &["nowhere", "does not exist"]),
+        ("--resume file", &["file", "safetensors"]),
+        ("--no-such-option", &["--no-such-option"]),
+    ] {
+        refused(path, &format!("train {args}"), 2, wanted);
+    }
+    refused(path, "train --limit-train 64 --batch-size 0", 2, &["--batch-size is 0"]);
+    refused(path, "train --limit-train 64 --batch-size 65", 2, &["--batch-size is 65", "only 64 training images"]);
+    refused(path, "train --limit-train 999 --batch-size 99999999999", 2, &["--batch-size is 99999999999"]);
+    refused(path, "eval nowhere", 2, &["nowhere", "does not exist"]);
+    refused(path, "eval .", 2, &["model.safetensors", "cannot be read"]);
+    refused(path, "bench step --model alexnet", 2, &["unknown model"]);
+    refused(path, "bench step --shape 28", 2, &["--shape is '28'"]);
+    refused(path, "frobnicate", 2, &["frobnicate"]);
+    let left: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["file"], "bad input left something behind");
+}
+
+#[test]
+fn a_run_that_diverges_fails_with_a_whole_folder() {
+    let dir = TempDir::new().unwrap();
+    let output = mexhat(dir.path(), &format!("{SMALL} --lr 1e38 --epochs 5 --weight-decay 0 --out run --json"));
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    assert!(error.contains("diverged") && error.contains("--lr"), "{error}");
+    json_lines(&text(&output.stdout));
+    for name in ["options.json", "metrics.jsonl", "summary.json", "model.safetensors", "checkpoint.safetensors"] {
+        assert!(dir.path().join("run").join(name).exists(), "{name} is missing");
+    }
+}
+
+#[test]
+fn devices_and_help() {
+    let dir = TempDir::new().unwrap();
+    let listed = json_lines(&ok(dir.path(), "devices --json"));
+    assert_eq!(listed.iter().filter(|device| device["default"] == true).count(), 1);
+    for key in ["index", "name", "backend", "kind", "driver"] {
+        assert!(!listed[0][key].is_null(), "{key}");
+    }
+    assert!(ok(dir.path(), "devices").contains("(default)"));
+    for command in ["", "devices", "train", "eval", "bench", "bench step"] {
+        assert!(ok(dir.path(), &format!("{command} --help")).contains("Example"), "{command} --help has no example");
+    }
+}
+
+#[test]
+fn a_bench_prints_one_object() {
+    let dir = TempDir::new().unwrap();
+    let args = "bench step --model linear --norm none --batch-size 8 --steps 3 --json";
+    let found = json_lines(&ok(dir.path(), args));
+    assert_eq!(found.len(), 1);
+    for key in [
+        "bench",
+        "model",
+        "norm",
+        "batch_size",
+        "median_ms",
+        "min_ms",
+        "steps",
+        "first_step_ms",
+        "gpu_bytes",
+        "submissions_per_step",
+        "dispatches_per_step",
+        "device",
+    ] {
+        assert!(!found[0][key].is_null(), "{key} is missing in {}", found[0]);
+    }
+    assert_eq!(found[0]["bench"], "step");
+    assert_eq!(found[0]["submissions_per_step"], 1.0);
+}
+
+/// Ctrl-C ends the run in order.
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_cleanly() {
+    use std::io::{BufRead, BufReader, Read};
+    let dir = TempDir::new().unwrap();
+    let args = format!("{SMALL} --epochs 100000 --out run");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_mexhat"))
+        .current_dir(dir.path())
+        .args(args.split_whitespace())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut shown = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("step 50/") {
+        line.clear();
+        assert!(shown.read_line(&mut line).unwrap() > 0, "the run ended by itself");
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let mut rest = String::new();
+    shown.read_to_string(&mut rest).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{rest}");
+    assert!(rest.contains("interrupted") && rest.contains("--resume run"), "{rest}");
+    let summary: Value = serde_json::from_slice(&fs::read(dir.path().join("run/summary.json")).unwrap()).unwrap();
+    let metrics = fs::read_to_string(dir.path().join("run/metrics.jsonl")).unwrap();
+    let steps = json_lines(&metrics).iter().filter(|line| line["event"] == "step").count();
+    assert_eq!(summary["steps"], steps);
+    assert!(dir.path().join("run/checkpoint.safetensors").exists());
+}

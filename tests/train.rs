@@ -1,0 +1,169 @@
+//! The trainer: it learns, repeats itself bit by bit, and goes on where it stopped.
+
+use mexhat::gpu::Gpu;
+use mexhat::models::Norm;
+use mexhat::train::{Event, NetOptions, Options, Saved, Snapshot, Summary, Trainer};
+use mexhat::{Error, Result, data};
+use std::path::Path;
+
+fn gpu() -> Gpu {
+    Gpu::open_blocking(std::env::var("MEXHAT_DEVICE").ok().as_deref()).expect("an adapter")
+}
+
+/// 100 images in batches of 16: six whole ones and one of 4.
+fn small(norm: Norm) -> Options {
+    Options {
+        net: NetOptions { model: "lenet".into(), norm, block: 4, block_fc: 16, iterations: 3, ..Default::default() },
+        epochs: Some(2),
+        batch_size: 16,
+        lr: Some(0.05),
+        limit_train: Some(100),
+        limit_test: Some(40),
+        ..Default::default()
+    }
+}
+
+#[derive(Default)]
+struct Seen {
+    losses: Vec<f32>,
+    evals: Vec<(u64, f32)>,
+    snapshots: Vec<Snapshot>,
+    summary: Option<Summary>,
+}
+
+fn follow(trainer: &mut Trainer, stop_at: Option<u64>) -> Result<Seen> {
+    let mut seen = Seen::default();
+    pollster::block_on(async {
+        while let Some(event) = trainer.next().await? {
+            match event {
+                Event::Step { step, loss, .. } => {
+                    seen.losses.push(loss);
+                    if stop_at == Some(step) {
+                        trainer.stop();
+                    }
+                }
+                Event::Eval { step, accuracy, .. } => seen.evals.push((step, accuracy)),
+                Event::Save { .. } => seen.snapshots.push(trainer.snapshot().await?),
+                Event::Done(summary) => seen.summary = Some(summary),
+                _ => {}
+            }
+        }
+        Ok(seen)
+    })
+}
+
+fn train(gpu: &Gpu, options: &Options, stop_at: Option<u64>) -> Result<Seen> {
+    let splits = data::load(&options.data, &options.load())?;
+    follow(&mut Trainer::new(gpu, options, splits)?, stop_at)
+}
+
+fn resume(gpu: &Gpu, checkpoint: &[u8]) -> Result<Seen> {
+    let saved = Saved::read(Path::new("checkpoint.safetensors"), checkpoint)?;
+    let options = saved.run.as_ref().expect("a run").0.clone();
+    let splits = data::load(&options.data, &options.load())?;
+    follow(&mut Trainer::resume(gpu, &options, splits, &saved)?, None)
+}
+
+fn last_model(seen: &Seen) -> &[u8] {
+    &seen.snapshots.last().expect("a snapshot").model
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
+    let gpu = gpu();
+    for norm in [Norm::Deconv, Norm::Batch] {
+        let options = small(norm);
+        let (first, second) = (train(&gpu, &options, None).unwrap(), train(&gpu, &options, None).unwrap());
+        assert_eq!(first.losses, second.losses);
+        assert!(last_model(&first) == last_model(&second), "{norm}: two runs differ");
+        let other = train(&gpu, &Options { seed: 1, ..options }, None).unwrap();
+        assert_ne!(first.losses, other.losses);
+    }
+}
+
+#[test]
+fn a_run_that_goes_on_ends_like_one_that_never_stopped() {
+    let gpu = gpu();
+    for (norm, optimizer) in [(Norm::Deconv, "sgd"), (Norm::None, "adamw")] {
+        let options = Options { optimizer: optimizer.parse().unwrap(), lr: None, ..small(norm) };
+        let whole = train(&gpu, &options, None).unwrap();
+        // In the middle of the first epoch, and just before the short batch of the second.
+        for stop_at in [3, 12] {
+            let part = train(&gpu, &options, Some(stop_at)).unwrap();
+            let done = part.summary.as_ref().unwrap();
+            assert!(done.interrupted && done.steps < 14 && done.steps >= stop_at, "{done:?}");
+            let rest = resume(&gpu, &part.snapshots.last().unwrap().checkpoint).unwrap();
+            assert_eq!([part.losses, rest.losses.clone()].concat(), whole.losses);
+            assert!(last_model(&rest) == last_model(&whole), "{norm} {optimizer}: stopped after {}", done.steps);
+            assert!(!rest.summary.unwrap().interrupted);
+        }
+    }
+}
+
+#[test]
+fn losses_fall_and_come_without_gaps() {
+    let options = Options { epochs: Some(2), limit_train: Some(640), ..small(Norm::Deconv) };
+    let seen = train(&gpu(), &options, None).unwrap();
+    assert_eq!(seen.losses.len(), 80);
+    assert_eq!(seen.evals.len(), 2);
+    let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+    let (early, late) = (mean(&seen.losses[..20]), mean(&seen.losses[60..]));
+    assert!(late < 0.5 * early, "loss {early} at first, {late} at the end");
+    let (_, accuracy) = seen.evals[1];
+    assert!(accuracy > 0.5, "accuracy {accuracy}");
+    let summary = seen.summary.unwrap();
+    assert_eq!((summary.steps, summary.epochs, summary.accuracy), (80, 2, Some(accuracy)));
+    assert!(summary.images_per_second > 0.0 && summary.first_step_seconds > 0.0 && summary.gpu_bytes > 0);
+}
+
+#[test]
+fn a_loss_that_is_no_number_ends_the_run() {
+    let options = Options { lr: Some(1e38), weight_decay: 0.0, ..small(Norm::None) };
+    let splits = data::load(&options.data, &options.load()).unwrap();
+    let mut trainer = Trainer::new(&gpu(), &options, splits).unwrap();
+    let error = follow(&mut trainer, None).err().expect("an error");
+    assert!(matches!(&error, Error::Run(text) if text.contains("--lr") && text.contains("step")), "{error}");
+    assert_eq!(error.exit_code(), 1);
+    assert!(pollster::block_on(trainer.next()).unwrap().is_none(), "nothing follows an error");
+}
+
+#[test]
+fn a_lost_device_is_an_event_and_an_error() {
+    let gpu = gpu();
+    let options = Options { epochs: Some(50), ..small(Norm::None) };
+    let splits = data::load(&options.data, &options.load()).unwrap();
+    let mut trainer = Trainer::new(&gpu, &options, splits).unwrap();
+    let (mut lost, mut steps) = (false, 0);
+    let error = loop {
+        match pollster::block_on(trainer.next()) {
+            Ok(Some(Event::Step { .. })) => {
+                steps += 1;
+                if steps == 5 {
+                    gpu.destroy();
+                }
+            }
+            Ok(Some(Event::DeviceLost)) => lost = true,
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the run ended as if nothing had happened"),
+            Err(error) => break error,
+        }
+    };
+    assert!(lost && matches!(error, Error::DeviceLost(_)), "{lost} {error:?}");
+}
+
+#[test]
+fn steady_steps_create_nothing() {
+    let gpu = gpu();
+    let options = Options { epochs: Some(1), limit_train: Some(320), ..small(Norm::Deconv) };
+    let splits = data::load(&options.data, &options.load()).unwrap();
+    let mut trainer = Trainer::new(&gpu, &options, splits).unwrap();
+    let mut counters = Vec::new();
+    while let Some(event) = pollster::block_on(trainer.next()).unwrap() {
+        if let Event::Step { .. } = event {
+            let now = gpu.counters();
+            counters.push((now.buffers, now.pipelines, now.bind_groups));
+        }
+    }
+    counters.dedup();
+    assert_eq!(counters.len(), 1, "buffers, pipelines or bind groups were created while training: {counters:?}");
+}
