@@ -2,7 +2,9 @@
 
 use mexhat::Result;
 use mexhat::gpu::Gpu;
-use mexhat::study::{Deconvolver, Folder, KernelOptions, KernelStudy, PhotoSet, Source, patch_statistics};
+use mexhat::study::{
+    Deconvolver, ExperimentOptions, Folder, KernelOptions, KernelStudy, PhotoSet, Source, patch_statistics, reproduce,
+};
 use mexhat::viz::{Photo, dead_leaves, kurtosis};
 use std::rc::Rc;
 use std::sync::OnceLock;
@@ -202,4 +204,27 @@ fn what_cannot_be_studied_is_named() {
     for (error, text) in cases {
         assert!(error.to_string().contains(text) && error.exit_code() == 2, "{error}");
     }
+}
+
+#[test]
+fn identities_of_the_paper_hold_on_this_adapter() -> Result<()> {
+    for name in ["fig7", "a8", "sec5"] {
+        let options = ExperimentOptions { full: false, seed: 0, data: None, photos: Some(PhotoSet::leaves(3, 1, 128)) };
+        let found = pollster::block_on(reproduce(gpu(), name, &options))?;
+        let wrong: Vec<_> = found.checks.iter().filter(|check| !check.shown).collect();
+        assert!(wrong.is_empty() && found.all_shown(), "{name}: {wrong:?}");
+        assert!(!found.rows.is_empty() && found.rows.iter().all(|row| row.len() == found.heading.len()), "{name}");
+        assert!(serde_json::to_string(&found).unwrap().contains(name));
+    }
+    Ok(())
+}
+
+#[test]
+fn deconvolution_at_rate_1_is_first_in_linear_regression() -> Result<()> {
+    let options = ExperimentOptions { full: false, seed: 0, data: Some("glyphs".into()), photos: None };
+    let found = pollster::block_on(reproduce(gpu(), "fig5a", &options))?;
+    assert!(found.all_shown(), "{:?}", found.checks);
+    let unknown = pollster::block_on(reproduce(gpu(), "fig99", &options)).unwrap_err();
+    assert!(unknown.to_string().contains("fig7") && unknown.exit_code() == 2, "{unknown}");
+    Ok(())
 }

@@ -5,6 +5,7 @@ mod console;
 mod devices;
 mod eval;
 mod kernels;
+mod reproduce;
 mod train;
 
 use crate::gpu::{AdapterSummary, Gpu};
@@ -36,6 +37,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Show the deconvolution kernels of photographs
     Kernels(kernels::KernelsArgs),
+    /// Run an experiment of the paper
+    Reproduce(reproduce::ReproduceArgs),
     /// Measure speed
     Bench(bench::BenchArgs),
 }
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args, matches.subcommand_matches("train")),
         Command::Eval(args) => eval::run(&args),
         Command::Kernels(args) => kernels::run(&args),
+        Command::Reproduce(args) => reproduce::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
     match run() {

@@ -3,10 +3,12 @@
 //! * [`PhotoSet`] names photographs, from files or generated; [`patch_statistics`] is the mean and covariance of all their
 //!   patches, [`Deconvolver`] a picture's convolution with the kernels, both on the GPU in tiles, so that size is no limit.
 //! * [`KernelStudy`] is `mexhat kernels`: the kernels with their numbers; `KernelStudy::write` makes its files in a `Folder`.
+//! * [`reproduce`] runs one of the [`EXPERIMENTS`] of the paper.
 //! * [`symmetric_eigenvalues`] and [`whiteness`] measure covariances.
 
 mod deconvolver;
 mod eigen;
+mod experiments;
 #[cfg(not(target_arch = "wasm32"))]
 mod gallery;
 mod kernels;
@@ -16,6 +18,7 @@ mod tiles;
 
 pub use deconvolver::Deconvolver;
 pub use eigen::{Spectrum, symmetric_eigenvalues, whiteness};
+pub use experiments::{Check, EXPERIMENTS, Experiment, ExperimentOptions, Findings, Series, reproduce};
 #[cfg(not(target_arch = "wasm32"))]
 pub use gallery::{Folder, ImageReport};
 pub use kernels::{KernelOptions, KernelStudy};

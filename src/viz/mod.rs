@@ -13,6 +13,7 @@ pub mod histogram;
 pub mod image;
 pub mod kernels;
 pub mod leaves;
+pub mod lines;
 pub mod matrix;
 pub mod report;
 

@@ -1,0 +1,135 @@
+//! The paper's small experiments: each computes, draws, and says whether it shows what the paper expects (spec 11).
+
+mod algebra;
+mod newton;
+mod regression;
+
+use serde::Serialize;
+
+use super::photos::PhotoSet;
+use crate::gpu::Gpu;
+use crate::{Error, Result};
+
+/// An experiment, for lists.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Experiment {
+    /// Under this name it is asked for.
+    pub name: &'static str,
+    /// What is computed.
+    pub about: &'static str,
+    /// What the paper says should come out.
+    pub expects: &'static str,
+}
+
+/// All of them.
+pub const EXPERIMENTS: &[Experiment] = &[
+    Experiment {
+        name: "fig5a",
+        about: "linear regression on Fashion-MNIST, loss per mini-batch: vanilla, batch norm, deconvolution; and Proposition 1",
+        expects: "deconvolution at learning rate 1 is near its optimum within 5 steps; vanilla needs small rates and is far slower",
+    },
+    Experiment {
+        name: "fig5b",
+        about: "the same with logistic regression",
+        expects: "the same order: deconvolution first, vanilla last",
+    },
+    Experiment {
+        name: "fig5cd",
+        about: "a sigmoid network 784-128-128-10 on MNIST: no norm, batch norm, deconvolution",
+        expects: "deconvolution is fastest, batch norm second",
+    },
+    Experiment {
+        name: "fig7",
+        about: "coupled against uncoupled Newton-Schulz on the 27 x 27 covariance of a photograph's 3 x 3 patches",
+        expects: "coupled: a plateau, then a drop, then flat for a hundred iterations; uncoupled: the same at first, then it explodes",
+    },
+    Experiment {
+        name: "a8",
+        about: "gradient steps through the deconvolution against plain gradients corrected by D twice",
+        expects: "forward correction and backward correction are the same",
+    },
+    Experiment {
+        name: "sec5",
+        about: "deconvolution with k = 1, and with blocks of one channel",
+        expects: "k = 1 decorrelates channels; blocks of 1 with k = 1 are batch normalisation",
+    },
+];
+
+/// What an experiment is run with.
+#[derive(Debug)]
+pub struct ExperimentOptions {
+    /// The paper's size instead of minutes on a CPU.
+    pub full: bool,
+    /// Seed of order and initial values.
+    pub seed: u64,
+    /// Data set in place of the paper's: a name or a path.
+    pub data: Option<String>,
+    /// Photographs in place of generated ones.
+    pub photos: Option<PhotoSet>,
+}
+
+/// A claim and whether this run shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// What should be seen.
+    pub claim: String,
+    /// Whether it is.
+    pub shown: bool,
+    /// The numbers that decide.
+    pub numbers: String,
+}
+
+/// What came out.
+#[derive(Clone, Debug, Serialize)]
+pub struct Findings {
+    /// The experiment.
+    #[serde(flatten)]
+    pub experiment: Experiment,
+    /// On what it ran.
+    pub note: String,
+    /// Columns of the table.
+    pub heading: Vec<String>,
+    /// Rows of the table.
+    pub rows: Vec<Vec<String>>,
+    /// What the paper says, decided.
+    pub checks: Vec<Check>,
+    /// Every number, by series.
+    pub series: Vec<Series>,
+    /// Pictures: name and SVG.
+    #[serde(skip)]
+    pub pictures: Vec<(String, String)>,
+}
+
+/// Numbers of one curve; what is not finite is `null` in JSON.
+#[derive(Clone, Debug, Serialize)]
+pub struct Series {
+    /// What it is.
+    pub name: String,
+    /// Values in order.
+    pub values: Vec<f64>,
+}
+
+impl Findings {
+    /// True when every claim is shown.
+    pub fn all_shown(&self) -> bool {
+        self.checks.iter().all(|check| check.shown)
+    }
+}
+
+/// Runs the experiment called `name`.
+///
+/// # Errors
+/// The name is unknown, the data cannot be read, or the device fails.
+pub async fn reproduce(gpu: &Gpu, name: &str, options: &ExperimentOptions) -> Result<Findings> {
+    let known: Vec<&str> = EXPERIMENTS.iter().map(|e| e.name).collect();
+    let experiment = EXPERIMENTS
+        .iter()
+        .find(|e| e.name == name)
+        .ok_or_else(|| Error::Usage(format!("unknown experiment '{name}'; expected one of {}", known.join(", "))))?;
+    match name {
+        "fig7" => newton::fig7(gpu, *experiment, options).await,
+        "a8" => algebra::a8(gpu, *experiment, options).await,
+        "sec5" => algebra::sec5(gpu, *experiment, options).await,
+        _ => regression::fig5(gpu, *experiment, options).await,
+    }
+}
