@@ -101,6 +101,10 @@ impl Console {
 
     /// Images per second over the last steps.
     fn speed(&self) -> Option<f64> {
+        // Losses arrive in small bunches, so that a few of them say nothing.
+        if self.recent.len() < 8 {
+            return None;
+        }
         let seconds = self.recent.back()?.2.duration_since(self.recent.front()?.2).as_secs_f64();
         (seconds > 0.0).then(|| (self.recent.len() - 1) as f64 * self.batch_size as f64 / seconds)
     }

@@ -14,8 +14,8 @@ pub(super) fn kernels_png(spec: &ModelSpec, model: &Model, state: &State) -> Res
         let (k, d) = (layout.kernel, layout.d);
         let channels = d / (k * k);
         let kernels = central_kernels(&deconv.values[..d * d], channels, k)?;
-        let note = format!("first layer's deconvolution, {} Newton-Schulz iterations", spec.net.first_iterations);
-        let sheet = KernelSheet { kernels: &kernels, channels, k, title: &title, note: &note, scale: None };
+        let note = "the first layer's deconvolution, averaged over training steps";
+        let sheet = KernelSheet { kernels: &kernels, channels, k, title: &title, note, scale: None };
         return Ok(Some(png(&sheet.draw()?)));
     }
     let Some(id) = state.parameters().into_iter().find(|id| state.get(*id).ty.shape.len() >= 2) else {
@@ -30,7 +30,7 @@ pub(super) fn kernels_png(spec: &ModelSpec, model: &Model, state: &State) -> Res
         [o, features] => (o, features, 1),
         _ => return Ok(None),
     };
-    let sheet = weight_sheet(&weight.values, &weight.values, outputs, inputs, k, &title)?;
+    let sheet = weight_sheet(&weight.values, &[], outputs, inputs, k, &title)?;
     Ok(Some(png(&sheet)))
 }
 

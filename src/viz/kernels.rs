@@ -192,7 +192,8 @@ fn sep(note: &str) -> &'static str {
 ///
 /// `weights` and `effective` have shape (outputs, inputs, k, k). With 3 inputs a tile is a colour picture with mid-grey
 /// for zero; otherwise a signed tile for each input of an output, the inputs of an output side by side (at most the
-/// first 16). At most the first 64 outputs are drawn; the caption says so.
+/// first 16). At most the first 64 outputs are drawn; the caption says so. A layer without deconvolution has no weights in
+/// effect: with an empty `effective` the left panel stands alone.
 pub fn weight_sheet(
     weights: &[f32],
     effective: &[f32],
@@ -203,7 +204,8 @@ pub fn weight_sheet(
 ) -> Result<RgbImage> {
     let need = outputs * inputs * k * k;
     for (name, values) in [("weights", weights), ("effective weights", effective)] {
-        if need == 0 || values.len() != need {
+        let absent = name != "weights" && values.is_empty();
+        if need == 0 || values.len() != need && !absent {
             return Err(Error::shape(
                 "weight sheet",
                 format!(
@@ -220,7 +222,8 @@ pub fn weight_sheet(
         let area = k * k;
         (0..shown_out).flat_map(|o| values[o * inputs * area..][..shown_in * area].iter().copied()).collect()
     };
-    let (before, after) = (pick(weights), pick(effective));
+    let before = pick(weights);
+    let after = if effective.is_empty() { Vec::new() } else { pick(effective) };
     let count = shown_out * shown_in / planes;
     let per_row = (shown_in > 1 && planes == 1).then_some(shown_in);
     let mut note = format!("{outputs} kernels of {inputs} x {k} x {k}");
@@ -238,13 +241,16 @@ pub fn weight_sheet(
         scale: colormap::symmetric_scale(values),
         shape: colormap::relative,
     };
-    let panels = [(panel(&before), "weights W"), (panel(&after), "in effect W' = W D")];
+    let mut panels = vec![(panel(&before), "weights W")];
+    if !after.is_empty() {
+        panels.push((panel(&after), "in effect W' = W D"));
+    }
 
     let (width, height) = panels[0].0.size_in(per_row);
-    let column = (width + GAP + COLOR_BAR_WIDTH).max(Size::Medium.width(panels[1].1));
+    let column = (width + GAP + COLOR_BAR_WIDTH).max(Size::Medium.width("in effect W' = W D"));
     let head = header_height(&note);
     let top = head + 30;
-    let full = (MARGIN * 2 + 2 * column + WIDE).max(header_width(title, &note));
+    let full = (MARGIN * 2 + panels.len() as u32 * (column + WIDE) - WIDE).max(header_width(title, &note));
     let mut canvas = Canvas::new(full, top + height.max(110) + MARGIN);
     header(&mut canvas, title, &note);
     for (i, (grid, name)) in (0u32..).zip(&panels) {
