@@ -62,6 +62,9 @@ fn kind(device_type: wgpu::DeviceType) -> &'static str {
     }
 }
 
+/// Names of adapters that compute on the CPU; browsers do not always say so otherwise.
+const SOFTWARE: [&str; 4] = ["swiftshader", "llvmpipe", "lavapipe", "basic render"];
+
 fn backend(backend: wgpu::Backend) -> &'static str {
     match backend {
         wgpu::Backend::Vulkan => "vulkan",
@@ -75,12 +78,14 @@ fn backend(backend: wgpu::Backend) -> &'static str {
 
 fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
+    let name = info.name.to_lowercase();
+    let software = SOFTWARE.iter().any(|known| name.contains(known));
     let subgroups = features.contains(wgpu::Features::SUBGROUP);
     AdapterSummary {
         index,
         name: if info.name.is_empty() { "browser adapter".into() } else { info.name },
         backend: backend(info.backend).into(),
-        kind: kind(info.device_type).into(),
+        kind: if software { "software" } else { kind(info.device_type) }.into(),
         driver: [info.driver, info.driver_info].join(" ").trim().to_owned(),
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,

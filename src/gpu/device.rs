@@ -297,6 +297,16 @@ impl Gpu {
         pipelines.entry(kernel.key()).or_insert_with(|| self.create_pipeline(kernel)).clone()
     }
 
+    /// Creates the pipeline of `kernel` and drops it, for checks.
+    ///
+    /// # Errors
+    /// What the driver has against it.
+    pub async fn try_pipeline(&self, kernel: &Kernel) -> Result<()> {
+        let scope = self.inner.device.push_error_scope(wgpu::ErrorFilter::Validation);
+        drop(self.create_pipeline(kernel));
+        scope.pop().await.map_or(Ok(()), |error| Err(Error::Gpu(error.to_string())))
+    }
+
     fn create_pipeline(&self, kernel: &Kernel) -> wgpu::ComputePipeline {
         Live::add(&self.inner.live.pipelines, 1);
         let key = kernel.key();

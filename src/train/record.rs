@@ -42,3 +42,14 @@ pub(super) fn eval_step(model: &Model, state: &State, batch: usize) -> Result<Ta
     loss(&mut tape, model, state, batch, Mode::Eval)?;
     Ok(tape)
 }
+
+/// The probabilities of the classes for one image. Input: the image.
+pub(super) fn read_step(model: &Model, state: &State) -> Result<Tape> {
+    let mut tape = Tape::new();
+    let [c, h, w] = model.input;
+    let image = tape.input("image", &[1, c, h, w], DType::F32);
+    let logits = model.forward(&mut Forward { tape: &mut tape, state, mode: Mode::Eval }, image)?;
+    let shares = ops::softmax(&mut tape, logits)?;
+    tape.output(shares);
+    Ok(tape)
+}

@@ -67,6 +67,10 @@ pub struct Trainer {
     last_eval: Option<(f32, f32)>,
     saved: Instant,
     timer: Timer,
+    /// Most steps in flight; above the ring's depth it does not matter.
+    ahead: usize,
+    /// Made when a first picture is to be read.
+    reader: Option<Compiled>,
 }
 
 impl Trainer {
@@ -161,6 +165,8 @@ impl Trainer {
             last_eval: progress.last_eval,
             saved: Instant::now(),
             timer: Timer { seconds: progress.seconds, ..timer },
+            ahead: usize::MAX,
+            reader: None,
         };
         let started = trainer.started();
         trainer.events.push_back(Event::Started(started));
@@ -195,6 +201,80 @@ impl Trainer {
     /// Ends the run after the steps in flight: their losses, a [`Event::Save`] and [`Event::Done`] follow.
     pub fn stop(&mut self) {
         self.stopping = true;
+    }
+
+    /// Changes the learning rate of all steps not yet submitted; the schedule still acts on it.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when it is not a positive number.
+    pub fn set_lr(&mut self, lr: f64) -> Result<()> {
+        let options = Options { lr: Some(lr), ..self.options.clone() };
+        options.validate()?;
+        self.options = options;
+        Ok(())
+    }
+
+    /// Lets at most so many steps (at least 1) be in flight: fewer answer sooner to whoever stops or changes the run.
+    pub fn set_ahead(&mut self, steps: usize) {
+        self.ahead = steps.max(1);
+    }
+
+    /// Waits for the steps in flight; their events are returned and no step is submitted.
+    ///
+    /// # Errors
+    /// As [`Trainer::next`].
+    pub async fn settle(&mut self) -> Result<Vec<Event>> {
+        self.drain().await?;
+        self.failure.take().map_or_else(|| Ok(self.events.drain(..).collect()), Err)
+    }
+
+    /// As [`Trainer::settle`], then evaluates the test split and reads the kernels, wherever in the epoch the run is.
+    ///
+    /// # Errors
+    /// As [`Trainer::next`].
+    pub async fn look(&mut self) -> Result<Vec<Event>> {
+        let mut events = self.settle().await?;
+        self.timer.pause();
+        let stage = self.stage;
+        self.evaluate().await?;
+        self.stage = stage;
+        events.extend(self.events.drain(..));
+        Ok(events)
+    }
+
+    /// The first layer's deconvolution kernels as they are now, an [`Event::Kernels`]; `None` without such a layer.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn look_at_kernels(&mut self) -> Result<Option<Event>> {
+        self.kernels().await
+    }
+
+    /// The probability of each class for one image, (C, H, W) in 0..1, by the network as it is now.
+    ///
+    /// # Errors
+    /// The image has another size than the network's, or the device failed.
+    pub async fn read(&mut self, image: &[f32]) -> Result<Vec<f32>> {
+        let [channels, height, width] = self.spec.input;
+        if image.len() != channels * height * width {
+            return Err(Error::Usage(format!(
+                "expected one image of {:?} (channels, height, width), found {} values",
+                self.spec.input,
+                image.len()
+            )));
+        }
+        let mut reader = match self.reader.take() {
+            Some(reader) => reader,
+            None => self.session.compile(&[&record::read_step(&self.model, &self.state)?])?.remove(0),
+        };
+        let normalize = &self.spec.normalize;
+        let plane = height * width;
+        let values: Vec<f32> =
+            image.iter().enumerate().map(|(i, v)| (v - normalize.mean[i / plane]) / normalize.std[i / plane]).collect();
+        reader.submit(&[bytemuck::cast_slice(&values)]).await?;
+        let read = reader.take().await?;
+        self.reader = Some(reader);
+        read.map(|(_, mut outputs)| outputs.remove(0)).ok_or_else(|| Error::Run("the picture gave no result".into()))
     }
 
     /// Parameters, buffers and moments as they are now. At [`Event::Save`] nothing is in flight; otherwise the steps in
@@ -322,6 +402,16 @@ impl Trainer {
         }
         if !self.events.is_empty() {
             return Ok(());
+        }
+        if let Some(flight) = self.flights.front().filter(|_| self.flights.len() >= self.ahead) {
+            let taken = self.steps[flight.tape].take().await?;
+            return taken.map_or_else(
+                || Err(Error::Run("a training step gave no result".into())),
+                |(_, outputs)| {
+                    self.landed(&outputs);
+                    Ok(())
+                },
+            );
         }
         let save = self.saved.elapsed().as_secs_f64() > SAVE_SECONDS.0;
         let batch = if save || self.ended() { None } else { self.next_batch() };

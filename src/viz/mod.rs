@@ -23,6 +23,7 @@ pub use self::image::{Photo, RgbPlanes, decode_photo};
 #[cfg(not(target_arch = "wasm32"))]
 pub use self::image::{load_photo, load_rgb, save_png, save_text};
 pub use canvas::{panels, png};
+pub use colormap::{diverging, relative};
 pub use curves::{EvalPoint, RunCurves, StepPoint, curves_svg};
 pub use histogram::{StreamingHistogram, histogram_svg, kurtosis};
 pub use kernels::{KernelSheet, central_kernels, weight_sheet};

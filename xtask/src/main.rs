@@ -7,6 +7,7 @@ mod summary;
 mod test;
 mod vulkan;
 mod wasm;
+mod web;
 
 use std::process::ExitCode;
 
@@ -15,6 +16,8 @@ Tasks of the mexhat repository.
 
     cargo xtask demo [--yes]    install a missing GPU driver, then run the main job: cargo run --release -- train
     cargo xtask test [--yes]    install what the tests need, then run them all
+    cargo xtask web [--build]   build the page and serve it on this machine; with --build only leave it in web/dist
+    cargo xtask test-web        build the page and drive it in Chromium (needs Node.js and Chromium)
     cargo xtask help            this text
 
 --yes installs system packages without asking.";
@@ -29,13 +32,21 @@ fn run(args: &[String]) -> Result<ExitCode> {
         println!("{HELP}");
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(flag) = flags.iter().find(|flag| !["--yes", "-y"].contains(flag)) {
+    if let Some(flag) = flags.iter().find(|flag| !["--yes", "-y", "--build"].contains(flag)) {
         eprintln!("cargo xtask: unknown flag '{flag}'\n\n{HELP}");
         return Ok(ExitCode::from(2));
     }
-    let consent = if flags.is_empty() { debian::Consent::Ask } else { debian::Consent::Given };
+    let given = flags.iter().any(|flag| ["--yes", "-y"].contains(flag));
+    let consent = if given { debian::Consent::Given } else { debian::Consent::Ask };
     match words[..] {
         ["test"] => test::run(consent)?,
+        ["web"] => {
+            let dist = web::build(consent)?;
+            if !flags.contains(&"--build") {
+                web::serve(&dist)?;
+            }
+        }
+        ["test-web"] => web::test(consent)?,
         ["demo"] => demo::run(consent)?,
         _ => {
             eprintln!("cargo xtask: unknown task '{}'\n\n{HELP}", words.join(" "));

@@ -51,14 +51,19 @@ pub fn ensure_toolchain(consent: Consent) -> Result<Toolchain> {
 /// # Errors
 /// The build fails.
 pub fn build(toolchain: &Toolchain) -> Result {
+    run(cargo_for(toolchain, BUILD))
+}
+
+/// The cargo that can build for the browser, with the given arguments separated by spaces.
+pub fn cargo_for(toolchain: &Toolchain, args: &str) -> Command {
     match toolchain {
-        Toolchain::Own => run(cargo(BUILD)),
-        Toolchain::Debian => run(debian_cargo()),
+        Toolchain::Own => cargo(args),
+        Toolchain::Debian => debian_cargo(args),
     }
 }
 
-fn debian_cargo() -> Command {
-    let mut args: Vec<&str> = BUILD.split(' ').collect();
+fn debian_cargo(args: &str) -> Command {
+    let mut args: Vec<&str> = args.split(' ').collect();
     args.push("-Zbuild-std=std,panic_abort");
     let mut cargo = command("/usr/bin/cargo", &args);
     let path = std::env::var_os("PATH").unwrap_or_default();

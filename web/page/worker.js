@@ -1,0 +1,96 @@
+// Owns the wasm and the GPU, so that the page never waits. One thing at a time: what the page asks for, else the next step.
+import init, { Race, checkShaders } from "./mexhat.js";
+
+const ready = init({ module_or_path: new URL("mexhat_bg.wasm", import.meta.url) });
+const queue = [];
+let wake = () => {};
+let race = null;
+let running = false;
+
+// Lets messages in between two steps, without the delay of a timer.
+const channel = new MessageChannel();
+let turned = () => {};
+channel.port1.onmessage = () => turned();
+const turn = () => new Promise((resolve) => {
+  turned = resolve;
+  channel.port2.postMessage(0);
+});
+
+const say = (type, rest = {}) => postMessage({ type, ...rest });
+const tell = (events) => events.length && say("events", { events });
+
+const actions = {
+  async start({ options }) {
+    if (!race) {
+      say("building");
+      race = await Race.create(JSON.stringify(options));
+      say("built", { about: race.about() });
+      if (options.lr) race.setRate(options.lr);
+    }
+    running = true;
+  },
+  async pause() {
+    running = false;
+    if (race) tell(await race.settle());
+    say("paused");
+  },
+  async step({ options }) {
+    await actions.start({ options });
+    running = false;
+    tell(await race.stepOnce());
+    say("paused");
+  },
+  async look() {
+    if (race) tell(await race.look());
+  },
+  async rate({ lr }) {
+    race?.setRate(lr);
+  },
+  async read({ ink, width }) {
+    say("read", { read: race ? await race.read(ink, width) : null });
+  },
+  async check() {
+    say("checked", { checked: await checkShaders() });
+  },
+  async lose() {
+    race?.loseDevice();
+  },
+};
+
+function fail(error) {
+  running = false;
+  const known = error && error.kind;
+  say("failed", { kind: known ? error.kind : "wasm", message: known ? error.message : String(error?.message ?? error) });
+}
+
+onmessage = ({ data }) => {
+  queue.push(data);
+  wake();
+};
+
+async function work() {
+  await ready;
+  say("ready");
+  for (;;) {
+    if (queue.length) {
+      const next = queue.shift();
+      await actions[next.type](next);
+    } else if (running) {
+      const events = await race.advance();
+      if (events.length === 0) {
+        running = false;
+        say("over");
+      }
+      tell(events);
+      await turn();
+    } else {
+      await new Promise((resolve) => (wake = resolve));
+    }
+  }
+}
+
+if (!navigator.gpu) {
+  say("failed", { kind: "no-webgpu", message: "" });
+} else {
+  work().catch(fail);
+}

@@ -1,0 +1,13 @@
+//! What the page's worker calls: two networks that train side by side, and a check of every kernel.
+//!
+//! All arithmetic is here and in `mexhat`; JavaScript moves what it is given to the screen. Nothing is compiled for
+//! other targets than browsers.
+
+#[cfg(target_arch = "wasm32")]
+mod pad;
+#[cfg(target_arch = "wasm32")]
+mod race;
+#[cfg(target_arch = "wasm32")]
+mod shaders;
+#[cfg(target_arch = "wasm32")]
+mod thrown;

@@ -1,0 +1,278 @@
+//! Two networks of the same seed on the same images, step by step in turn.
+
+use crate::pad;
+use crate::thrown::{plain, thrown};
+use js_sys::{Array, Float32Array, Object, Reflect, Uint8ClampedArray};
+use mexhat::data;
+use mexhat::gpu::Gpu;
+use mexhat::models::Norm;
+use mexhat::train::{Event, NetOptions, Options, Trainer};
+use mexhat::viz::{diverging, relative};
+use mexhat::{Error, Result};
+use wasm_bindgen::prelude::*;
+use web_time::Instant;
+
+/// What the page may choose: the options of `mexhat train`, and how the race is shown.
+struct RaceOptions {
+    run: Options,
+    /// Steps between two looks at the test images.
+    look_every: u64,
+    /// Most steps in flight of one network.
+    ahead: usize,
+}
+
+impl RaceOptions {
+    /// Reads JSON; what is missing has the race's default, which for some options is not that of `mexhat train`.
+    fn read(text: &str) -> Result<Self> {
+        let wrong = |e: serde_json::Error| Error::Usage(format!("the page's options: {e}"));
+        let mut given = serde_json::json!({
+            "batch_size": 64, "limit_train": 4096, "limit_test": 512, "schedule": "constant",
+            // Until the visitor has seen enough.
+            "epochs": 1_000_000,
+            "look_every": 20, "ahead": 2,
+        });
+        let wanted: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
+        for (name, value) in wanted.as_object().into_iter().flatten() {
+            given[name] = value.clone();
+        }
+        let count = |name: &str| given[name].as_u64().unwrap_or(1).max(1);
+        let (look_every, ahead) = (count("look_every"), count("ahead") as usize);
+        Ok(Self { run: serde_json::from_value(given).map_err(wrong)?, look_every, ahead })
+    }
+}
+
+/// One network of the race.
+struct Lane {
+    norm: Norm,
+    trainer: Trainer,
+    /// Steps whose loss is known.
+    step: u64,
+    looked: u64,
+    pictured: Instant,
+    ms: Option<f64>,
+    over: bool,
+}
+
+/// The race.
+#[wasm_bindgen]
+pub struct Race {
+    gpu: Gpu,
+    options: RaceOptions,
+    lanes: Vec<Lane>,
+    landed: Instant,
+}
+
+/// Share of a new step in the running mean of step times.
+const FRESH: f64 = 0.2;
+/// Milliseconds between two pictures of the kernels.
+const PICTURE_MS: u128 = 200;
+/// Kernel values of this size have the full colour.
+const KERNEL_SCALE: f32 = 2.0;
+
+#[wasm_bindgen]
+impl Race {
+    /// Opens the GPU, draws the digits and builds both networks. `options` is JSON: the options of `mexhat train`,
+    /// `look_every` and `ahead`; what is missing has a default.
+    pub async fn create(options: String) -> Result<Race, JsValue> {
+        let options = RaceOptions::read(&options).map_err(thrown)?;
+        let gpu = Gpu::open(None).await.map_err(thrown)?;
+        build(&gpu, &options).map_err(thrown).map(|lanes| Race { gpu, options, lanes, landed: Instant::now() })
+    }
+
+    /// `{ device, software, networks: [{ norm, parameters, bytes }], images, tests, batch, model, kernelScale }`.
+    pub fn about(&self) -> JsValue {
+        let adapter = self.gpu.adapter();
+        let summaries: Vec<_> = self.lanes.iter().map(|lane| lane.trainer.summary()).collect();
+        plain(&serde_json::json!({
+            "device": adapter.name,
+            "software": adapter.is_software(),
+            "networks": summaries.iter().map(|s| serde_json::json!({
+                "norm": s.norm, "parameters": s.parameters, "bytes": s.gpu_bytes,
+            })).collect::<Vec<_>>(),
+            "images": self.options.run.limit_train,
+            "tests": self.options.run.limit_test,
+            "batch": self.options.run.batch_size,
+            "model": self.options.run.net.model,
+            "kernelScale": KERNEL_SCALE,
+        }))
+    }
+
+    /// Goes on with the network that is behind until something has happened; returns its events. An empty list: over.
+    pub async fn advance(&mut self) -> Result<Array, JsValue> {
+        let events = Array::new();
+        let Some(index) = (0..self.lanes.len()).filter(|i| !self.lanes[*i].over).min_by_key(|i| self.lanes[*i].step)
+        else {
+            return Ok(events);
+        };
+        let lane = &mut self.lanes[index];
+        match lane.trainer.next().await {
+            Ok(Some(event)) => self.report(index, &event, &events),
+            Ok(None) => lane.over = true,
+            Err(error @ Error::DeviceLost(_)) => return Err(thrown(error)),
+            Err(error) => {
+                lane.over = true;
+                let text = serde_json::json!({ "event": "failed", "lane": index, "message": error.to_string() });
+                events.push(&plain(&text));
+            }
+        }
+        let lane = &self.lanes[index];
+        if !lane.over && lane.step > lane.looked && lane.step.is_multiple_of(self.options.look_every) {
+            self.look_at(index, &events).await.map_err(thrown)?;
+        } else if lane.step > 0 && !lane.over && lane.pictured.elapsed().as_millis() > PICTURE_MS {
+            self.picture(index, &events).await.map_err(thrown)?;
+        }
+        Ok(events)
+    }
+
+    /// One step of each network, nothing in flight before or after.
+    #[wasm_bindgen(js_name = stepOnce)]
+    pub async fn step_once(&mut self) -> Result<Array, JsValue> {
+        let events = self.settle().await?;
+        for index in 0..self.lanes.len() {
+            self.lanes[index].trainer.set_ahead(1);
+            let before = self.lanes[index].step;
+            while !self.lanes[index].over && self.lanes[index].step == before {
+                match self.lanes[index].trainer.next().await {
+                    Ok(Some(event)) => self.report(index, &event, &events),
+                    Ok(None) => self.lanes[index].over = true,
+                    Err(error) => return Err(thrown(error)),
+                }
+            }
+            self.lanes[index].trainer.set_ahead(self.options.ahead);
+            self.picture(index, &events).await.map_err(thrown)?;
+        }
+        Ok(events)
+    }
+
+    /// Waits for the steps in flight, for a pause.
+    pub async fn settle(&mut self) -> Result<Array, JsValue> {
+        let events = Array::new();
+        for index in 0..self.lanes.len() {
+            if self.lanes[index].over {
+                continue;
+            }
+            for event in self.lanes[index].trainer.settle().await.map_err(thrown)? {
+                self.report(index, &event, &events);
+            }
+        }
+        Ok(events)
+    }
+
+    /// Evaluates both networks now.
+    pub async fn look(&mut self) -> Result<Array, JsValue> {
+        let events = Array::new();
+        for index in 0..self.lanes.len() {
+            if !self.lanes[index].over {
+                self.look_at(index, &events).await.map_err(thrown)?;
+            }
+        }
+        Ok(events)
+    }
+
+    /// The learning rate from the next step on.
+    #[wasm_bindgen(js_name = setRate)]
+    pub fn set_rate(&mut self, lr: f64) -> Result<(), JsValue> {
+        self.lanes.iter_mut().try_for_each(|lane| lane.trainer.set_lr(lr)).map_err(thrown)
+    }
+
+    /// Reads a drawing: `ink` of `width` columns, 0 to 255. Returns `{ picture: 28x28 bytes, shares: [10 of each network] }`,
+    /// or null when nothing is drawn.
+    pub async fn read(&mut self, ink: Vec<u8>, width: usize) -> Result<JsValue, JsValue> {
+        let Some(picture) = pad::centre(&ink, width) else { return Ok(JsValue::NULL) };
+        let bytes: Vec<u8> = picture.iter().map(|v| (v * 255.0).round() as u8).collect();
+        let shares = Array::new();
+        for lane in &mut self.lanes {
+            let read = lane.trainer.read(&picture).await.map_err(thrown)?;
+            shares.push(&Float32Array::from(&read[..]));
+        }
+        let read = Object::new();
+        Reflect::set(&read, &"picture".into(), &Uint8ClampedArray::from(&bytes[..]))?;
+        Reflect::set(&read, &"shares".into(), &shares)?;
+        Ok(read.into())
+    }
+
+    /// Loses the device, to see what happens.
+    #[wasm_bindgen(js_name = loseDevice)]
+    pub fn lose_device(&self) {
+        self.gpu.destroy();
+    }
+}
+
+impl Race {
+    async fn look_at(&mut self, index: usize, events: &Array) -> Result<()> {
+        let seen = self.lanes[index].trainer.look().await?;
+        for event in seen {
+            self.report(index, &event, events);
+        }
+        let now = Instant::now();
+        let lane = &mut self.lanes[index];
+        lane.looked = lane.step;
+        lane.pictured = now;
+        self.landed = now;
+        Ok(())
+    }
+
+    async fn picture(&mut self, index: usize, events: &Array) -> Result<()> {
+        let lane = &mut self.lanes[index];
+        lane.pictured = Instant::now();
+        if lane.norm == Norm::Deconv
+            && let Some(event) = lane.trainer.look_at_kernels().await?
+        {
+            self.report(index, &event, events);
+        }
+        Ok(())
+    }
+
+    /// Adds `event` as a plain object that also names its network and, of a step, what it took.
+    fn report(&mut self, index: usize, event: &Event, events: &Array) {
+        let mut object = serde_json::to_value(event).unwrap_or_default();
+        object["lane"] = index.into();
+        match event {
+            Event::Step { step, accuracy, .. } => {
+                let now = Instant::now();
+                // The networks share the GPU: a step takes from the last result of either to its own.
+                let ms = now.duration_since(self.landed).as_secs_f64() * 1e3;
+                self.landed = now;
+                let lane = &mut self.lanes[index];
+                lane.step = *step;
+                // The first steps compile.
+                if *step > 2 {
+                    lane.ms = Some(lane.ms.map_or(ms, |mean| mean + FRESH * (ms - mean)));
+                }
+                object["accuracy"] = (*accuracy).into();
+                object["ms"] = lane.ms.into();
+                object["rate"] = lane.ms.map(|ms| self.options.run.batch_size as f64 / ms * 1e3).into();
+            }
+            Event::Kernels { values, .. } => {
+                let colours = values.iter().flat_map(|v| {
+                    let [r, g, b] = diverging(relative(*v, KERNEL_SCALE));
+                    [r, g, b, 255]
+                });
+                let colours: Vec<u8> = colours.collect();
+                object["values"] = serde_json::Value::Null;
+                let object = plain(&object);
+                let set = |name: &str, value: &JsValue| Reflect::set(&object, &name.into(), value);
+                let done = set("values", &Float32Array::from(&values[..]))
+                    .and_then(|_| set("colours", &Uint8ClampedArray::from(&colours[..])));
+                if done.is_ok() {
+                    events.push(&object);
+                }
+                return;
+            }
+            _ => {}
+        }
+        events.push(&plain(&object));
+    }
+}
+
+fn build(gpu: &Gpu, options: &RaceOptions) -> Result<Vec<Lane>> {
+    let splits = data::load(&options.run.data, &options.run.load())?;
+    let lane = |norm: Norm| -> Result<Lane> {
+        let net = NetOptions { norm, ..options.run.net.clone() };
+        let run = Options { net, ..options.run.clone() };
+        let mut trainer = Trainer::new(gpu, &run, splits.clone())?;
+        trainer.set_ahead(options.ahead);
+        Ok(Lane { norm, trainer, step: 0, looked: 0, pictured: Instant::now(), ms: None, over: false })
+    };
+    Ok(vec![lane(Norm::Batch)?, lane(Norm::Deconv)?])
+}

@@ -1,0 +1,32 @@
+//! What crosses to JavaScript when things go wrong, and plain objects.
+
+use mexhat::Error;
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn console_error(text: &str);
+}
+
+/// Once, before anything else: a panic leaves its text in the console.
+#[wasm_bindgen(start)]
+pub fn start() {
+    std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));
+}
+
+/// An error as JavaScript sees it: `{ kind, message }`.
+pub fn thrown(error: Error) -> JsValue {
+    let kind = match error {
+        Error::NoAdapter(_) => "no-adapter",
+        Error::DeviceLost(_) => "device-lost",
+        Error::Usage(_) => "usage",
+        _ => "error",
+    };
+    plain(&serde_json::json!({ "kind": kind, "message": error.to_string() }))
+}
+
+/// A plain JavaScript object.
+pub fn plain(value: &serde_json::Value) -> JsValue {
+    js_sys::JSON::parse(&value.to_string()).unwrap_or(JsValue::NULL)
+}

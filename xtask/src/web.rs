@@ -1,0 +1,191 @@
+//! `cargo xtask web`: the page in `web/dist`, built and served.
+
+use crate::Result;
+use crate::command::{cargo, command, heading, root, run, succeeds, target_dir};
+use crate::debian::Consent;
+use crate::wasm::{self, Toolchain};
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+
+const BUILD: &str = "build --profile web --package mexhat-web --target wasm32-unknown-unknown";
+const BINDGEN: &str = "run --quiet --release --package mexhat-bindgen --features tool --";
+
+/// Builds the page into `web/dist`: static files for any folder of any host.
+///
+/// # Errors
+/// What could not be installed, built or written.
+pub fn build(consent: Consent) -> Result<PathBuf> {
+    let toolchain = wasm::ensure_toolchain(consent)?;
+    heading("page");
+    run(wasm::cargo_for(&toolchain, BUILD))?;
+    let target = match toolchain {
+        Toolchain::Own => target_dir(),
+        Toolchain::Debian => target_dir().join("wasm"),
+    };
+    let dist = root().join("web/dist");
+    if dist.exists() {
+        fs::remove_dir_all(&dist).map_err(|error| format!("cannot empty {}: {error}", dist.display()))?;
+    }
+    copy(&root().join("web/page"), &dist)?;
+    let mut bindgen = cargo(BINDGEN);
+    bindgen.arg(target.join("wasm32-unknown-unknown/web/mexhat_web.wasm")).arg(&dist);
+    run(bindgen)?;
+    println!("\nthe page is in {}", dist.display());
+    for (name, bytes) in sizes(&dist)? {
+        println!("{:>9} {name}", bytes);
+    }
+    Ok(dist)
+}
+
+fn sizes(dist: &Path) -> Result<Vec<(String, u64)>> {
+    let failed = |error: std::io::Error| format!("{}: {error}", dist.display());
+    let mut sizes = Vec::new();
+    for entry in fs::read_dir(dist).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let kind = entry.metadata().map_err(failed)?;
+        if kind.is_file() {
+            sizes.push((entry.file_name().to_string_lossy().into_owned(), kind.len()));
+        }
+    }
+    sizes.sort();
+    Ok(sizes)
+}
+
+fn copy(from: &Path, to: &Path) -> Result {
+    let failed = |error: std::io::Error| format!("cannot copy {} to {}: {error}", from.display(), to.display());
+    fs::create_dir_all(to).map_err(failed)?;
+    for entry in fs::read_dir(from).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let (source, goal) = (entry.path(), to.join(entry.file_name()));
+        if source.is_dir() {
+            copy(&source, &goal)?;
+        } else {
+            fs::copy(&source, &goal).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Serves the page on this machine until it is stopped.
+///
+/// # Errors
+/// No port can be opened.
+pub fn serve(dist: &Path) -> Result {
+    let listener = TcpListener::bind(("127.0.0.1", 8080))
+        .or_else(|_| TcpListener::bind(("127.0.0.1", 0)))
+        .map_err(|error| format!("cannot open a port on this machine: {error}"))?;
+    let address = listener.local_addr().map_err(|error| error.to_string())?;
+    println!("\nhttp://{address}/  (Ctrl-C ends it)");
+    for stream in listener.incoming().flatten() {
+        let dist = dist.to_owned();
+        // A browser that goes away in the middle is no matter.
+        std::thread::spawn(move || drop(answer(stream, &dist)));
+    }
+    Ok(())
+}
+
+fn answer(mut stream: TcpStream, dist: &Path) -> std::io::Result<()> {
+    let mut lines = BufReader::new(stream.try_clone()?).lines();
+    let request = lines.next().transpose()?.unwrap_or_default();
+    // The whole request is read, or the connection would be reset under the answer.
+    for line in lines.by_ref() {
+        if line?.is_empty() {
+            break;
+        }
+    }
+    let found = file_of(&request).and_then(|name| fs::read(dist.join(&name)).ok().map(|body| (name, body)));
+    let (status, kind, body) = match &found {
+        Some((name, body)) => ("200 OK", content_type(name), &body[..]),
+        None => ("404 Not Found", "text/plain", &b"not found"[..]),
+    };
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)
+}
+
+/// The file below the served folder that the first line of a request asks for.
+fn file_of(request: &str) -> Option<String> {
+    let path = request.strip_prefix("GET /")?.split([' ', '?', '#']).next()?;
+    let safe = path.split('/').all(|part| part != ".." && !part.contains(['\\', ':']));
+    safe.then(|| if path.is_empty() || path.ends_with('/') { format!("{path}index.html") } else { path.into() })
+}
+
+fn content_type(name: &str) -> &'static str {
+    match name.rsplit('.').next() {
+        Some("html") => "text/html; charset=utf-8",
+        Some("js") => "text/javascript; charset=utf-8",
+        Some("css") => "text/css; charset=utf-8",
+        Some("wasm") => "application/wasm",
+        _ => "application/octet-stream",
+    }
+}
+
+/// Drives the page in Chromium; needs `node`, `npm` and Chromium on this machine.
+///
+/// # Errors
+/// Something is missing, the build fails, or a check fails.
+pub fn test(consent: Consent) -> Result {
+    for program in ["node", "npm"] {
+        if !succeeds(command(program, &["--version"])) {
+            return Err(format!("the test of the page needs `{program}`; install Node.js 20 or later"));
+        }
+    }
+    let dist = build(consent)?;
+    heading("losses of the native program");
+    let mut losses = Vec::new();
+    for norm in ["batch", "deconv"] {
+        losses.push(format!("\"{norm}\":[{}]", native_losses(norm)?.join(",")));
+    }
+    let folder = target_dir().join("web-test");
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(&folder).map_err(failed)?;
+    let native = folder.join("native.json");
+    fs::write(&native, format!("{{{}}}", losses.join(","))).map_err(failed)?;
+    fs::copy(root().join("web/tests/browser.mjs"), folder.join("browser.mjs")).map_err(failed)?;
+    heading("browser");
+    if !folder.join("node_modules/playwright-core").is_dir() {
+        fs::write(folder.join("package.json"), "{\"private\":true}").map_err(failed)?;
+        let mut npm = command("npm", &["install", "--no-audit", "--no-fund", "playwright-core@1.65.1"]);
+        npm.current_dir(&folder);
+        run(npm)?;
+    }
+    let mut node = command("node", &[]);
+    node.arg(folder.join("browser.mjs")).args([&dist, &native]).arg(folder.join("shots"));
+    run(node)
+}
+
+/// Losses of the first steps by the native program, as the page's test trains.
+fn native_losses(norm: &str) -> Result<Vec<String>> {
+    let folder = target_dir().join("web-test/runs");
+    let mut train = cargo(
+        "run --quiet --release -- train --json --steps 20 --batch-size 16 --block-fc 64 --schedule constant --lr 0.1 --limit-train 512 \
+         --limit-test 64",
+    );
+    train.args(["--norm", norm]).arg("--out").arg(folder.join(norm));
+    let _ = fs::remove_dir_all(folder.join(norm));
+    let text = crate::command::output(train).ok_or("`mexhat train --json` failed")?;
+    let loss = |line: &str| {
+        let rest = line.split_once("\"loss\":")?.1;
+        let end = rest.find([',', '}'])?;
+        line.contains("\"event\":\"step\"").then(|| rest[..end].trim().to_owned())
+    };
+    Ok(text.lines().filter_map(loss).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::file_of;
+
+    #[test]
+    fn requests_stay_below_the_folder() {
+        assert_eq!(file_of("GET / HTTP/1.1").as_deref(), Some("index.html"));
+        assert_eq!(file_of("GET /worker.js?x=1 HTTP/1.1").as_deref(), Some("worker.js"));
+        assert_eq!(file_of("GET /../Cargo.toml HTTP/1.1"), None);
+        assert_eq!(file_of("POST / HTTP/1.1"), None);
+    }
+}
