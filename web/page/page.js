@@ -9,8 +9,8 @@ let charts = [];
 /** Options of `mexhat train` from the page's address, such as ?seed=3&batch_size=32. */
 function options() {
   const numbers = ["seed", "batch_size", "limit_train", "limit_test", "look_every", "momentum", "weight_decay", "epochs", "iterations", "first_iterations", "block", "block_fc", "eps"];
-  // Small blocks in the linear layers: nearly all of a step's cost is there, and they learn digits as well.
-  const wanted = { lr: rate(), block_fc: 64 };
+  // Small blocks: nearly all of a step's cost is Newton-Schulz on large ones, and digits are learnt as well without.
+  const wanted = { lr: rate(), block: 4, block_fc: 64 };
   for (const name of numbers) if (query.has(name) && isFinite(query.get(name))) wanted[name] = Number(query.get(name));
   if (query.has("model")) wanted.model = query.get("model");
   return wanted;

@@ -163,7 +163,7 @@ pub fn test(consent: Consent) -> Result {
 fn native_losses(norm: &str) -> Result<Vec<String>> {
     let folder = target_dir().join("web-test/runs");
     let mut train = cargo(
-        "run --quiet --release -- train --json --steps 20 --batch-size 16 --block-fc 64 --schedule constant --lr 0.1 --limit-train 512 \
+        "run --quiet --release -- train --json --steps 20 --batch-size 16 --block 4 --block-fc 64 --schedule constant --lr 0.1 --limit-train 512 \
          --limit-test 64",
     );
     train.args(["--norm", norm]).arg("--out").arg(folder.join(norm));
