@@ -53,7 +53,7 @@ function buildCharts() {
     chart($("loss"), { distr: 3 }, (_, ticks) => ticks.map((v) => (v === null ? null : String(v)))),
     chart($("accuracy"), { range: (_, low) => [Math.min(0.8, Math.floor((low ?? 0) * 10) / 10), 1] }, (_, ticks) => ticks.map((v) => `${Math.round(v * 100)} %`)),
   ];
-  draw();
+  show();
 }
 
 let drawing = false;
@@ -62,11 +62,15 @@ function draw() {
   drawing = true;
   setTimeout(() => requestAnimationFrame(() => {
     drawing = false;
-    const x = $("axis").value === "steps" ? "steps" : "seconds";
-    charts[0].setData(uPlot.join(lanes.map((lane) => [lane.loss[x], lane.loss.values])));
-    charts[1].setData(uPlot.join(lanes.map((lane) => [lane.accuracy[x], lane.accuracy.values])));
-    lanes.forEach((lane, i) => lane.row.forEach((text, column) => ($(`lane${i}`).cells[column + 1].textContent = text)));
+    show();
   }), 60);
+}
+
+function show() {
+  const x = $("axis").value === "steps" ? "steps" : "seconds";
+  charts[0].setData(uPlot.join(lanes.map((lane) => [lane.loss[x], lane.loss.values])));
+  charts[1].setData(uPlot.join(lanes.map((lane) => [lane.accuracy[x], lane.accuracy.values])));
+  lanes.forEach((lane, i) => lane.row.forEach((text, column) => ($(`lane${i}`).cells[column + 1].textContent = text)));
 }
 
 // --- events -------------------------------------------------------------------------------------------------------
@@ -329,5 +333,8 @@ if (query.has("lr") && Number(query.get("lr")) > 0) $("rate").value = Math.log10
 showRate();
 fresh();
 buildCharts();
-addEventListener("resize", buildCharts);
+addEventListener("resize", () => charts.forEach((chart) => {
+  const place = chart.root.parentElement;
+  chart.setSize({ width: place.clientWidth, height: place.clientHeight });
+}));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", buildCharts);

@@ -67,7 +67,7 @@ const FRESH: f64 = 0.2;
 /// Milliseconds between two pictures of the kernels.
 const PICTURE_MS: u128 = 200;
 /// Kernel values of this size have the full colour.
-const KERNEL_SCALE: f32 = 2.0;
+const KERNEL_SCALE: f32 = 4.0;
 
 #[wasm_bindgen]
 impl Race {
