@@ -3,7 +3,8 @@
 use mexhat::Result;
 use mexhat::gpu::Gpu;
 use mexhat::study::{
-    Deconvolver, ExperimentOptions, Folder, KernelOptions, KernelStudy, PhotoSet, Source, patch_statistics, reproduce,
+    Deconvolver, ExperimentOptions, Folder, InspectOptions, KernelOptions, KernelStudy, PhotoSet, Source, inspect,
+    patch_statistics, reproduce,
 };
 use mexhat::viz::{Photo, dead_leaves, kurtosis};
 use std::rc::Rc;
@@ -227,4 +228,17 @@ fn deconvolution_at_rate_1_is_first_in_linear_regression() -> Result<()> {
     let unknown = pollster::block_on(reproduce(gpu(), "fig99", &options)).unwrap_err();
     assert!(unknown.to_string().contains("fig7") && unknown.exit_code() == 2, "{unknown}");
     Ok(())
+}
+
+#[test]
+fn what_is_no_run_is_not_inspected() {
+    let look =
+        |path: &std::path::Path| pollster::block_on(inspect(gpu(), path, &InspectOptions::default())).unwrap_err();
+    let dir = tempfile::tempdir().unwrap();
+    let text = dir.path().join("model.safetensors");
+    std::fs::write(&text, "not a network").unwrap();
+    for (path, part) in [(dir.path().join("nothing"), "does not exist"), (text, "safetensors")] {
+        let error = look(&path);
+        assert!(error.to_string().contains(part) && error.exit_code() == 2, "{error}");
+    }
 }

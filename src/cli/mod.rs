@@ -4,6 +4,7 @@ mod bench;
 mod console;
 mod devices;
 mod eval;
+mod inspect;
 mod kernels;
 mod reproduce;
 mod train;
@@ -35,6 +36,8 @@ enum Command {
     Train(Box<train::TrainArgs>),
     /// Evaluate a trained network on a test split
     Eval(eval::EvalArgs),
+    /// Show what a trained network's deconvolutions do
+    Inspect(inspect::InspectArgs),
     /// Show the deconvolution kernels of photographs
     Kernels(kernels::KernelsArgs),
     /// Run an experiment of the paper
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Devices(args) => devices::run(&args),
         Command::Train(args) => train::run(&args, matches.subcommand_matches("train")),
         Command::Eval(args) => eval::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
         Command::Kernels(args) => kernels::run(&args),
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -3,6 +3,7 @@
 //! * [`PhotoSet`] names photographs, from files or generated; [`patch_statistics`] is the mean and covariance of all their
 //!   patches, [`Deconvolver`] a picture's convolution with the kernels, both on the GPU in tiles, so that size is no limit.
 //! * [`KernelStudy`] is `mexhat kernels`: the kernels with their numbers; `KernelStudy::write` makes its files in a `Folder`.
+//! * `inspect` shows what a trained network's deconvolutions do to its activations.
 //! * [`reproduce`] runs one of the [`EXPERIMENTS`] of the paper.
 //! * [`symmetric_eigenvalues`] and [`whiteness`] measure covariances.
 
@@ -11,6 +12,8 @@ mod eigen;
 mod experiments;
 #[cfg(not(target_arch = "wasm32"))]
 mod gallery;
+#[cfg(not(target_arch = "wasm32"))]
+mod inspect;
 mod kernels;
 mod patches;
 mod photos;
@@ -21,6 +24,8 @@ pub use eigen::{Spectrum, symmetric_eigenvalues, whiteness};
 pub use experiments::{Check, EXPERIMENTS, Experiment, ExperimentOptions, Findings, Series, reproduce};
 #[cfg(not(target_arch = "wasm32"))]
 pub use gallery::{Folder, ImageReport};
+#[cfg(not(target_arch = "wasm32"))]
+pub use inspect::{InspectOptions, Inspection, LayerReport, inspect};
 pub use kernels::{KernelOptions, KernelStudy};
 pub use patches::{PatchStatistics, patch_statistics};
 pub use photos::{PhotoSet, Source};
