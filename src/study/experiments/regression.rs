@@ -50,7 +50,7 @@ fn setting(name: &str, full: bool) -> Setting {
             data: "mnist",
             squares: false,
             batch: 128,
-            steps: if full { 4690 } else { 469 },
+            steps: if full { 4690 } else { 150 },
             rates: &[0.1, 0.5],
             deconv_rates: &[0.1, 0.5],
         },
