@@ -20,6 +20,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> y: array<vec4f>;
 
 // #import shared/index.wgsl
+// #import shared/relu.wgsl
 
 @compute @workgroup_size(64)
 fn main(
@@ -39,7 +40,7 @@ fn main(
         let at = i + j * params.apart * params.columns4;
         if at < params.rows * params.columns4 {
             let v = fma(x[at] - centre, scale, shift);
-            y[at] = select(v, max(v, vec4f(0.0)), RELU == 1u);
+            y[at] = select(v, relu(v), RELU == 1u);
         }
     }
 }

@@ -37,6 +37,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 
 // #import shared/index.wgsl
+// #import shared/relu.wgsl
 // #import shared/vec4.wgsl
 
 // Input coordinate of output coordinate `at` under tap `tap`, or -1 where there is none.
@@ -127,7 +128,7 @@ fn main(
     for (var i = 0u; i < TM; i++) {
         if p0 + i < params.pixels {
             let value = sum[i] + shift;
-            y[(p0 + i) * params.outputs4 + o] = select(value, max(value, vec4f(0.0)), params.relu == 1u);
+            y[(p0 + i) * params.outputs4 + o] = select(value, relu(value), params.relu == 1u);
         }
     }
 }

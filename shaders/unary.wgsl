@@ -15,10 +15,11 @@ struct Params {
 // #import shared/index.wgsl
 // #import shared/vec4.wgsl
 // #import shared/activation.wgsl
+// #import shared/relu.wgsl
 
 fn activate(v: vec4f) -> vec4f {
     switch KIND {
-        case 0u: { return max(v, vec4f(0.0)); }
+        case 0u: { return relu(v); }
         case 1u: { return clamp(v, vec4f(0.0), vec4f(6.0)); }
         case 2u: { return sigmoid(v); }
         case 3u: { return safe_tanh(v); }

@@ -76,6 +76,7 @@ shaders![
     "shared/lanes_subgroup.wgsl",
     "shared/leftover.wgsl",
     "shared/matmul_body.wgsl",
+    "shared/relu.wgsl",
     "shared/rng.wgsl",
     "shared/rows.wgsl",
     "shared/vec4.wgsl",

@@ -326,7 +326,7 @@ fn twin_norm(inputs: &[&Array], options: NormOptions) -> Array {
         let deviation = (variance.data[c] + f64::from(options.eps)).sqrt();
         *v = (*v - mean.data[c]) / deviation * weight.data[c] + bias.data[c];
         if options.relu {
-            *v = v.max(0.0);
+            *v = super::unary::relu_of(*v);
         }
     }
     y

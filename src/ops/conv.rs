@@ -492,7 +492,7 @@ pub(super) fn twin_forward(inputs: &[&Array], options: ConvOptions) -> Array {
         }
     }
     products(&g, |xi, wi, yi| y.data[yi] += x.data[xi] * w.data[wi]);
-    if options.relu { y.map(|v| v.max(0.0)) } else { y }
+    if options.relu { y.map(super::unary::relu_of) } else { y }
 }
 
 pub(super) fn twin_input_grad(gy: &Array, w: &Array, x: &[usize], options: ConvOptions) -> Array {

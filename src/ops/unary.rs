@@ -58,7 +58,7 @@ impl Activation {
     fn value(self, x: f64) -> f64 {
         let sigmoid = 1.0 / (1.0 + (-x).exp());
         match self {
-            Self::Relu => x.max(0.0),
+            Self::Relu => relu_of(x),
             Self::Relu6 => x.clamp(0.0, 6.0),
             Self::Sigmoid => sigmoid,
             Self::Tanh => x.tanh(),
@@ -149,6 +149,11 @@ impl Op for Unary {
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![inputs[0].map(|x| self.f.value(x))]
     }
+}
+
+/// A NaN passes, unlike through `f64::max`: a diverged value must not look harmless.
+pub(super) fn relu_of(x: f64) -> f64 {
+    if x < 0.0 { 0.0 } else { x }
 }
 
 /// `gy` where `y`, the output of a relu, is above 0.
