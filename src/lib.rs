@@ -3,9 +3,11 @@
 //! Tour, from the bottom up; each module uses only those before it:
 //! [`gpu`] speaks wgpu; [`tape`] records, differentiates, plans and replays; [`ops`] are the operations; [`nn`] are layers with
 //! parameters; [`models`] are networks; [`optim`] updates them; [`train`] is the loop; [`study`] looks at photographs, networks
-//! and the paper's experiments; `cli` is the program. Beside them: [`data`] loads and generates images, [`viz`] draws pictures,
+//! and the paper's experiments; `bench` measures kernels; `cli` is the program. Beside them: [`data`] loads and generates images, [`viz`] draws pictures,
 //! [`rng`] is the one source of randomness, [`error`] the one error type.
 
+#[cfg(not(target_arch = "wasm32"))]
+pub mod bench;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub mod cli;
 pub mod data;

@@ -172,6 +172,8 @@ fn bad_input_is_refused_and_leaves_nothing_behind() {
     refused(path, "eval .", 2, &["model.safetensors", "cannot be read"]);
     refused(path, "bench step --model alexnet", 2, &["unknown model"]);
     refused(path, "bench step --shape 28", 2, &["--shape is '28'"]);
+    refused(path, "bench matmul --shape 1x0x4x4", 2, &["--shape is '1x0x4x4'", "4 whole numbers"]);
+    refused(path, "bench conv --groups 7", 2, &["7 groups", "64 channels"]);
     refused(path, "frobnicate", 2, &["frobnicate"]);
     let left: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["file"], "bad input left something behind");
@@ -199,7 +201,7 @@ fn devices_and_help() {
         assert!(!listed[0][key].is_null(), "{key}");
     }
     assert!(ok(dir.path(), "devices").contains("(default)"));
-    for command in ["", "devices", "train", "eval", "bench", "bench step"] {
+    for command in ["", "devices", "train", "eval", "bench", "bench step", "bench matmul"] {
         assert!(ok(dir.path(), &format!("{command} --help")).contains("Example"), "{command} --help has no example");
     }
 }
@@ -228,6 +230,33 @@ fn a_bench_prints_one_object() {
     }
     assert_eq!(found[0]["bench"], "step");
     assert_eq!(found[0]["submissions_per_step"], 1.0);
+}
+
+#[test]
+fn every_kind_of_bench_prints_one_object() {
+    let dir = TempDir::new().unwrap();
+    let kinds = [
+        ("matmul --size 20", vec!["size"]),
+        ("conv --shape 1x4x6x6 --outputs 5 --pass weight-grad --row-major", vec!["shape"]),
+        ("covariance --shape 2x4x8x8", vec!["shape"]),
+        ("newton-schulz --shape 2x8 --iterations 3 --backward", vec!["shape"]),
+    ];
+    for (kind, own) in kinds {
+        let found = json_lines(&ok(dir.path(), &format!("bench {kind} --runs 2 --warm-up 1 --json")));
+        assert_eq!(found.len(), 1, "{kind}");
+        let numbers = ["median_ms", "gflops", "peak_gflops", "share_of_peak"];
+        for key in ["bench", "device"].into_iter().chain(numbers).chain(own) {
+            assert!(!found[0][key].is_null(), "{kind}: {key} is missing in {}", found[0]);
+        }
+        assert_eq!(found[0]["bench"], kind.split(' ').next().unwrap());
+        for key in numbers {
+            assert!(found[0][key].as_f64().unwrap() > 0.0, "{kind}: {key} in {}", found[0]);
+        }
+    }
+    let found = json_lines(&ok(dir.path(), "bench dispatch --runs 2 --json"));
+    for key in ["dispatch_us", "submission_us", "read_back_us", "copy_gb_per_s", "peak_gflops"] {
+        assert!(found[0][key].as_f64().unwrap() > 0.0, "{key} in {}", found[0]);
+    }
 }
 
 /// Ctrl-C ends the run in order.

@@ -2,7 +2,7 @@
 //! Rust description, and written in every language that a driver may ask for.
 
 use mexhat::gpu::{self, Kernel, Shader, specialize};
-use mexhat::ops;
+use mexhat::{bench, ops};
 use naga::back::{hlsl, msl, spv, wgsl};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
 use naga::{AddressSpace, GlobalVariable, Module, Scalar, StorageAccess, TypeInner};
@@ -17,7 +17,7 @@ const LARGEST_WORKGROUP: [u32; 3] = [256, 256, 64];
 const MOST_WORKGROUP_BYTES: u32 = 16 * 1024;
 
 fn shaders() -> impl Iterator<Item = &'static Shader> {
-    ops::SHADERS.iter().flat_map(|family| family.iter().copied())
+    ops::SHADERS.iter().flat_map(|family| family.iter().copied()).chain(bench::SHADERS.iter().copied())
 }
 
 fn kernels() -> impl Iterator<Item = Kernel> {
@@ -249,7 +249,7 @@ fn every_file_is_listed_and_used() {
         if file.starts_with("shared/") {
             assert!(imported.contains(file) && uses == 0, "{file} is imported by nobody, or registered as a kernel");
         } else {
-            assert_eq!(uses, 1, "{file}: registrations in ops::SHADERS");
+            assert_eq!(uses, 1, "{file}: registrations in ops::SHADERS and bench::SHADERS");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A device with its queue, its profile, its pipelines and its counters.
 
-use super::{AdapterSummary, Counters, Kernel, Params, adapter, counters::Live, shader};
+use super::{AdapterSummary, Counters, Family, Kernel, Params, adapter, counters::Live, shader};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,15 +8,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What kernel choice depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// The adapter computes on the CPU: no workgroup memory, big register tiles.
+    /// The adapter computes on the CPU: few lanes, and tiny launches are dear.
     pub software: bool,
-    /// Size of every subgroup when it is one fixed number and subgroup operations may be used; otherwise 0.
-    pub subgroup: u32,
+    /// Product kernels.
+    pub family: Family,
 }
 
 impl Profile {
     /// What every WebGPU adapter can run.
-    pub const PORTABLE: Self = Self { software: true, subgroup: 0 };
+    pub const PORTABLE: Self = Self { software: true, family: Family::Register };
 }
 
 /// A storage buffer on the device.
@@ -113,6 +113,7 @@ impl Gpu {
     pub async fn open(choice: Option<&str>) -> Result<Self> {
         let (summary, adapter) = adapter::choose(choice).await?;
         check_limits(&summary, &adapter.limits())?;
+        let profile = Profile { software: summary.is_software(), family: Family::choose(&summary)? };
         let features = adapter.features() & adapter::wanted_features();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("mexhat"),
@@ -126,9 +127,6 @@ impl Gpu {
             .map_err(|e| Error::NoAdapter(format!("the adapter '{}' refused to open a device: {e}", summary.name)))?;
         let failure = Arc::new(Mutex::new(None));
         watch(&device, &failure);
-        let fixed_subgroup = summary.subgroup.0 == summary.subgroup.1;
-        let profile =
-            Profile { software: summary.is_software(), subgroup: if fixed_subgroup { summary.subgroup.0 } else { 0 } };
         Ok(Self {
             inner: Arc::new(Inner {
                 device,

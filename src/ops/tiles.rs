@@ -3,7 +3,7 @@
 //! Two families: lanes that work alone (every adapter) and lanes of a subgroup of eight that pass rows around (native
 //! adapters with exactly that subgroup, such as Mesa's software driver).
 
-use crate::gpu::{Kernel, Profile, Shader};
+use crate::gpu::{Family, Kernel, Profile, Shader};
 
 /// `[TM, TN, LX, LY]`: an invocation owns TM rows and TN vectors of columns; LX lanes lie along the columns, LY along the rows.
 pub(super) type Tile = [usize; 4];
@@ -14,14 +14,11 @@ pub(super) struct Tiles {
     pub subgroup: (&'static Shader, &'static [(usize, Tile)]),
 }
 
-/// Subgroup size that the subgroup variants are written for.
-const SUBGROUP: u32 = 8;
-
 impl Tiles {
     /// The kernel for `columns4` vectors of columns. `set` numbers the sets of variants that share one tile table, such as
     /// plain and transposed.
     pub fn choose(&self, profile: Profile, columns4: usize, set: usize) -> (Kernel, Tile) {
-        let (shader, table) = if profile.subgroup == SUBGROUP { self.subgroup } else { self.alone };
+        let (shader, table) = if profile.family == Family::Subgroup { self.subgroup } else { self.alone };
         let index = table.iter().position(|(least, _)| columns4 >= *least).unwrap_or(table.len() - 1);
         (Kernel::new(shader, set * table.len() + index), table[index].1)
     }

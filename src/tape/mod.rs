@@ -140,6 +140,11 @@ impl Tape {
         self.var(Type::plain(shape), Source::Input, true, label)
     }
 
+    /// As [`Tape::leaf`] for a value of any layout, which is uploaded as it lies on the device.
+    pub fn resident(&mut self, label: &str, ty: Type, needs_grad: bool) -> Var {
+        self.var(ty, Source::Input, needs_grad, label)
+    }
+
     /// A tensor of `state`; trainable ones receive gradients.
     pub fn state(&mut self, state: &State, id: StateId) -> Var {
         let known = (0..self.vars.len()).map(Var).find(|var| self.vars[var.0].source == Source::State(id));

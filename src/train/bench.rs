@@ -23,6 +23,8 @@ pub struct BenchOptions {
     pub steps: usize,
     /// Steps before them, the first one included.
     pub warm_up: usize,
+    /// Only the forward pass to the logits, with running statistics.
+    pub forward: bool,
     /// Also time every kernel.
     pub profile: bool,
 }
@@ -38,7 +40,9 @@ pub struct StepBench {
     pub norm: String,
     /// Images per step.
     pub batch_size: usize,
-    /// Median over the steps, each from its submission to its loss.
+    /// Only the forward pass.
+    pub forward: bool,
+    /// Median over the steps, each from its submission to its loss (forward only: to its logits).
     pub median_ms: f64,
     /// Fastest step.
     pub min_ms: f64,
@@ -85,7 +89,11 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
     let model_options = options.net.model_options(options.input, classes, 0);
     let model = crate::models::build(&options.net.model, &model_options, &mut state)?;
     let optimizer = Optimizer::Sgd { momentum: 0.9, weight_decay: 0.0, nesterov: false };
-    let tape = record::train_step(&model, &mut state, &optimizer, options.batch_size, Mode::Train)?;
+    let tape = if options.forward {
+        record::logits_step(&model, &state, options.batch_size)?
+    } else {
+        record::train_step(&model, &mut state, &optimizer, options.batch_size, Mode::Train)?
+    };
     let mut session = Session::new(gpu, &state)?;
     let mut step = session.compile(&[&tape])?.remove(0);
 
@@ -95,6 +103,7 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
     let labels: Vec<u32> = (0..options.batch_size).map(|_| rng.below(classes) as u32).collect();
     let scalars = optimizer.scalars(0.01, 1, 0);
     let inputs = [bytemuck::cast_slice(&images), bytemuck::cast_slice(&labels), scalars.bytes()];
+    let inputs = if options.forward { &inputs[..1] } else { &inputs };
 
     let mut first_step_ms = 0.0;
     let mut times = Vec::with_capacity(options.steps);
@@ -104,7 +113,7 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
             before = gpu.counters();
         }
         let start = Instant::now();
-        step.submit(&inputs).await?;
+        step.submit(inputs).await?;
         step.take().await?;
         if i == 0 {
             first_step_ms = begin.elapsed().as_secs_f64() * 1e3;
@@ -121,6 +130,7 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
         model: options.net.model.clone(),
         norm: options.net.norm.to_string(),
         batch_size: options.batch_size,
+        forward: options.forward,
         median_ms: (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0,
         min_ms: times[0],
         steps: options.steps,

@@ -43,6 +43,16 @@ pub(super) fn eval_step(model: &Model, state: &State, batch: usize) -> Result<Ta
     Ok(tape)
 }
 
+/// The logits of `batch` images with running statistics. Input: the images.
+pub(super) fn logits_step(model: &Model, state: &State, batch: usize) -> Result<Tape> {
+    let mut tape = Tape::new();
+    let [c, h, w] = model.input;
+    let images = tape.input("images", &[batch, c, h, w], DType::F32);
+    let logits = model.forward(&mut Forward { tape: &mut tape, state, mode: Mode::Eval }, images)?;
+    tape.output(logits);
+    Ok(tape)
+}
+
 /// The probabilities of the classes for one image. Input: the image.
 pub(super) fn read_step(model: &Model, state: &State) -> Result<Tape> {
     let mut tape = Tape::new();

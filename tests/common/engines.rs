@@ -1,6 +1,6 @@
 //! A tape on the GPU, under any profile the adapter can run, and through the twins.
 
-use mexhat::gpu::{Executable, Gpu, Pool, Profile};
+use mexhat::gpu::{Executable, Family, Gpu, Pool, Profile};
 use mexhat::tape::{Array, DType, Layout, State, Tape, Type, Values, Var, interpret, lower, plan};
 use mexhat::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
@@ -22,9 +22,10 @@ pub fn own_gpu() -> Gpu {
 pub fn profiles() -> Vec<Profile> {
     let own = gpu().profile();
     let mut profiles = vec![own];
+    let lanes = gpu().adapter().subgroup == (Family::SUBGROUP, Family::SUBGROUP);
     for software in [true, false] {
-        for subgroup in [0, own.subgroup] {
-            let profile = Profile { software, subgroup };
+        for family in [Family::Register, Family::Shared].into_iter().chain(lanes.then_some(Family::Subgroup)) {
+            let profile = Profile { software, family };
             if !profiles.contains(&profile) {
                 profiles.push(profile);
             }

@@ -1,32 +1,20 @@
-//! `mexhat bench`.
+//! `mexhat bench step`.
 
-use super::{DeviceArgs, say, say_json};
+use super::sizes;
+use crate::Result;
+use crate::cli::{DeviceArgs, say, say_json};
 use crate::gpu::Timings;
 use crate::train::{BenchOptions, NetOptions, StepBench, bench_step};
-use crate::{Error, Result};
-use clap::{Args, Subcommand};
+use clap::Args;
 use serde::Serialize;
-
-/// Measures.
-#[derive(Args)]
-#[command(after_help = "Example:\n  mexhat bench step --model yardstick --norm batch --batch-size 64")]
-pub(super) struct BenchArgs {
-    #[command(subcommand)]
-    what: What,
-}
-
-#[derive(Subcommand)]
-enum What {
-    /// Whole training steps on random images
-    Step(StepArgs),
-}
 
 /// Measures whole training steps.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     mexhat bench step --model yardstick --norm batch --batch-size 64 --json\n  \
-    mexhat bench step --model resnet18 --shape 3x32x32 --batch-size 32 --profile")]
-struct StepArgs {
+    mexhat bench step --model resnet18 --shape 3x32x32 --batch-size 32 --profile\n  \
+    mexhat bench step --model yardstick --norm batch --forward")]
+pub(super) struct StepArgs {
     #[command(flatten)]
     net: NetOptions,
     /// Images per step
@@ -41,6 +29,9 @@ struct StepArgs {
     /// Steps before them
     #[arg(long, default_value_t = 3, value_name = "N")]
     warm_up: usize,
+    /// Only the forward pass, with running statistics, as in evaluation
+    #[arg(long)]
+    forward: bool,
     /// Also time every kernel (on adapters with timestamp queries)
     #[arg(long)]
     profile: bool,
@@ -57,22 +48,18 @@ impl StepArgs {
             let colour = self.net.model.starts_with("vgg") || self.net.model.starts_with("resnet");
             return Ok(if colour { [3, 32, 32] } else { [1, 28, 28] });
         };
-        let sizes: Vec<usize> = text.split('x').filter_map(|size| size.parse().ok()).collect();
-        match sizes[..] {
-            [c, h, w] if text.split('x').count() == 3 && c > 0 && h > 0 && w > 0 => Ok([c, h, w]),
-            _ => Err(Error::Usage(format!("--shape is '{text}'; expected channels x height x width, such as 3x32x32"))),
-        }
+        sizes(text, "channels, height and width of an image")
     }
 }
 
-pub(super) fn run(args: &BenchArgs) -> Result<()> {
-    let What::Step(args) = &args.what;
+pub(super) fn run(args: &StepArgs) -> Result<()> {
     let options = BenchOptions {
         net: args.net.clone(),
         input: args.input()?,
         batch_size: args.batch_size,
         steps: args.steps,
         warm_up: args.warm_up,
+        forward: args.forward,
         profile: args.profile,
     };
     options.validate()?;
@@ -92,7 +79,7 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
 fn show(found: &StepBench) {
     let images = found.batch_size as f64 / found.median_ms * 1e3;
     say(&format!(
-        "{} with norm {}, batch {}, on {}\n\
+        "{} with norm {}, batch {}{}, on {}\n\
          step         {:.1} ms median, {:.1} ms at best, of {} steps; {images:.0} images/s\n\
          first step   {:.0} ms after the device was open\n\
          GPU memory   {:.1} MiB\n\
@@ -100,6 +87,7 @@ fn show(found: &StepBench) {
         found.model,
         found.norm,
         found.batch_size,
+        if found.forward { ", forward only" } else { "" },
         found.device,
         found.median_ms,
         found.min_ms,

@@ -1,0 +1,22 @@
+// What the adapter's memory reaches: each invocation moves one vector.
+struct Params {
+    vectors: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
+
+// #import shared/index.wgsl
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+) {
+    let index = flat_index(group, groups, local);
+    if index < params.vectors {
+        y[index] = x[index];
+    }
+}
