@@ -5,7 +5,7 @@ use crate::gpu::Gpu;
 use crate::nn::{FastDeconv, Forward, Mode, Module, Whitening};
 use crate::ops::{self, BlockMode, ConvOptions, NormOptions};
 use crate::rng::Rng;
-use crate::study::eigen::whiteness;
+use crate::study::eigen::{Spectrum, whiteness};
 use crate::study::kernels::{inverse_root, run_once};
 use crate::tape::{DType, Session, State, Tape};
 use crate::{Error, Result};
@@ -53,6 +53,7 @@ pub(super) async fn a8(gpu: &Gpu, experiment: Experiment, options: &ExperimentOp
     let y: Vec<f32> = (0..n * o).map(|_| rng.normal()).collect();
     let mut a = moments(&x, &x, d, d);
     (0..d).for_each(|i| a[i * d + i] += 1e-5);
+    let condition = Spectrum::of(&a, d).condition();
     let a: Vec<f32> = a.iter().map(|v| *v as f32).collect();
     let deconv = inverse_root(gpu, &a, d, 15).await?;
 
@@ -104,7 +105,9 @@ pub(super) async fn a8(gpu: &Gpu, experiment: Experiment, options: &ExperimentOp
     Ok(Findings {
         experiment,
         note: format!(
-            "{n} correlated samples of {d} features, {o} outputs, {steps} steps at learning rate {lr}, float32"
+            "{n} correlated samples of {d} features, {o} outputs, {steps} steps at learning rate {lr}; products with the \
+             samples in float32, small ones in float64; condition number of the covariance {condition:.1}, and rounding \
+             drives the two further apart the larger it is"
         ),
         heading: ["step", "D v against u", "outputs"].map(String::from).to_vec(),
         rows,

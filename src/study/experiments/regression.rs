@@ -1,5 +1,9 @@
 //! Figure 5: regressions on Fashion-MNIST and a small sigmoid network on MNIST, without a norm, with batch norm, with
 //! deconvolution; each at every learning rate of a short list, so that none is judged at another's best.
+//!
+//! In the regressions batch norm normalises the input, where deconvolution whitens it. That need not help: it gives every
+//! pixel the variance 1 without decorrelating any, so the largest curvature grows (on Fashion-MNIST from 111 to 173) and the
+//! largest stable rate falls, while the outputs start further from their targets.
 
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::data::{Dataset, LoadOptions, load};
@@ -20,12 +24,11 @@ struct Setting {
     squares: bool,
     batch: usize,
     steps: usize,
+    /// The same for every norm, so that none is given more chances than another.
     rates: &'static [f64],
-    deconv_rates: &'static [f64],
 }
 
 fn setting(name: &str, full: bool) -> Setting {
-    const SLOW: &[f64] = &[0.001, 0.003, 0.01, 0.03, 0.1];
     match name {
         "fig5a" => Setting {
             model: "linear",
@@ -33,8 +36,7 @@ fn setting(name: &str, full: bool) -> Setting {
             squares: true,
             batch: 512,
             steps: if full { 100 } else { 20 },
-            rates: SLOW,
-            deconv_rates: &[1.0],
+            rates: &[0.003, 0.01, 0.03, 0.1, 0.3, 1.0],
         },
         "fig5b" => Setting {
             model: "linear",
@@ -42,8 +44,7 @@ fn setting(name: &str, full: bool) -> Setting {
             squares: false,
             batch: 512,
             steps: if full { 100 } else { 20 },
-            rates: &[0.01, 0.03, 0.1, 0.3, 1.0],
-            deconv_rates: &[1.0, 3.0, 10.0],
+            rates: &[0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0],
         },
         _ => Setting {
             model: "mlp",
@@ -52,7 +53,6 @@ fn setting(name: &str, full: bool) -> Setting {
             batch: 128,
             steps: if full { 4690 } else { 150 },
             rates: &[0.1, 0.5],
-            deconv_rates: &[0.1, 0.5],
         },
     }
 }
@@ -191,7 +191,7 @@ pub(super) async fn fig5(gpu: &Gpu, experiment: Experiment, options: &Experiment
     let (train, test) = (&splits.train, &splits.test);
     let mut trials = Vec::new();
     for norm in [Norm::None, Norm::Batch, Norm::Deconv] {
-        for rate in if norm == Norm::Deconv { set.deconv_rates } else { set.rates } {
+        for rate in set.rates {
             trials.push(trial(gpu, &set, (train, test), (norm, *rate), options.seed).await?);
         }
     }
@@ -213,8 +213,9 @@ pub(super) async fn fig5(gpu: &Gpu, experiment: Experiment, options: &Experiment
         });
         let ends = [deconv, batch_norm, vanilla].map(|t| t.last(tail));
         checks.push(Check {
-            claim: "at the end, each at its best rate, the order is deconvolution, batch norm or vanilla".into(),
-            shown: ends[0] < ends[1].min(ends[2]),
+            claim: "at the end, each at its best rate, deconvolution is ahead of batch norm, and batch norm of vanilla"
+                .into(),
+            shown: ends[0] < ends[1] && ends[1] < ends[2],
             numbers: format!("losses {:.4}, {:.4}, {:.4}", ends[0], ends[1], ends[2]),
         });
         if set.squares {
@@ -250,7 +251,18 @@ pub(super) async fn fig5(gpu: &Gpu, experiment: Experiment, options: &Experiment
     let lines: Vec<Line> = [vanilla, batch_norm, deconv].iter().map(line).collect();
     let svg = lines_svg(&title, ["step", "loss of the mini-batch"], true, 3, &lines)?;
     Ok(Findings {
-        note: format!("{} on {name}: {} images, batches of {}, {} steps", set.model, train.len(), set.batch, set.steps),
+        note: format!(
+            "{} on {name}: {} images, batches of {}, {} steps; {}",
+            set.model,
+            train.len(),
+            set.batch,
+            set.steps,
+            if set.model == "linear" {
+                "batch norm stands before the linear layer"
+            } else {
+                "batch norm stands before the sigmoids"
+            }
+        ),
         heading: ["norm", "rate", "first loss", "after 5 steps", "last losses", "test accuracy %"]
             .map(String::from)
             .to_vec(),
