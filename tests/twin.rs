@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{Bench, OPERATIONS, Operation, Sizes, engines, sizes};
-use mexhat::gpu::{Family, Kernel, Profile};
-use mexhat::{Result, ops};
+use common::{OPERATIONS, Operation, engines, sizes, twins};
+use mexhat::gpu::{Family, Kernel};
+use mexhat::ops;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -13,56 +13,16 @@ use std::sync::Mutex;
 /// Random sizes per operation.
 const CASES: u32 = 64;
 
-/// The operation, its gradients, and all of them as outputs of the tape.
-fn build(operation: &Operation, sizes: Sizes) -> Result<Bench> {
-    let mut bench = Bench::new(sizes.seed);
-    let outputs = (operation.build)(&mut bench, sizes)?;
-    let (_, gradients) = bench.backward(&outputs)?;
-    let gradients = gradients.into_iter().map(|(_, grad)| grad);
-    for var in outputs.into_iter().chain(gradients).chain(std::mem::take(&mut bench.observed)) {
-        bench.tape.output(var);
-    }
-    bench.finish();
-    Ok(bench)
-}
-
-/// Largest error over the largest value; anything that is not a number counts as infinitely wrong.
-fn compare(expected: &[f64], found: &[f64], tolerance: f64) -> Result<(), String> {
-    if expected.len() != found.len() {
-        return Err(format!("{} values expected, found {}", expected.len(), found.len()));
-    }
-    let scale = expected.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
-    let allowed = tolerance * scale + 1e-6;
-    for (i, (a, b)) in expected.iter().zip(found).enumerate() {
-        if !b.is_finite() || (a - b).abs() > allowed {
-            return Err(format!("element {i}: {a} expected, found {b} ({:.1} x tolerance)", (a - b).abs() / allowed));
-        }
-    }
-    Ok(())
-}
-
-/// Runs one case on both engines; returns the kernels that ran.
-fn check(operation: &Operation, sizes: Sizes, profile: Profile) -> Result<BTreeSet<String>, String> {
-    let named = |what: &str| format!("{} at {sizes:?} under {profile:?}: {what}", operation.name);
-    let bench = build(operation, sizes).map_err(|e| named(&e.to_string()))?;
-    let (found, kernels) =
-        engines::on_gpu(&bench.tape, &bench.state, &bench.values, profile).map_err(|e| named(&e.to_string()))?;
-    let expected = engines::on_cpu(&bench.tape, &bench.state, &bench.values);
-    for (i, (expected, found)) in expected.iter().zip(&found).enumerate() {
-        let what = format!("output {i} {}", bench.tape.ty(bench.tape.outputs()[i]));
-        compare(expected, found, operation.tolerance).map_err(|why| named(&format!("{what}: {why}")))?;
-    }
-    Ok(kernels)
-}
-
 /// Kernels that random and chosen sizes of `operation` have run.
 fn exercise(operation: &Operation) -> Result<BTreeSet<String>, String> {
     let ran = Mutex::new(BTreeSet::new());
     let keep = |kernels| ran.lock().map(|mut ran| ran.extend(kernels)).map_err(|e| e.to_string());
+    let gpu = engines::gpu();
     let profiles = engines::profiles();
+    let check = |sizes, profile| pollster::block_on(twins::check(gpu, operation, sizes, profile));
     for sizes in (operation.corners)() {
         for profile in &profiles {
-            keep(check(operation, sizes, *profile)?)?;
+            keep(check(sizes, *profile)?)?;
         }
     }
     let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
@@ -71,7 +31,7 @@ fn exercise(operation: &Operation) -> Result<BTreeSet<String>, String> {
     let outcome = TestRunner::new_with_rng(config, rng).run(&sizes(), |sizes| {
         // A different profile for each case, all of them over the whole run.
         let profile = profiles[sizes.seed as usize % profiles.len()];
-        check(operation, sizes, profile).and_then(keep).map_err(TestCaseError::fail)
+        check(sizes, profile).and_then(keep).map_err(TestCaseError::fail)
     });
     outcome.map_err(|e| e.to_string())?;
     ran.into_inner().map_err(|e| e.to_string())

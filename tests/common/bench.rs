@@ -4,6 +4,7 @@ use mexhat::Result;
 use mexhat::ops::{self, BlockLayout, BlockMode, ConvOptions, Sampling};
 use mexhat::rng::Rng;
 use mexhat::tape::{Array, DType, Layout, State, Tape, Type, Var};
+#[cfg(not(target_arch = "wasm32"))]
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -31,6 +32,7 @@ pub struct Sizes {
 }
 
 /// Odd sizes up to a few vectors of four.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn sizes() -> impl Strategy<Value = Sizes> {
     let maps = (1usize..=5, 1usize..=13, 1usize..=13, 1usize..=11, 1usize..=11);
     let options = (1usize..=4, 1usize..=3, 0usize..=2, 1usize..=2, 1usize..=3, 0usize..=11);
@@ -47,6 +49,25 @@ impl Sizes {
     /// Height and width, enlarged where `reach` would not fit into the padded map.
     fn fitting(&self, reach: usize) -> [usize; 2] {
         [self.h, self.w].map(|size| size.max(reach.saturating_sub(2 * self.padding)).max(1))
+    }
+
+    /// As [`sizes`], without proptest, for browsers.
+    pub fn random(rng: &mut Rng) -> Self {
+        let mut between = |low: usize, high: usize| low + rng.below(high + 1 - low);
+        Self {
+            n: between(1, 5),
+            c: between(1, 13),
+            o: between(1, 13),
+            h: between(1, 11),
+            w: between(1, 11),
+            k: between(1, 4),
+            stride: between(1, 3),
+            padding: between(0, 2),
+            dilation: between(1, 2),
+            groups: between(1, 3),
+            choice: between(0, 11),
+            seed: between(0, 999) as u64,
+        }
     }
 
     /// (N,C,H,W).

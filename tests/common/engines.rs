@@ -4,25 +4,32 @@ use mexhat::gpu::{Executable, Family, Gpu, Pool, Profile};
 use mexhat::tape::{Array, DType, Layout, State, Tape, Type, Values, Var, interpret, lower, plan};
 use mexhat::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
-use std::sync::OnceLock;
 
 /// One device for all tests of a program, so that each pipeline is compiled once.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn gpu() -> &'static Gpu {
-    static GPU: OnceLock<Gpu> = OnceLock::new();
+    static GPU: std::sync::OnceLock<Gpu> = std::sync::OnceLock::new();
     GPU.get_or_init(own_gpu)
 }
 
 /// A device of one's own, for a test that reads its counters.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn own_gpu() -> Gpu {
     let choice = std::env::var("MEXHAT_DEVICE").ok();
     Gpu::open_blocking(choice.as_deref()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The ways in which kernels may be chosen on this adapter: its own, and those of lesser and other adapters.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn profiles() -> Vec<Profile> {
-    let own = gpu().profile();
+    profiles_of(gpu())
+}
+
+/// As `profiles`, of the adapter of `gpu`.
+pub fn profiles_of(gpu: &Gpu) -> Vec<Profile> {
+    let own = gpu.profile();
     let mut profiles = vec![own];
-    let lanes = gpu().adapter().subgroup == (Family::SUBGROUP, Family::SUBGROUP);
+    let lanes = gpu.adapter().subgroup == (Family::SUBGROUP, Family::SUBGROUP);
     for software in [true, false] {
         for family in [Family::Register, Family::Shared].into_iter().chain(lanes.then_some(Family::Subgroup)) {
             let profile = Profile { software, family };
@@ -41,13 +48,27 @@ pub fn profiles() -> Vec<Profile> {
 ///
 /// # Errors
 /// What the engine reports, and an output whose padding is not zero.
+#[cfg(not(target_arch = "wasm32"))]
 pub fn on_gpu(
     tape: &Tape,
     state: &State,
     values: &HashMap<Var, Array>,
     profile: Profile,
 ) -> Result<(Vec<Vec<f64>>, BTreeSet<String>)> {
-    let gpu = gpu();
+    pollster::block_on(run(gpu(), tape, state, values, profile))
+}
+
+/// As `on_gpu`, on the device `gpu`.
+///
+/// # Errors
+/// As `on_gpu`.
+pub async fn run(
+    gpu: &Gpu,
+    tape: &Tape,
+    state: &State,
+    values: &HashMap<Var, Array>,
+    profile: Profile,
+) -> Result<(Vec<Vec<f64>>, BTreeSet<String>)> {
     let program = lower(tape, profile);
     let plan = plan(&program);
     let pool = Pool::new(gpu, &plan.sizes)?;
@@ -62,7 +83,11 @@ pub fn on_gpu(
     }
     let mut executable = Executable::new(gpu, &program, &plan.places, &pool, &tensors)?;
     let inputs: Vec<Vec<u8>> = tape.inputs().iter().map(|var| bytes(&values[var], tape.ty(*var).dtype)).collect();
-    let stored = executable.run_blocking(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+    executable.submit(&inputs.iter().map(Vec::as_slice).collect::<Vec<_>>()).await?;
+    let stored = executable.take().await?.map(|(_, stored)| stored).unwrap_or_default();
+    if stored.len() != tape.outputs().len() {
+        return Err(Error::Run(format!("{} outputs expected, found {}", tape.outputs().len(), stored.len())));
+    }
     let mut outputs = Vec::new();
     for (stored, var) in stored.iter().zip(tape.outputs()) {
         let ty = tape.ty(*var);

@@ -6,6 +6,9 @@
 pub mod bench;
 pub mod engines;
 pub mod ops_table;
+pub mod twins;
 
-pub use bench::{Bench, Sizes, sizes};
+#[cfg(not(target_arch = "wasm32"))]
+pub use bench::sizes;
+pub use bench::{Bench, Sizes};
 pub use ops_table::{OPERATIONS, Operation};

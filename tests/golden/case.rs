@@ -7,7 +7,7 @@ use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::pin::Pin;
 
 #[derive(Deserialize)]
 pub struct Output {
@@ -36,15 +36,18 @@ pub struct Manifest {
     files: HashMap<String, Vec<u8>>,
 }
 
-pub enum Outcome {
-    Passed,
-    Failed(String),
-    Skipped(String),
+/// What builds a case: most only fill a tape, which runs on both engines; some run steps on the GPU themselves.
+pub enum Runner {
+    Tape(fn(&mut Run) -> Result<()>),
+    Steps(for<'r> fn(&'r mut Run<'_>) -> Work<'r>),
 }
 
+/// Steps in progress: a browser waits for its GPU by letting go of the thread.
+pub type Work<'r> = Pin<Box<dyn Future<Output = Result<()>> + 'r>>;
+
 impl Manifest {
-    pub fn load(folder: &Path) -> Result<Self, String> {
-        let read = |file: &str| std::fs::read(folder.join(file)).map_err(|e| format!("{file}: {e}"));
+    /// The manifest and its files as `read` finds them by name.
+    pub fn load(read: impl Fn(&str) -> Result<Vec<u8>, String>) -> Result<Self, String> {
         let mut manifest: Self = serde_json::from_slice(&read("manifest.json")?).map_err(|e| e.to_string())?;
         if manifest.format != 1 {
             return Err(format!("manifest format 1 expected, found {}", manifest.format));
@@ -150,7 +153,7 @@ impl Run<'_> {
 }
 
 /// Runs `tape` on the GPU; `values` by input.
-pub fn on_gpu(
+pub async fn on_gpu(
     gpu: &Gpu,
     state: &State,
     tape: &mut Tape,
@@ -163,7 +166,7 @@ pub fn on_gpu(
     let mut session = Session::new(gpu, state)?;
     let mut compiled = session.compile(&[tape])?;
     let inputs = values.iter().map(|(var, a)| (*var, a.data.iter().map(|v| *v as f32).collect())).collect();
-    let read = pollster::block_on(compiled[0].run(&inputs))?;
+    let read = compiled[0].run(&inputs).await?;
     Ok(read.into_iter().map(|values| values.into_iter().map(f64::from).collect()).collect())
 }
 
@@ -206,14 +209,11 @@ fn judge(run: &Run, engine: &str, found: &[(String, Vec<f64>)]) -> Result<(), St
     if bad.is_empty() { Ok(()) } else { Err(bad.join("; ")) }
 }
 
-pub fn check(gpu: &Gpu, manifest: &Manifest, case: &Case, build: fn(&mut Run) -> Result<()>) -> Outcome {
-    match attempt(gpu, manifest, case, build) {
-        Ok(()) => Outcome::Passed,
-        Err(why) => Outcome::Failed(why),
-    }
-}
-
-fn attempt(gpu: &Gpu, manifest: &Manifest, case: &Case, build: fn(&mut Run) -> Result<()>) -> Result<(), String> {
+/// Runs a case on both engines and compares.
+///
+/// # Errors
+/// What differs or does not run.
+pub async fn check(gpu: &Gpu, manifest: &Manifest, case: &Case, runner: Runner) -> Result<(), String> {
     let mut run = Run {
         case,
         manifest,
@@ -224,13 +224,17 @@ fn attempt(gpu: &Gpu, manifest: &Manifest, case: &Case, build: fn(&mut Run) -> R
         outputs: Vec::new(),
         direct: Vec::new(),
     };
-    build(&mut run).map_err(|e| e.to_string())?;
+    match runner {
+        Runner::Tape(build) => build(&mut run),
+        Runner::Steps(work) => work(&mut run).await,
+    }
+    .map_err(|e| e.to_string())?;
     let names: Vec<String> = run.outputs.iter().map(|(name, _)| name.clone()).collect();
     let named = |values: Vec<Vec<f64>>| names.iter().cloned().zip(values).collect::<Vec<_>>();
     let mut found = run.direct.clone();
     if !run.outputs.is_empty() {
         let outputs = run.outputs.clone();
-        let values = on_gpu(gpu, &run.state, &mut run.tape, &run.values, &outputs).map_err(|e| e.to_string())?;
+        let values = on_gpu(gpu, &run.state, &mut run.tape, &run.values, &outputs).await.map_err(|e| e.to_string())?;
         found.extend(named(values));
     }
     judge(&run, "gpu", &found)?;

@@ -1,6 +1,6 @@
 //! Covariances, Newton-Schulz and the deconvolution layers.
 
-use super::case::{Run, on_gpu};
+use super::case::{self, Run, on_gpu};
 use mexhat::nn::{Delinear, FastDeconv, Folded, Forward, Mode, Whitening};
 use mexhat::ops::{self, BlockLayout, BlockMode, ConvOptions, Sampling};
 use mexhat::rng::Rng;
@@ -14,11 +14,14 @@ pub fn runner(op: &str) -> Option<Runner> {
         "covariance" => covariance,
         "ns_coupled" => ns_coupled,
         "ns_uncoupled" => ns_uncoupled,
-        "ns_residual" => ns_residual,
         "nd_conv" => nd_conv,
         "nd_linear" => nd_linear,
         _ => return None,
     })
+}
+
+pub fn steps(op: &str) -> Option<case::Runner> {
+    (op == "ns_residual").then_some(case::Runner::Steps(|run| Box::pin(ns_residual(run))))
 }
 
 fn mode(run: &Run) -> Result<BlockMode> {
@@ -72,7 +75,7 @@ fn ns_uncoupled(run: &mut Run) -> Result<()> {
 }
 
 /// `||D_k A D_k - I||_F` for each iterate, the products in f64.
-fn ns_residual(run: &mut Run) -> Result<()> {
+async fn ns_residual(run: &mut Run<'_>) -> Result<()> {
     let matrix = run.stored("A")?;
     let d = matrix.shape[1];
     let mut tape = Tape::new();
@@ -81,7 +84,7 @@ fn ns_residual(run: &mut Run) -> Result<()> {
     let all = ops::newton_schulz_all(&mut tape, a, run.size("iterations"))?;
     let outputs: Vec<(String, Var)> = all.z.iter().map(|z| (String::new(), *z)).collect();
     let values = [(leaf, matrix.clone())].into();
-    let iterates = on_gpu(run.gpu, &run.state, &mut tape, &values, &outputs)?;
+    let iterates = on_gpu(run.gpu, &run.state, &mut tape, &values, &outputs).await?;
     let s = matrix.data.iter().map(|v| v * v).sum::<f64>().sqrt();
     let residual = |z: &Vec<f64>| {
         let half = multiply(z, &matrix.data, d);

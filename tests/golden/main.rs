@@ -12,25 +12,13 @@ mod merge;
 mod norm;
 mod optim;
 mod pooling;
+mod runners;
 mod trace;
 
-use case::{Case, Manifest, Outcome};
+use case::{Case, Manifest};
 use mexhat::gpu::Gpu;
 use std::path::PathBuf;
 use std::process::ExitCode;
-
-/// One runner per operation of the manifest: builds a tape and names its outputs.
-fn runner(op: &str) -> Option<fn(&mut case::Run) -> mexhat::Result<()>> {
-    glue::runner(op)
-        .or_else(|| deconvolution::runner(op))
-        .or_else(|| norm::runner(op))
-        .or_else(|| pooling::runner(op))
-        .or_else(|| optim::runner(op))
-        .or_else(|| channel::runner(op))
-        .or_else(|| trace::runner(op))
-        .or_else(|| losses::runner(op))
-        .or_else(|| merge::runner(op))
-}
 
 fn folders() -> Vec<PathBuf> {
     if let Some(dir) = std::env::var_os("MEXHAT_GOLDEN") {
@@ -55,7 +43,8 @@ fn main() -> ExitCode {
     };
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for folder in folders() {
-        let manifest = match Manifest::load(&folder) {
+        let read = |file: &str| std::fs::read(folder.join(file)).map_err(|e| format!("{file}: {e}"));
+        let manifest = match Manifest::load(read) {
             Ok(manifest) => manifest,
             Err(error) => {
                 println!("FAILED {}: {error}", folder.display());
@@ -65,19 +54,16 @@ fn main() -> ExitCode {
         };
         println!("{}: {} cases on {}", folder.display(), manifest.cases.len(), gpu.adapter().name);
         for case in manifest.cases.iter().filter(|case| wanted(case)) {
-            let outcome = match runner(&case.op) {
-                Some(run) => case::check(&gpu, &manifest, case, run),
-                None => Outcome::Skipped(format!("no runner for the operation '{}'", case.op)),
+            let Some(runner) = runners::runner(&case.op) else {
+                println!("SKIPPED {}: no runner for the operation '{}'", case.name, case.op);
+                skipped += 1;
+                continue;
             };
-            match outcome {
-                Outcome::Passed => passed += 1,
-                Outcome::Failed(why) => {
+            match pollster::block_on(case::check(&gpu, &manifest, case, runner)) {
+                Ok(()) => passed += 1,
+                Err(why) => {
                     println!("FAILED {}: {why}", case.name);
                     failed += 1;
-                }
-                Outcome::Skipped(why) => {
-                    println!("SKIPPED {}: {why}", case.name);
-                    skipped += 1;
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! Optimisers over several steps, and schedules.
 
-use super::case::Run;
+use super::case::{self, Run};
 use mexhat::optim::{Optimizer, Schedule};
 use mexhat::tape::{Array, Session, Values, interpret};
 use mexhat::{Error, Result};
@@ -9,10 +9,13 @@ type Runner = fn(&mut Run) -> Result<()>;
 
 pub fn runner(op: &str) -> Option<Runner> {
     Some(match op {
-        "optimizer" => optimizer,
         "lr_schedule" => lr_schedule,
         _ => return None,
     })
+}
+
+pub fn steps(op: &str) -> Option<case::Runner> {
+    (op == "optimizer").then_some(case::Runner::Steps(|run| Box::pin(optimizer(run))))
 }
 
 fn number(run: &Run, name: &str) -> f64 {
@@ -35,7 +38,7 @@ fn config(run: &Run) -> Result<Optimizer> {
 }
 
 /// Replays one tape with the gradient of each step, on the GPU and through the twins.
-fn optimizer(run: &mut Run) -> Result<()> {
+async fn optimizer(run: &mut Run<'_>) -> Result<()> {
     let config = config(run)?;
     let (start, slopes) = (run.stored("p")?, run.stored("g")?);
     let (steps, len) = (slopes.shape[0], start.data.len());
@@ -55,10 +58,8 @@ fn optimizer(run: &mut Run) -> Result<()> {
         let slope = &slopes.data[step * len..][..len];
         let now = config.scalars(number(run, "lr"), step as u64 + 1, 0).0;
         let inputs = [(gradient, slope.iter().map(|v| *v as f32).collect()), (scalars, now.to_vec())];
-        pollster::block_on(async {
-            compiled[0].run(&inputs.into_iter().collect()).await?;
-            session.download_some(&mut run.state, &[id]).await
-        })?;
+        compiled[0].run(&inputs.into_iter().collect()).await?;
+        session.download_some(&mut run.state, &[id]).await?;
         gpu.extend(run.state.get(id).values.iter().map(|v| f64::from(*v)));
         host.set(gradient, Array { shape: run.tape.shape(gradient).to_vec(), data: slope.to_vec() });
         host.set(scalars, Array::from_f32(&[now.len()], &now));

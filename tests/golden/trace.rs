@@ -1,7 +1,7 @@
 //! Ten training steps of whole networks: losses, every gradient of the first step, parameters and buffers after steps 1 and 10,
 //! evaluation. Runs on the GPU only, through the same session that training uses.
 
-use super::case::Run;
+use super::case::{Run, Runner};
 use mexhat::nn::{
     Activate, AvgPool, BatchNorm, Conv2d, Delinear, FastDeconv, Flatten, Forward, Linear, MaxPool, Mode, Module,
     Sequential, Whitening,
@@ -14,8 +14,8 @@ use mexhat::{Error, Result};
 use serde_json::Value;
 use std::collections::HashMap;
 
-pub fn runner(op: &str) -> Option<fn(&mut Run) -> Result<()>> {
-    (op == "training_trace").then_some(trace as fn(&mut Run) -> Result<()>)
+pub fn steps(op: &str) -> Option<Runner> {
+    (op == "training_trace").then_some(Runner::Steps(|run| Box::pin(trace(run))))
 }
 
 /// A network built from the manifest's list of layers.
@@ -107,7 +107,7 @@ fn forward(net: &Net, state: &State, mode: Mode, batch: &[usize]) -> Result<(Ste
     Ok((Step { tape, images, labels }, logits, loss))
 }
 
-fn trace(run: &mut Run) -> Result<()> {
+async fn trace(run: &mut Run<'_>) -> Result<()> {
     let params = run.case.params.clone();
     let mode = if params["mode"] == "paper" { BlockMode::Paper } else { BlockMode::Reference };
     let layers = params["layers"].as_array().cloned().unwrap_or_default();
@@ -140,7 +140,7 @@ fn trace(run: &mut Run) -> Result<()> {
     tapes.push(eval);
     let mut session = Session::new(run.gpu, &state)?;
     let mut compiled = session.compile(&tapes.iter().map(|step| &step.tape).collect::<Vec<_>>())?;
-    let mut feed = |which: usize, step: usize, lr: f64| {
+    let feed = |which: usize, step: usize, lr: f64| {
         let tape = &tapes[which];
         let slice = |data: &[f64], per: usize| data[step * per..(step + 1) * per].iter().map(|v| *v as f32).collect();
         let mut values: HashMap<Var, Vec<f32>> = HashMap::new();
@@ -149,7 +149,7 @@ fn trace(run: &mut Run) -> Result<()> {
         if let Some(var) = tape.tape.scalars_input() {
             values.insert(var, optimizer.scalars(lr, step as u64 + 1, 0).0.to_vec());
         }
-        pollster::block_on(compiled[which].run(&values))
+        values
     };
     let mut losses = Vec::new();
     let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
@@ -157,7 +157,8 @@ fn trace(run: &mut Run) -> Result<()> {
         let counter = step as u64 % net.freeze_iter.saturating_mul(10);
         let frozen = net.freezes && counter > net.freeze_iter;
         let lr = params["lrs"][step].as_f64().unwrap_or_default();
-        let read = feed(usize::from(frozen), step, lr)?;
+        let which = usize::from(frozen);
+        let read = compiled[which].run(&feed(which, step, lr)).await?;
         losses.push(f64::from(read[0][0]));
         if step == 0 {
             for (id, grad) in parameters.iter().zip(&read[1..]) {
@@ -165,14 +166,14 @@ fn trace(run: &mut Run) -> Result<()> {
             }
         }
         if step == 0 || step + 1 == steps {
-            pollster::block_on(session.download(&mut state))?;
+            session.download(&mut state).await?;
             for (_, tensor) in state.iter().filter(|(_, tensor)| tensor.model) {
                 let kind = if tensor.trainable { "params" } else { "buffers" };
                 run.direct.push((format!("{kind}{}.{}", step + 1, tensor.name), wide(&tensor.values)));
             }
         }
     }
-    let read = feed(2, 0, 0.0)?;
+    let read = compiled[2].run(&feed(2, 0, 0.0)).await?;
     run.direct.push(("losses".into(), losses));
     run.direct.push(("eval_loss".into(), wide(&read[0])));
     run.direct.push(("eval_logits".into(), wide(&read[1])));

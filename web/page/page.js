@@ -169,6 +169,20 @@ const answers = {
   checked({ checked }) {
     lanes.checked = checked;
   },
+  lost: () => status("The GPU went away. Opening it again …"),
+  recovered({ steps }) {
+    lanes.forEach((lane, i) => {
+      for (const series of [lane.loss, lane.accuracy]) {
+        const keep = series.steps.filter((step) => step <= steps[i]).length;
+        for (const values of Object.values(series)) values.length = keep;
+      }
+      lane.row[0] = String(steps[i]);
+    });
+    lanes.recovered = steps;
+    asking = false;
+    status(`The GPU went away and is back: a driver reset, sleep, or another program. Both networks go on from the last snapshot, step ${Math.min(...steps)}.`);
+    draw();
+  },
   failed: ({ kind, message }) => failure(kind, message),
 };
 
@@ -180,6 +194,7 @@ function fresh() {
   });
   lanes.kernels = [];
   lanes.checked = null;
+  lanes.recovered = null;
   [seconds, since, newest, asking, again] = [0, null, null, false, false];
   globalThis.mexhat = { lanes, send, state: () => state };
   $("failure").hidden = true;
@@ -200,7 +215,7 @@ const FAILURES = {
     "Switch on hardware acceleration in the browser's settings and start it again.",
     "chrome://gpu or about:support says why an adapter is refused; a newer driver often helps.",
   ]],
-  "device-lost": ["The GPU went away", "The system took the GPU back: a driver reset, sleep, or another program. Training has stopped.", ["Try again starts a new race."]],
+  "device-lost": ["The GPU went away", "It did so several times: a driver reset, sleep, or another program. Training has stopped.", ["Try again starts a new race."]],
   usage: ["These settings do not work", "Change the page's address and load it again.", []],
   error: ["The GPU reported an error", "Training has stopped.", ["Try again starts a new race."]],
   wasm: ["Something in the page broke", "This is a fault of the page, not yours.", ["Load the page again; if it stays, please report the text below."]],

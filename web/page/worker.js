@@ -1,7 +1,9 @@
 // Owns the wasm and the GPU, so that the page never waits. One thing at a time: what the page asks for, else the next step.
-import init, { Race, checkShaders } from "./mexhat.js";
+import init, { Race, checkShaders } from "./mexhat_web.js";
 
-const ready = init({ module_or_path: new URL("mexhat_bg.wasm", import.meta.url) });
+const ready = init({ module_or_path: new URL("mexhat_web_bg.wasm", import.meta.url) });
+/** Times that a GPU may go away before it is left alone. */
+const MOST_LOSSES = 3;
 const queue = [];
 let wake = () => {};
 let race = null;
@@ -68,24 +70,42 @@ onmessage = ({ data }) => {
   wake();
 };
 
+let losses = 0;
+
+/** After a lost device: the race goes on from its last checkpoint, unless the device keeps going away. */
+async function recover(error) {
+  if (!race || error?.kind !== "device-lost" || ++losses > MOST_LOSSES) throw error;
+  say("lost", { message: error.message });
+  const steps = await race.recover();
+  say("recovered", { steps: Array.from(steps) });
+}
+
 async function work() {
   await ready;
   say("ready");
   for (;;) {
-    if (queue.length) {
-      const next = queue.shift();
-      await actions[next.type](next);
-    } else if (running) {
-      const events = await race.advance();
-      if (events.length === 0) {
-        running = false;
-        say("over");
-      }
-      tell(events);
-      await turn();
-    } else {
-      await new Promise((resolve) => (wake = resolve));
+    try {
+      await turnOnce();
+    } catch (error) {
+      await recover(error);
     }
+  }
+}
+
+async function turnOnce() {
+  if (queue.length) {
+    const next = queue.shift();
+    await actions[next.type](next);
+  } else if (running) {
+    const events = await race.advance();
+    if (events.length === 0) {
+      running = false;
+      say("over");
+    }
+    tell(events);
+    await turn();
+  } else {
+    await new Promise((resolve) => (wake = resolve));
   }
 }
 

@@ -1,14 +1,15 @@
 //! Two networks of the same seed on the same images, step by step in turn.
 
 use crate::pad;
-use crate::thrown::{plain, thrown};
+use crate::thrown::{pause, plain, thrown};
 use js_sys::{Array, Float32Array, Object, Reflect, Uint8ClampedArray};
-use mexhat::data;
+use mexhat::data::{self, Splits};
 use mexhat::gpu::Gpu;
 use mexhat::models::Norm;
-use mexhat::train::{Event, NetOptions, Options, Trainer};
+use mexhat::train::{Event, NetOptions, Options, Saved, Trainer};
 use mexhat::viz::{diverging, relative};
 use mexhat::{Error, Result};
+use std::path::Path;
 use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
@@ -51,6 +52,9 @@ struct Lane {
     pictured: Instant,
     ms: Option<f64>,
     over: bool,
+    /// A checkpoint to go on from when the GPU goes away.
+    kept: Vec<u8>,
+    kept_at: Instant,
 }
 
 /// The race.
@@ -58,6 +62,7 @@ struct Lane {
 pub struct Race {
     gpu: Gpu,
     options: RaceOptions,
+    splits: Splits,
     lanes: Vec<Lane>,
     landed: Instant,
 }
@@ -66,6 +71,8 @@ pub struct Race {
 const FRESH: f64 = 0.2;
 /// Milliseconds between two pictures of the kernels.
 const PICTURE_MS: u128 = 200;
+/// Milliseconds between two checkpoints in memory.
+const KEEP_MS: u128 = 5000;
 /// Kernel values of this size have the full colour.
 const KERNEL_SCALE: f32 = 4.0;
 
@@ -76,7 +83,27 @@ impl Race {
     pub async fn create(options: String) -> Result<Race, JsValue> {
         let options = RaceOptions::read(&options).map_err(thrown)?;
         let gpu = Gpu::open(None).await.map_err(thrown)?;
-        build(&gpu, &options).map_err(thrown).map(|lanes| Race { gpu, options, lanes, landed: Instant::now() })
+        let splits = data::load(&options.run.data, &options.run.load()).map_err(thrown)?;
+        let lanes = [Norm::Batch, Norm::Deconv]
+            .into_iter()
+            .map(|norm| Lane::new(&gpu, &options, splits.clone(), norm, &[]))
+            .collect::<Result<Vec<_>>>()
+            .map_err(thrown)?;
+        Ok(Race { gpu, options, splits, lanes, landed: Instant::now() })
+    }
+
+    /// Opens the GPU anew after it went away; each network goes on from its last checkpoint. Returns the step of each.
+    pub async fn recover(&mut self) -> Result<Vec<u32>, JsValue> {
+        let gpu = Gpu::open(None).await.map_err(thrown)?;
+        for lane in &mut self.lanes {
+            let lr = lane.trainer.options().lr;
+            let kept = std::mem::take(&mut lane.kept);
+            *lane = Lane::new(&gpu, &self.options, self.splits.clone(), lane.norm, &kept).map_err(thrown)?;
+            lane.trainer.set_lr(lr.unwrap_or(self.options.run.base_lr())).map_err(thrown)?;
+        }
+        self.gpu = gpu;
+        self.landed = Instant::now();
+        Ok(self.lanes.iter().map(|lane| lane.step as u32).collect())
     }
 
     /// `{ device, software, networks: [{ norm, parameters, bytes }], images, tests, batch, model, kernelScale }`.
@@ -108,7 +135,7 @@ impl Race {
         match lane.trainer.next().await {
             Ok(Some(event)) => self.report(index, &event, &events),
             Ok(None) => lane.over = true,
-            Err(error @ Error::DeviceLost(_)) => return Err(thrown(error)),
+            Err(error @ (Error::DeviceLost(_) | Error::Gpu(_))) => return Err(self.explained(error).await),
             Err(error) => {
                 lane.over = true;
                 let text = serde_json::json!({ "event": "failed", "lane": index, "message": error.to_string() });
@@ -117,9 +144,9 @@ impl Race {
         }
         let lane = &self.lanes[index];
         if !lane.over && lane.step > lane.looked && lane.step.is_multiple_of(self.options.look_every) {
-            self.look_at(index, &events).await.map_err(thrown)?;
+            self.look_at(index, &events).await?;
         } else if lane.step > 0 && !lane.over && lane.pictured.elapsed().as_millis() > PICTURE_MS {
-            self.picture(index, &events).await.map_err(thrown)?;
+            self.picture(index, &events).await?;
         }
         Ok(events)
     }
@@ -135,11 +162,11 @@ impl Race {
                 match self.lanes[index].trainer.next().await {
                     Ok(Some(event)) => self.report(index, &event, &events),
                     Ok(None) => self.lanes[index].over = true,
-                    Err(error) => return Err(thrown(error)),
+                    Err(error) => return Err(self.explained(error).await),
                 }
             }
             self.lanes[index].trainer.set_ahead(self.options.ahead);
-            self.picture(index, &events).await.map_err(thrown)?;
+            self.picture(index, &events).await?;
         }
         Ok(events)
     }
@@ -151,8 +178,9 @@ impl Race {
             if self.lanes[index].over {
                 continue;
             }
-            for event in self.lanes[index].trainer.settle().await.map_err(thrown)? {
-                self.report(index, &event, &events);
+            match self.lanes[index].trainer.settle().await {
+                Ok(settled) => settled.iter().for_each(|event| self.report(index, event, &events)),
+                Err(error) => return Err(self.explained(error).await),
             }
         }
         Ok(events)
@@ -163,7 +191,7 @@ impl Race {
         let events = Array::new();
         for index in 0..self.lanes.len() {
             if !self.lanes[index].over {
-                self.look_at(index, &events).await.map_err(thrown)?;
+                self.look_at(index, &events).await?;
             }
         }
         Ok(events)
@@ -181,9 +209,11 @@ impl Race {
         let Some(picture) = pad::centre(&ink, width) else { return Ok(JsValue::NULL) };
         let bytes: Vec<u8> = picture.iter().map(|v| (v * 255.0).round() as u8).collect();
         let shares = Array::new();
-        for lane in &mut self.lanes {
-            let read = lane.trainer.read(&picture).await.map_err(thrown)?;
-            shares.push(&Float32Array::from(&read[..]));
+        for index in 0..self.lanes.len() {
+            match self.lanes[index].trainer.read(&picture).await {
+                Ok(read) => shares.push(&Float32Array::from(&read[..])),
+                Err(error) => return Err(self.explained(error).await),
+            };
         }
         let read = Object::new();
         Reflect::set(&read, &"picture".into(), &Uint8ClampedArray::from(&bytes[..]))?;
@@ -199,11 +229,28 @@ impl Race {
 }
 
 impl Race {
-    async fn look_at(&mut self, index: usize, events: &Array) -> Result<()> {
-        let seen = self.lanes[index].trainer.look().await?;
-        for event in seen {
-            self.report(index, &event, events);
+    /// The first complaint is often a consequence of a lost device, whose loss a browser reports a moment later.
+    async fn explained(&self, error: Error) -> JsValue {
+        if matches!(error, Error::Gpu(_)) {
+            for _ in 0..10 {
+                pause(20).await;
+                if let Err(lost @ Error::DeviceLost(_)) = self.gpu.check() {
+                    return thrown(lost);
+                }
+            }
         }
+        thrown(error)
+    }
+
+    async fn look_at(&mut self, index: usize, events: &Array) -> Result<(), JsValue> {
+        let seen = match self.lanes[index].trainer.look().await {
+            Ok(seen) => seen,
+            // Evaluating adds nothing to a network that has diverged; its next step says so.
+            Err(Error::Run(_)) => Vec::new(),
+            Err(error) => return Err(self.explained(error).await),
+        };
+        seen.iter().for_each(|event| self.report(index, event, events));
+        self.keep(index).await?;
         let now = Instant::now();
         let lane = &mut self.lanes[index];
         lane.looked = lane.step;
@@ -212,13 +259,32 @@ impl Race {
         Ok(())
     }
 
-    async fn picture(&mut self, index: usize, events: &Array) -> Result<()> {
+    /// Keeps a checkpoint now and then.
+    async fn keep(&mut self, index: usize) -> Result<(), JsValue> {
+        let lane = &mut self.lanes[index];
+        if !lane.kept.is_empty() && lane.kept_at.elapsed().as_millis() < KEEP_MS {
+            return Ok(());
+        }
+        match lane.trainer.snapshot().await {
+            Ok(snapshot) => {
+                lane.kept = snapshot.checkpoint;
+                lane.kept_at = Instant::now();
+                Ok(())
+            }
+            Err(error) => Err(self.explained(error).await),
+        }
+    }
+
+    async fn picture(&mut self, index: usize, events: &Array) -> Result<(), JsValue> {
         let lane = &mut self.lanes[index];
         lane.pictured = Instant::now();
-        if lane.norm == Norm::Deconv
-            && let Some(event) = lane.trainer.look_at_kernels().await?
-        {
-            self.report(index, &event, events);
+        if lane.norm != Norm::Deconv {
+            return Ok(());
+        }
+        match lane.trainer.look_at_kernels().await {
+            Ok(Some(event)) => self.report(index, &event, events),
+            Ok(None) => {}
+            Err(error) => return Err(self.explained(error).await),
         }
         Ok(())
     }
@@ -265,14 +331,28 @@ impl Race {
     }
 }
 
-fn build(gpu: &Gpu, options: &RaceOptions) -> Result<Vec<Lane>> {
-    let splits = data::load(&options.run.data, &options.run.load())?;
-    let lane = |norm: Norm| -> Result<Lane> {
+impl Lane {
+    /// The network of this norm, fresh or (when `kept` holds one) at a checkpoint.
+    fn new(gpu: &Gpu, options: &RaceOptions, splits: Splits, norm: Norm, kept: &[u8]) -> Result<Self> {
         let net = NetOptions { norm, ..options.run.net.clone() };
         let run = Options { net, ..options.run.clone() };
-        let mut trainer = Trainer::new(gpu, &run, splits.clone())?;
+        let mut trainer = if kept.is_empty() {
+            Trainer::new(gpu, &run, splits)?
+        } else {
+            Trainer::resume(gpu, &run, splits, &Saved::read(Path::new("checkpoint"), kept)?)?
+        };
         trainer.set_ahead(options.ahead);
-        Ok(Lane { norm, trainer, step: 0, looked: 0, pictured: Instant::now(), ms: None, over: false })
-    };
-    Ok(vec![lane(Norm::Batch)?, lane(Norm::Deconv)?])
+        let (step, now) = (trainer.summary().steps, Instant::now());
+        Ok(Self {
+            norm,
+            trainer,
+            step,
+            looked: step,
+            pictured: now,
+            ms: None,
+            over: false,
+            kept: kept.to_vec(),
+            kept_at: now,
+        })
+    }
 }

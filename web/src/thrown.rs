@@ -7,6 +7,16 @@ use wasm_bindgen::prelude::*;
 extern "C" {
     #[wasm_bindgen(js_namespace = console, js_name = error)]
     fn console_error(text: &str);
+
+    #[wasm_bindgen(js_name = setTimeout)]
+    fn set_timeout(done: &js_sys::Function, ms: u32);
+}
+
+/// Lets the browser do other things for a while.
+pub async fn pause(ms: u32) {
+    let promise = js_sys::Promise::new(&mut |done, _| set_timeout(&done, ms));
+    // A timer does not fail.
+    let _ = wasm_bindgen_futures::JsFuture::from(promise).await;
 }
 
 /// Once, before anything else: a panic leaves its text in the console.

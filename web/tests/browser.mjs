@@ -109,11 +109,17 @@ try {
   const nameless = await page.evaluate(() => [...document.querySelectorAll("button[id], input, select, canvas[id]")].filter((e) => !(e.textContent.trim() || e.getAttribute("aria-label") || e.closest("label"))).map((e) => e.id));
   expect("every control has a name", nameless.length === 0, nameless.join(" "));
 
-  await page.evaluate(() => mexhat.send("lose"));
+  const before = await page.evaluate(() => mexhat.lanes.map((lane) => lane.loss.steps.length));
   await page.click("#start");
-  await until(page, () => !document.getElementById("failure").hidden);
-  expect("a lost device is said", (await page.getAttribute("#failure", "data-kind")) === "device-lost", await page.textContent("#failure h2"));
-  await shot(page, "device-lost");
+  await page.evaluate(() => mexhat.send("lose"));
+  await until(page, () => mexhat.lanes.recovered || mexhat.state() === "failed");
+  const [resumed, gone] = await page.evaluate(() => [mexhat.lanes.recovered, document.getElementById("failure").dataset.kind]);
+  expect("a lost device is opened again", resumed !== null, gone ?? "");
+  expect("both networks resume from a snapshot", resumed?.every((step, i) => step > 0 && step <= before[i] + 4), `${before} -> ${resumed}`);
+  await until(page, (steps) => mexhat.lanes.every((lane, i) => lane.loss.steps.length >= steps[i] + 3) || mexhat.state() === "failed", before);
+  const on = await page.evaluate(() => mexhat.lanes.map((lane) => [lane.loss.steps, lane.loss.values.slice(-3)]));
+  expect("training goes on after the loss", on.every(([steps, last]) => steps.every((step, i) => step === i + 1) && last.every((v) => v > 0 && v < 3)), on.map(([steps, last]) => `${steps.length}: ${last.map((v) => v.toPrecision(3))}`).join("; "));
+  await shot(page, "device-resumed");
   await browser.close();
 
   const without = await open(`${flags} --disable-features=WebGPU --disable-blink-features=WebGPU`, "", {});

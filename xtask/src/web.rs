@@ -30,7 +30,7 @@ pub fn build(consent: Consent) -> Result<PathBuf> {
     }
     copy(&root().join("web/page"), &dist)?;
     let mut bindgen = cargo(BINDGEN);
-    bindgen.arg(target.join("wasm32-unknown-unknown/web/mexhat_web.wasm")).arg(&dist);
+    bindgen.arg(target.join("wasm32-unknown-unknown/web/mexhat_web.wasm")).arg(&dist).arg("--without-twins");
     run(bindgen)?;
     println!("\nthe page is in {}", dist.display());
     for (name, bytes) in sizes(&dist)? {

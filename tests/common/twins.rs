@@ -1,0 +1,57 @@
+//! One operation on the GPU against its twin on the CPU, forward and all gradients.
+
+use super::{Bench, Operation, Sizes, engines};
+use mexhat::Result;
+use mexhat::gpu::{Gpu, Profile};
+use std::collections::BTreeSet;
+
+/// The operation, its gradients, and all of them as outputs of the tape.
+fn build(operation: &Operation, sizes: Sizes) -> Result<Bench> {
+    let mut bench = Bench::new(sizes.seed);
+    let outputs = (operation.build)(&mut bench, sizes)?;
+    let (_, gradients) = bench.backward(&outputs)?;
+    let gradients = gradients.into_iter().map(|(_, grad)| grad);
+    for var in outputs.into_iter().chain(gradients).chain(std::mem::take(&mut bench.observed)) {
+        bench.tape.output(var);
+    }
+    bench.finish();
+    Ok(bench)
+}
+
+/// Largest error over the largest value; anything that is not a number counts as infinitely wrong.
+fn compare(expected: &[f64], found: &[f64], tolerance: f64) -> Result<(), String> {
+    if expected.len() != found.len() {
+        return Err(format!("{} values expected, found {}", expected.len(), found.len()));
+    }
+    let scale = expected.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
+    let allowed = tolerance * scale + 1e-6;
+    for (i, (a, b)) in expected.iter().zip(found).enumerate() {
+        if !b.is_finite() || (a - b).abs() > allowed {
+            return Err(format!("element {i}: {a} expected, found {b} ({:.1} x tolerance)", (a - b).abs() / allowed));
+        }
+    }
+    Ok(())
+}
+
+/// Runs one case on both engines; returns the kernels that ran.
+///
+/// # Errors
+/// The engines disagree, or one refuses the case.
+pub async fn check(
+    gpu: &Gpu,
+    operation: &Operation,
+    sizes: Sizes,
+    profile: Profile,
+) -> Result<BTreeSet<String>, String> {
+    let named = |what: &str| format!("{} at {sizes:?} under {profile:?}: {what}", operation.name);
+    let bench = build(operation, sizes).map_err(|e| named(&e.to_string()))?;
+    let (found, kernels) = engines::run(gpu, &bench.tape, &bench.state, &bench.values, profile)
+        .await
+        .map_err(|e| named(&e.to_string()))?;
+    let expected = engines::on_cpu(&bench.tape, &bench.state, &bench.values);
+    for (i, (expected, found)) in expected.iter().zip(&found).enumerate() {
+        let what = format!("output {i} {}", bench.tape.ty(bench.tape.outputs()[i]));
+        compare(expected, found, operation.tolerance).map_err(|why| named(&format!("{what}: {why}")))?;
+    }
+    Ok(kernels)
+}

@@ -1,0 +1,99 @@
+//! What `tests/golden` and `tests/twin` check natively, in a browser: the same tables, the same tolerances.
+//!
+//! Nothing is compiled for other targets than browsers.
+
+#![cfg(target_arch = "wasm32")]
+
+#[path = "../../../tests/golden/case.rs"]
+mod case;
+#[path = "../../../tests/golden/channel.rs"]
+mod channel;
+#[path = "../../../tests/common/mod.rs"]
+mod common;
+#[path = "../../../tests/golden/deconvolution.rs"]
+mod deconvolution;
+#[path = "../../../tests/golden/glue.rs"]
+mod glue;
+#[path = "../../../tests/golden/losses.rs"]
+mod losses;
+#[path = "../../../tests/golden/merge.rs"]
+mod merge;
+#[path = "../../../tests/golden/norm.rs"]
+mod norm;
+#[path = "../../../tests/golden/optim.rs"]
+mod optim;
+#[path = "../../../tests/golden/pooling.rs"]
+mod pooling;
+#[path = "../../../tests/golden/runners.rs"]
+mod runners;
+#[path = "../../../tests/golden/trace.rs"]
+mod trace;
+
+use case::Manifest;
+use common::{OPERATIONS, Sizes, engines, twins};
+use js_sys::{Reflect, Uint8Array};
+use mexhat::gpu::Gpu;
+use mexhat::rng::Rng;
+use wasm_bindgen::prelude::*;
+
+fn text(error: impl std::fmt::Display) -> JsValue {
+    error.to_string().into()
+}
+
+/// Reference vectors and twins on one device.
+#[wasm_bindgen]
+pub struct Checks {
+    gpu: Gpu,
+    manifest: Manifest,
+}
+
+#[wasm_bindgen]
+impl Checks {
+    /// Opens the GPU; `files` is an object of bytes by file name, `manifest.json` among them.
+    pub async fn open(files: JsValue) -> Result<Checks, JsValue> {
+        let read = |file: &str| {
+            let found = Reflect::get(&files, &file.into()).ok().and_then(|bytes| bytes.dyn_into::<Uint8Array>().ok());
+            found.map(|bytes| bytes.to_vec()).ok_or_else(|| format!("{file}: not given"))
+        };
+        let manifest = Manifest::load(read).map_err(text)?;
+        Ok(Self { gpu: Gpu::open(None).await.map_err(text)?, manifest })
+    }
+
+    /// Names of the cases with reference vectors.
+    pub fn golden(&self) -> Vec<String> {
+        self.manifest.cases.iter().map(|case| case.name.clone()).collect()
+    }
+
+    /// Runs reference case `index`; returns what is wrong, or nothing.
+    #[wasm_bindgen(js_name = runGolden)]
+    pub async fn run_golden(&self, index: usize) -> Option<String> {
+        let case = &self.manifest.cases[index];
+        match runners::runner(&case.op) {
+            Some(runner) => case::check(&self.gpu, &self.manifest, case, runner).await.err(),
+            None => Some(format!("no runner for the operation '{}'", case.op)),
+        }
+    }
+
+    /// Names of the operations that have a twin.
+    pub fn operations(&self) -> Vec<String> {
+        OPERATIONS.iter().map(|operation| operation.name.to_owned()).collect()
+    }
+
+    /// Runs operation `index` against its twin at its corner sizes and at `random` others, under every way of choosing
+    /// kernels; returns what is wrong, or nothing.
+    #[wasm_bindgen(js_name = runTwin)]
+    pub async fn run_twin(&self, index: usize, random: usize) -> Option<String> {
+        let operation = &OPERATIONS[index];
+        let mut rng = Rng::new(index as u64);
+        let mut sizes = (operation.corners)();
+        sizes.extend((0..random).map(|_| Sizes::random(&mut rng)));
+        let profiles = engines::profiles_of(&self.gpu);
+        for (i, sizes) in sizes.into_iter().enumerate() {
+            let profile = profiles[i % profiles.len()];
+            if let Err(why) = twins::check(&self.gpu, operation, sizes, profile).await {
+                return Some(why);
+            }
+        }
+        None
+    }
+}
