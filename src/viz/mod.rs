@@ -6,6 +6,7 @@
 //! Two rules hold for every signed picture: zero is the neutral colour, and the scale is symmetric, `-s..=s` with
 //! `s = max |v|` unless the function says otherwise. Every sheet prints its scale beside the colours.
 
+pub mod bars;
 pub mod canvas;
 pub mod colormap;
 pub mod curves;

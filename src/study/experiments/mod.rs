@@ -1,6 +1,8 @@
 //! The paper's small experiments: each computes, draws, and says whether it shows what the paper expects (spec 11).
 
 mod algebra;
+mod batches;
+mod components;
 mod newton;
 mod regression;
 
@@ -42,6 +44,16 @@ pub const EXPERIMENTS: &[Experiment] = &[
         name: "fig7",
         about: "coupled against uncoupled Newton-Schulz on the 27 x 27 covariance of a photograph's 3 x 3 patches",
         expects: "coupled: a plateau, then a drop, then flat for a hundred iterations; uncoupled: the same at first, then it explodes",
+    },
+    Experiment {
+        name: "table3",
+        about: "time of patches, covariance, Newton-Schulz, weight product and convolution, by layer, on this adapter",
+        expects: "Newton-Schulz does not depend on the sampling step, patches and covariance fall with it; all are small next to the convolution except in deep layers",
+    },
+    Experiment {
+        name: "table4",
+        about: "batch size against accuracy, with the paper's rates, eps and iterations",
+        expects: "within 2.5 points over three decades of batch size",
     },
     Experiment {
         name: "a8",
@@ -128,6 +140,8 @@ pub async fn reproduce(gpu: &Gpu, name: &str, options: &ExperimentOptions) -> Re
         .ok_or_else(|| Error::Usage(format!("unknown experiment '{name}'; expected one of {}", known.join(", "))))?;
     match name {
         "fig7" => newton::fig7(gpu, *experiment, options).await,
+        "table3" => components::table3(gpu, *experiment, options).await,
+        "table4" => batches::table4(gpu, *experiment, options).await,
         "a8" => algebra::a8(gpu, *experiment, options).await,
         "sec5" => algebra::sec5(gpu, *experiment, options).await,
         _ => regression::fig5(gpu, *experiment, options).await,
