@@ -1,5 +1,7 @@
 //! What a person at a terminal sees of a run: a bar where there is a terminal, plain lines otherwise.
 
+#[cfg(feature = "watch")]
+use super::watch::Screen;
 use super::{say, say_json};
 use crate::Result;
 use crate::train::{Event, Started, Summary};
@@ -21,11 +23,27 @@ pub(super) struct Console {
     steps: u64,
     /// Loss, accuracy and time of the last steps.
     recent: VecDeque<(f32, f32, Instant)>,
+    #[cfg(feature = "watch")]
+    screen: Option<Screen>,
 }
 
 impl Console {
     pub fn new(json: bool) -> Self {
-        Self { json, bar: None, batch_size: 0, steps: 0, recent: VecDeque::new() }
+        Self {
+            json,
+            bar: None,
+            batch_size: 0,
+            steps: 0,
+            recent: VecDeque::new(),
+            #[cfg(feature = "watch")]
+            screen: None,
+        }
+    }
+
+    /// Shows the run on a screen of its own until it ends.
+    #[cfg(feature = "watch")]
+    pub fn with_screen(self, screen: Option<Screen>) -> Self {
+        Self { screen, ..self }
     }
 
     /// Shows one event.
@@ -36,6 +54,14 @@ impl Console {
                 Event::Kernels { .. } | Event::Save { .. } => Ok(()),
                 event => say_json(event),
             };
+        }
+        #[cfg(feature = "watch")]
+        if let Some(screen) = &self.screen {
+            screen.show(event);
+            let Event::Done(summary) = event else { return Ok(()) };
+            self.screen = None;
+            self.done(summary);
+            return Ok(());
         }
         match event {
             Event::Started(started) => self.started(started),
@@ -50,8 +76,12 @@ impl Console {
         Ok(())
     }
 
-    /// A line above the bar.
-    pub fn line(&self, text: &str) {
+    /// A line above the bar, or behind the screen, which it ends.
+    pub fn line(&mut self, text: &str) {
+        #[cfg(feature = "watch")]
+        {
+            self.screen = None;
+        }
         match &self.bar {
             Some(bar) => bar.suspend(|| say(text)),
             None if self.json => {}

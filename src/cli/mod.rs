@@ -8,6 +8,8 @@ mod inspect;
 mod kernels;
 mod reproduce;
 mod train;
+#[cfg(feature = "watch")]
+mod watch;
 
 use crate::gpu::{AdapterSummary, Gpu};
 use crate::{Error, Result};

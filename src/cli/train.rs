@@ -31,7 +31,17 @@ pub(super) struct TrainArgs {
     /// Events as JSON on stdout, one object a line
     #[arg(long, help_heading = "Run")]
     json: bool,
+    /// Show loss curve and first deconvolution on a screen of their own; plain lines where there is no colour terminal
+    #[cfg(feature = "watch")]
+    #[arg(long, conflicts_with = "json", help_heading = "Run")]
+    watch: bool,
 }
+
+/// Kernels are read back for the screen at most this often: waiting for them costs about a step.
+#[cfg(feature = "watch")]
+const WATCH_STEPS: u64 = 10;
+#[cfg(feature = "watch")]
+const WATCH_SECONDS: f64 = 0.5;
 
 /// Ctrl-C once asks for an orderly end, twice ends at once.
 fn watch_for_ctrl_c() -> Arc<AtomicBool> {
@@ -39,6 +49,8 @@ fn watch_for_ctrl_c() -> Arc<AtomicBool> {
     let shared = Arc::clone(&flag);
     let installed = ctrlc::set_handler(move || {
         if shared.swap(true, Ordering::SeqCst) {
+            #[cfg(feature = "watch")]
+            super::watch::restore();
             std::process::exit(130);
         }
     });
@@ -50,7 +62,7 @@ fn watch_for_ctrl_c() -> Arc<AtomicBool> {
 
 /// The option that was given along with `--resume` although the earlier run has settled it.
 fn settled_option(matches: Option<&ArgMatches>) -> Option<String> {
-    let free = ["resume", "epochs", "steps", "device", "json"];
+    let free = ["resume", "epochs", "steps", "device", "json", "watch"];
     let matches = matches?;
     let given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     let settled = |id: &&clap::Id| {
@@ -71,7 +83,7 @@ fn options(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<(Options, O
     };
     if let Some(option) = settled_option(matches) {
         return Err(Error::Usage(format!(
-            "{option} cannot be changed in a run that goes on; with --resume only --epochs, --steps, --device and --json may \
+            "{option} cannot be changed in a run that goes on; with --resume only --epochs, --steps, --device, --json and --watch may \
              be given"
         )));
     }
@@ -114,7 +126,16 @@ pub(super) fn run(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> 
         }
     };
     let stop = watch_for_ctrl_c();
-    pollster::block_on(follow(&mut trainer, folder, Console::new(args.json), &stop))
+    let console = Console::new(args.json);
+    #[cfg(feature = "watch")]
+    let console = {
+        let screen = if args.watch { super::watch::Screen::open(&stop) } else { None };
+        if screen.is_some() {
+            trainer.show_kernels(WATCH_STEPS, WATCH_SECONDS);
+        }
+        console.with_screen(screen)
+    };
+    pollster::block_on(follow(&mut trainer, folder, console, &stop))
 }
 
 /// Shows and keeps every event until the run is over.

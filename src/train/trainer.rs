@@ -71,6 +71,10 @@ pub struct Trainer {
     ahead: usize,
     /// Made when a first picture is to be read.
     reader: Option<Compiled>,
+    /// Between two looks at the kernels: least steps and seconds.
+    pace: Option<(u64, f64)>,
+    /// Step and time of the last such look.
+    looked: Option<(u64, Instant)>,
 }
 
 impl Trainer {
@@ -167,6 +171,8 @@ impl Trainer {
             timer: Timer { seconds: progress.seconds, ..timer },
             ahead: usize::MAX,
             reader: None,
+            pace: None,
+            looked: None,
         };
         let started = trainer.started();
         trainer.events.push_back(Event::Started(started));
@@ -217,6 +223,12 @@ impl Trainer {
     /// Lets at most so many steps (at least 1) be in flight: fewer answer sooner to whoever stops or changes the run.
     pub fn set_ahead(&mut self, steps: usize) {
         self.ahead = steps.max(1);
+    }
+
+    /// Asks for an [`Event::Kernels`] during training too, each at least so many steps and seconds after the one before.
+    /// Reading them waits for the steps in flight, so that both should be well above a step.
+    pub fn show_kernels(&mut self, steps: u64, seconds: f64) {
+        self.pace = Some((steps.max(1), seconds));
     }
 
     /// Waits for the steps in flight; their events are returned and no step is submitted.
@@ -413,6 +425,12 @@ impl Trainer {
                 },
             );
         }
+        if self.wants_kernels() {
+            self.looked = Some((self.step, Instant::now()));
+            if let Some(event) = self.kernels().await? {
+                self.events.push_back(event);
+            }
+        }
         let save = self.saved.elapsed().as_secs_f64() > SAVE_SECONDS.0;
         let batch = if save || self.ended() { None } else { self.next_batch() };
         if let Some(batch) = batch {
@@ -431,6 +449,11 @@ impl Trainer {
             self.stage = if interrupted || fresh || within { Stage::Save } else { Stage::Evaluate };
         }
         Ok(())
+    }
+
+    fn wants_kernels(&self) -> bool {
+        let Some((steps, seconds)) = self.pace else { return false };
+        self.looked.is_none_or(|(step, time)| self.step >= step + steps && time.elapsed().as_secs_f64() >= seconds)
     }
 
     /// The next batch of this epoch; `None` at its end.
