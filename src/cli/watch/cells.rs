@@ -117,7 +117,7 @@ mod tests {
     fn colours_fall_back_to_the_nearest_of_256() {
         assert_eq!(Depth::True.color([1, 2, 3]), Color::Rgb(1, 2, 3));
         assert_eq!(Depth::Indexed.color([255, 0, 0]), Color::Indexed(196));
-        assert_eq!(Depth::Indexed.color([0xf7, 0xf7, 0xf7]), Color::Indexed(255));
+        assert_eq!(Depth::Indexed.color([0xf7, 0xf7, 0xf7]), Color::Indexed(231));
         assert_eq!(Depth::Indexed.color([128, 128, 128]), Color::Indexed(244));
         let of = |name: &'static str, value: &'static str| {
             Depth::detect(move |asked| (asked == name).then(|| value.to_owned()))

@@ -138,9 +138,7 @@ impl View {
             .ratio((self.step() as f64 / steps as f64).clamp(0.0, 1.0))
             .label(label)
             .use_unicode(true)
-            .gauge_style(
-                Style::new().fg(self.depth.color([0x1d, 0x5f, 0x91])).bg(self.depth.color([0x30, 0x34, 0x3a])),
-            );
+            .gauge_style(Style::new().fg(self.depth.color(BLUE)).bg(self.depth.color([0x30, 0x34, 0x3a])));
         frame.render_widget(gauge, area);
     }
 
