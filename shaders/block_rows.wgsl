@@ -30,6 +30,10 @@ const LINES: u32 = 8u;
 // #import shared/index.wgsl
 // #import shared/blocks.wgsl
 
+fn quotients(a: vec4u, b: u32) -> vec4u {
+    return vec4u(quotient(a.x, b), quotient(a.y, b), quotient(a.z, b), quotient(a.w, b));
+}
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,
@@ -40,9 +44,10 @@ fn main(
     if index >= params.vectors {
         return;
     }
-    let entry = (index % params.d4) * 4u;
-    let block = index / (params.d4 * params.chunks);
-    let first = ((index / params.d4) % params.chunks) * LINES;
+    let run = quotient(index, params.d4);
+    let entry = (index - run * params.d4) * 4u;
+    let block = quotient(run, params.chunks);
+    let first = (run - block * params.chunks) * LINES;
     let last = min(first + LINES, params.samples);
 
     let taps = params.kernel * params.kernel;
@@ -54,15 +59,16 @@ fn main(
         feature_of(block, entries.w, params.blocks, params.d, params.interleaved),
     );
     let used = entries < vec4u(params.d);
-    let channel = features / taps;
-    let tap = features % taps;
-    let down = vec4i((tap / params.kernel) * params.dilation) - vec4i(i32(params.padding));
-    let across = vec4i((tap % params.kernel) * params.dilation) - vec4i(i32(params.padding));
+    let channel = quotients(features, taps);
+    let tap = features - channel * taps;
+    let tap_row = quotients(tap, params.kernel);
+    let down = vec4i(tap_row * params.dilation) - vec4i(i32(params.padding));
+    let across = vec4i((tap - tap_row * params.kernel) * params.dilation) - vec4i(i32(params.padding));
 
-    var out_column = first % params.out_width;
-    let line = first / params.out_width;
-    var out_row = line % params.out_height;
-    var image = line / params.out_height;
+    let line = quotient(first, params.out_width);
+    var out_column = first - line * params.out_width;
+    var image = quotient(line, params.out_height);
+    var out_row = line - image * params.out_height;
     for (var m = first; m < last; m++) {
         var inside = used;
         var at = vec4u(m * params.step * params.channel_stride) + channel;

@@ -46,7 +46,7 @@ fn grad_of(feature: u32, m: u32) -> f32 {
 // The sampled position whose tap lies on coordinate `at`, or -1.
 fn position(at: u32, tap: u32, size: u32) -> i32 {
     let t = i32(at + params.padding) - i32(tap * params.dilation);
-    let i = t / i32(params.step);
+    let i = i32(quotient(u32(max(t, 0)), params.step));
     return select(-1, i, t >= 0 && i * i32(params.step) == t && i < i32(size));
 }
 
@@ -61,28 +61,29 @@ fn main(
         return;
     }
     let stride4 = params.channel_stride / 4u;
-    let channel = (index % stride4) * 4u;
-    let pixel = index / stride4;
+    let pixel = quotient(index, stride4);
+    let channel = (index - pixel * stride4) * 4u;
     var v = vec4f(0.0);
     if params.grid == 0u {
-        if pixel % params.step == 0u {
+        let sample = quotient(pixel, params.step);
+        if sample * params.step == pixel {
             for (var e = 0u; e < 4u; e++) {
                 if channel + e < params.channels {
-                    v[e] = grad_of(channel + e, pixel / params.step);
+                    v[e] = grad_of(channel + e, sample);
                 }
             }
         }
         gx[index] = v;
         return;
     }
-    let col = pixel % params.width;
-    let line = pixel / params.width;
-    let row = line % params.height;
-    let image = line / params.height;
+    let line = quotient(pixel, params.width);
+    let col = pixel - line * params.width;
+    let image = quotient(line, params.height);
+    let row = line - image * params.height;
     // Without dilation only every step-th tap can lie on this pixel.
     let plain = params.dilation == 1u;
-    let u0 = select(0u, (row + params.padding) % params.step, plain);
-    let w0 = select(0u, (col + params.padding) % params.step, plain);
+    let u0 = select(0u, row + params.padding - quotient(row + params.padding, params.step) * params.step, plain);
+    let w0 = select(0u, col + params.padding - quotient(col + params.padding, params.step) * params.step, plain);
     let advance = select(1u, params.step, plain);
     for (var u = u0; u < params.kernel; u += advance) {
         let i = position(row, u, params.out_height);

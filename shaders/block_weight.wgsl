@@ -1,6 +1,6 @@
 // Weight rows per block, blocked[s][r][i] = weight[o][feature], or back (TO_BLOCKS = 0); a permutation (spec 6).
 // Pooled: s = 0 and row o * blocks + j; otherwise s = j and r counts the outputs of the group that owns block j.
-// To blocks: one vector per invocation; back: one scalar.
+// One vector of blocked entries per invocation: four scalars of the weight are read, or written.
 const TO_BLOCKS: u32 = 1u;
 
 struct Params {
@@ -33,27 +33,29 @@ fn main(
     if index >= params.items {
         return;
     }
-    if TO_BLOCKS == 1u {
-        let entry = (index % params.d4) * 4u;
-        let r = (index / params.d4) % params.rows;
-        let s = index / (params.d4 * params.rows);
-        let block = select(s, r % params.blocks, params.pooled == 1u);
-        let owner = block / params.blocks_per_group;
-        let output = select(owner * params.outputs_per_group + r, r / params.blocks, params.pooled == 1u);
-        for (var e = 0u; e < 4u; e++) {
-            var v = 0.0;
-            if entry + e < params.d {
-                let feature = feature_of(block, entry + e, params.blocks, params.d, params.interleaved);
-                v = x[output * params.features + feature - owner * params.features];
-            }
-            y[index * 4u + e] = v;
-        }
-        return;
+    let row = quotient(index, params.d4);
+    let entry = (index - row * params.d4) * 4u;
+    let s = quotient(row, params.rows);
+    let r = row - s * params.rows;
+    var block = s;
+    var output = r;
+    var feature0 = 0u;
+    if params.pooled == 1u {
+        output = quotient(r, params.blocks);
+        block = r - output * params.blocks;
+    } else {
+        let owner = quotient(s, params.blocks_per_group);
+        output += owner * params.outputs_per_group;
+        feature0 = owner * params.features;
     }
-    let output = index / params.features;
-    let owner = output / params.outputs_per_group;
-    let at = entry_of(index % params.features + owner * params.features, params.blocks, params.d, params.interleaved);
-    let s = select(at.x, 0u, params.pooled == 1u);
-    let r = select(output - owner * params.outputs_per_group, output * params.blocks + at.x, params.pooled == 1u);
-    y[index] = x[(s * params.rows + r) * params.d4 * 4u + at.y];
+    let base = output * params.features - feature0;
+    for (var e = 0u; e < 4u; e++) {
+        let at = base + feature_of(block, entry + e, params.blocks, params.d, params.interleaved);
+        let used = entry + e < params.d;
+        if TO_BLOCKS == 1u {
+            y[index * 4u + e] = select(0.0, x[select(0u, at, used)], used);
+        } else if used {
+            y[at] = x[index * 4u + e];
+        }
+    }
 }

@@ -11,6 +11,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> rows: array<vec4f>;
 
 // #import shared/index.wgsl
+// #import shared/divide.wgsl
 
 @compute @workgroup_size(64)
 fn main(
@@ -22,7 +23,7 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    let batch = i / (params.columns4 * params.rows);
-    let at = batch * params.columns4 + i % params.columns4;
+    let row = quotient(i, params.columns4);
+    let at = (quotient(row, params.rows) - row) * params.columns4 + i;
     rows[i] = (rows[i] - mean[at]) - rest[at];
 }

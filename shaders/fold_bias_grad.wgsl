@@ -18,6 +18,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 
 // #import shared/index.wgsl
+// #import shared/divide.wgsl
 
 @compute @workgroup_size(64)
 fn main(
@@ -29,13 +30,18 @@ fn main(
     if index >= params.vectors {
         return;
     }
-    let r = (index / params.d4) % params.rows;
-    let s = index / (params.d4 * params.rows);
-    let own = (s / params.blocks_per_group) * params.outputs_per_group + r;
-    let output = select(own, r / params.blocks, params.pooled == 1u);
+    let row = quotient(index, params.d4);
+    let s = quotient(row, params.rows);
+    let r = row - s * params.rows;
+    var output = r;
+    if params.pooled == 1u {
+        output = quotient(r, params.blocks);
+    } else {
+        output += quotient(s, params.blocks_per_group) * params.outputs_per_group;
+    }
     var at = index;
     if BY_ROW == 0u {
-        at = s * params.d4 + index % params.d4;
+        at = s * params.d4 + index - row * params.d4;
     }
     y[index] = -g[output] * x[at];
 }

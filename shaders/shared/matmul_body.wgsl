@@ -11,7 +11,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read> a2: array<vec4f>;
 @group(0) @binding(4) var<storage, read> b2: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> c: array<f32>;
+@group(0) @binding(5) var<storage, read_write> c: array<vec4f>;
 
 // #import shared/vec4.wgsl
 
@@ -105,20 +105,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
             if row >= params.m || vector >= n4 {
                 continue;
             }
-            let base = group.z * params.m * n4 * 4u;
-            let value = params.alpha * sum[i][j];
-            for (var e = 0u; e < 4u; e++) {
-                let column = vector * 4u + e;
-                let v = value[e] + select(0.0, params.diagonal, column == row);
-                if column >= params.n {
-                    if SYMMETRIC == 0u || column >= row {
-                        c[base + row * n4 * 4u + column] = 0.0;
+            let base = group.z * params.m;
+            let columns = vec4u(vector * 4u) + vec4u(0u, 1u, 2u, 3u);
+            let diagonal = select(vec4f(0.0), vec4f(params.diagonal), columns == vec4u(row));
+            let value = select(vec4f(0.0), params.alpha * sum[i][j] + diagonal, columns < vec4u(params.n));
+            if SYMMETRIC == 0u || columns.w >= row {
+                c[(base + row) * n4 + vector] = value;
+            }
+            if SYMMETRIC == 1u && columns.x > row {
+                for (var e = 0u; e < 4u; e++) {
+                    if columns[e] < params.n {
+                        c[(base + columns[e]) * n4 + row / 4u][i % 4u] = value[e];
                     }
-                } else if SYMMETRIC == 0u {
-                    c[base + row * n4 * 4u + column] = v;
-                } else if column >= row {
-                    c[base + row * n4 * 4u + column] = v;
-                    c[base + column * n4 * 4u + row] = v;
                 }
             }
         }

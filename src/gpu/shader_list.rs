@@ -72,6 +72,7 @@ shaders![
     "shared/blocks.wgsl",
     "shared/conv_body.wgsl",
     "shared/conv_weight_grad_body.wgsl",
+    "shared/divide.wgsl",
     "shared/gram_body.wgsl",
     "shared/index.wgsl",
     "shared/lanes_alone.wgsl",

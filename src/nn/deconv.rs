@@ -230,3 +230,56 @@ impl Module for Delinear {
         Ok(self.forward_folded(ctx, x)?.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gpu::Profile;
+    use crate::tape::{DType, Tape, lower};
+
+    /// Products of 2 d^3 that Newton-Schulz of two layers, of `[first, second]` iterations, takes `[forward, backward]`: a pair
+    /// counts twice, one triangle half. The image needs no gradient.
+    fn products(iterations: [usize; 2], mode: Mode, freeze: bool) -> Result<[f64; 2]> {
+        let mut state = State::new();
+        let options = ConvOptions { padding: 1, ..Default::default() };
+        let mut layer = |name: &str, channels, iterations, freeze| {
+            let whitening = Whitening { iterations, freeze, ..Default::default() };
+            FastDeconv::new(&mut state, name, channels, 8, 3, options, whitening, true, Rng::new(0))
+        };
+        let (first, second) = (layer("first", 4, iterations[0], false)?, layer("second", 8, iterations[1], freeze)?);
+        let mut tape = Tape::new();
+        let image = tape.input("image", &[2, 4, 9, 9], DType::F32);
+        let x = ops::to_vec4(&mut tape, image)?;
+        let mut ctx = Forward { tape: &mut tape, state: &state, mode };
+        let hidden = first.forward(&mut ctx, x)?;
+        let y = second.forward(&mut ctx, hidden)?;
+        let ty = tape.ty(y).clone();
+        let seed = ops::constant(&mut tape, ty, 1.0)?;
+        let gradients = tape.backward_from(&[(y, seed)])?;
+        for id in state.parameters() {
+            let parameter = tape.state(&state, id);
+            gradients.get(parameter).into_iter().for_each(|gradient| tape.output(gradient));
+        }
+        let mut found = [0.0; 2];
+        for dispatch in lower(&tape, Profile::PORTABLE).dispatches {
+            let place = ["newton_schulz", "newton_schulz_grad"].iter().position(|op| *op == dispatch.op);
+            let (Some(place), true) = (place, dispatch.kernel.shader.file.starts_with("matmul")) else { continue };
+            let is = |name: &'static str| dispatch.kernel.constants.contains(&(name, 1));
+            found[place] += if is("PAIR") { 2.0 } else { 1.0 } * if is("SYMMETRIC") { 0.5 } else { 1.0 };
+        }
+        Ok(found)
+    }
+
+    #[test]
+    fn no_layer_multiplies_more_than_it_must() -> Result<()> {
+        // 3T - 3 halves forward, as many halves of pairs backward (spec 9.4), and none backward for the image's sake.
+        assert_eq!(products([5, 5], Mode::Train, false)?, [6.0 + 6.0, 12.0]);
+        assert_eq!(products([1, 2], Mode::Train, false)?, [1.5, 3.0]);
+        // Beyond 10 iterations one triangle loses the accuracy: full products.
+        assert_eq!(products([15, 11], Mode::Train, false)?, [42.0 + 30.0, 60.0]);
+        // A frozen layer takes none, evaluation neither.
+        assert_eq!(products([5, 5], Mode::Frozen, true)?, [6.0, 0.0]);
+        assert_eq!(products([5, 5], Mode::Eval, false)?, [0.0, 0.0]);
+        Ok(())
+    }
+}

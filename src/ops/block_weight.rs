@@ -104,7 +104,7 @@ impl Op for BlockWeight {
         let (layout, outputs) = (self.layout, self.outputs());
         let (rows, d4) = (layout.weight_rows(outputs), layout.d.div_ceil(4));
         let features = layout.features() / layout.groups;
-        let items = if self.to_blocks { layout.statistics() * rows * d4 } else { outputs * features };
+        let items = layout.statistics() * rows * d4;
         let params = BlockWeightParams {
             items: items as u32,
             d: layout.d as u32,
