@@ -38,6 +38,6 @@ pub use evaluate::{Evaluation, evaluate};
 pub use event::{Event, Started, Summary};
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::{RunFolder, default_name, read_model};
-pub use options::{NetOptions, OptimizerKind, Options, ScheduleKind};
+pub use options::{NetOptions, OptimizerKind, Options, ScheduleKind, WhiteningPreset};
 pub use plan::RunPlan;
 pub use trainer::Trainer;

@@ -33,6 +33,16 @@ named! {
     }
 }
 
+named! {
+    /// Settings of deconvolution that belong together.
+    pub enum WhiteningPreset: "whitening" {
+        /// The paper's: blocks of 64 channels and 512 features, 5 iterations.
+        Paper = "paper",
+        /// The cheap ones of `mexhat reproduce cost`: small blocks with a D of their own, few iterations.
+        Fast = "fast",
+    }
+}
+
 /// The network and its normalisation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
@@ -44,17 +54,56 @@ pub struct NetOptions {
     /// Normalisation: deconv, batch or none
     #[cfg_attr(feature = "cli", arg(long, default_value = "deconv", help_heading = "Network"))]
     pub norm: Norm,
+    /// Preset of deconvolution: paper, or fast (--mode paper --block 4 --block-fc 32 --iterations 3); options beside it win
+    #[cfg_attr(feature = "cli", arg(long, default_value = "paper", help_heading = "Network"))]
+    #[serde(skip, default = "paper")]
+    pub whitening: WhiteningPreset,
     /// Blocks of deconvolution: reference (the authors' code) or paper
-    #[cfg_attr(feature = "cli", arg(long, default_value = "reference", help_heading = "Network"))]
+    #[cfg_attr(
+        feature = "cli",
+        arg(
+            long,
+            default_value = "reference",
+            help_heading = "Network",
+            default_value_if("whitening", "fast", "paper")
+        )
+    )]
     pub mode: BlockMode,
     /// Channels per block of deconvolution in convolutions
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = 64, value_name = "N", help_heading = "Network"))]
+    #[cfg_attr(
+        feature = "cli",
+        arg(
+            long,
+            default_value_t = 64,
+            value_name = "N",
+            help_heading = "Network",
+            default_value_if("whitening", "fast", "4")
+        )
+    )]
     pub block: usize,
     /// Features per block of deconvolution in linear layers
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = 512, value_name = "N", help_heading = "Network"))]
+    #[cfg_attr(
+        feature = "cli",
+        arg(
+            long,
+            default_value_t = 512,
+            value_name = "N",
+            help_heading = "Network",
+            default_value_if("whitening", "fast", "32")
+        )
+    )]
     pub block_fc: usize,
     /// Newton-Schulz iterations
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = 5, value_name = "N", help_heading = "Network"))]
+    #[cfg_attr(
+        feature = "cli",
+        arg(
+            long,
+            default_value_t = 5,
+            value_name = "N",
+            help_heading = "Network",
+            default_value_if("whitening", "fast", "3")
+        )
+    )]
     pub iterations: usize,
     /// Newton-Schulz iterations of the first layer, in networks that treat it apart
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 15, value_name = "N", help_heading = "Network"))]
@@ -73,6 +122,7 @@ impl Default for NetOptions {
         Self {
             model: "lenet".into(),
             norm: Norm::Deconv,
+            whitening: WhiteningPreset::Paper,
             mode: whitening.mode,
             block: whitening.block,
             block_fc: model.block_fc,
@@ -82,6 +132,10 @@ impl Default for NetOptions {
             sampling_stride: whitening.sampling_stride,
         }
     }
+}
+
+fn paper() -> WhiteningPreset {
+    WhiteningPreset::Paper
 }
 
 fn at_least_1(option: &str, value: usize) -> Result<()> {
@@ -97,6 +151,16 @@ fn number(option: &str, value: f64, fits: bool, range: &str) -> Result<()> {
 }
 
 impl NetOptions {
+    /// These options with the numbers of a preset, as `--whitening` sets them.
+    pub fn with_whitening(self, whitening: WhiteningPreset) -> Self {
+        let paper = Self::default();
+        let (mode, block, block_fc, iterations) = match whitening {
+            WhiteningPreset::Paper => (paper.mode, paper.block, paper.block_fc, paper.iterations),
+            WhiteningPreset::Fast => (BlockMode::Paper, 4, 32, 3),
+        };
+        Self { whitening, mode, block, block_fc, iterations, ..self }
+    }
+
     /// Refuses what no network can be built from.
     ///
     /// # Errors
@@ -271,6 +335,22 @@ mod tests {
         assert!(refused(|o| o.net.block = 0).contains("--block is 0"));
         assert!(refused(|o| o.net.eps = 0.0).contains("--eps"));
         assert!(refused(|o| o.net.model = "alexnet".into()).contains("lenet"));
+    }
+
+    #[cfg(feature = "cli")]
+    #[test]
+    fn presets_set_what_the_library_says_and_options_beside_them_win() {
+        use clap::{Args, FromArgMatches};
+        let parsed = |args: &[&str]| {
+            let command = NetOptions::augment_args(clap::Command::new("test"));
+            NetOptions::from_arg_matches(&command.get_matches_from(std::iter::once(&"test").chain(args))).unwrap()
+        };
+        for preset in [WhiteningPreset::Paper, WhiteningPreset::Fast] {
+            let expected = NetOptions::default().with_whitening(preset);
+            assert_eq!(parsed(&["--whitening", &preset.to_string()]), expected);
+        }
+        let mixed = parsed(&["--whitening", "fast", "--block", "16"]);
+        assert_eq!((mixed.block, mixed.iterations), (16, 3));
     }
 
     #[test]

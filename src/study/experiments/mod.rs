@@ -3,6 +3,7 @@
 mod algebra;
 mod batches;
 mod components;
+mod cost;
 mod newton;
 mod regression;
 
@@ -54,6 +55,11 @@ pub const EXPERIMENTS: &[Experiment] = &[
         name: "table4",
         about: "batch size against accuracy, with the paper's rates, eps and iterations",
         expects: "within 2.5 points over three decades of batch size",
+    },
+    Experiment {
+        name: "cost",
+        about: "accuracy and step time over block size, iterations and mode, on MNIST and CIFAR-10, beside batch norm",
+        expects: "small blocks and few iterations cost little; on digits they lose nothing, on photographs large blocks buy accuracy",
     },
     Experiment {
         name: "a8",
@@ -139,6 +145,7 @@ pub async fn reproduce(gpu: &Gpu, name: &str, options: &ExperimentOptions) -> Re
         .find(|e| e.name == name)
         .ok_or_else(|| Error::Usage(format!("unknown experiment '{name}'; expected one of {}", known.join(", "))))?;
     match name {
+        "cost" => cost::cost(gpu, *experiment, options).await,
         "fig7" => newton::fig7(gpu, *experiment, options).await,
         "table3" => components::table3(gpu, *experiment, options).await,
         "table4" => batches::table4(gpu, *experiment, options).await,
