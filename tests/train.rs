@@ -3,7 +3,7 @@
 use mexhat::gpu::Gpu;
 use mexhat::models::Norm;
 use mexhat::train::{Event, NetOptions, Options, Saved, Snapshot, Summary, Trainer};
-use mexhat::{Error, Result, data};
+use mexhat::{Error, Result, data, study};
 use std::path::Path;
 
 fn gpu() -> Gpu {
@@ -166,4 +166,47 @@ fn steady_steps_create_nothing() {
     }
     counters.dedup();
     assert_eq!(counters.len(), 1, "buffers, pipelines or bind groups were created while training: {counters:?}");
+}
+
+#[test]
+fn a_run_can_be_looked_at_and_begun_from_a_saved_network() {
+    let gpu = &gpu();
+    let options = Options {
+        net: NetOptions { block: 4, block_fc: 64, ..Default::default() },
+        batch_size: 16,
+        limit_train: Some(64),
+        limit_test: Some(40),
+        steps: Some(3),
+        ..Default::default()
+    };
+    let splits = data::load(&options.data, &options.load()).unwrap();
+    pollster::block_on(async {
+        let mut trainer = Trainer::new(gpu, &options, splits.clone()).unwrap();
+        while let Some(event) = trainer.next().await.unwrap() {
+            drop(event);
+        }
+        let layers = trainer.layers().await.unwrap();
+        let names: Vec<_> = layers.iter().map(|layer| (layer.name.as_str(), layer.d)).collect();
+        assert_eq!(names, [("conv1", 25), ("conv2", 100), ("fc1", 64), ("fc2", 64)]);
+        let guesses = trainer.guesses().await.unwrap();
+        assert_eq!(guesses.len(), 40);
+        let hits = guesses.iter().filter(|guess| guess.guess == guess.label).count();
+        assert_eq!(Some(hits as f32 / 40.0), trainer.summary().accuracy);
+
+        let model = trainer.snapshot().await.unwrap().model;
+        let saved = Saved::read(Path::new("model"), &model).unwrap();
+        let mut again = Trainer::warm(gpu, &options, splits.clone(), &saved).unwrap();
+        assert_eq!(again.guesses().await.unwrap(), guesses);
+        let other = Options { net: NetOptions { model: "mlp".into(), ..options.net.clone() }, ..options.clone() };
+        assert!(Trainer::warm(gpu, &other, splits, &saved).err().unwrap().to_string().contains("holds a lenet"));
+
+        let (images, count) = trainer.samples(32).unwrap();
+        let pairs = study::covariances(gpu, trainer.model(), trainer.state(), &images, count).await.unwrap();
+        assert_eq!(pairs.len(), 4);
+        let away = |matrix: &[f32], d: usize| -> f32 {
+            (0..d * d).map(|i| (matrix[i] - f32::from(u8::from(i / d == i % d))).powi(2)).sum::<f32>().sqrt()
+        };
+        let first = &pairs[0];
+        assert!(away(&first.after, first.d) < 0.2 * away(&first.before, first.d), "conv1 is not whitened");
+    });
 }

@@ -2,6 +2,7 @@
 
 mod bench;
 mod console;
+mod data;
 mod devices;
 mod eval;
 mod inspect;
@@ -42,6 +43,8 @@ enum Command {
     Inspect(inspect::InspectArgs),
     /// Show the deconvolution kernels of photographs
     Kernels(kernels::KernelsArgs),
+    /// Get public data sets
+    Data(data::DataArgs),
     /// Run an experiment of the paper
     Reproduce(reproduce::ReproduceArgs),
     /// Measure speed
@@ -104,6 +107,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Kernels(args) => kernels::run(&args),
+        Command::Data(args) => data::run(&args),
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Bench(args) => bench::run(&args),
     };

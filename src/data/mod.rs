@@ -17,6 +17,8 @@
 //! ```
 
 pub mod cifar;
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
+pub mod fetch;
 pub mod files;
 pub mod folders;
 pub mod glyphs;

@@ -5,11 +5,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::eigen::{Spectrum, whitened, whiteness};
+use super::sites::{Site, sites};
 use crate::data::{LoadOptions, load};
 use crate::gpu::Gpu;
 use crate::nn::{Forward, Mode};
 use crate::ops::{self, BlockMode};
-use crate::tape::{DType, Session, Source, State, Tape, Var};
+use crate::tape::{DType, Session, State, Tape};
 use crate::train::{Saved, read_model};
 use crate::viz::lines::{Line, lines_svg};
 use crate::viz::{KernelSheet, MatrixMap, Report, StreamingHistogram, central_kernels, histogram_svg, png};
@@ -71,43 +72,6 @@ pub struct Inspection {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// One whitening on a tape: rows (S,R,d) before and after, covariance and D (S,d,d).
-struct Site {
-    name: String,
-    running: String,
-    shape: [usize; 3],
-    vars: [Var; 4],
-}
-
-/// Finds every whitening that feeds a running average, and appends what it makes of its rows.
-fn sites(tape: &mut Tape) -> Result<Vec<Site>> {
-    let mut found = Vec::new();
-    for at in 0..tape.nodes().len() {
-        let node = &tape.nodes()[at];
-        if node.op.name() != "newton_schulz" {
-            continue;
-        }
-        let (a, deconv) = (node.inputs[0], node.outputs[0]);
-        let label = tape.nodes().iter().find_map(|n| {
-            let target = n.outputs.first().filter(|v| matches!(tape.vars()[v.0].source, Source::State(_)))?;
-            let label = &tape.vars()[target.0].label;
-            let same = n.inputs.first().is_some_and(|v| tape.root(*v) == tape.root(deconv));
-            (same && label.ends_with(".running_deconv")).then(|| label.clone())
-        });
-        let producer = tape.nodes().iter().find(|n| n.outputs.contains(&a));
-        let (Some(running), Some(producer)) = (label, producer) else { continue };
-        let rows = if producer.op.name() == "covariance" { producer.outputs[2] } else { producer.inputs[0] };
-        let [s, r, d] = tape.shape(rows)[..] else { continue };
-        let name = running.trim_end_matches(".running_deconv").to_owned();
-        found.push(Site { name, running, shape: [s, r, d], vars: [rows, rows, a, deconv] });
-    }
-    for site in &mut found {
-        site.vars[1] = ops::matmul(tape, site.vars[0], site.vars[3])?;
-        site.vars.into_iter().for_each(|var| tape.output(var));
-    }
-    Ok(found)
-}
-
 /// Sends a batch of test images through the trained network of a run folder or `.safetensors` file and looks at each deconvolution.
 ///
 /// # Errors
@@ -140,13 +104,19 @@ pub async fn inspect(gpu: &Gpu, run: &Path, options: &InspectOptions) -> Result<
     let mut tape = Tape::new();
     let input = tape.input("images", &[count, c, h, w], DType::F32);
     model.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Train }, input)?;
-    let sites = sites(&mut tape)?;
+    let sites = sites(&tape);
     if sites.is_empty() {
         let what = format!(
             "this network has no deconvolution (model {}, norm {}); expected one that was trained with --norm deconv",
             spec.net.model, spec.net.norm
         );
         return Err(Error::input(run, what));
+    }
+    for site in &sites {
+        let white = ops::matmul(&mut tape, site.rows, site.deconv)?;
+        for var in [site.rows, white, site.covariance, site.deconv] {
+            tape.output(var);
+        }
     }
     let mut compiled = Session::new(gpu, &state)?.compile(&[&tape])?;
     compiled[0].submit(&[bytemuck::cast_slice(&images)]).await?;

@@ -25,6 +25,7 @@ mod evaluate;
 mod event;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+mod look;
 mod named;
 mod options;
 mod pictures;
@@ -38,6 +39,7 @@ pub use evaluate::{Evaluation, evaluate};
 pub use event::{Event, Started, Summary};
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::{RunFolder, default_name, read_model};
+pub use look::{Guess, LayerDeconv};
 pub use options::{NetOptions, OptimizerKind, Options, ScheduleKind, WhiteningPreset};
 pub use plan::RunPlan;
 pub use trainer::Trainer;

@@ -53,11 +53,11 @@ pub(super) fn logits_step(model: &Model, state: &State, batch: usize) -> Result<
     Ok(tape)
 }
 
-/// The probabilities of the classes for one image. Input: the image.
-pub(super) fn read_step(model: &Model, state: &State) -> Result<Tape> {
+/// The probabilities of the classes for `batch` images. Input: the images.
+pub(super) fn read_step(model: &Model, state: &State, batch: usize) -> Result<Tape> {
     let mut tape = Tape::new();
     let [c, h, w] = model.input;
-    let image = tape.input("image", &[1, c, h, w], DType::F32);
+    let image = tape.input("images", &[batch, c, h, w], DType::F32);
     let logits = model.forward(&mut Forward { tape: &mut tape, state, mode: Mode::Eval }, image)?;
     let shares = ops::softmax(&mut tape, logits)?;
     tape.output(shares);

@@ -45,16 +45,16 @@ const SAVE_SECONDS: (f64, f64) = (120.0, 10.0);
 /// A training run in progress.
 pub struct Trainer {
     options: Options,
-    spec: ModelSpec,
+    pub(super) spec: ModelSpec,
     plan: RunPlan,
-    state: State,
-    session: Session,
-    model: Model,
+    pub(super) state: State,
+    pub(super) session: Session,
+    pub(super) model: Model,
     kinds: Vec<Kind>,
     steps: Vec<Compiled>,
     evals: Vec<Compiled>,
     train: Loader,
-    test: Loader,
+    pub(super) test: Loader,
     epoch: Option<Epoch>,
     flights: VecDeque<Flight>,
     events: VecDeque<Event>,
@@ -75,6 +75,8 @@ pub struct Trainer {
     pace: Option<(u64, f64)>,
     /// Step and time of the last such look.
     looked: Option<(u64, Instant)>,
+    /// Made when the test images are to be read.
+    pub(super) judge: Option<Compiled>,
 }
 
 impl Trainer {
@@ -98,6 +100,31 @@ impl Trainer {
                 "the data '{}' or the network are not what the run began with, so it cannot go on exactly; \
                  put the data back as it was, or begin a new run",
                 options.data
+            )));
+        }
+        Self::build(gpu, options, splits, spec, Some(saved))
+    }
+
+    /// Begins a run with the values of a saved network of the same kind, whatever data it was trained on; images are
+    /// normalised as it knows them.
+    ///
+    /// # Errors
+    /// As [`Trainer::new`], and when the file holds another network.
+    pub fn warm(gpu: &Gpu, options: &Options, mut splits: Splits, saved: &Saved<'_>) -> Result<Self> {
+        splits.normalize = saved.spec.normalize.clone();
+        let spec = ModelSpec::new(options, &splits);
+        if (&spec.net, spec.input, spec.classes) != (&saved.spec.net, saved.spec.input, saved.spec.classes) {
+            return Err(Error::Usage(format!(
+                "the file holds a {} with norm {} for images of {:?} in {} classes, not the {} with norm {} for {:?} in {} that \
+                 is asked for; choose its settings",
+                saved.spec.net.model,
+                saved.spec.net.norm,
+                saved.spec.input,
+                saved.spec.classes,
+                spec.net.model,
+                spec.net.norm,
+                spec.input,
+                spec.classes
             )));
         }
         Self::build(gpu, options, splits, spec, Some(saved))
@@ -173,6 +200,7 @@ impl Trainer {
             reader: None,
             pace: None,
             looked: None,
+            judge: None,
         };
         let started = trainer.started();
         trainer.events.push_back(Event::Started(started));
@@ -277,7 +305,7 @@ impl Trainer {
         }
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
-            None => self.session.compile(&[&record::read_step(&self.model, &self.state)?])?.remove(0),
+            None => self.session.compile(&[&record::read_step(&self.model, &self.state, 1)?])?.remove(0),
         };
         let normalize = &self.spec.normalize;
         let plane = height * width;

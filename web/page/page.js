@@ -1,19 +1,24 @@
 // The page: sends wishes to the worker and shows what it reports. No arithmetic on tensors happens here.
+import * as settings from "./settings.js";
+import * as layers from "./layers.js";
+import * as judge from "./judge.js";
+import * as viewer from "./viewer.js";
+import { fetchMnist, known, readGiven } from "./data.js";
+
 const $ = (id) => document.getElementById(id);
-const NAMES = ["Batch norm", "Deconvolution"];
-const query = new URLSearchParams(location.search);
+let NAMES = ["Batch norm", "Deconvolution"];
+/** MNIST as fetched or given, and a network to begin with. */
+let files = null, model = null;
 
 let worker, state, lanes, seconds, since, newest;
 let charts = [];
 
-/** Options of `mexhat train` from the page's address, such as ?seed=3&batch_size=32. */
-function options() {
-  const numbers = ["seed", "batch_size", "limit_train", "limit_test", "look_every", "momentum", "weight_decay", "epochs", "iterations", "first_iterations", "block", "block_fc", "eps"];
-  // Small blocks: nearly all of a step's cost is Newton-Schulz on large ones, and digits are learnt as well without.
-  const wanted = { lr: rate(), block: 4, block_fc: 64 };
-  for (const name of numbers) if (query.has(name) && isFinite(query.get(name))) wanted[name] = Number(query.get(name));
-  if (query.has("model")) wanted.model = query.get("model");
-  return wanted;
+const options = () => ({ ...settings.options(), lr: rate() });
+
+/** Names of both lanes from the settings. */
+function nameLanes() {
+  NAMES = [settings.current().left, settings.current().right].map((norm) => settings.LONG[norm]);
+  NAMES.forEach((name, i) => ($(`lane${i}`).querySelector(".name").textContent = name));
 }
 
 const rate = () => Number((10 ** Number($("rate").value)).toPrecision(2));
@@ -97,33 +102,13 @@ function event(e) {
   } else if (e.event === "eval") {
     add(lane.accuracy, e.step, e.accuracy);
     lane.row[2] = `${(100 * e.accuracy).toFixed(1)} %`;
-  } else if (e.event === "kernels") {
-    kernels(e);
+  } else if (e.event === "layers") {
+    if (e.lane === 1 || settings.current().right !== "deconv") layers.add(e);
   } else if (e.event === "failed") {
     lane.row[1] = "diverged";
     status(`${NAMES[e.lane]} has diverged: ${e.message}`);
   }
 }
-
-let kernel = null;
-function kernels(e) {
-  kernel = e;
-  lanes.kernels.push(Array.from(e.values));
-  const side = e.kernel;
-  const canvas = $("kernel");
-  canvas.width = canvas.height = side;
-  canvas.getContext("2d").putImageData(new ImageData(e.colours.slice(0, 4 * side * side), side, side), 0, 0);
-  const middle = e.values[(side * side) >> 1];
-  canvas.setAttribute("aria-label", `First layer's deconvolution kernel, ${side} by ${side}; its middle is ${middle.toFixed(2)}`);
-}
-
-$("kernel").addEventListener("pointermove", (pointer) => {
-  if (!kernel) return;
-  const box = $("kernel").getBoundingClientRect();
-  const place = (at, size) => Math.min(kernel.kernel - 1, Math.max(0, Math.floor((at / size) * kernel.kernel)));
-  const [row, column] = [place(pointer.clientY - box.top, box.height), place(pointer.clientX - box.left, box.width)];
-  $("tap").value = `row ${row + 1}, column ${column + 1}: ${kernel.values[row * kernel.kernel + column].toFixed(3)}`;
-});
 
 // --- worker -------------------------------------------------------------------------------------------------------
 
@@ -148,11 +133,15 @@ const answers = {
   ready() {},
   building: () => status("Drawing digits and building both networks …"),
   built({ about }) {
+    if (model) settings.adopt(about.options);
+    about.networks.forEach(({ norm }, i) => (NAMES[i] = settings.LONG[norm]));
+    NAMES.forEach((name, i) => ($(`lane${i}`).querySelector(".name").textContent = name));
+    for (const id of ["save0", "save1", "judge0", "judge1"]) $(id).disabled = false;
     $("device").textContent = `Adapter: ${about.device}. ${about.networks.map((n, i) => `${NAMES[i]}: ${n.parameters.toLocaleString("en")} parameters, ${(n.bytes / 2 ** 20).toFixed(0)} MiB`).join("; ")}.`;
     $("low").textContent = `−${about.kernelScale}`;
     $("high").textContent = String(about.kernelScale);
     const soft = about.software ? " This adapter is software: the CPU plays GPU, so expect it to be slow." : "";
-    status(`Training ${about.model} on ${about.images} drawn digits, tested on ${about.tests} others, ${about.batch} a step.${soft}`);
+    status(`${lanes.notice ?? ""}Training ${about.model} on ${about.images} ${about.data === "glyphs" ? "drawn" : "MNIST"} digits, tested on ${about.tests} others, ${about.batch} a step.${soft}`);
     if (state === "building") become("running");
   },
   events({ events }) {
@@ -161,6 +150,20 @@ const answers = {
   },
   paused: () => become("paused"),
   over: () => become("paused"),
+  saved({ lane, bytes }) {
+    const link = Object.assign(document.createElement("a"), { download: `mexhat-${NAMES[lane].toLowerCase().replace(" ", "-")}.safetensors` });
+    link.href = URL.createObjectURL(new Blob([bytes]));
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    lanes.saved = bytes;
+    status(`${NAMES[lane]} is saved as ${link.download}; \`mexhat eval ${link.download}\` reads it.`);
+  },
+  judged({ judged }) {
+    lanes.judged = judged;
+    judge.show(NAMES[judged.lane], judged, (index) => send("testImage", { index }));
+  },
+  testImage: ({ index, pixels }) => judge.picture(index, pixels),
+  covariances: ({ pairs }) => layers.maps(pairs),
   read({ read }) {
     asking = false;
     if (read) showRead(read);
@@ -192,11 +195,14 @@ function fresh() {
     const series = () => ({ steps: [], seconds: [], values: [] });
     return { loss: series(), accuracy: series(), row: ["0", "–", "–", "–", "–"] };
   });
-  lanes.kernels = [];
+  layers.reset();
+  judge.reset();
+  for (const id of ["save0", "save1", "judge0", "judge1"]) $(id).disabled = true;
   lanes.checked = null;
   lanes.recovered = null;
   [seconds, since, newest, asking, again] = [0, null, null, false, false];
-  globalThis.mexhat = { lanes, send, state: () => state };
+  globalThis.mexhat = { lanes, send, state: () => state, pictures: layers.history, viewer: viewer.state };
+  nameLanes();
   $("failure").hidden = true;
   worker = new Worker("worker.js", { type: "module" });
   worker.onmessage = ({ data }) => answers[data.type](data);
@@ -222,6 +228,8 @@ const FAILURES = {
 };
 
 function failure(kind, message) {
+  // What was given may be what fails.
+  if (kind === "usage" || kind === "error") [files, model] = [null, null];
   const [title, text, cures] = FAILURES[kind] ?? FAILURES.wasm;
   const box = $("failure");
   box.querySelector("h2").textContent = title;
@@ -236,28 +244,95 @@ function failure(kind, message) {
   status("");
 }
 
+/** Starts or goes on, after fetching what the settings ask for. */
+async function begin(how) {
+  const first = lanes[0].loss.steps.length === 0;
+  become(first ? "building" : "running");
+  if (how === "step") become("building");
+  if (first && settings.current().data === "mnist" && !files) {
+    const mine = lanes;
+    try {
+      $("progress").hidden = false;
+      files = await fetchMnist((done, total) => {
+        $("progress").value = done / total;
+        status(`Fetching MNIST: ${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB …`);
+      });
+    } catch (error) {
+      lanes.notice = `MNIST could not be fetched (${error.message}), so the page draws digits itself. Put the four files into data/ beside it, or drop them here. `;
+    }
+    $("progress").hidden = true;
+    // Reset in the meantime.
+    if (mine !== lanes) return;
+  }
+  send(how, { options: options(), files: settings.current().data === "mnist" ? files : null, model: model ?? new Uint8Array() });
+}
+
+/** Files that were chosen or dropped, by what they are. */
+async function given(list) {
+  const image = list.find((file) => file.type.startsWith("image/"));
+  const network = list.find((file) => file.name.endsWith(".safetensors"));
+  if (network) {
+    model = new Uint8Array(await network.arrayBuffer());
+    fresh();
+    status(`${network.name} is read when the race starts.`);
+  } else if (list.some((file) => known(file.name))) {
+    try {
+      files = { ...files, ...(await readGiven(list)) };
+      settings.choose("data", "mnist");
+      document.querySelector("#settings form").elements.data.value = "mnist";
+      fresh();
+      status(`${Object.keys(files).length} of 4 files of MNIST are here.`);
+    } catch (error) {
+      status(`These files could not be unpacked: ${error.message}`);
+    }
+  } else if (image) {
+    viewer.photo(image);
+    $("viewer").scrollIntoView();
+  } else {
+    status(`${list[0]?.name ?? "This"} is neither a .safetensors file, nor one of MNIST's, nor a picture.`);
+  }
+}
+
+$("load").addEventListener("change", ({ target }) => {
+  given([...target.files]);
+  target.value = "";
+});
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  if (event.dataTransfer.files.length) given([...event.dataTransfer.files]);
+});
+for (const lane of [0, 1]) {
+  $(`save${lane}`).addEventListener("click", () => send("save", { lane }));
+  $(`judge${lane}`).addEventListener("click", () => send("judge", { lane }));
+}
+$("covariance").addEventListener("click", () => send("covariances", { lane: NAMES[1] === "Deconvolution" ? 1 : 0 }));
+document.querySelector("#settings form").addEventListener("chosen", () => {
+  if (state === "fresh") nameLanes();
+  else status("The settings hold from the next race on: press Reset.");
+});
+
 $("start").addEventListener("click", () => {
   if (state === "running" || state === "building") {
     send("pause");
   } else if (state === "failed") {
     fresh();
   } else {
-    become(lanes[0].loss.steps.length ? "running" : "building");
-    send("start", { options: options() });
+    begin("start");
   }
 });
 $("step").addEventListener("click", () => {
-  become("building");
-  send("step", { options: options() });
+  begin("step");
 });
 $("reset").addEventListener("click", () => {
   fresh();
-  status("Ready.");
+  status(model ? "Ready; the loaded network is where it begins." : "Ready.");
   $("start").focus();
 });
 $("again").addEventListener("click", fresh);
 $("rate").addEventListener("input", () => {
   showRate();
+  settings.choose("lr", rate());
   send("rate", { lr: rate() });
 });
 $("axis").addEventListener("change", draw);
@@ -344,7 +419,7 @@ pad.addEventListener("keydown", (key) => {
 
 // --- start --------------------------------------------------------------------------------------------------------
 
-if (query.has("lr") && Number(query.get("lr")) > 0) $("rate").value = Math.log10(Number(query.get("lr")));
+if (settings.current().lr > 0) $("rate").value = Math.log10(settings.current().lr);
 showRate();
 fresh();
 buildCharts();

@@ -1,5 +1,5 @@
 // Owns the wasm and the GPU, so that the page never waits. One thing at a time: what the page asks for, else the next step.
-import init, { Race, checkShaders } from "./mexhat_web.js";
+import init, { Race, Viewer, checkShaders } from "./mexhat_web.js";
 
 const ready = init({ module_or_path: new URL("mexhat_web_bg.wasm", import.meta.url) });
 /** Times that a GPU may go away before it is left alone. */
@@ -7,6 +7,7 @@ const MOST_LOSSES = 3;
 const queue = [];
 let wake = () => {};
 let race = null;
+let viewer = null;
 let running = false;
 
 // Lets messages in between two steps, without the delay of a timer.
@@ -22,10 +23,10 @@ const say = (type, rest = {}) => postMessage({ type, ...rest });
 const tell = (events) => events.length && say("events", { events });
 
 const actions = {
-  async start({ options }) {
+  async start({ options, files = null, model = new Uint8Array() }) {
     if (!race) {
       say("building");
-      race = await Race.create(JSON.stringify(options));
+      race = await Race.create(JSON.stringify(options), files, model);
       say("built", { about: race.about() });
       if (options.lr) race.setRate(options.lr);
     }
@@ -36,8 +37,8 @@ const actions = {
     if (race) tell(await race.settle());
     say("paused");
   },
-  async step({ options }) {
-    await actions.start({ options });
+  async step(wanted) {
+    await actions.start(wanted);
     running = false;
     tell(await race.stepOnce());
     say("paused");
@@ -50,6 +51,32 @@ const actions = {
   },
   async read({ ink, width }) {
     say("read", { read: race ? await race.read(ink, width) : null });
+  },
+  async save({ lane }) {
+    if (race) say("saved", { lane, bytes: await race.save(lane) });
+  },
+  async judge({ lane }) {
+    if (race) say("judged", { judged: await race.judge(lane) });
+  },
+  async testImage({ index }) {
+    if (race) say("testImage", { index, pixels: race.testImage(index) });
+  },
+  async covariances({ lane }) {
+    if (race) say("covariances", { pairs: await race.covariances(lane) });
+  },
+  async generate({ seed, width, height }) {
+    viewer ??= await Viewer.open();
+    say("generated", { pixels: viewer.generate(seed, width, height), width, height });
+  },
+  async view({ pixels, width, height, k, iterations, eps }) {
+    viewer ??= await Viewer.open();
+    try {
+      say("viewed", { seen: await viewer.look(pixels, width, height, k, iterations, eps), width, height });
+    } catch (error) {
+      // A picture without patches or with nothing to see is no fault of the page.
+      if (error?.kind === "device-lost") viewer = null;
+      say("refused", { message: error?.message ?? String(error) });
+    }
   },
   async check() {
     say("checked", { checked: await checkShaders() });
@@ -110,6 +137,7 @@ async function turnOnce() {
 }
 
 if (!navigator.gpu) {
+  ready.catch(() => {});
   say("failed", { kind: "no-webgpu", message: "" });
 } else {
   work().catch(fail);

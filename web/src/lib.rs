@@ -1,4 +1,5 @@
-//! What the page's worker calls: two networks that train side by side, and a check of every kernel.
+//! What the page's worker calls: two networks that train side by side, kernels of pictures, and a check
+//! of every kernel.
 //!
 //! All arithmetic is here and in `mexhat`; JavaScript moves what it is given to the screen. Nothing is compiled for
 //! other targets than browsers.
@@ -11,3 +12,5 @@ mod race;
 mod shaders;
 #[cfg(target_arch = "wasm32")]
 mod thrown;
+#[cfg(target_arch = "wasm32")]
+mod viewer;

@@ -2,12 +2,14 @@
 
 use crate::pad;
 use crate::thrown::{pause, plain, thrown};
-use js_sys::{Array, Float32Array, Object, Reflect, Uint8ClampedArray};
-use mexhat::data::{self, Splits};
+use js_sys::{Array, Float32Array, Object, Reflect, Uint8Array, Uint8ClampedArray};
+use mexhat::data::{self, Augment, Normalize, Splits};
 use mexhat::gpu::Gpu;
 use mexhat::models::Norm;
-use mexhat::train::{Event, NetOptions, Options, Saved, Trainer};
-use mexhat::viz::{diverging, relative};
+use mexhat::ops::BlockMode;
+use mexhat::study::{CovariancePair, covariances};
+use mexhat::train::{Event, LayerDeconv, NetOptions, Options, Saved, Trainer};
+use mexhat::viz::{central_kernels, diverging, relative};
 use mexhat::{Error, Result};
 use std::path::Path;
 use wasm_bindgen::prelude::*;
@@ -16,6 +18,8 @@ use web_time::Instant;
 /// What the page may choose: the options of `mexhat train`, and how the race is shown.
 struct RaceOptions {
     run: Options,
+    /// The two that race.
+    norms: [Norm; 2],
     /// Steps between two looks at the test images.
     look_every: u64,
     /// Most steps in flight of one network.
@@ -30,7 +34,7 @@ impl RaceOptions {
             "batch_size": 64, "limit_train": 4096, "limit_test": 512, "schedule": "constant",
             // Until the visitor has seen enough.
             "epochs": 1_000_000,
-            "look_every": 20, "ahead": 2,
+            "look_every": 20, "ahead": 2, "norms": ["batch", "deconv"],
         });
         let wanted: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
         for (name, value) in wanted.as_object().into_iter().flatten() {
@@ -38,7 +42,8 @@ impl RaceOptions {
         }
         let count = |name: &str| given[name].as_u64().unwrap_or(1).max(1);
         let (look_every, ahead) = (count("look_every"), count("ahead") as usize);
-        Ok(Self { run: serde_json::from_value(given).map_err(wrong)?, look_every, ahead })
+        let norms = serde_json::from_value(given["norms"].clone()).map_err(wrong)?;
+        Ok(Self { run: serde_json::from_value(given).map_err(wrong)?, norms, look_every, ahead })
     }
 }
 
@@ -55,6 +60,8 @@ struct Lane {
     /// A checkpoint to go on from when the GPU goes away.
     kept: Vec<u8>,
     kept_at: Instant,
+    /// Most steps in flight.
+    ahead: usize,
 }
 
 /// The race.
@@ -80,16 +87,97 @@ const KERNEL_SCALE: f32 = 4.0;
 impl Race {
     /// Opens the GPU, draws the digits and builds both networks. `options` is JSON: the options of `mexhat train`,
     /// `look_every` and `ahead`; what is missing has a default.
-    pub async fn create(options: String) -> Result<Race, JsValue> {
-        let options = RaceOptions::read(&options).map_err(thrown)?;
+    ///
+    /// `files` are the four IDX files of MNIST, `{ name: bytes }`, or null for drawn digits. `model` is a saved network, or
+    /// empty: its settings take the place of those in `options`, and the lane of its norm begins with its values.
+    pub async fn create(options: String, files: JsValue, model: Vec<u8>) -> Result<Race, JsValue> {
+        let mut options = RaceOptions::read(&options).map_err(thrown)?;
+        let saved = if model.is_empty() {
+            None
+        } else {
+            Some(Saved::read(Path::new("the chosen file"), &model).map_err(thrown)?)
+        };
+        if let Some(saved) = &saved {
+            options.run.net = saved.spec.net.clone();
+            if !options.norms.contains(&saved.spec.net.norm) {
+                options.norms[0] = saved.spec.net.norm;
+            }
+        }
         let gpu = Gpu::open(None).await.map_err(thrown)?;
-        let splits = data::load(&options.run.data, &options.run.load()).map_err(thrown)?;
-        let lanes = [Norm::Batch, Norm::Deconv]
+        let splits = if files.is_null() || files.is_undefined() {
+            data::load("glyphs", &options.run.load()).map_err(thrown)?
+        } else {
+            mnist(&files, &options.run).map_err(thrown)?
+        };
+        options.run.data = splits.train.name.clone();
+        let mut lanes = options
+            .norms
             .into_iter()
             .map(|norm| Lane::new(&gpu, &options, splits.clone(), norm, &[]))
             .collect::<Result<Vec<_>>>()
             .map_err(thrown)?;
+        if let Some(saved) = &saved
+            && let Some(lane) = lanes.iter_mut().find(|lane| lane.norm == saved.spec.net.norm)
+        {
+            let options = Options { net: saved.spec.net.clone(), ..options.run.clone() };
+            lane.trainer = Trainer::warm(&gpu, &options, splits.clone(), saved).map_err(thrown)?;
+            lane.trainer.set_ahead(lane.ahead);
+        }
         Ok(Race { gpu, options, splits, lanes, landed: Instant::now() })
+    }
+
+    /// The network of a lane as `model.safetensors`, which `mexhat eval` reads.
+    pub async fn save(&mut self, index: usize) -> Result<Uint8Array, JsValue> {
+        match self.lanes[index].trainer.snapshot().await {
+            Ok(snapshot) => Ok(Uint8Array::from(&snapshot.model[..])),
+            Err(error) => Err(self.explained(error).await),
+        }
+    }
+
+    /// What the network of a lane says to the test images: `{ counts: [truth][guess], mistakes: [{ index, label, guess, share }] }`.
+    pub async fn judge(&mut self, index: usize) -> Result<JsValue, JsValue> {
+        let guesses = match self.lanes[index].trainer.guesses().await {
+            Ok(guesses) => guesses,
+            Err(error) => return Err(self.explained(error).await),
+        };
+        let classes = self.splits.train.classes;
+        let mut counts = vec![vec![0u32; classes]; classes];
+        let mut mistakes = Vec::new();
+        for (index, guess) in guesses.iter().enumerate() {
+            counts[guess.label as usize][guess.guess as usize] += 1;
+            if guess.label != guess.guess {
+                mistakes.push(serde_json::json!({
+                    "index": index, "label": guess.label, "guess": guess.guess, "share": guess.share,
+                }));
+            }
+        }
+        Ok(plain(&serde_json::json!({ "lane": index, "counts": counts, "mistakes": mistakes })))
+    }
+
+    /// The pixels of a test image, 0 to 255.
+    #[wasm_bindgen(js_name = testImage)]
+    pub fn test_image(&self, index: usize) -> Option<Vec<u8>> {
+        self.lanes[0].trainer.test_image(index).map(<[u8]>::to_vec)
+    }
+
+    /// Covariance of each deconvolution of a lane before and after it, as pictures:
+    /// `[{ name, statistics, d, scale, before, after }]`, the colours of `before` up to its largest magnitude, of `after` up to 1.
+    pub async fn covariances(&mut self, index: usize) -> Result<Array, JsValue> {
+        let found = match self.covariances_of(index).await {
+            Ok(found) => found,
+            Err(error) => return Err(self.explained(error).await),
+        };
+        let list = Array::new();
+        for pair in found {
+            let scale = pair.before.iter().fold(0.0f32, |most, v| most.max(v.abs()));
+            let object = plain(&serde_json::json!({
+                "name": pair.name, "statistics": pair.statistics, "d": pair.d, "scale": scale,
+            }));
+            Reflect::set(&object, &"before".into(), &colours(&pair.before, scale))?;
+            Reflect::set(&object, &"after".into(), &colours(&pair.after, 1.0))?;
+            list.push(&object);
+        }
+        Ok(list)
     }
 
     /// Opens the GPU anew after it went away; each network goes on from its last checkpoint. Returns the step of each.
@@ -116,8 +204,10 @@ impl Race {
             "networks": summaries.iter().map(|s| serde_json::json!({
                 "norm": s.norm, "parameters": s.parameters, "bytes": s.gpu_bytes,
             })).collect::<Vec<_>>(),
-            "images": self.options.run.limit_train,
-            "tests": self.options.run.limit_test,
+            "images": self.splits.train.len(),
+            "tests": self.splits.test.len(),
+            "data": self.splits.train.name,
+            "options": self.options.run,
             "batch": self.options.run.batch_size,
             "model": self.options.run.net.model,
             "kernelScale": KERNEL_SCALE,
@@ -229,6 +319,13 @@ impl Race {
 }
 
 impl Race {
+    async fn covariances_of(&mut self, index: usize) -> Result<Vec<CovariancePair>> {
+        let trainer = &mut self.lanes[index].trainer;
+        trainer.snapshot().await?;
+        let (images, count) = trainer.samples(64)?;
+        covariances(&self.gpu, trainer.model(), trainer.state(), &images, count).await
+    }
+
     /// The first complaint is often a consequence of a lost device, whose loss a browser reports a moment later.
     async fn explained(&self, error: Error) -> JsValue {
         if matches!(error, Error::Gpu(_)) {
@@ -281,12 +378,46 @@ impl Race {
         if lane.norm != Norm::Deconv {
             return Ok(());
         }
-        match lane.trainer.look_at_kernels().await {
-            Ok(Some(event)) => self.report(index, &event, events),
-            Ok(None) => {}
-            Err(error) => return Err(self.explained(error).await),
+        match lane.trainer.layers().await {
+            Ok(layers) => {
+                let list = Array::new();
+                for layer in &layers {
+                    list.push(&self.layer(layer));
+                }
+                let event = Object::new();
+                let step = self.lanes[index].step as f64;
+                for (name, value) in
+                    [("event", "layers".into()), ("lane", (index as u32).into()), ("step", step.into())]
+                {
+                    Reflect::set(&event, &name.into(), &value)?;
+                }
+                Reflect::set(&event, &"layers".into(), &list)?;
+                events.push(&event);
+                Ok(())
+            }
+            Err(error) => Err(self.explained(error).await),
         }
-        Ok(())
+    }
+
+    /// `{ name, d, statistics, channels, kernel, values, colours }`: kernels (channels,channels,kernel,kernel) of the first block
+    /// where its entries are taps of whole channels; otherwise D itself, `channels` 1 and `kernel` d.
+    fn layer(&self, layer: &LayerDeconv) -> JsValue {
+        let kernel = if layer.weight.len() == 4 { layer.weight[2] } else { 1 };
+        let channels = layer.d / (kernel * kernel);
+        let whole =
+            self.options.run.net.mode == BlockMode::Paper || channels >= layer.weight.get(1).copied().unwrap_or(0);
+        let kernels = if kernel > 1 && whole { central_kernels(&layer.deconv, channels, kernel).ok() } else { None };
+        let (channels, side, values) = match kernels {
+            Some(kernels) => (channels, kernel, kernels),
+            None => (1, layer.d, layer.deconv.clone()),
+        };
+        let object = plain(&serde_json::json!({
+            "name": layer.name, "d": layer.d, "statistics": layer.statistics, "channels": channels, "kernel": side,
+        }));
+        // A plain object takes any property.
+        let _ = Reflect::set(&object, &"values".into(), &Float32Array::from(&values[..]));
+        let _ = Reflect::set(&object, &"colours".into(), &colours(&values, KERNEL_SCALE));
+        object
     }
 
     /// Adds `event` as a plain object that also names its network and, of a step, what it took.
@@ -309,26 +440,42 @@ impl Race {
                 object["ms"] = lane.ms.into();
                 object["rate"] = lane.ms.map(|ms| self.options.run.batch_size as f64 / ms * 1e3).into();
             }
-            Event::Kernels { values, .. } => {
-                let colours = values.iter().flat_map(|v| {
-                    let [r, g, b] = diverging(relative(*v, KERNEL_SCALE));
-                    [r, g, b, 255]
-                });
-                let colours: Vec<u8> = colours.collect();
-                object["values"] = serde_json::Value::Null;
-                let object = plain(&object);
-                let set = |name: &str, value: &JsValue| Reflect::set(&object, &name.into(), value);
-                let done = set("values", &Float32Array::from(&values[..]))
-                    .and_then(|_| set("colours", &Uint8ClampedArray::from(&colours[..])));
-                if done.is_ok() {
-                    events.push(&object);
-                }
-                return;
-            }
+            // The pictures of all layers come on their own.
+            Event::Kernels { .. } => return,
             _ => {}
         }
         events.push(&plain(&object));
     }
+}
+
+/// Colours (RGBA) of values on a fixed scale.
+fn colours(values: &[f32], scale: f32) -> Uint8ClampedArray {
+    let colours = values.iter().flat_map(|v| {
+        let [r, g, b] = diverging(relative(*v, scale));
+        [r, g, b, 255]
+    });
+    Uint8ClampedArray::from(&colours.collect::<Vec<u8>>()[..])
+}
+
+/// The splits of MNIST from its IDX files `{ name: bytes }`, unpacked or not.
+fn mnist(files: &JsValue, options: &Options) -> Result<Splits> {
+    let read = |name: &'static str| {
+        let found = Reflect::get(files, &name.into()).ok().and_then(|bytes| bytes.dyn_into::<Uint8Array>().ok());
+        found.map(|bytes| (name, bytes.to_vec())).ok_or_else(|| Error::input(name, "is missing; MNIST has four files"))
+    };
+    let split = |images: &'static str, labels: &'static str| {
+        let ((i, images), (l, labels)) = (read(images)?, read(labels)?);
+        data::idx::dataset("mnist", (i, &images), (l, &labels))
+    };
+    let mut train = split("train-images-idx3-ubyte", "train-labels-idx1-ubyte")?;
+    let mut test = split("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")?;
+    if train.shape != test.shape || train.shape[1..] != [pad::SIDE; 2] {
+        let what = format!("expected pictures of 28 x 28, found {:?} and {:?} (C,H,W)", train.shape, test.shape);
+        return Err(Error::input("MNIST", what));
+    }
+    train.truncate(options.limit_train.unwrap_or(usize::MAX));
+    test.truncate(options.limit_test.unwrap_or(usize::MAX));
+    Ok(Splits { train, test, normalize: Normalize::mnist(), augment: Augment::NONE })
 }
 
 impl Lane {
@@ -353,6 +500,7 @@ impl Lane {
             over: false,
             kept: kept.to_vec(),
             kept_at: now,
+            ahead: options.ahead,
         })
     }
 }

@@ -2,14 +2,14 @@
 
 use crate::Result;
 use crate::command::{cargo, command, heading, root, run, succeeds, target_dir};
-use crate::debian::Consent;
+use crate::debian::{self, Consent};
 use crate::wasm::{self, Toolchain};
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
-const BUILD: &str = "build --profile web --package mexhat-web --target wasm32-unknown-unknown";
+const BUILD: &str = "build --profile web --target wasm32-unknown-unknown --package";
 const BINDGEN: &str = "run --quiet --release --package mexhat-bindgen --features tool --";
 
 /// Builds the page into `web/dist`: static files for any folder of any host.
@@ -19,24 +19,35 @@ const BINDGEN: &str = "run --quiet --release --package mexhat-bindgen --features
 pub fn build(consent: Consent) -> Result<PathBuf> {
     let toolchain = wasm::ensure_toolchain(consent)?;
     heading("page");
-    run(wasm::cargo_for(&toolchain, BUILD))?;
-    let target = match toolchain {
-        Toolchain::Own => target_dir(),
-        Toolchain::Debian => target_dir().join("wasm"),
-    };
     let dist = root().join("web/dist");
-    if dist.exists() {
-        fs::remove_dir_all(&dist).map_err(|error| format!("cannot empty {}: {error}", dist.display()))?;
-    }
+    empty(&dist)?;
     copy(&root().join("web/page"), &dist)?;
-    let mut bindgen = cargo(BINDGEN);
-    bindgen.arg(target.join("wasm32-unknown-unknown/web/mexhat_web.wasm")).arg(&dist).arg("--without-twins");
-    run(bindgen)?;
+    bundle(&toolchain, "mexhat-web", &dist, &["--without-twins"])?;
     println!("\nthe page is in {}", dist.display());
     for (name, bytes) in sizes(&dist)? {
         println!("{:>9} {name}", bytes);
     }
     Ok(dist)
+}
+
+/// Compiles `package` and writes its wasm with the JavaScript around it to `folder`.
+fn bundle(toolchain: &Toolchain, package: &str, folder: &Path, flags: &[&str]) -> Result {
+    run(wasm::cargo_for(toolchain, &format!("{BUILD} {package}")))?;
+    let target = match toolchain {
+        Toolchain::Own => target_dir(),
+        Toolchain::Debian => target_dir().join("wasm"),
+    };
+    let file = format!("wasm32-unknown-unknown/web/{}.wasm", package.replace('-', "_"));
+    let mut bindgen = cargo(BINDGEN);
+    bindgen.arg(target.join(file)).arg(folder).args(flags);
+    run(bindgen)
+}
+
+fn empty(folder: &Path) -> Result {
+    if !folder.exists() {
+        return Ok(());
+    }
+    fs::remove_dir_all(folder).map_err(|error| format!("cannot empty {}: {error}", folder.display()))
 }
 
 fn sizes(dist: &Path) -> Result<Vec<(String, u64)>> {
@@ -125,47 +136,93 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// Drives the page in Chromium; needs `node`, `npm` and Chromium on this machine.
+/// Drives the page in Chromium and runs the reference vectors and twins there.
 ///
 /// # Errors
-/// Something is missing, the build fails, or a check fails.
+/// Something is missing and cannot be installed, the build fails, or a check fails.
 pub fn test(consent: Consent) -> Result {
-    for program in ["node", "npm"] {
-        if !succeeds(command(program, &["--version"])) {
-            return Err(format!("the test of the page needs `{program}`; install Node.js 20 or later"));
+    ensure_browser(consent)?;
+    let dist = build(consent)?;
+    heading("reference vectors and twins for the browser");
+    let folder = target_dir().join("web-test");
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    let checks = folder.join("checks");
+    empty(&checks)?;
+    copy(&root().join("web/tests/checks"), &checks)?;
+    for entry in fs::read_dir(root().join("tests/golden")).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if let (Some(name), Some("safetensors" | "json")) =
+            (path.file_name(), path.extension().and_then(|e| e.to_str()))
+        {
+            fs::copy(&path, checks.join(name)).map_err(failed)?;
         }
     }
-    let dist = build(consent)?;
+    bundle(&wasm::ensure_toolchain(consent)?, "mexhat-web-checks", &checks, &[])?;
     heading("losses of the native program");
     let mut losses = Vec::new();
     for norm in ["batch", "deconv"] {
         losses.push(format!("\"{norm}\":[{}]", native_losses(norm)?.join(",")));
     }
-    let folder = target_dir().join("web-test");
-    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    fs::create_dir_all(&folder).map_err(failed)?;
     let native = folder.join("native.json");
     fs::write(&native, format!("{{{}}}", losses.join(","))).map_err(failed)?;
-    fs::copy(root().join("web/tests/browser.mjs"), folder.join("browser.mjs")).map_err(failed)?;
-    heading("browser");
+    for script in ["browser.mjs", "checks.mjs", "chromium.mjs"] {
+        fs::copy(root().join("web/tests").join(script), folder.join(script)).map_err(failed)?;
+    }
     if !folder.join("node_modules/playwright-core").is_dir() {
         fs::write(folder.join("package.json"), "{\"private\":true}").map_err(failed)?;
         let mut npm = command("npm", &["install", "--no-audit", "--no-fund", "playwright-core@1.65.1"]);
         npm.current_dir(&folder);
         run(npm)?;
     }
+    heading("reference vectors and twins in the browser");
+    let mut node = command("node", &[]);
+    node.arg(folder.join("checks.mjs")).arg(&checks);
+    run(node)?;
+    heading("the page in the browser");
     let mut node = command("node", &[]);
     node.arg(folder.join("browser.mjs")).args([&dist, &native]).arg(folder.join("shots"));
     run(node)
+}
+
+/// Places of a Chromium or Chrome; the environment variable `CHROMIUM` names another.
+const BROWSERS: [&str; 4] =
+    ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/snap/bin/chromium"];
+
+/// Makes sure that there are Node.js, npm and Chromium.
+fn ensure_browser(consent: Consent) -> Result {
+    heading("browser");
+    let program = |name: &str| succeeds(command(name, &["--version"]));
+    let browser = || std::env::var_os("CHROMIUM").is_some() || BROWSERS.iter().any(|path| Path::new(path).exists());
+    let mut missing = Vec::new();
+    if !program("node") {
+        missing.push("nodejs");
+    }
+    if !program("npm") {
+        missing.push("npm");
+    }
+    if !browser() {
+        missing.push("chromium");
+    }
+    if missing.is_empty() {
+        println!("Node.js and Chromium are there");
+        return Ok(());
+    }
+    if debian::is_here() {
+        return debian::install("The test of the page", &missing, consent);
+    }
+    let list = missing.join(", ");
+    Err(format!("the test of the page needs {list}; install them (the variable CHROMIUM names a Chromium or Chrome)"))
 }
 
 /// Losses of the first steps by the native program, as the page's test trains.
 fn native_losses(norm: &str) -> Result<Vec<String>> {
     let folder = target_dir().join("web-test/runs");
     let mut train = cargo(
-        "run --quiet --release -- train --json --steps 20 --batch-size 16 --block 4 --block-fc 64 --schedule constant --lr 0.1 --limit-train 512 \
+        "run --quiet --release -- train --json --steps 50 --batch-size 16 --block 4 --block-fc 64 --schedule constant --lr 0.1 --limit-train 512 \
          --limit-test 64",
     );
+    // A page has no subgroups, and other products add in another order.
+    train.env("MEXHAT_FAMILY", "register");
     train.args(["--norm", norm]).arg("--out").arg(folder.join(norm));
     let _ = fs::remove_dir_all(folder.join(norm));
     let text = crate::command::output(train).ok_or("`mexhat train --json` failed")?;

@@ -1,0 +1,227 @@
+//! Fetching a public data set: resumed where it broke off, and checked against what it must be.
+//!
+//! The files come over plain HTTP, without a TLS library: the SHA-256 of their unpacked contents, which is fixed here, decides
+//! whether they are taken, whoever sent them and however they were packed.
+
+use super::source::data_home;
+use crate::{Error, Result};
+use sha2::{Digest, Sha256};
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// A data set that can be fetched.
+struct Source {
+    name: &'static str,
+    /// Folder of a web server.
+    url: &'static str,
+    /// Files below it, gzipped, and the SHA-256 of each when unpacked.
+    files: [(&'static str, &'static str); 4],
+}
+
+const SOURCES: &[Source] = &[Source {
+    name: "mnist",
+    url: "http://storage.googleapis.com/cvdf-datasets/mnist",
+    files: [
+        ("train-images-idx3-ubyte.gz", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"),
+        ("train-labels-idx1-ubyte.gz", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
+        ("t10k-images-idx3-ubyte.gz", "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"),
+        ("t10k-labels-idx1-ubyte.gz", "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
+    ],
+}];
+
+/// Data sets that [`fetch`] knows.
+pub fn fetchable() -> Vec<&'static str> {
+    SOURCES.iter().map(|source| source.name).collect()
+}
+
+/// Where [`fetch`] puts a data set unless it is told otherwise: where `load` looks for it.
+///
+/// # Errors
+/// [`Error::Usage`] when the system names no home.
+pub fn default_folder(name: &str) -> Result<PathBuf> {
+    data_home().map(|home| home.join(name)).ok_or_else(|| {
+        Error::Usage("this system names no home folder to keep data in; choose a folder with --out".into())
+    })
+}
+
+/// Fetches the files of the data set `name` from `url` (or where it is published) into `folder`; those that are there and
+/// whole are left alone. `progress` is told the file, the bytes so far, and of how many where the server says.
+///
+/// # Errors
+/// [`Error::Usage`] for an unknown name; [`Error::Input`] when a file cannot be had, written, or is not what it must be.
+pub fn fetch(
+    name: &str,
+    url: Option<&str>,
+    folder: &Path,
+    mut progress: impl FnMut(&str, u64, Option<u64>),
+) -> Result<()> {
+    let Some(source) = SOURCES.iter().find(|source| source.name == name) else {
+        let known = fetchable().join(", ");
+        return Err(Error::Usage(format!("'{name}' is no data set that can be fetched; expected {known}")));
+    };
+    let base = url.unwrap_or(source.url).trim_end_matches('/');
+    fs::create_dir_all(folder).map_err(|e| Error::input(folder, format!("cannot be made a folder ({e})")))?;
+    for (file, sum) in source.files {
+        let place = folder.join(file);
+        if place.exists() && check(&place, sum).is_ok() {
+            let bytes = fs::metadata(&place).map_or(0, |meta| meta.len());
+            progress(file, bytes, Some(bytes));
+            continue;
+        }
+        let part = folder.join(format!("{file}.part"));
+        download(&format!("{base}/{file}"), &part, |done, total| progress(file, done, total))?;
+        if let Err(error) = check(&part, sum) {
+            // It would never become right by going on.
+            let _ = fs::remove_file(&part);
+            return Err(error);
+        }
+        fs::rename(&part, &place).map_err(|e| Error::input(&place, format!("cannot be written ({e})")))?;
+    }
+    Ok(())
+}
+
+/// Fetches `url` into `part`, from where that file ends.
+fn download(url: &str, part: &Path, mut progress: impl FnMut(u64, Option<u64>)) -> Result<()> {
+    let broken = |what: String| {
+        Error::input(url, format!("{what}; run the same command again, and it goes on where it stopped"))
+    };
+    let mut done = fs::metadata(part).map_or(0, |meta| meta.len());
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_connect(Some(Duration::from_secs(20)))
+        .timeout_recv_response(Some(Duration::from_secs(30)))
+        .build()
+        .into();
+    let mut request = agent.get(url);
+    if done > 0 {
+        request = request.header("Range", format!("bytes={done}-"));
+    }
+    let response = request.call().map_err(|e| broken(format!("cannot be fetched ({e})")))?;
+    let status = response.status().as_u16();
+    match status {
+        // The whole file, whatever was asked for.
+        200 => done = 0,
+        206 => {}
+        // Nothing is missing.
+        416 if done > 0 => return Ok(()),
+        _ => return Err(broken(format!("expected the file, the server answered with status {status}"))),
+    }
+    let length =
+        response.headers().get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    let total = length.map(|length| done + length);
+    let unwritable = |e: std::io::Error| Error::input(part, format!("cannot be written ({e})"));
+    let mut file = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(done == 0)
+        .append(done > 0)
+        .open(part)
+        .map_err(unwritable)?;
+    let mut body = response.into_body().into_reader();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match body.read(&mut buffer).map_err(|e| broken(format!("broke off after {done} bytes ({e})")))? {
+            0 => break,
+            read => {
+                file.write_all(&buffer[..read]).map_err(unwritable)?;
+                done += read as u64;
+                progress(done, total);
+            }
+        }
+    }
+    match total {
+        Some(total) if done < total => Err(broken(format!("broke off after {done} of {total} bytes"))),
+        _ => Ok(()),
+    }
+}
+
+/// Unpacks the file and compares.
+fn check(path: &Path, sum: &str) -> Result<()> {
+    let unreadable = |e: std::io::Error| Error::input(path, format!("cannot be unpacked ({e}); fetch it again"));
+    let mut unpacked = flate2::read::MultiGzDecoder::new(File::open(path).map_err(unreadable)?);
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match unpacked.read(&mut buffer).map_err(unreadable)? {
+            0 => break,
+            read => hash.update(&buffer[..read]),
+        }
+    }
+    let found = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    if found == sum {
+        return Ok(());
+    }
+    Err(Error::input(path, format!("is not the published file: expected contents with SHA-256 {sum}, found {found}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+
+    /// Answers one request after another with `body` from the byte that is asked for, `most` bytes at a time.
+    fn serve(body: Vec<u8>, most: usize) -> (String, std::sync::mpsc::Receiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/file.gz", listener.local_addr().unwrap());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let lines: Vec<String> = BufReader::new(&stream)
+                    .lines()
+                    .map_while(std::result::Result::ok)
+                    .take_while(|l| !l.is_empty())
+                    .collect();
+                let range = lines.iter().find(|l| l.to_lowercase().starts_with("range:")).cloned().unwrap_or_default();
+                let from: usize = range.split('=').nth(1).map_or(0, |v| v.trim_end_matches('-').parse().unwrap());
+                let status = if from > 0 { "206 Partial Content" } else { "200 OK" };
+                let rest = &body[from..];
+                let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", rest.len());
+                stream.write_all(head.as_bytes()).unwrap();
+                // Less than was promised: the connection breaks.
+                let _ = stream.write_all(&rest[..rest.len().min(most)]);
+                if sender.send(range).is_err() {
+                    return;
+                }
+            }
+        });
+        (url, receiver)
+    }
+
+    #[test]
+    fn a_broken_download_goes_on_where_it_stopped() {
+        let noise: Vec<u8> = (0..100_000u32).map(|i| crate::rng::pcg(i) as u8).collect();
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packed.write_all(&noise).unwrap();
+        let packed = packed.finish().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("file.gz.part");
+        let (url, asked) = serve(packed.clone(), 60_000);
+        let first = download(&url, &part, |_, total| assert_eq!(total, Some(packed.len() as u64)));
+        assert!(first.unwrap_err().to_string().contains("goes on where it stopped"));
+        assert_eq!(fs::metadata(&part).unwrap().len(), 60_000);
+        download(&url, &part, |_, _| {}).unwrap();
+        assert_eq!(asked.recv().unwrap(), "");
+        assert!(asked.recv().unwrap().ends_with("bytes=60000-"));
+        assert_eq!(fs::read(&part).unwrap(), packed);
+
+        let sum = Sha256::digest(&noise).iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        check(&part, &sum).unwrap();
+        let text = check(&part, SOURCES[0].files[0].1).unwrap_err().to_string();
+        assert!(text.contains("not the published file") && text.contains(&sum), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_fetched_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = fetch("cifar11", None, folder.path(), |_, _, _| {}).unwrap_err().to_string();
+        assert!(text.contains("'cifar11'") && text.contains("mnist"), "{text}");
+        let (url, _asked) = serve(b"no gzip at all".to_vec(), 100);
+        let text = fetch("mnist", Some(&url), folder.path(), |_, _, _| {}).unwrap_err().to_string();
+        assert!(text.contains("cannot be unpacked"), "{text}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "something is left");
+    }
+}
