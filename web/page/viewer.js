@@ -67,6 +67,7 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 const answers = {
   ready() {},
   generated({ pixels, width, height }) {
+    $("views").hidden = false;
     show("view-original", pixels, width, height);
     picture = { pixels: new Uint8Array(pixels.buffer.slice(0)), width, height };
     look();
@@ -104,6 +105,7 @@ function start() {
 }
 
 function take(source, width, height, longest) {
+  $("views").hidden = false;
   const factor = Math.min(1, longest / Math.max(width, height));
   const [w, h] = [Math.max(8, Math.round(width * factor)), Math.max(8, Math.round(height * factor))];
   const canvas = $("view-original");

@@ -77,7 +77,7 @@ pub struct Race {
 /// Share of a new step in the running mean of step times.
 const FRESH: f64 = 0.2;
 /// Milliseconds between two pictures of the kernels.
-const PICTURE_MS: u128 = 200;
+const PICTURE_MS: u128 = 500;
 /// Milliseconds between two checkpoints in memory.
 const KEEP_MS: u128 = 5000;
 /// Kernel values of this size have the full colour.

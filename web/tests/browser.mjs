@@ -10,7 +10,7 @@ mkdirSync(out, { recursive: true });
 const { server, address } = await serve(dist);
 const open = (args, query, view) => openAt(args, address + query, view);
 
-const until = (page, what, arg) => page.waitForFunction(what, arg, { timeout: 400_000, polling: 200 });
+const until = (page, what, arg) => page.waitForFunction(what, arg, { timeout: 900_000, polling: 200 });
 const shot = (page, name) => page.screenshot({ path: join(out, `${name}.png`), fullPage: true });
 
 /** Steps after which the rounding of another adapter has grown beyond a thousandth; see the README. */
