@@ -3,7 +3,7 @@ const $ = (id) => document.getElementById(id);
 /** Longest side that is looked at, of a photo and of a frame of the camera. */
 const [PHOTO, FRAME] = [320, 128];
 
-let worker = null, busy = false, again = false, picture = null, stream = null, chart = null, looks = 0;
+let worker = null, busy = false, again = false, picture = null, stream = null, chart = null, latest = null, looks = 0;
 
 const note = (text) => ($("view-note").textContent = text);
 export const state = () => ({ looks, camera: stream !== null, note: $("view-note").textContent });
@@ -12,7 +12,8 @@ function show(id, pixels, width, height) {
   const canvas = $(id);
   canvas.width = width;
   canvas.height = height;
-  canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+  // The camera's frames are read back from the same canvas.
+  canvas.getContext("2d", { willReadFrequently: true }).putImageData(new ImageData(pixels, width, height), 0, 0);
 }
 
 function settings() {
@@ -42,6 +43,7 @@ function kernels({ kernel: k, colours }) {
 }
 
 function histogram({ before, after }) {
+  latest = { before, after };
   const x = before.map((_, i) => -4 + (8 * (i + 0.5)) / before.length);
   // A logarithmic axis has no place for nothing.
   const some = (list) => list.map((v) => (v > 0 ? v : null));
@@ -62,6 +64,7 @@ addEventListener("resize", () => chart?.setSize({ width: $("view-histogram").cli
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   chart?.destroy();
   chart = null;
+  if (latest) histogram(latest);
 });
 
 const answers = {
