@@ -1,4 +1,6 @@
 //! `mexhat-bindgen IN.wasm FOLDER [--without-twins]`: writes `NAME.js` and `NAME_bg.wasm` for a page. Started by `cargo xtask web`.
+//!
+//! With `MEXHAT_NAMES=1` the wasm keeps the names of its functions, to see what takes the room.
 
 use std::path::Path;
 use std::process::ExitCode;
