@@ -1,39 +1,4 @@
-struct Params {
-    height: u32,
-    width: u32,
-    channels4: u32,
-    out_height: u32,
-    out_width: u32,
-    outputs4: u32,
-    kernel_height: u32,
-    kernel_width: u32,
-    stride: u32,
-    padding: u32,
-    dilation: u32,
-    pixels: u32,
-    has_bias: u32,
-    relu: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
-
-// #import shared/relu.wgsl
-// #import shared/vec4.wgsl
-
-// Input coordinate of output coordinate `at` under tap `tap`, or -1 where there is none.
-fn position(at: u32, tap: u32, size: u32) -> i32 {
-    if TRANSPOSED == 0u {
-        let i = i32(at * params.stride + tap * params.dilation) - i32(params.padding);
-        return select(-1, i, i >= 0 && i < i32(size));
-    }
-    let t = i32(at + params.padding) - i32(tap * params.dilation);
-    let i = t / i32(params.stride);
-    return select(-1, i, t >= 0 && i * i32(params.stride) == t && i < i32(size));
-}
+// #import shared/conv_io.wgsl
 
 @compute @workgroup_size(LX * LY)
 fn main(
@@ -98,16 +63,9 @@ fn main(
         }
     }
     for (var j = 0u; j < TN; j++) {
-        let o = o0 + j * LX;
-        var shift = vec4f(0.0);
-        if params.has_bias == 1u {
-            shift = bias[column[j]];
-        }
+        let shift = shift_of(o0 + j * LX);
         for (var i = 0u; i < TM; i++) {
-            if p0 + i < params.pixels && o < params.outputs4 {
-                let value = sum[i][j] + shift;
-                y[(p0 + i) * params.outputs4 + o] = select(value, relu(value), params.relu == 1u);
-            }
+            store(p0 + i, o0 + j * LX, sum[i][j] + shift);
         }
     }
 }

@@ -1,19 +1,4 @@
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    alpha: f32,
-    diagonal: f32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
-@group(0) @binding(3) var<storage, read> a2: array<vec4f>;
-@group(0) @binding(4) var<storage, read> b2: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> c: array<vec4f>;
-
-// #import shared/vec4.wgsl
+// #import shared/matmul_io.wgsl
 
 alias Tile = array<array<vec4f, TN>, TM>;
 
@@ -102,23 +87,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         for (var j = 0u; j < TN; j++) {
             let row = r0 + i;
             let vector = c0 + j * LX;
-            if row >= params.m || vector >= n4 {
-                continue;
-            }
-            let base = group.z * params.m;
-            let columns = vec4u(vector * 4u) + vec4u(0u, 1u, 2u, 3u);
-            let diagonal = select(vec4f(0.0), vec4f(params.diagonal), columns == vec4u(row));
-            let value = select(vec4f(0.0), params.alpha * sum[i][j] + diagonal, columns < vec4u(params.n));
-            if SYMMETRIC == 0u || columns.w >= row {
-                c[(base + row) * n4 + vector] = value;
-            }
-            if SYMMETRIC == 1u && columns.x > row {
-                for (var e = 0u; e < 4u; e++) {
-                    if columns[e] < params.n {
-                        c[(base + columns[e]) * n4 + row / 4u][i % 4u] = value[e];
-                    }
-                }
-            }
+            store(row, i % 4u, vector, group.z, params.alpha * sum[i][j]);
         }
     }
 }

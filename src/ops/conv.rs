@@ -8,7 +8,7 @@ use super::blocks::Sampling;
 use super::column_sum::ColumnSum;
 use super::conv_grouped;
 use super::expect_activation;
-use super::tiles::{Tile, Tiles, tile_variant};
+use super::tiles::{Tiles, tile_variant};
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
@@ -38,8 +38,6 @@ kernel_params! {
     }
 }
 
-const TILES: &[(usize, Tile)] =
-    &[(16, [8, 2, 8, 1]), (8, [8, 2, 4, 2]), (4, [8, 2, 2, 4]), (2, [8, 2, 1, 8]), (1, [8, 1, 1, 8])];
 static CONV: Shader = Shader::with_variants::<ConvParams>(
     "conv.wgsl",
     3,
@@ -57,8 +55,6 @@ static CONV: Shader = Shader::with_variants::<ConvParams>(
         tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
     ],
 );
-const SUBGROUP_TILES: &[(usize, Tile)] =
-    &[(8, [32, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])];
 static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
     "conv_subgroup.wgsl",
     3,
@@ -74,7 +70,28 @@ static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
         tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
     ],
 );
-const CONV_TILES: Tiles = Tiles { alone: (&CONV, TILES), subgroup: (&CONV_SUBGROUP, SUBGROUP_TILES) };
+static CONV_SHARED: Shader = Shader::with_variants::<ConvParams>(
+    "conv_shared.wgsl",
+    3,
+    1,
+    &[
+        tile_variant!(8, 2, 8, 8, TRANSPOSED = 0),
+        tile_variant!(8, 1, 8, 8, TRANSPOSED = 0),
+        tile_variant!(8, 1, 4, 16, TRANSPOSED = 0),
+        tile_variant!(4, 1, 2, 32, TRANSPOSED = 0),
+        tile_variant!(8, 2, 8, 8, TRANSPOSED = 1),
+        tile_variant!(8, 1, 8, 8, TRANSPOSED = 1),
+        tile_variant!(8, 1, 4, 16, TRANSPOSED = 1),
+        tile_variant!(4, 1, 2, 32, TRANSPOSED = 1),
+    ],
+);
+// Wider tiles ([32, 2, 8, 1], and [16, 2, 8, 1] for the weight gradient) compute a fifth faster on Mesa's software driver, but
+// compiling them takes more than twice as long in all, which every first step pays.
+const CONV_TILES: Tiles = Tiles {
+    alone: (&CONV, &[(16, [8, 2, 8, 1]), (8, [8, 2, 4, 2]), (4, [8, 2, 2, 4]), (2, [8, 2, 1, 8]), (1, [8, 1, 1, 8])]),
+    subgroup: (&CONV_SUBGROUP, &[(8, [32, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
+    shared: Some((&CONV_SHARED, &[(16, [8, 2, 8, 8]), (8, [8, 1, 8, 8]), (4, [8, 1, 4, 16]), (1, [4, 1, 2, 32])])),
+};
 
 static WEIGHT_GRAD: Shader = Shader::with_variants::<WeightGradParams>(
     "conv_weight_grad.wgsl",
@@ -86,15 +103,35 @@ static WEIGHT_GRAD_SUBGROUP: Shader = Shader::with_variants::<WeightGradParams>(
     "conv_weight_grad_subgroup.wgsl",
     2,
     1,
-    &[tile_variant!(8, 1, 8, 1), tile_variant!(4, 1, 4, 2), tile_variant!(4, 1, 2, 4), tile_variant!(4, 1, 1, 8)],
+    &[
+        tile_variant!(8, 2, 8, 1),
+        tile_variant!(8, 1, 8, 1),
+        tile_variant!(4, 1, 4, 2),
+        tile_variant!(4, 1, 2, 4),
+        tile_variant!(4, 1, 1, 8),
+    ],
+);
+static WEIGHT_GRAD_SHARED: Shader = Shader::with_variants::<WeightGradParams>(
+    "conv_weight_grad_shared.wgsl",
+    2,
+    1,
+    &[tile_variant!(2, 2, 8, 8), tile_variant!(2, 1, 8, 8), tile_variant!(2, 1, 4, 16), tile_variant!(1, 1, 2, 32)],
 );
 const WEIGHT_GRAD_TILES: Tiles = Tiles {
     alone: (&WEIGHT_GRAD, &[(16, [4, 2, 8, 1]), (4, [4, 2, 2, 4]), (1, [4, 1, 1, 8])]),
-    subgroup: (&WEIGHT_GRAD_SUBGROUP, &[(8, [8, 1, 8, 1]), (4, [4, 1, 4, 2]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])]),
+    subgroup: (
+        &WEIGHT_GRAD_SUBGROUP,
+        &[(16, [8, 2, 8, 1]), (8, [8, 1, 8, 1]), (4, [4, 1, 4, 2]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])],
+    ),
+    shared: Some((
+        &WEIGHT_GRAD_SHARED,
+        &[(16, [2, 2, 8, 8]), (8, [2, 1, 8, 8]), (4, [2, 1, 4, 16]), (1, [1, 1, 2, 32])],
+    )),
 };
 static PACK: Shader = Shader::new::<PackParams>("pack_weight.wgsl", 1, 1);
 static UNPACK: Shader = Shader::new::<UnpackParams>("unpack_weight_grad.wgsl", 1, 1);
-pub(super) const SHADERS: &[&Shader] = &[&CONV, &CONV_SUBGROUP, &WEIGHT_GRAD, &WEIGHT_GRAD_SUBGROUP, &PACK, &UNPACK];
+pub(super) const SHADERS: &[&Shader] =
+    &[&CONV, &CONV_SUBGROUP, &CONV_SHARED, &WEIGHT_GRAD, &WEIGHT_GRAD_SUBGROUP, &WEIGHT_GRAD_SHARED, &PACK, &UNPACK];
 
 /// Stride, zero padding, dilation (each the same in both directions) and groups of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -48,6 +48,7 @@ static GRAM_SUBGROUP: Shader = Shader::with_variants::<GramParams>(
 const TILES: Tiles = Tiles {
     alone: (&GRAM, &[(16, [4, 2, 8, 1]), (4, [4, 2, 2, 4]), (1, [4, 1, 1, 8])]),
     subgroup: (&GRAM_SUBGROUP, &[(8, [8, 1, 8, 1]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])]),
+    shared: None,
 };
 static REDUCE: Shader =
     Shader::with_variants::<ReduceParams>("gram_reduce.wgsl", 1, 1, &[&[("SYMMETRIC", 0)], &[("SYMMETRIC", 1)]]);

@@ -1,24 +1,30 @@
 //! Register tiles and lane shapes of the product kernels, chosen from a static table by adapter and size.
 //!
-//! Two families: lanes that work alone (every adapter) and lanes of a subgroup of eight that pass rows around (native
-//! adapters with exactly that subgroup, such as Mesa's software driver).
+//! The families are those of [`Family`]. A tile costs its loads far more than its multiply-adds on software adapters (about 50 cycles
+//! for a vector, because each of eight lanes loads by itself), so theirs are as large as the compiler will still unroll.
 
 use crate::gpu::{Family, Kernel, Profile, Shader};
 
-/// `[TM, TN, LX, LY]`: an invocation owns TM rows and TN vectors of columns; LX lanes lie along the columns, LY along the rows.
+/// `[TM, TN, LX, LY]`: an invocation owns TM rows (vectors of rows in reductions over rows) and TN vectors of columns; LX lanes lie along the columns, LY along the rows.
 pub(super) type Tile = [usize; 4];
 
 /// The tiles of one kernel in both families, each with the least number of column vectors that it is for.
 pub(super) struct Tiles {
     pub alone: (&'static Shader, &'static [(usize, Tile)]),
     pub subgroup: (&'static Shader, &'static [(usize, Tile)]),
+    /// Where there is none, lanes work alone.
+    pub shared: Option<(&'static Shader, &'static [(usize, Tile)])>,
 }
 
 impl Tiles {
     /// The kernel for `columns4` vectors of columns. `set` numbers the sets of variants that share one tile table, such as
     /// plain and transposed.
     pub fn choose(&self, profile: Profile, columns4: usize, set: usize) -> (Kernel, Tile) {
-        let (shader, table) = if profile.family == Family::Subgroup { self.subgroup } else { self.alone };
+        let (shader, table) = match profile.family {
+            Family::Subgroup => self.subgroup,
+            Family::Shared => self.shared.unwrap_or(self.alone),
+            Family::Register => self.alone,
+        };
         let index = table.iter().position(|(least, _)| columns4 >= *least).unwrap_or(table.len() - 1);
         (Kernel::new(shader, set * table.len() + index), table[index].1)
     }
