@@ -21,7 +21,7 @@ const SIDE: usize = 9;
 const OPTIMIZER: Optimizer = Optimizer::Sgd { momentum: 0.9, weight_decay: 1e-3, nesterov: false };
 const RATE: f64 = 0.02;
 /// Steps of which the counters are taken.
-const STEPS: u64 = 200;
+const STEPS: u64 = 1000;
 
 /// A small network with every kind of joint: deconvolution, batch norm, pooling.
 fn network(state: &mut State) -> Result<Sequential> {

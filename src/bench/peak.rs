@@ -89,6 +89,11 @@ impl Peak {
         Ok(self.flops / self.fma.once()? * 1e-6)
     }
 
+    /// Floating-point operations of one run of multiply-adds.
+    pub fn flops(&self) -> f64 {
+        self.flops
+    }
+
     /// One copy, in GB/s: bytes read plus bytes written.
     ///
     /// # Errors

@@ -8,12 +8,33 @@ use crate::train::{Event, Started, Summary};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
 use std::io::IsTerminal;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// Steps between plain lines.
 const EVERY: u64 = 50;
 /// Steps over which loss, accuracy and speed are averaged.
 const WINDOW: usize = 50;
+
+/// Shows on stderr how many of the new kernels are compiled: a line that comes and goes at a terminal, otherwise one line for
+/// each time that it takes longer than a second.
+pub(super) fn compiling() -> impl Fn(usize, usize) + Send + Sync {
+    let terminal = std::io::stderr().is_terminal();
+    let begun = Mutex::new(None::<Instant>);
+    move |done, all| {
+        let mut begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let since = begun.get_or_insert_with(Instant::now).elapsed().as_secs_f64();
+        match (terminal, done == all) {
+            (true, false) => eprint!("\rcompiling kernels {done}/{all}"),
+            (true, true) => eprint!("\r{:40}\r", ""),
+            (false, true) if since > 1.0 => eprintln!("compiled {all} kernels in {since:.1} s"),
+            (false, _) => {}
+        }
+        if done == all {
+            *begun = None;
+        }
+    }
+}
 
 /// A reader of events that shows them.
 pub(super) struct Console {

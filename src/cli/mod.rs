@@ -8,6 +8,7 @@ mod eval;
 mod inspect;
 mod kernels;
 mod reproduce;
+mod timings;
 mod train;
 #[cfg(feature = "watch")]
 mod watch;
@@ -70,6 +71,7 @@ impl DeviceArgs {
         if let Some(warning) = software_warning(gpu.adapter()) {
             eprintln!("{warning}");
         }
+        gpu.on_compile(console::compiling());
         Ok(gpu)
     }
 }

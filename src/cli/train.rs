@@ -2,6 +2,7 @@
 
 use super::DeviceArgs;
 use super::console::Console;
+use super::timings::show_timings;
 use crate::train::{Event, Options, RunFolder, Saved, Trainer, default_name, read_model};
 use crate::{Error, Result, data};
 use clap::parser::ValueSource;
@@ -26,6 +27,9 @@ pub(super) struct TrainArgs {
     /// Go on with an earlier run, exactly where its checkpoint stands; only its length may be changed
     #[arg(long, value_name = "DIR", conflicts_with = "out", help_heading = "Run")]
     resume: Option<PathBuf>,
+    /// After the run, also time every kernel of one more step (on adapters with timestamp queries)
+    #[arg(long, help_heading = "Run")]
+    profile: bool,
     #[command(flatten)]
     device: DeviceArgs,
     /// Events as JSON on stdout, one object a line
@@ -62,7 +66,7 @@ fn watch_for_ctrl_c() -> Arc<AtomicBool> {
 
 /// The option that was given along with `--resume` although the earlier run has settled it.
 fn settled_option(matches: Option<&ArgMatches>) -> Option<String> {
-    let free = ["resume", "epochs", "steps", "device", "json", "watch"];
+    let free = ["resume", "epochs", "steps", "profile", "device", "json", "watch"];
     let matches = matches?;
     let given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
     let settled = |id: &&clap::Id| {
@@ -83,8 +87,8 @@ fn options(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<(Options, O
     };
     if let Some(option) = settled_option(matches) {
         return Err(Error::Usage(format!(
-            "{option} cannot be changed in a run that goes on; with --resume only --epochs, --steps, --device, --json and --watch may \
-             be given"
+            "{option} cannot be changed in a run that goes on; with --resume only --epochs, --steps, --profile, --device, --json \
+             and --watch may be given"
         )));
     }
     let (path, bytes) = read_model(dir, true)?;
@@ -135,7 +139,11 @@ pub(super) fn run(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> 
         }
         console.with_screen(screen)
     };
-    pollster::block_on(follow(&mut trainer, folder, console, &stop))
+    pollster::block_on(follow(&mut trainer, folder, console, &stop))?;
+    if args.profile {
+        show_timings(&pollster::block_on(trainer.profile())?, args.json)?;
+    }
+    Ok(())
 }
 
 /// Shows and keeps every event until the run is over.

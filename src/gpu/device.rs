@@ -44,10 +44,20 @@ pub(super) struct Inner {
     pub summary: AdapterSummary,
     pub profile: Profile,
     pub live: Live,
-    pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
+    pub pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
     layouts: Mutex<HashMap<(u32, u32), wgpu::BindGroupLayout>>,
     failure: Arc<Mutex<Option<Error>>>,
+    #[cfg(not(target_arch = "wasm32"))]
+    pub info: wgpu::AdapterInfo,
+    #[cfg(not(target_arch = "wasm32"))]
+    pub cache: Option<super::cache::Cache>,
+    #[cfg(not(target_arch = "wasm32"))]
+    pub progress: Mutex<Option<Progress>>,
 }
+
+/// Called with the number of kernels that are ready and the number of all new ones.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) type Progress = Box<dyn Fn(usize, usize) + Send + Sync>;
 
 impl std::fmt::Debug for Gpu {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -129,6 +139,12 @@ impl Gpu {
         watch(&device, &failure);
         Ok(Self {
             inner: Arc::new(Inner {
+                #[cfg(not(target_arch = "wasm32"))]
+                cache: super::cache::Cache::open(&device, &adapter.get_info()),
+                #[cfg(not(target_arch = "wasm32"))]
+                info: adapter.get_info(),
+                #[cfg(not(target_arch = "wasm32"))]
+                progress: Mutex::default(),
                 device,
                 queue,
                 summary,
@@ -305,7 +321,7 @@ impl Gpu {
         scope.pop().await.map_or(Ok(()), |error| Err(Error::Gpu(error.to_string())))
     }
 
-    fn create_pipeline(&self, kernel: &Kernel) -> wgpu::ComputePipeline {
+    pub(super) fn create_pipeline(&self, kernel: &Kernel) -> wgpu::ComputePipeline {
         Live::add(&self.inner.live.pipelines, 1);
         let key = kernel.key();
         let module = self.module(&key, &shader::specialize(kernel));
@@ -325,8 +341,19 @@ impl Gpu {
                 zero_initialize_workgroup_memory: false,
                 ..Default::default()
             },
-            cache: None,
+            cache: self.pipeline_cache(),
         })
+    }
+
+    #[cfg(not(target_arch = "wasm32"))]
+    fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
+        self.inner.cache.as_ref().map(super::cache::Cache::raw)
+    }
+
+    /// A browser keeps what it compiles by itself.
+    #[cfg(target_arch = "wasm32")]
+    fn pipeline_cache(&self) -> Option<&wgpu::PipelineCache> {
+        None
     }
 
     #[allow(unsafe_code)]

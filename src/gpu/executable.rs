@@ -75,12 +75,16 @@ impl Executable {
             slots.iter().map(|slot| (buffer(*slot).clone(), program.slots[slot.0].bytes)).collect()
         };
         let (params, starts) = upload_params(gpu, program);
-        let launches = program
+        #[cfg(not(target_arch = "wasm32"))]
+        let new = gpu.prepare(program.dispatches.iter().map(|dispatch| &dispatch.kernel));
+        let launches: Vec<Launch> = program
             .dispatches
             .iter()
             .zip(starts)
             .map(|(dispatch, start)| launch(gpu, dispatch, &params, start, program, &buffer))
             .collect();
+        #[cfg(not(target_arch = "wasm32"))]
+        warm(gpu, program, &launches, &new);
         let (uploads, up) = offsets(sized(&program.inputs));
         let (downloads, down) = offsets(sized(&program.outputs));
         gpu.check()?;
@@ -192,6 +196,16 @@ impl Executable {
         while self.take().await?.is_some() {}
         Ok(())
     }
+}
+
+/// Has the driver compile the kernels called `new` now rather than within the first step.
+#[cfg(not(target_arch = "wasm32"))]
+fn warm(gpu: &Gpu, program: &Program, launches: &[Launch], new: &[String]) {
+    let keys: Vec<String> = program.dispatches.iter().map(|dispatch| dispatch.kernel.key()).collect();
+    let first_use = |key: &String| keys.iter().position(|known| known == key).map(|at| &launches[at]);
+    let firsts: Vec<_> =
+        new.iter().filter_map(first_use).map(|launch| (&launch.pipeline, &launch.bind_group)).collect();
+    gpu.warm(&firsts);
 }
 
 /// Puts the parameters of all dispatches into one uniform buffer; returns it and the offset of each.

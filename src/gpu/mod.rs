@@ -5,6 +5,8 @@
 //! (buffers, pipelines, bind groups) happens in [`Executable::new`]; [`Executable::submit`] only encodes and submits.
 
 mod adapter;
+#[cfg(not(target_arch = "wasm32"))]
+mod cache;
 mod counters;
 mod device;
 mod executable;
@@ -13,6 +15,8 @@ mod program;
 mod ring;
 mod shader;
 mod timing;
+#[cfg(not(target_arch = "wasm32"))]
+mod warm;
 
 pub use adapter::{AdapterSummary, adapters, no_adapter_help};
 pub use counters::Counters;

@@ -6,7 +6,7 @@ use super::evaluate;
 use super::record;
 use super::{Event, Options, RunPlan, Started, Summary};
 use crate::data::{Batch, Epoch, Loader, LoaderOptions, Splits};
-use crate::gpu::{AdapterSummary, Gpu};
+use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::Model;
 use crate::nn::Mode;
 use crate::tape::{Compiled, Session, State, Tape};
@@ -128,6 +128,15 @@ impl Trainer {
             )));
         }
         Self::build(gpu, options, splits, spec, Some(saved))
+    }
+
+    /// Time of every kernel, from one more training step on the last images. The step changes the trainer's network, so
+    /// this belongs behind the run.
+    ///
+    /// # Errors
+    /// The adapter has no timestamp queries, or the device fails.
+    pub async fn profile(&mut self) -> Result<Timings> {
+        self.steps[0].executable().profile().await
     }
 
     fn build(gpu: &Gpu, options: &Options, splits: Splits, spec: ModelSpec, saved: Option<&Saved<'_>>) -> Result<Self> {

@@ -2,11 +2,10 @@
 
 use super::sizes;
 use crate::Result;
+use crate::cli::timings::show_timings;
 use crate::cli::{DeviceArgs, say, say_json};
-use crate::gpu::Timings;
 use crate::train::{BenchOptions, NetOptions, StepBench, bench_step};
 use clap::Args;
-use serde::Serialize;
 
 /// Measures whole training steps.
 #[derive(Args)]
@@ -97,29 +96,4 @@ fn show(found: &StepBench) {
         found.submissions_per_step,
         found.dispatches_per_step
     ));
-}
-
-#[derive(Serialize)]
-struct Row<'a> {
-    bench: &'static str,
-    kernel: &'a str,
-    ms: f64,
-    launches: usize,
-}
-
-fn show_timings(timings: &Timings, json: bool) -> Result<()> {
-    let rows = timings.by_kernel();
-    let total: f64 = rows.iter().map(|row| row.1).sum();
-    if !json {
-        say("        ms  share  launches  operation / kernel");
-    }
-    for (kernel, ms, launches) in &rows {
-        if json {
-            say_json(&Row { bench: "kernel", kernel, ms: *ms, launches: *launches })?;
-        } else {
-            let share = if total > 0.0 { 100.0 * ms / total } else { 0.0 };
-            say(&format!("{ms:>10.3}  {share:>4.1}%  {launches:>8}  {kernel}"));
-        }
-    }
-    Ok(())
 }
