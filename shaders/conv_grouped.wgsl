@@ -30,26 +30,8 @@ struct Params {
     relu: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(3) var<storage, read> bias: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
-
+// #import shared/conv_io.wgsl
 // #import shared/index.wgsl
-// #import shared/relu.wgsl
-// #import shared/vec4.wgsl
-
-// Input coordinate of output coordinate `at` under tap `tap`, or -1 where there is none.
-fn position(at: u32, tap: u32, size: u32) -> i32 {
-    if TRANSPOSED == 0u {
-        let i = i32(at * params.stride + tap * params.dilation) - i32(params.padding);
-        return select(-1, i, i >= 0 && i < i32(size));
-    }
-    let t = i32(at + params.padding) - i32(tap * params.dilation);
-    let i = t / i32(params.stride);
-    return select(-1, i, t >= 0 && i * i32(params.stride) == t && i < i32(size));
-}
 
 @compute @workgroup_size(64)
 fn main(
@@ -121,14 +103,8 @@ fn main(
             }
         }
     }
-    var shift = vec4f(0.0);
-    if params.has_bias == 1u {
-        shift = bias[o];
-    }
+    let shift = shift_of(o);
     for (var i = 0u; i < TM; i++) {
-        if p0 + i < params.pixels {
-            let value = sum[i] + shift;
-            y[(p0 + i) * params.outputs4 + o] = select(value, relu(value), params.relu == 1u);
-        }
+        store(p0 + i, o, sum[i] + shift);
     }
 }

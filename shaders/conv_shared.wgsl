@@ -6,6 +6,7 @@ const LX: u32 = 8u;
 const LY: u32 = 8u;
 const ROWS4: u32 = TM / 4u;
 
+// #import shared/conv_params.wgsl
 // #import shared/conv_io.wgsl
 // #import shared/staged_body.wgsl
 // #import shared/staged_transposed.wgsl

@@ -1,3 +1,4 @@
+// #import shared/conv_params.wgsl
 // #import shared/conv_io.wgsl
 
 @compute @workgroup_size(LX * LY)

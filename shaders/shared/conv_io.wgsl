@@ -1,20 +1,4 @@
-struct Params {
-    height: u32,
-    width: u32,
-    channels4: u32,
-    out_height: u32,
-    out_width: u32,
-    outputs4: u32,
-    kernel_height: u32,
-    kernel_width: u32,
-    stride: u32,
-    padding: u32,
-    dilation: u32,
-    pixels: u32,
-    has_bias: u32,
-    relu: u32,
-}
-
+// What every forward convolution reads and writes; `Params` is the kernel's own.
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;

@@ -75,6 +75,7 @@ shaders![
     "shared/blocks.wgsl",
     "shared/conv_body.wgsl",
     "shared/conv_io.wgsl",
+    "shared/conv_params.wgsl",
     "shared/conv_weight_grad_body.wgsl",
     "shared/conv_weight_grad_io.wgsl",
     "shared/divide.wgsl",
