@@ -88,6 +88,15 @@ mod native {
         bases.into_iter().flatten().map(|base| base.join(name)).collect()
     }
 
+    /// How to come by the public data set `name`.
+    fn advice(name: &str) -> String {
+        #[cfg(feature = "cli")]
+        if crate::data::fetch::fetchable().contains(&name) {
+            return format!("Get it with: mexhat data fetch {name}");
+        }
+        format!("Put the files of {name} there, or name their folder with --data")
+    }
+
     pub(super) fn load_path(spec: &str, options: &LoadOptions) -> Result<Splits> {
         let path = if NAMES.contains(&spec) {
             let places = places(spec);
@@ -96,8 +105,9 @@ mod native {
                 None => {
                     let places: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
                     return Err(Error::Usage(format!(
-                        "data set '{spec}' was not found; looked for {}. Get it with: mexhat data fetch {spec}",
-                        places.join(", ")
+                        "data set '{spec}' was not found; looked for {}. {}",
+                        places.join(", "),
+                        advice(spec)
                     )));
                 }
             }
