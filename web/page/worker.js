@@ -125,11 +125,12 @@ async function turnOnce() {
     await actions[next.type](next);
   } else if (running) {
     const events = await race.advance();
-    if (events.length === 0) {
+    if (events) {
+      tell(events);
+    } else {
       running = false;
       say("over");
     }
-    tell(events);
     await turn();
   } else {
     await new Promise((resolve) => (wake = resolve));

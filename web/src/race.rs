@@ -214,12 +214,13 @@ impl Race {
         }))
     }
 
-    /// Goes on with the network that is behind until something has happened; returns its events. An empty list: over.
-    pub async fn advance(&mut self) -> Result<Array, JsValue> {
+    /// Goes on with the network that is behind until something has happened; returns its events, of which there
+    /// may be none; `undefined` when both networks are over.
+    pub async fn advance(&mut self) -> Result<Option<Array>, JsValue> {
         let events = Array::new();
         let Some(index) = (0..self.lanes.len()).filter(|i| !self.lanes[*i].over).min_by_key(|i| self.lanes[*i].step)
         else {
-            return Ok(events);
+            return Ok(None);
         };
         let lane = &mut self.lanes[index];
         match lane.trainer.next().await {
@@ -238,7 +239,7 @@ impl Race {
         } else if lane.step > 0 && !lane.over && lane.pictured.elapsed().as_millis() > PICTURE_MS {
             self.picture(index, &events).await?;
         }
-        Ok(events)
+        Ok(Some(events))
     }
 
     /// One step of each network, nothing in flight before or after.
