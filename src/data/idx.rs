@@ -20,18 +20,26 @@ pub struct Idx {
     pub data: Vec<u8>,
 }
 
-/// Reads an array of `rank` dimensions from the bytes of an IDX file, gzipped or not; `path` is for messages only.
+/// Reads an array of `rank` dimensions from the bytes of an IDX file, gzipped or not (a page has the browser unpack it first);
+/// `path` is for messages only.
 ///
 /// # Errors
 /// [`Error::Input`] when the bytes are not IDX of unsigned bytes with this rank, a size is zero, or the elements are
 /// fewer or more than the header says. Nothing is allocated on the word of the header.
 pub fn parse(path: impl AsRef<Path>, bytes: &[u8], rank: usize) -> Result<Idx> {
     let path = path.as_ref();
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        read(path, flate2::read::MultiGzDecoder::new(bytes), rank)
-    } else {
-        read(path, bytes, rank)
-    }
+    if bytes.starts_with(&[0x1f, 0x8b]) { read_gzipped(path, bytes, rank) } else { read(path, bytes, rank) }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn read_gzipped(path: &Path, bytes: &[u8], rank: usize) -> Result<Idx> {
+    read(path, flate2::read::MultiGzDecoder::new(bytes), rank)
+}
+
+/// Every browser can unpack gzip, so the page does not download another way.
+#[cfg(target_arch = "wasm32")]
+fn read_gzipped(path: &Path, _: &[u8], _: usize) -> Result<Idx> {
+    Err(Error::input(path, "is gzipped; expected it unpacked, as `DecompressionStream` does"))
 }
 
 fn read(path: &Path, mut from: impl Read, rank: usize) -> Result<Idx> {

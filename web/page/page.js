@@ -169,9 +169,6 @@ const answers = {
     if (read) showRead(read);
     if (again) ask();
   },
-  checked({ checked }) {
-    lanes.checked = checked;
-  },
   lost: () => status("The GPU went away. Opening it again …"),
   recovered({ steps }) {
     lanes.forEach((lane, i) => {
@@ -198,7 +195,6 @@ function fresh() {
   layers.reset();
   judge.reset();
   for (const id of ["save0", "save1", "judge0", "judge1"]) $(id).disabled = true;
-  lanes.checked = null;
   lanes.recovered = null;
   [seconds, since, newest, asking, again] = [0, null, null, false, false];
   globalThis.mexhat = { lanes, send, state: () => state, pictures: layers.history, viewer: viewer.state };

@@ -1,7 +1,15 @@
 // Owns the wasm and the GPU, so that the page never waits. One thing at a time: what the page asks for, else the next step.
-import init, { Race, Viewer, checkShaders } from "./mexhat_web.js";
+import init, { Race, Viewer } from "./mexhat_web.js";
+import { unlzma } from "./unlzma.js";
 
-const ready = init({ module_or_path: new URL("mexhat_web_bg.wasm", import.meta.url) });
+async function load() {
+  const url = new URL("mexhat_web_bg.wasm.lzma", import.meta.url);
+  const found = await fetch(url);
+  if (!found.ok) throw new Error(`${url}: ${found.status} ${found.statusText}`);
+  await init({ module_or_path: unlzma(new Uint8Array(await found.arrayBuffer())) });
+}
+
+const ready = load();
 /** Times that a GPU may go away before it is left alone. */
 const MOST_LOSSES = 3;
 const queue = [];
@@ -77,9 +85,6 @@ const actions = {
       if (error?.kind === "device-lost") viewer = null;
       say("refused", { message: error?.message ?? String(error) });
     }
-  },
-  async check() {
-    say("checked", { checked: await checkShaders() });
   },
   async lose() {
     race?.loseDevice();

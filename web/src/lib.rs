@@ -1,5 +1,4 @@
-//! What the page's worker calls: two networks that train side by side, kernels of pictures, and a check
-//! of every kernel.
+//! What the page's worker calls: two networks that train side by side, and kernels of pictures.
 //!
 //! All arithmetic is here and in `mexhat`; JavaScript moves what it is given to the screen. Nothing is compiled for
 //! other targets than browsers.
@@ -8,8 +7,6 @@
 mod pad;
 #[cfg(target_arch = "wasm32")]
 mod race;
-#[cfg(target_arch = "wasm32")]
-mod shaders;
 #[cfg(target_arch = "wasm32")]
 mod thrown;
 #[cfg(target_arch = "wasm32")]

@@ -1,14 +1,14 @@
 //! Two networks of the same seed on the same images, step by step in turn.
 
 use crate::pad;
-use crate::thrown::{pause, plain, thrown};
-use js_sys::{Array, Float32Array, Object, Reflect, Uint8Array, Uint8ClampedArray};
+use crate::thrown::{numbers, object, pause, thrown};
+use js_sys::{Array, Float32Array, Reflect, Uint8Array, Uint8ClampedArray};
 use mexhat::data::{self, Augment, Normalize, Splits};
 use mexhat::gpu::Gpu;
 use mexhat::models::Norm;
 use mexhat::ops::BlockMode;
 use mexhat::study::{CovariancePair, covariances};
-use mexhat::train::{Event, LayerDeconv, NetOptions, Options, Saved, Trainer};
+use mexhat::train::{Event, LayerDeconv, NetOptions, Options, Saved, ScheduleKind, Trainer};
 use mexhat::viz::{central_kernels, diverging, relative};
 use mexhat::{Error, Result};
 use std::path::Path;
@@ -30,20 +30,43 @@ impl RaceOptions {
     /// Reads JSON; what is missing has the race's default, which for some options is not that of `mexhat train`.
     fn read(text: &str) -> Result<Self> {
         let wrong = |e: serde_json::Error| Error::Usage(format!("the page's options: {e}"));
-        let mut given = serde_json::json!({
-            "batch_size": 64, "limit_train": 4096, "limit_test": 512, "schedule": "constant",
+        let shown: Shown = serde_json::from_str(text).map_err(wrong)?;
+        let mut run: Options = serde_json::from_str(text).map_err(wrong)?;
+        run.batch_size = shown.batch_size;
+        run.limit_train = Some(shown.limit_train);
+        run.limit_test = Some(shown.limit_test);
+        run.schedule = ScheduleKind::Constant;
+        run.epochs = Some(shown.epochs);
+        let (look_every, ahead) = (shown.look_every.max(1), shown.ahead.max(1));
+        Ok(Self { run, norms: shown.norms, look_every, ahead })
+    }
+}
+
+/// Options that `mexhat train` does not have, and those that have another default here.
+#[derive(serde::Deserialize)]
+#[serde(default)]
+struct Shown {
+    batch_size: usize,
+    limit_train: usize,
+    limit_test: usize,
+    epochs: u64,
+    look_every: u64,
+    ahead: usize,
+    norms: [Norm; 2],
+}
+
+impl Default for Shown {
+    fn default() -> Self {
+        Self {
+            batch_size: 64,
+            limit_train: 4096,
+            limit_test: 512,
             // Until the visitor has seen enough.
-            "epochs": 1_000_000,
-            "look_every": 20, "ahead": 2, "norms": ["batch", "deconv"],
-        });
-        let wanted: serde_json::Value = serde_json::from_str(text).map_err(wrong)?;
-        for (name, value) in wanted.as_object().into_iter().flatten() {
-            given[name] = value.clone();
+            epochs: 1_000_000,
+            look_every: 20,
+            ahead: 2,
+            norms: [Norm::Batch, Norm::Deconv],
         }
-        let count = |name: &str| given[name].as_u64().unwrap_or(1).max(1);
-        let (look_every, ahead) = (count("look_every"), count("ahead") as usize);
-        let norms = serde_json::from_value(given["norms"].clone()).map_err(wrong)?;
-        Ok(Self { run: serde_json::from_value(given).map_err(wrong)?, norms, look_every, ahead })
     }
 }
 
@@ -142,16 +165,20 @@ impl Race {
         };
         let classes = self.splits.train.classes;
         let mut counts = vec![vec![0u32; classes]; classes];
-        let mut mistakes = Vec::new();
+        let mistakes = Array::new();
         for (index, guess) in guesses.iter().enumerate() {
             counts[guess.label as usize][guess.guess as usize] += 1;
             if guess.label != guess.guess {
-                mistakes.push(serde_json::json!({
-                    "index": index, "label": guess.label, "guess": guess.guess, "share": guess.share,
-                }));
+                mistakes.push(&object(&[
+                    ("index", (index as u32).into()),
+                    ("label", guess.label.into()),
+                    ("guess", guess.guess.into()),
+                    ("share", guess.share.into()),
+                ]));
             }
         }
-        Ok(plain(&serde_json::json!({ "lane": index, "counts": counts, "mistakes": mistakes })))
+        let counts: Array = counts.into_iter().map(|row| numbers(row.into_iter().map(f64::from))).collect();
+        Ok(object(&[("lane", (index as u32).into()), ("counts", counts.into()), ("mistakes", mistakes.into())]).into())
     }
 
     /// The pixels of a test image, 0 to 255.
@@ -170,12 +197,14 @@ impl Race {
         let list = Array::new();
         for pair in found {
             let scale = pair.before.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-            let object = plain(&serde_json::json!({
-                "name": pair.name, "statistics": pair.statistics, "d": pair.d, "scale": scale,
-            }));
-            Reflect::set(&object, &"before".into(), &colours(&pair.before, scale))?;
-            Reflect::set(&object, &"after".into(), &colours(&pair.after, 1.0))?;
-            list.push(&object);
+            list.push(&object(&[
+                ("name", pair.name.as_str().into()),
+                ("statistics", (pair.statistics as u32).into()),
+                ("d", (pair.d as u32).into()),
+                ("scale", scale.into()),
+                ("before", colours(&pair.before, scale).into()),
+                ("after", colours(&pair.after, 1.0).into()),
+            ]));
         }
         Ok(list)
     }
@@ -198,20 +227,27 @@ impl Race {
     pub fn about(&self) -> JsValue {
         let adapter = self.gpu.adapter();
         let summaries: Vec<_> = self.lanes.iter().map(|lane| lane.trainer.summary()).collect();
-        plain(&serde_json::json!({
-            "device": adapter.name,
-            "software": adapter.is_software(),
-            "networks": summaries.iter().map(|s| serde_json::json!({
-                "norm": s.norm, "parameters": s.parameters, "bytes": s.gpu_bytes,
-            })).collect::<Vec<_>>(),
-            "images": self.splits.train.len(),
-            "tests": self.splits.test.len(),
-            "data": self.splits.train.name,
-            "options": self.options.run,
-            "batch": self.options.run.batch_size,
-            "model": self.options.run.net.model,
-            "kernelScale": KERNEL_SCALE,
-        }))
+        let networks = summaries.iter().map(|s| {
+            object(&[
+                ("norm", s.norm.as_str().into()),
+                ("parameters", (s.parameters as u32).into()),
+                ("bytes", (s.gpu_bytes as f64).into()),
+            ])
+        });
+        let options = serde_json::to_string(&self.options.run).unwrap_or_default();
+        object(&[
+            ("device", adapter.name.as_str().into()),
+            ("software", adapter.is_software().into()),
+            ("networks", networks.collect::<Array>().into()),
+            ("images", (self.splits.train.len() as u32).into()),
+            ("tests", (self.splits.test.len() as u32).into()),
+            ("data", self.splits.train.name.as_str().into()),
+            ("options", js_sys::JSON::parse(&options).unwrap_or(JsValue::NULL)),
+            ("batch", (self.options.run.batch_size as u32).into()),
+            ("model", self.options.run.net.model.as_str().into()),
+            ("kernelScale", KERNEL_SCALE.into()),
+        ])
+        .into()
     }
 
     /// Goes on with the network that is behind until something has happened; returns its events, of which there
@@ -229,8 +265,12 @@ impl Race {
             Err(error @ (Error::DeviceLost(_) | Error::Gpu(_))) => return Err(self.explained(error).await),
             Err(error) => {
                 lane.over = true;
-                let text = serde_json::json!({ "event": "failed", "lane": index, "message": error.to_string() });
-                events.push(&plain(&text));
+                let message = error.to_string().into();
+                events.push(&object(&[
+                    ("event", "failed".into()),
+                    ("lane", (index as u32).into()),
+                    ("message", message),
+                ]));
             }
         }
         let lane = &self.lanes[index];
@@ -306,10 +346,7 @@ impl Race {
                 Err(error) => return Err(self.explained(error).await),
             };
         }
-        let read = Object::new();
-        Reflect::set(&read, &"picture".into(), &Uint8ClampedArray::from(&bytes[..]))?;
-        Reflect::set(&read, &"shares".into(), &shares)?;
-        Ok(read.into())
+        Ok(object(&[("picture", Uint8ClampedArray::from(&bytes[..]).into()), ("shares", shares.into())]).into())
     }
 
     /// Loses the device, to see what happens.
@@ -385,15 +422,13 @@ impl Race {
                 for layer in &layers {
                     list.push(&self.layer(layer));
                 }
-                let event = Object::new();
                 let step = self.lanes[index].step as f64;
-                for (name, value) in
-                    [("event", "layers".into()), ("lane", (index as u32).into()), ("step", step.into())]
-                {
-                    Reflect::set(&event, &name.into(), &value)?;
-                }
-                Reflect::set(&event, &"layers".into(), &list)?;
-                events.push(&event);
+                events.push(&object(&[
+                    ("event", "layers".into()),
+                    ("lane", (index as u32).into()),
+                    ("step", step.into()),
+                    ("layers", list.into()),
+                ]));
                 Ok(())
             }
             Err(error) => Err(self.explained(error).await),
@@ -412,40 +447,60 @@ impl Race {
             Some(kernels) => (channels, kernel, kernels),
             None => (1, layer.d, layer.deconv.clone()),
         };
-        let object = plain(&serde_json::json!({
-            "name": layer.name, "d": layer.d, "statistics": layer.statistics, "channels": channels, "kernel": side,
-        }));
-        // A plain object takes any property.
-        let _ = Reflect::set(&object, &"values".into(), &Float32Array::from(&values[..]));
-        let _ = Reflect::set(&object, &"colours".into(), &colours(&values, KERNEL_SCALE));
-        object
+        object(&[
+            ("name", layer.name.as_str().into()),
+            ("d", (layer.d as u32).into()),
+            ("statistics", (layer.statistics as u32).into()),
+            ("channels", (channels as u32).into()),
+            ("kernel", (side as u32).into()),
+            ("values", Float32Array::from(&values[..]).into()),
+            ("colours", colours(&values, KERNEL_SCALE).into()),
+        ])
+        .into()
     }
 
-    /// Adds `event` as a plain object that also names its network and, of a step, what it took.
+    /// Adds a step or an evaluation as a plain object that also names its network and, of a step, what it took.
     fn report(&mut self, index: usize, event: &Event, events: &Array) {
-        let mut object = serde_json::to_value(event).unwrap_or_default();
-        object["lane"] = index.into();
+        let lane = (index as u32).into();
         match event {
-            Event::Step { step, accuracy, .. } => {
+            Event::Step { step, epoch, loss, lr, accuracy } => {
                 let now = Instant::now();
                 // The networks share the GPU: a step takes from the last result of either to its own.
                 let ms = now.duration_since(self.landed).as_secs_f64() * 1e3;
                 self.landed = now;
-                let lane = &mut self.lanes[index];
-                lane.step = *step;
+                let runner = &mut self.lanes[index];
+                runner.step = *step;
                 // The first steps compile.
                 if *step > 2 {
-                    lane.ms = Some(lane.ms.map_or(ms, |mean| mean + FRESH * (ms - mean)));
+                    runner.ms = Some(runner.ms.map_or(ms, |mean| mean + FRESH * (ms - mean)));
                 }
-                object["accuracy"] = (*accuracy).into();
-                object["ms"] = lane.ms.into();
-                object["rate"] = lane.ms.map(|ms| self.options.run.batch_size as f64 / ms * 1e3).into();
+                let rate = runner.ms.map(|ms| self.options.run.batch_size as f64 / ms * 1e3);
+                let or_null = |value: Option<f64>| value.map_or(JsValue::NULL, JsValue::from);
+                events.push(&object(&[
+                    ("event", "step".into()),
+                    ("lane", lane),
+                    ("step", (*step as f64).into()),
+                    ("epoch", (*epoch as f64).into()),
+                    ("loss", (*loss).into()),
+                    ("lr", (*lr).into()),
+                    ("accuracy", (*accuracy).into()),
+                    ("ms", or_null(runner.ms)),
+                    ("rate", or_null(rate)),
+                ]));
             }
-            // The pictures of all layers come on their own.
-            Event::Kernels { .. } => return,
+            Event::Eval { step, epoch, loss, accuracy } => {
+                events.push(&object(&[
+                    ("event", "eval".into()),
+                    ("lane", lane),
+                    ("step", (*step as f64).into()),
+                    ("epoch", (*epoch as f64).into()),
+                    ("loss", (*loss).into()),
+                    ("accuracy", (*accuracy).into()),
+                ]));
+            }
+            // The pictures of all layers come on their own, and the page knows the rest.
             _ => {}
         }
-        events.push(&plain(&object));
     }
 }
 

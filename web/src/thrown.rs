@@ -1,5 +1,6 @@
 //! What crosses to JavaScript when things go wrong, and plain objects.
 
+use js_sys::{Array, Object, Reflect};
 use mexhat::Error;
 use wasm_bindgen::prelude::*;
 
@@ -33,10 +34,20 @@ pub fn thrown(error: Error) -> JsValue {
         Error::Usage(_) => "usage",
         _ => "error",
     };
-    plain(&serde_json::json!({ "kind": kind, "message": error.to_string() }))
+    object(&[("kind", kind.into()), ("message", error.to_string().into())]).into()
 }
 
 /// A plain JavaScript object.
-pub fn plain(value: &serde_json::Value) -> JsValue {
-    js_sys::JSON::parse(&value.to_string()).unwrap_or(JsValue::NULL)
+pub fn object(entries: &[(&str, JsValue)]) -> Object {
+    let object = Object::new();
+    for (name, value) in entries {
+        // A plain object takes any property.
+        let _ = Reflect::set(&object, &(*name).into(), value);
+    }
+    object
+}
+
+/// A JavaScript array of numbers.
+pub fn numbers(values: impl IntoIterator<Item = f64>) -> JsValue {
+    values.into_iter().map(JsValue::from).collect::<Array>().into()
 }

@@ -1,12 +1,12 @@
 //! Deconvolution kernels of a picture, and the picture through them: the paper's Figure 2, live.
 
-use crate::thrown::{plain, thrown};
-use js_sys::{Float32Array, Reflect, Uint8ClampedArray};
+use crate::thrown::{numbers, object, thrown};
+use js_sys::{Float32Array, Uint8ClampedArray};
+use mexhat::Result;
 use mexhat::gpu::Gpu;
 use mexhat::study::{Deconvolver, KernelOptions, KernelStudy, PhotoSet, Source};
 use mexhat::viz::image::{robust_scale, signed_picture, sparse_picture};
 use mexhat::viz::{Photo, StreamingHistogram, dead_leaves, diverging, relative};
-use mexhat::{Error, Result};
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use web_time::Instant;
@@ -85,27 +85,22 @@ impl Viewer {
             })
             .collect();
         let robust = robust_scale(&picture.data);
-        let object = plain(&serde_json::json!({
-            "kernel": k,
-            "scale": scale,
-            "whiteness": study.whiteness,
-            "conditions": [study.before.condition(), study.after.condition()],
-            "kurtoses": histograms.each_ref().map(StreamingHistogram::kurtosis),
-            "before": histograms[0].density(BINS, 4.0),
-            "after": histograms[1].density(BINS, 4.0),
-            "patches": study.statistics.patches,
-            "ms": begun.elapsed().as_secs_f64() * 1e3,
-        }));
-        let parts: [(&str, JsValue); 4] = [
+        let kurtoses = histograms.each_ref().map(StreamingHistogram::kurtosis);
+        Ok(object(&[
+            ("kernel", (k as u32).into()),
+            ("scale", scale.into()),
+            ("whiteness", study.whiteness.into()),
+            ("conditions", numbers([study.before.condition(), study.after.condition()])),
+            ("kurtoses", numbers(kurtoses)),
+            ("before", numbers(histograms[0].density(BINS, 4.0))),
+            ("after", numbers(histograms[1].density(BINS, 4.0))),
+            ("patches", (study.statistics.patches as f64).into()),
+            ("ms", (begun.elapsed().as_secs_f64() * 1e3).into()),
             ("values", Float32Array::from(&study.kernels[..]).into()),
             ("colours", Uint8ClampedArray::from(&colours[..]).into()),
             ("deconvolved", rgba(signed_picture(&picture, robust).as_raw()).into()),
             ("sparse", rgba(sparse_picture(&picture, robust).as_raw()).into()),
-        ];
-        for (name, value) in parts {
-            Reflect::set(&object, &name.into(), &value)
-                .map_err(|_| Error::Run("the picture could not be handed over".into()))?;
-        }
-        Ok(object)
+        ])
+        .into())
     }
 }

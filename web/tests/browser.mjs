@@ -15,24 +15,18 @@ const shot = (page, name) => page.screenshot({ path: join(out, `${name}.png`), f
 
 /** Steps after which the rounding of another adapter has grown beyond a thousandth; see the README. */
 const [BATCH_STEPS, DECONV_STEPS] = [50, 8];
-/** Bytes of wasm and JavaScript, gzipped: what is aimed at, and what must not be exceeded meanwhile. */
-const [AIM, CEILING] = [250 * 1024, 400 * 1024];
+/** Bytes of wasm and JavaScript that a visitor downloads at most, gzipped. */
+const BUDGET = 250 * 1024;
 
 try {
-  const code = [...readdirSync(dist), ...readdirSync(join(dist, "vendor")).map((name) => join("vendor", name))].filter((name) => [".wasm", ".js"].includes(extname(name)));
+  const code = [...readdirSync(dist), ...readdirSync(join(dist, "vendor")).map((name) => join("vendor", name))].filter((name) => [".wasm", ".lzma", ".js"].includes(extname(name)));
   const sizes = code.map((name) => [name, gzipSync(readFileSync(join(dist, name)), { level: 9 }).length]);
   const total = sizes.reduce((sum, [, bytes]) => sum + bytes, 0);
-  if (total > AIM) console.log(`MISS the download is ${(total / 1024).toFixed(0)} KB gzipped; the aim is ${AIM / 1024}`);
-  expect("wasm and JavaScript do not grow", total <= CEILING, `${(total / 1024).toFixed(0)} of at most ${CEILING / 1024} KB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(", ")}`);
+  expect("wasm and JavaScript stay within the budget", total <= BUDGET, `${(total / 1024).toFixed(1)} of at most ${BUDGET / 1024} KB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(", ")}`);
 
   const steps = 50;
   const { browser, page, complaints } = await open(`${GPU} ${CAMERA}`, "?batch_size=16&limit_train=512&limit_test=64&look_every=10&mode=reference", { viewport: { width: 1200, height: 1000 } });
   await shot(page, "fresh");
-
-  await page.evaluate(() => mexhat.send("check"));
-  await until(page, () => mexhat.lanes.checked || mexhat.state() === "failed");
-  const checked = await page.evaluate(() => mexhat.lanes.checked);
-  expect("every pipeline is created without a complaint", checked?.refused.length === 0 && checked.created > 50, checked ? `${checked.created} created ${checked.refused.join("\n")}` : await page.textContent("#failure"));
 
   const begun = Date.now();
   await page.click("#start");

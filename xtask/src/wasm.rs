@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::command::{cargo, command, output, run, succeeds, target_dir};
 use crate::debian::{self, Consent};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
@@ -20,10 +20,13 @@ pub enum Toolchain {
     Debian,
 }
 
-fn has_target() -> bool {
+fn sysroot() -> Option<PathBuf> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let sysroot = output(command(rustc, &["--print", "sysroot"]));
-    sysroot.is_some_and(|sysroot| Path::new(&sysroot).join("lib/rustlib").join(TARGET).join("lib").is_dir())
+    output(command(rustc, &["--print", "sysroot"])).map(|path| path.trim().into())
+}
+
+fn has_target() -> bool {
+    sysroot().is_some_and(|sysroot| sysroot.join("lib/rustlib").join(TARGET).join("lib").is_dir())
 }
 
 /// Finds or installs a toolchain for the browser.
@@ -58,14 +61,68 @@ pub fn build(toolchain: &Toolchain) -> Result {
 pub fn cargo_for(toolchain: &Toolchain, args: &str) -> Command {
     match toolchain {
         Toolchain::Own => cargo(args),
-        Toolchain::Debian => debian_cargo(args),
+        Toolchain::Debian => {
+            let mut args: Vec<&str> = args.split(' ').collect();
+            args.push(BUILD_STD[0]);
+            debian_cargo(&args)
+        }
     }
 }
 
-fn debian_cargo(args: &str) -> Command {
-    let mut args: Vec<&str> = args.split(' ').collect();
-    args.push("-Zbuild-std=std,panic_abort");
-    let mut cargo = command("/usr/bin/cargo", &args);
+/// The cargo that builds the page, where every byte is downloaded: the standard library is compiled for size along with it, and
+/// a panic stops at once without a text. Without the sources of the standard library it is taken as it comes.
+pub fn cargo_for_page(toolchain: &Toolchain, args: &str) -> Command {
+    const FLAGS: &str = "-Zunstable-options -Cpanic=immediate-abort";
+    match toolchain {
+        Toolchain::Own if has_sources() => {
+            let mut args: Vec<&str> = args.split(' ').collect();
+            args.extend(BUILD_STD);
+            let mut cargo = command("cargo", &args);
+            cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", page_target(toolchain));
+            cargo
+        }
+        Toolchain::Own => cargo(args),
+        Toolchain::Debian => {
+            let mut args: Vec<&str> = args.split(' ').collect();
+            args.extend(BUILD_STD);
+            let mut cargo = debian_cargo(&args);
+            cargo.env("RUSTFLAGS", format!("-Clinker=wasm-ld {FLAGS}"));
+            cargo.env("CARGO_TARGET_DIR", page_target(toolchain));
+            cargo
+        }
+    }
+}
+
+/// Where [`cargo_for_page`] leaves what it builds: other flags, other folder.
+pub fn page_target(toolchain: &Toolchain) -> PathBuf {
+    match toolchain {
+        Toolchain::Own if !has_sources() => target_dir(),
+        _ => target_dir().join("page"),
+    }
+}
+
+const BUILD_STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
+
+/// Makes the page's toolchain as complete as it can be.
+pub fn ensure_sources(toolchain: &Toolchain) {
+    let complete = || matches!(toolchain, Toolchain::Debian) || has_sources();
+    if complete() {
+        return;
+    }
+    let added = succeeds(command("rustup", &["component", "add", "rust-src"]));
+    if !added || !complete() {
+        println!(
+            "the sources of the standard library are missing (`rustup component add rust-src`): the page will be larger"
+        );
+    }
+}
+
+fn has_sources() -> bool {
+    sysroot().is_some_and(|sysroot| sysroot.join("lib/rustlib/src/rust/library").is_dir())
+}
+
+fn debian_cargo(args: &[&str]) -> Command {
+    let mut cargo = command("/usr/bin/cargo", args);
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([Path::new("/usr/bin").into()].into_iter().chain(std::env::split_paths(&path)));
     cargo.env("PATH", path.unwrap_or_else(|_| "/usr/bin:/bin".into()));

@@ -18,11 +18,12 @@ const BINDGEN: &str = "run --quiet --release --package mexhat-bindgen --features
 /// What could not be installed, built or written.
 pub fn build(consent: Consent) -> Result<PathBuf> {
     let toolchain = wasm::ensure_toolchain(consent)?;
+    wasm::ensure_sources(&toolchain);
     heading("page");
     let dist = root().join("web/dist");
     empty(&dist)?;
     copy(&root().join("web/page"), &dist)?;
-    bundle(&toolchain, "mexhat-web", &dist, &["--without-twins"])?;
+    bundle(&toolchain, "mexhat-web", &dist, &["--for-page"])?;
     println!("\nthe page is in {}", dist.display());
     for (name, bytes) in sizes(&dist)? {
         println!("{:>9} {name}", bytes);
@@ -32,14 +33,10 @@ pub fn build(consent: Consent) -> Result<PathBuf> {
 
 /// Compiles `package` and writes its wasm with the JavaScript around it to `folder`.
 fn bundle(toolchain: &Toolchain, package: &str, folder: &Path, flags: &[&str]) -> Result {
-    run(wasm::cargo_for(toolchain, &format!("{BUILD} {package}")))?;
-    let target = match toolchain {
-        Toolchain::Own => target_dir(),
-        Toolchain::Debian => target_dir().join("wasm"),
-    };
+    run(wasm::cargo_for_page(toolchain, &format!("{BUILD} {package}")))?;
     let file = format!("wasm32-unknown-unknown/web/{}.wasm", package.replace('-', "_"));
     let mut bindgen = cargo(BINDGEN);
-    bindgen.arg(target.join(file)).arg(folder).args(flags);
+    bindgen.arg(wasm::page_target(toolchain).join(file)).arg(folder).args(flags);
     run(bindgen)
 }
 

@@ -32,12 +32,18 @@ mod trace;
 use case::Manifest;
 use common::{OPERATIONS, Sizes, engines, twins};
 use js_sys::{Reflect, Uint8Array};
-use mexhat::gpu::Gpu;
+use mexhat::gpu::{Gpu, Kernel};
+use mexhat::ops::SHADERS;
 use mexhat::rng::Rng;
 use wasm_bindgen::prelude::*;
 
 fn text(error: impl std::fmt::Display) -> JsValue {
     error.to_string().into()
+}
+
+fn kernels() -> impl Iterator<Item = Kernel> {
+    let shaders = SHADERS.iter().copied().flatten().filter(|shader| !shader.file.contains("subgroup"));
+    shaders.flat_map(|shader| (0..shader.variants.len()).map(|variant| Kernel::new(shader, variant)))
 }
 
 /// Reference vectors and twins on one device.
@@ -57,6 +63,19 @@ impl Checks {
         };
         let manifest = Manifest::load(read).map_err(text)?;
         Ok(Self { gpu: Gpu::open(None).await.map_err(text)?, manifest })
+    }
+
+    /// Names of the shipped kernels that need no subgroups, which browsers do not hand to wgpu yet.
+    pub fn kernels(&self) -> Vec<String> {
+        kernels().map(|kernel| kernel.key()).collect()
+    }
+
+    /// Creates the pipeline of kernel `index` by the browser's own WGSL compiler, which knows nothing of naga; returns what is
+    /// wrong, or nothing.
+    #[wasm_bindgen(js_name = runKernel)]
+    pub async fn run_kernel(&self, index: usize) -> Option<String> {
+        let kernel = kernels().nth(index)?;
+        self.gpu.try_pipeline(&kernel).await.err().map(|error| error.to_string())
     }
 
     /// Names of the cases with reference vectors.
