@@ -237,6 +237,32 @@ mod tests {
     use crate::gpu::Profile;
     use crate::tape::{DType, Tape, lower};
 
+    /// Launches of Newton-Schulz, `[forward, backward]`, in a layer of 16 channels and a block of `block` of them.
+    fn launches(block: usize) -> Result<[usize; 2]> {
+        let mut state = State::new();
+        let whitening = Whitening { mode: BlockMode::Paper, block, ..Default::default() };
+        let layer =
+            FastDeconv::new(&mut state, "layer", 16, 8, 3, ConvOptions::default(), whitening, true, Rng::new(0))?;
+        let mut tape = Tape::new();
+        let x = tape.resident("x", Type::vec4(&[2, 16, 9, 9]), true);
+        let y = layer.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Train }, x)?;
+        let seed = tape.resident("seed", Type::vec4(&[2, 8, 7, 7]), false);
+        let gradients = tape.backward_from(&[(y, seed)])?;
+        gradients.get(x).into_iter().for_each(|gradient| tape.output(gradient));
+        let program = lower(&tape, Profile::PORTABLE);
+        Ok(["newton_schulz", "newton_schulz_grad"]
+            .map(|op| program.dispatches.iter().filter(|dispatch| dispatch.op == op).count()))
+    }
+
+    #[test]
+    fn small_blocks_take_one_launch_each_way() -> Result<()> {
+        // Norm, start, 3T - 3 products and the scaling; 3T - 3 pairs, start, two scalar products and the end.
+        assert_eq!(launches(16)?, [15, 16]);
+        assert_eq!(launches(4)?, [1, 1]);
+        assert_eq!(launches(1)?, [1, 1]);
+        Ok(())
+    }
+
     /// Products of 2 d^3 that Newton-Schulz of two layers, of `[first, second]` iterations, takes `[forward, backward]`: a pair
     /// counts twice, one triangle half. The image needs no gradient.
     fn products(iterations: [usize; 2], mode: Mode, freeze: bool) -> Result<[f64; 2]> {
@@ -246,9 +272,9 @@ mod tests {
             let whitening = Whitening { iterations, freeze, ..Default::default() };
             FastDeconv::new(&mut state, name, channels, 8, 3, options, whitening, true, Rng::new(0))
         };
-        let (first, second) = (layer("first", 4, iterations[0], false)?, layer("second", 8, iterations[1], freeze)?);
+        let (first, second) = (layer("first", 5, iterations[0], false)?, layer("second", 8, iterations[1], freeze)?);
         let mut tape = Tape::new();
-        let image = tape.input("image", &[2, 4, 9, 9], DType::F32);
+        let image = tape.input("image", &[2, 5, 9, 9], DType::F32);
         let x = ops::to_vec4(&mut tape, image)?;
         let mut ctx = Forward { tape: &mut tape, state: &state, mode };
         let hidden = first.forward(&mut ctx, x)?;

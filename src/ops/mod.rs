@@ -29,6 +29,7 @@ mod merge;
 mod mul;
 mod mul_channels;
 mod newton_schulz;
+mod newton_schulz_small;
 mod one_hot;
 mod pair_loss;
 mod patches;
@@ -115,6 +116,7 @@ pub const SHADERS: &[&[&Shader]] = &[
     mul::SHADERS,
     mul_channels::SHADERS,
     newton_schulz::SHADERS,
+    newton_schulz_small::SHADERS,
     one_hot::SHADERS,
     pair_loss::SHADERS,
     patches::SHADERS,

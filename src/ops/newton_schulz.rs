@@ -7,6 +7,7 @@
 //! keep the accuracy (spec 5, 9.4). The order of the factors is part of the algorithm: it must not be changed.
 
 use super::matmul::{Product, dims, matrix, product};
+use super::newton_schulz_small::{self, SmallNewtonSchulz};
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
@@ -30,13 +31,17 @@ static GRAD_FINISH: Shader = Shader::new::<FinishParams>("newton_schulz_grad_fin
 pub(super) const SHADERS: &[&Shader] = &[&DOT, &START, &FINISH, &GRAD_START, &GRAD_FINISH];
 
 /// Beyond this many iterations one-triangle products lose all accuracy (spec 9.4).
-const MOST_SYMMETRIC: usize = 10;
+pub(super) const MOST_SYMMETRIC: usize = 10;
 
 /// `D ~ A^(-1/2)` of symmetric positive definite (S,d,d) matrices by `iterations` coupled steps.
 ///
 /// # Errors
 /// The matrices are not square, or `iterations` is 0.
 pub fn newton_schulz(tape: &mut Tape, a: Var, iterations: usize) -> Result<Var> {
+    let small = tape.shape(a).last().is_some_and(|d| *d <= newton_schulz_small::LARGEST);
+    if small {
+        return Ok(tape.apply(SmallNewtonSchulz { iterations }, &[a])?[0]);
+    }
     Ok(newton_schulz_all(tape, a, iterations)?.deconv)
 }
 
@@ -93,7 +98,7 @@ impl Saved {
     }
 }
 
-fn square(op: &'static str, ty: &Type, iterations: usize) -> Result<[usize; 3]> {
+pub(super) fn square(op: &'static str, ty: &Type, iterations: usize) -> Result<[usize; 3]> {
     let [s, d, d2] = matrix(op, ty)?;
     if d != d2 || iterations == 0 {
         let what = format!("expected square matrices and at least 1 iteration, found {ty} and {iterations}");
@@ -157,22 +162,25 @@ impl Op for NewtonSchulz {
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        let (a, saved) = (inputs[0], Saved::new(self.iterations));
-        let (s, d) = (a.shape[0], a.shape[1]);
-        let squared = squared_norms(a);
-        let mut out = vec![Array::zeros(&a.shape); saved.len()];
-        out[saved.y(0)] = scaled(a, |batch| 1.0 / squared[batch].sqrt());
-        out[saved.u(0)] = three_halves_minus_half(&out[saved.y(0)]);
-        for t in 1..self.iterations {
-            out[saved.y(t)] = product(&out[saved.y(t - 1)], &out[saved.u(t - 1)]);
-            out[saved.u(t)] = three_halves_minus_half(&product(&out[saved.z(t)], &out[saved.y(t)]));
-            out[saved.z(t + 1)] = product(&out[saved.u(t)], &out[saved.z(t)]);
-        }
-        out[0] = scaled(&out[saved.z(self.iterations)], |batch| squared[batch].powf(-0.25));
-        out[1] = Array { shape: vec![s], data: squared };
-        debug_assert_eq!(out[0].data.len(), s * d * d);
-        out
+        iterates(inputs[0], self.iterations)
     }
+}
+
+/// D, squared norm and iterates on the CPU, at the places of [`Saved`].
+pub(super) fn iterates(a: &Array, iterations: usize) -> Vec<Array> {
+    let saved = Saved::new(iterations);
+    let squared = squared_norms(a);
+    let mut out = vec![Array::zeros(&a.shape); saved.len()];
+    out[saved.y(0)] = scaled(a, |batch| 1.0 / squared[batch].sqrt());
+    out[saved.u(0)] = three_halves_minus_half(&out[saved.y(0)]);
+    for t in 1..iterations {
+        out[saved.y(t)] = product(&out[saved.y(t - 1)], &out[saved.u(t - 1)]);
+        out[saved.u(t)] = three_halves_minus_half(&product(&out[saved.z(t)], &out[saved.y(t)]));
+        out[saved.z(t + 1)] = product(&out[saved.u(t)], &out[saved.z(t)]);
+    }
+    out[0] = scaled(&out[saved.z(iterations)], |batch| squared[batch].powf(-0.25));
+    out[1] = Array { shape: vec![a.shape[0]], data: squared };
+    out
 }
 
 fn squared_norms(a: &Array) -> Vec<f64> {
@@ -243,39 +251,44 @@ impl Op for NewtonSchulzGrad {
         launch.flat(Kernel::new(&GRAD_FINISH, 0), &finish, &[dz, a, norm, g_dot_z, gb_dot_a], &[ga], vectors);
     }
 
-    /// Plain reverse mode (spec 9.2), symmetrised: a derivation of its own, so that the twin checks the forward form.
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        use super::transpose::transposed;
-        let (a, g, squared) = (inputs[0], inputs[1], &inputs[2].data);
-        let (saved, at) = (Saved::new(self.iterations), |place: usize| inputs[place + 1]);
-        let axpy = |x: &Array, y: &Array, f: f64| x.zip(y, |a, b| a + f * b);
-        let mut gz = scaled(g, |batch| squared[batch].powf(-0.25));
-        let mut gy = Array::zeros(&a.shape);
-        let identity = three_halves_minus_half(&Array::zeros(&a.shape)).map(|v| v / 1.5);
-        for t in (0..self.iterations).rev() {
-            let z = if t == 0 { &identity } else { at(saved.z(t)) };
-            let (y, u) = (at(saved.y(t)), at(saved.u(t)));
-            let gu = axpy(&product(&transposed(y), &gy), &product(&gz, &transposed(z)), 1.0);
-            gy = axpy(&product(&gy, &transposed(u)), &product(&transposed(z), &gu), -0.5);
-            gz = axpy(&product(&transposed(u), &gz), &product(&gu, &transposed(y)), -0.5);
-        }
-        let z = at(saved.z(self.iterations));
-        let per_batch = a.shape[1] * a.shape[2];
-        let sum = |x: &Array, y: &Array, batch: usize| -> f64 {
-            let range = batch * per_batch..(batch + 1) * per_batch;
-            x.data[range.clone()].iter().zip(&y.data[range]).map(|(p, q)| p * q).sum()
-        };
-        let gs: Vec<f64> = (0..a.shape[0])
-            .map(|batch| {
-                let s = squared[batch].sqrt();
-                -0.5 * s.powf(-1.5) * sum(g, z, batch) - sum(&gy, a, batch) / (s * s)
-            })
-            .collect();
-        let direct = scaled(&gy, |batch| 1.0 / squared[batch].sqrt());
-        let through_norm = scaled(a, |batch| gs[batch] / squared[batch].sqrt());
-        let ga = axpy(&direct, &through_norm, 1.0);
-        vec![ga.zip(&transposed(&ga), |p, q| 0.5 * (p + q))]
+        vec![gradient(inputs[0], inputs[1], &inputs[2].data, &inputs[3..], self.iterations)]
     }
+}
+
+/// The gradient of A on the CPU from `g` of D, the squared norms and the iterates after those: plain reverse mode (spec 9.2),
+/// symmetrised. A derivation of its own, so that the twin checks the forward form.
+pub(super) fn gradient(a: &Array, g: &Array, squared: &[f64], stack: &[&Array], iterations: usize) -> Array {
+    use super::transpose::transposed;
+    // D and the norm come before the iterates among the outputs.
+    let (saved, at) = (Saved::new(iterations), |place: usize| stack[place - 2]);
+    let axpy = |x: &Array, y: &Array, f: f64| x.zip(y, |a, b| a + f * b);
+    let mut gz = scaled(g, |batch| squared[batch].powf(-0.25));
+    let mut gy = Array::zeros(&a.shape);
+    let identity = three_halves_minus_half(&Array::zeros(&a.shape)).map(|v| v / 1.5);
+    for t in (0..iterations).rev() {
+        let z = if t == 0 { &identity } else { at(saved.z(t)) };
+        let (y, u) = (at(saved.y(t)), at(saved.u(t)));
+        let gu = axpy(&product(&transposed(y), &gy), &product(&gz, &transposed(z)), 1.0);
+        gy = axpy(&product(&gy, &transposed(u)), &product(&transposed(z), &gu), -0.5);
+        gz = axpy(&product(&transposed(u), &gz), &product(&gu, &transposed(y)), -0.5);
+    }
+    let z = at(saved.z(iterations));
+    let per_batch = a.shape[1] * a.shape[2];
+    let sum = |x: &Array, y: &Array, batch: usize| -> f64 {
+        let range = batch * per_batch..(batch + 1) * per_batch;
+        x.data[range.clone()].iter().zip(&y.data[range]).map(|(p, q)| p * q).sum()
+    };
+    let gs: Vec<f64> = (0..a.shape[0])
+        .map(|batch| {
+            let s = squared[batch].sqrt();
+            -0.5 * s.powf(-1.5) * sum(g, z, batch) - sum(&gy, a, batch) / (s * s)
+        })
+        .collect();
+    let direct = scaled(&gy, |batch| 1.0 / squared[batch].sqrt());
+    let through_norm = scaled(a, |batch| gs[batch] / squared[batch].sqrt());
+    let ga = axpy(&direct, &through_norm, 1.0);
+    ga.zip(&transposed(&ga), |p, q| 0.5 * (p + q))
 }
 
 #[derive(Debug)]

@@ -423,7 +423,18 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .within(1e-3)
     .at(|| {
-        let sides = [1, 9, 19, 37, 65, 126].into_iter().flat_map(|c| [0, 2].map(|choice| (c, choice)));
+        let sides = [1, 9, 19, 36, 37, 65, 126].into_iter().flat_map(|c| [0, 2].map(|choice| (c, choice)));
+        sides.map(|(c, choice)| Sizes { c, choice, n: 1 + c % 2, ..Sizes::SMALL }).collect()
+    }),
+    op("newton_schulz_all", |b, s| {
+        let a = b.positive_definite(s.n, s.c)?;
+        let all = ops::newton_schulz_all(&mut b.tape, a, iterations(s))?;
+        b.observed.push(all.z[all.z.len() - 1]);
+        Ok(vec![all.deconv])
+    })
+    .within(1e-3)
+    .at(|| {
+        let sides = [1, 9, 19, 37].into_iter().flat_map(|c| [0, 2].map(|choice| (c, choice)));
         sides.map(|(c, choice)| Sizes { c, choice, n: 1 + c % 2, ..Sizes::SMALL }).collect()
     }),
     op("newton_schulz_uncoupled", |b, s| {
