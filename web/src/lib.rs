@@ -4,6 +4,8 @@
 //! other targets than browsers.
 
 #[cfg(target_arch = "wasm32")]
+mod math;
+#[cfg(target_arch = "wasm32")]
 mod pad;
 #[cfg(target_arch = "wasm32")]
 mod race;
