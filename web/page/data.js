@@ -1,15 +1,72 @@
 // MNIST: from data/ beside the page, or from files that the visitor gives. Unpacked here by the browser, read in wasm.
 export const FILES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 const CACHE = "mexhat-data";
+/** Images of MNIST to train on, and bytes before and in each image. */
+const [ALL, HEAD, IMAGE] = [60_000, 16, 784];
 
 /** The name among FILES that a file goes by, whatever its ending. */
 export const known = (name) => FILES.find((file) => name.replaceAll(".", "-").startsWith(file));
 
-async function unpack(bytes) {
-  if (bytes[0] !== 0x1f || bytes[1] !== 0x8b) return bytes;
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
+async function* chunks(stream) {
+  const reader = stream.getReader();
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    reader.cancel().catch(() => {});
+  }
 }
+
+async function* unpacked(stream) {
+  const source = chunks(stream);
+  const { done, value } = await source.next();
+  if (done) return;
+  const whole = new ReadableStream({
+    start: (to) => to.enqueue(value),
+    async pull(to) {
+      const next = await source.next();
+      if (next.done) to.close();
+      else to.enqueue(next.value);
+    },
+    cancel: () => source.return(),
+  });
+  // Some hosts unpack .gz files on the way out.
+  const packed = value[0] === 0x1f && value[1] === 0x8b;
+  yield* chunks(packed ? whole.pipeThrough(new DecompressionStream("gzip")) : whole);
+}
+
+/** What a stream unpacks to, as far as the first `most` bytes need it. */
+async function bytes(stream, most = Infinity) {
+  const parts = [];
+  let length = 0;
+  for await (const part of unpacked(stream)) {
+    parts.push(part);
+    length += part.length;
+    if (length >= most) break;
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+/** The first items of an IDX file, as a file of their own; what is not one, or too short, stays for wasm to refuse. */
+function first(file, items) {
+  const head = 4 + 4 * file[3];
+  if (file[0] || file[1] || file.length < head) return file;
+  const view = new DataView(file.buffer);
+  let size = 1;
+  for (let at = 8; at < head; at += 4) size *= view.getUint32(at);
+  const count = Math.min(items, view.getUint32(4));
+  if (file.length < head + count * size) return file;
+  const part = file.slice(0, head + count * size);
+  new DataView(part.buffer).setUint32(4, count);
+  return part;
+}
+
+/** The four files, cut to as many images as a race takes. */
+export const cut = (files, train, test) =>
+  Object.fromEntries(Object.entries(files).map(([name, file]) => [name, first(file, name.startsWith("train") ? train : test)]));
 
 async function response(url) {
   const cache = globalThis.caches ? await caches.open(CACHE).catch(() => null) : null;
@@ -17,24 +74,29 @@ async function response(url) {
   if (kept) return kept;
   const fresh = await fetch(url);
   if (!fresh.ok) throw new Error(`${url}: ${fresh.status} ${fresh.statusText}`);
-  await cache?.put(url, fresh.clone()).catch(() => {});
+  // Goes on behind the scenes when the race needs only the beginning of a file.
+  cache?.put(url, fresh.clone()).catch(() => {});
   return fresh;
 }
 
-/** Fetches all four files; `progress` is told the bytes so far and of how many. */
-export async function fetchMnist(progress) {
+/** Fetches all four files, of the large one as much as `train` images need; `progress` is told the bytes so far and of how many. */
+export async function fetchMnist(train, progress) {
   const files = {};
   let [done, total] = [0, 0];
-  for (const name of FILES) {
+  const share = Math.min(1, train / ALL);
+  // The large file last, so that what comes first is enough to start with.
+  for (const name of [...FILES].reverse()) {
+    const large = name === FILES[0];
     const found = await response(`data/${name}.gz`);
-    total += Number(found.headers.get("content-length") ?? 0);
-    const parts = [];
-    for await (const part of found.body) {
-      parts.push(part);
-      done += part.length;
-      progress(done, Math.max(total, done));
-    }
-    files[name] = await unpack(new Uint8Array(await new Blob(parts).arrayBuffer()));
+    total += Math.round(Number(found.headers.get("content-length") ?? 0) * (large ? share : 1));
+    const counted = new TransformStream({
+      transform(part, to) {
+        done += part.length;
+        progress(done, Math.max(total, done));
+        to.enqueue(part);
+      },
+    });
+    files[name] = await bytes(found.body.pipeThrough(counted), large && share < 1 ? HEAD + IMAGE * train : Infinity);
   }
   return files;
 }
@@ -44,7 +106,7 @@ export async function readGiven(list) {
   const files = {};
   for (const file of list) {
     const name = known(file.name);
-    if (name) files[name] = await unpack(new Uint8Array(await file.arrayBuffer()));
+    if (name) files[name] = await bytes(file.stream());
   }
   return files;
 }

@@ -3,12 +3,12 @@ import * as settings from "./settings.js";
 import * as layers from "./layers.js";
 import * as judge from "./judge.js";
 import * as viewer from "./viewer.js";
-import { fetchMnist, known, readGiven } from "./data.js";
+import { cut, fetchMnist, known, readGiven } from "./data.js";
 
 const $ = (id) => document.getElementById(id);
 let NAMES = ["Batch norm", "Deconvolution"];
-/** MNIST as fetched or given, and a network to begin with. */
-let files = null, model = null;
+/** MNIST as given, as fetched for so many images, and a network to begin with. */
+let files = null, fetched = null, model = null;
 
 let worker, state, lanes, seconds, since, newest;
 let charts = [];
@@ -32,10 +32,10 @@ function showRate() {
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-function chart(place, extra, format) {
+function chart(place, extra, format, points) {
   place.replaceChildren();
   const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
-  return new uPlot(
+  const made = new uPlot(
     {
       width: place.clientWidth,
       height: place.clientHeight,
@@ -44,19 +44,22 @@ function chart(place, extra, format) {
       axes: [axis, { ...axis, size: 56, values: format }],
       series: [
         {},
-        { label: NAMES[0], stroke: colour("--batch"), width: 2, dash: [6, 4], spanGaps: true, points: { show: false } },
-        { label: NAMES[1], stroke: colour("--deconv"), width: 2, spanGaps: true, points: { show: false } },
+        { label: NAMES[0], stroke: colour("--batch"), width: 2, dash: [6, 4], spanGaps: true, points },
+        { label: NAMES[1], stroke: colour("--deconv"), width: 2, spanGaps: true, points },
       ],
     },
     [[], [], []],
     place,
   );
+  // The element around it has the name.
+  made.root.setAttribute("aria-hidden", "true");
+  return made;
 }
 
 function buildCharts() {
   charts = [
-    chart($("loss"), { distr: 3 }, (_, ticks) => ticks.map((v) => (v === null ? null : String(v)))),
-    chart($("accuracy"), { range: (_, low) => [Math.min(0.8, Math.floor((low ?? 0) * 10) / 10), 1] }, (_, ticks) => ticks.map((v) => `${Math.round(v * 100)} %`)),
+    chart($("loss"), { distr: 3 }, (_, ticks) => ticks.map((v) => (v === null ? null : String(v))), { show: false }),
+    chart($("accuracy"), { range: (_, low) => [Math.min(0.8, Math.floor((low ?? 0) * 10) / 10), 1] }, (_, ticks) => ticks.map((v) => `${Math.round(v * 100)} %`), { show: true, size: 5 }),
   ];
   show();
 }
@@ -130,7 +133,7 @@ function become(next) {
 }
 
 const answers = {
-  ready() {},
+  ready: () => (lanes.ready = true),
   building: () => status("Drawing digits and building both networks …"),
   built({ about }) {
     if (model) settings.adopt(about.options);
@@ -164,6 +167,7 @@ const answers = {
   },
   testImage: ({ index, pixels }) => judge.picture(index, pixels),
   covariances: ({ pairs }) => layers.maps(pairs),
+  health: ({ health }) => (lanes.health = health),
   read({ read }) {
     asking = false;
     if (read) showRead(read);
@@ -245,14 +249,13 @@ async function begin(how) {
   const first = lanes[0].loss.steps.length === 0;
   become(first ? "building" : "running");
   if (how === "step") become("building");
-  if (first && settings.current().data === "mnist" && !files) {
+  let data = null;
+  if (first && settings.current().data === "mnist") {
     const mine = lanes;
+    const [train, test] = [settings.current().limit_train, settings.current().limit_test];
     try {
-      $("progress").hidden = false;
-      files = await fetchMnist((done, total) => {
-        $("progress").value = done / total;
-        status(`Fetching MNIST: ${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB …`);
-      });
+      if (!files && fetched?.train !== train) fetched = { train, files: await download(train) };
+      data = cut(files ?? fetched.files, train, test);
     } catch (error) {
       lanes.notice = `MNIST could not be fetched (${error.message}), so the page draws digits itself. Put the four files into data/ beside it, or drop them here. `;
     }
@@ -260,7 +263,16 @@ async function begin(how) {
     // Reset in the meantime.
     if (mine !== lanes) return;
   }
-  send(how, { options: options(), files: settings.current().data === "mnist" ? files : null, model: model ?? new Uint8Array() });
+  if (first && !lanes.ready) status("Loading the engine …");
+  send(how, { options: options(), files: data, model: model ?? new Uint8Array() });
+}
+
+function download(train) {
+  $("progress").hidden = false;
+  return fetchMnist(train, (done, total) => {
+    $("progress").value = done / total;
+    status(`Fetching MNIST: ${(done / 1e6).toFixed(1)} of ${(total / 1e6).toFixed(1)} MB …`);
+  });
 }
 
 /** Files that were chosen or dropped, by what they are. */

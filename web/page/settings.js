@@ -3,7 +3,7 @@ const form = document.querySelector("#settings form");
 const NUMBERS = ["seed", "batch_size", "limit_train", "limit_test", "look_every", "momentum", "weight_decay", "epochs", "iterations", "first_iterations", "block", "block_fc", "eps", "lr"];
 const WORDS = ["model", "mode", "data", "left", "right"];
 // Small blocks: nearly all of a step's cost is Newton-Schulz on large ones, and digits are learnt as well without.
-const DEFAULTS = { left: "batch", right: "deconv", data: "glyphs", model: "lenet", momentum: 0.9, batch_size: 64, iterations: 5, block: 4, block_fc: 64, mode: "paper", seed: 0 };
+const DEFAULTS = { left: "batch", right: "deconv", data: "glyphs", model: "lenet", limit_train: 4096, limit_test: 512, momentum: 0.9, batch_size: 64, iterations: 5, block: 4, block_fc: 64, mode: "paper", seed: 0 };
 export const LONG = { batch: "Batch norm", deconv: "Deconvolution", none: "No norm" };
 
 const query = new URLSearchParams(location.search);

@@ -58,6 +58,7 @@ function histogram({ before, after }) {
     axes: [axis, { ...axis, size: 64, values: (_, ticks) => ticks.map((v) => (v === null ? null : String(v))) }],
     series: [{}, { stroke: css("--batch"), width: 2, dash: [6, 4], points: { show: false } }, { stroke: css("--deconv"), width: 2, points: { show: false } }],
   }, data, place);
+  chart.root.setAttribute("aria-hidden", "true");
 }
 
 addEventListener("resize", () => chart?.setSize({ width: $("view-histogram").clientWidth, height: $("view-histogram").clientHeight }));

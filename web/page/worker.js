@@ -6,7 +6,7 @@ async function load() {
   const url = new URL("mexhat_web_bg.wasm.lzma", import.meta.url);
   const found = await fetch(url);
   if (!found.ok) throw new Error(`${url}: ${found.status} ${found.statusText}`);
-  await init({ module_or_path: unlzma(new Uint8Array(await found.arrayBuffer())) });
+  return init({ module_or_path: unlzma(new Uint8Array(await found.arrayBuffer())) });
 }
 
 const ready = load();
@@ -85,6 +85,10 @@ const actions = {
       if (error?.kind === "device-lost") viewer = null;
       say("refused", { message: error?.message ?? String(error) });
     }
+  },
+  async health() {
+    const { memory } = await ready;
+    say("health", { health: race && { ...race.counters(), memory: memory.buffer.byteLength } });
   },
   async lose() {
     race?.loseDevice();

@@ -349,6 +349,21 @@ impl Race {
         Ok(object(&[("picture", Uint8ClampedArray::from(&bytes[..]).into()), ("shares", shares.into())]).into())
     }
 
+    /// What has been created and submitted so far: `{ submissions, dispatches, buffers, bytes, pipelines, bindGroups }`.
+    pub fn counters(&self) -> JsValue {
+        let counters = self.gpu.counters();
+        let number = |value: u64| JsValue::from(value as f64);
+        object(&[
+            ("submissions", number(counters.submissions)),
+            ("dispatches", number(counters.dispatches)),
+            ("buffers", number(counters.buffers)),
+            ("bytes", number(counters.buffer_bytes)),
+            ("pipelines", number(counters.pipelines)),
+            ("bindGroups", number(counters.bind_groups)),
+        ])
+        .into()
+    }
+
     /// Loses the device, to see what happens.
     #[wasm_bindgen(js_name = loseDevice)]
     pub fn lose_device(&self) {

@@ -1,7 +1,7 @@
 // A server of static files and Chromium with a software GPU, for the tests.
 import { chromium } from "playwright-core";
 import { createServer } from "node:http";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { extname, join, normalize } from "node:path";
 
 const TYPES = { ".lzma": "application/octet-stream", ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".wasm": "application/wasm", ".json": "application/json" };
@@ -13,14 +13,15 @@ const FLAGS = "--no-sandbox --disable-quic --no-first-run --disable-background-n
 export const GPU = `${FLAGS} --enable-unsafe-webgpu --use-webgpu-adapter=swiftshader --enable-features=Vulkan`;
 /** A camera that shows a moving picture, and nobody who is asked about it. */
 export const CAMERA = "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream";
-export const NO_GPU = `${FLAGS} --disable-features=WebGPU --disable-blink-features=WebGPU`;
 
-/** Serves `folder`; returns the server and its address. `more` answers what it knows: path to bytes. */
+/** Serves `folder`; returns the server and its address. `more` answers first: null, bytes, or a function of the response. */
 export async function serve(folder, more = () => null) {
-  const server = createServer((request, response) => {
+  const server = createServer(async (request, response) => {
     const path = normalize(new URL(request.url, "http://x").pathname).replace(/\/$/, "/index.html");
     try {
-      const body = more(path) ?? readFileSync(join(folder, path));
+      const known = await more(path);
+      if (typeof known === "function") return known(response);
+      const body = known ?? readFileSync(join(folder, path));
       response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream", "content-length": body.length }).end(body);
     } catch {
       response.writeHead(404).end();
@@ -40,6 +41,15 @@ export async function open(args, url, view = {}) {
   await page.goto(url);
   return { browser, page, complaints };
 }
+
+/** Waits until `what` holds in the page. */
+export const until = (page, what, arg) => page.waitForFunction(what, arg, { timeout: 300_000, polling: 100 });
+
+/** Keeps a picture of the whole page, to be looked at. */
+export const keeper = (folder) => {
+  mkdirSync(folder, { recursive: true });
+  return (page, name) => page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
+};
 
 let failures = 0;
 

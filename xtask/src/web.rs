@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 const BUILD: &str = "build --profile web --target wasm32-unknown-unknown --package";
 const BINDGEN: &str = "run --quiet --release --package mexhat-bindgen --features tool --";
@@ -162,8 +163,11 @@ pub fn test(consent: Consent) -> Result {
     }
     let native = folder.join("native.json");
     fs::write(&native, format!("{{{}}}", losses.join(","))).map_err(failed)?;
-    for script in ["browser.mjs", "checks.mjs", "chromium.mjs"] {
-        fs::copy(root().join("web/tests").join(script), folder.join(script)).map_err(failed)?;
+    for entry in fs::read_dir(root().join("web/tests")).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if let (Some(name), Some("mjs")) = (path.file_name(), path.extension().and_then(|e| e.to_str())) {
+            fs::copy(&path, folder.join(name)).map_err(failed)?;
+        }
     }
     if !folder.join("node_modules/playwright-core").is_dir() {
         fs::write(folder.join("package.json"), "{\"private\":true}").map_err(failed)?;
@@ -171,14 +175,27 @@ pub fn test(consent: Consent) -> Result {
         npm.current_dir(&folder);
         run(npm)?;
     }
-    heading("reference vectors and twins in the browser");
-    let mut node = command("node", &[]);
-    node.arg(folder.join("checks.mjs")).arg(&checks);
-    run(node)?;
-    heading("the page in the browser");
-    let mut node = command("node", &[]);
-    node.arg(folder.join("browser.mjs")).args([&dist, &native]).arg(folder.join("shots"));
-    run(node)
+    heading("a network trained by the native program");
+    let trained = native_network()?;
+    let shots = folder.join("shots");
+    let script = |name: &str, args: &[&Path]| {
+        heading(&format!("{name} in the browser"));
+        let mut node = command("node", &[]);
+        node.arg(folder.join(name)).args(args);
+        let begun = Instant::now();
+        let done = run(node);
+        println!("     {name} took {:.0} s", begun.elapsed().as_secs_f64());
+        done
+    };
+    // All of them, so that one fault does not hide another; the quick ones first.
+    let done = [
+        script("states.mjs", &[&dist, &shots]),
+        script("habits.mjs", &[&dist, &shots]),
+        script("data.mjs", &[&dist, &trained, &shots]),
+        script("browser.mjs", &[&dist, &native, &shots]),
+        script("checks.mjs", &[&checks]),
+    ];
+    done.into_iter().collect()
 }
 
 /// Places of a Chromium or Chrome; the environment variable `CHROMIUM` names another.
@@ -229,6 +246,19 @@ fn native_losses(norm: &str) -> Result<Vec<String>> {
         line.contains("\"event\":\"step\"").then(|| rest[..end].trim().to_owned())
     };
     Ok(text.lines().filter_map(loss).collect())
+}
+
+/// A small network with deconvolution that has learnt drawn digits.
+fn native_network() -> Result<PathBuf> {
+    let folder = target_dir().join("web-test/runs/network");
+    let _ = fs::remove_dir_all(&folder);
+    let mut train = cargo(
+        "run --quiet --release -- train --steps 150 --batch-size 32 --mode paper --block 4 --block-fc 64 --limit-train 2400 --limit-test 256 \
+         --epochs 2 --lr 0.1",
+    );
+    train.arg("--out").arg(&folder);
+    run(train)?;
+    Ok(folder.join("model.safetensors"))
 }
 
 #[cfg(test)]

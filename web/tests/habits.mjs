@@ -1,0 +1,164 @@
+// What every good page does: node habits.mjs DIST OUT
+import { GPU, expect, finish, keeper, open, serve, until } from "./chromium.mjs";
+import { readFileSync, readdirSync } from "node:fs";
+import { extname, join } from "node:path";
+import { gzipSync } from "node:zlib";
+
+const [dist, out] = process.argv.slice(2);
+const shot = keeper(out);
+/** Bytes of wasm and JavaScript that a visitor downloads at most, gzipped. */
+const BUDGET = 250 * 1024;
+/** Milliseconds by which the wasm is late, to see what does not wait for it. */
+const LATE = 3000;
+
+const code = readdirSync(dist, { recursive: true }).filter((name) => [".wasm", ".lzma", ".js"].includes(extname(name)));
+const sizes = code.map((name) => [name, gzipSync(readFileSync(join(dist, name)), { level: 9 }).length]);
+const total = sizes.reduce((sum, [, bytes]) => sum + bytes, 0);
+expect("wasm and JavaScript stay within the budget", total <= BUDGET, `${(total / 1024).toFixed(1)} of at most ${BUDGET / 1024} KB gzipped: ${sizes.map(([name, bytes]) => `${name} ${bytes}`).join(", ")}`);
+
+const late = (path) => path.endsWith(".lzma") && new Promise((resolve) => setTimeout(() => resolve(readFileSync(join(dist, path))), LATE));
+const { server, address } = await serve(dist, (path) => late(path) || null);
+const SMALL = "?model=linear&batch_size=8&limit_train=512&limit_test=64";
+const steps = (page, count) => until(page, (count) => mexhat.lanes.every((lane) => lane.loss.steps.length >= count) || mexhat.state() === "failed", count);
+
+async function health(page) {
+  await page.evaluate(() => {
+    mexhat.lanes.health = null;
+    mexhat.send("health");
+  });
+  await until(page, () => mexhat.lanes.health || mexhat.state() === "failed");
+  const session = await page.context().newCDPSession(page);
+  await session.send("HeapProfiler.collectGarbage");
+  const { usedSize } = await session.send("Runtime.getHeapUsage");
+  return page.evaluate((heap) => ({ ...mexhat.lanes.health, heap, steps: mexhat.lanes.reduce((sum, lane) => sum + lane.loss.steps.length, 0) }), usedSize);
+}
+
+// Without deconvolution there are no pictures of it, and within an epoch there are no looks at the test images.
+const bare = await open(GPU, `${address}?model=linear&batch_size=2&limit_train=4096&limit_test=64&right=none&look_every=1000000`, {});
+try {
+  await bare.page.click("#start");
+  await steps(bare.page, 50);
+  const before = await health(bare.page);
+  await steps(bare.page, 1050);
+  const after = await health(bare.page);
+  console.log(`     ${JSON.stringify(before)}\n     ${JSON.stringify(after)}`);
+  const more = (name) => after[name] - before[name];
+  // What is asked for between the steps does not say which of those in flight it counts.
+  expect("a step is one submission", Math.abs(more("submissions") - more("steps")) <= 8, `${more("submissions")} in ${more("steps")} steps`);
+  expect("a step creates nothing", more("buffers") === 0 && more("pipelines") === 0 && more("bindGroups") === 0, ["buffers", "pipelines", "bindGroups"].map((name) => `${name} ${more(name)}`).join(", "));
+  expect("wasm's memory is flat over 1,000 steps", more("memory") <= 1 << 18, `${before.memory} to ${after.memory} bytes`);
+  expect("the page's memory is flat over 1,000 steps", more("heap") <= 1 << 20, `${before.heap} to ${after.heap} bytes`);
+} catch (error) {
+  expect("a thousand steps", false, String(error));
+}
+await bare.browser.close();
+
+const { browser, page, complaints } = await open(GPU, `${address}${SMALL}&look_every=50`, { viewport: { width: 1200, height: 900 } });
+try {
+  await until(page, () => performance.getEntriesByName("first-contentful-paint").length > 0);
+  const painted = await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime);
+  expect("the first paint does not wait for wasm", painted < LATE / 2, `${painted.toFixed(0)} ms, the wasm comes after ${LATE}`);
+  await page.click("#start");
+  expect("a race that is asked for before the wasm is there starts with it", (await page.evaluate(() => mexhat.state())) === "building", await page.textContent("#status"));
+
+  await steps(page, 50);
+  await browser.startTracing(page, { categories: ["toplevel"] });
+  const from = await page.evaluate(() => mexhat.lanes[1].loss.steps.length);
+  await steps(page, from + 300);
+  const { traceEvents } = JSON.parse(await browser.stopTracing());
+  const main = new Set(traceEvents.filter((e) => e.name === "thread_name" && e.args.name === "CrRendererMain").map((e) => `${e.pid} ${e.tid}`));
+  // Processor time: on a busy machine a task also waits for its turn.
+  const tasks = traceEvents.filter((e) => e.tdur && main.has(`${e.pid} ${e.tid}`)).map((e) => e.tdur / 1000).sort((a, b) => b - a);
+  expect("no task of the page takes over 50 ms in 300 steps of training", tasks.length > 300 && tasks[0] <= 50, `${tasks.length} tasks, the longest ${tasks.slice(0, 4).map((ms) => ms.toFixed(1)).join(", ")} ms`);
+  await page.click("#start");
+  await until(page, () => mexhat.state() === "paused");
+  await shot(page, "small-network");
+
+  await page.locator("#kernel").hover({ position: { x: 60, y: 60 } });
+  const tap = await page.textContent("#tap");
+  expect("a tap tells its value", /row \d+, column \d+.*: -?\d+\.\d+/.test(tap), tap);
+  await page.locator("#settings summary").click();
+  await page.click("#judge1");
+  await until(page, () => mexhat.lanes.judged);
+  await page.click("#covariance");
+  await until(page, () => !document.getElementById("maps").hidden);
+
+  const head = await page.evaluate(() => ({ lang: document.documentElement.lang, title: document.title, description: document.querySelector('meta[name="description"]')?.content, viewport: document.querySelector('meta[name="viewport"]')?.content, h1: document.querySelectorAll("h1").length }));
+  expect("language, title, description, viewport and one heading", head.lang === "en" && head.title.length > 10 && head.description?.length > 50 && head.viewport?.includes("width=device-width") && head.h1 === 1, JSON.stringify(head));
+  const tree = await (await page.context().newCDPSession(page)).send("Accessibility.getFullAXTree");
+  const controls = ["button", "checkbox", "combobox", "image", "img", "Canvas", "link", "progressindicator", "slider", "spinbutton", "textbox", "DisclosureTriangle", "table"];
+  const nodes = tree.nodes.filter((node) => !node.ignored && controls.includes(node.role?.value));
+  const nameless = nodes.filter((node) => !node.name?.value?.trim());
+  expect("every control has an accessible name", nodes.length > 40 && nameless.length === 0, `${nodes.length} controls; ${nameless.map((node) => `${node.role.value} ${JSON.stringify(node.properties?.slice(0, 2))}`).join("; ")}`);
+
+  const reached = new Set();
+  await page.evaluate(() => document.activeElement?.blur());
+  for (let i = 0; i < 160; i++) {
+    await page.keyboard.press("Tab");
+    reached.add(await page.evaluate(() => {
+      const one = document.activeElement;
+      return one?.id || one?.name || `${one?.tagName} ${one?.textContent.slice(0, 20)}`;
+    }));
+  }
+  const wanted = await page.evaluate(() => [...document.querySelectorAll("button[id], input, select, summary, canvas[tabindex]")].filter((e) => !e.disabled && e.offsetParent).map((e) => e.id || e.name || `${e.tagName} ${e.textContent.slice(0, 20)}`));
+  const missed = wanted.filter((name) => !reached.has(name));
+  expect("every control can be reached by the keyboard", wanted.length > 25 && missed.length === 0, `${wanted.length}; missed ${missed}`);
+  await page.focus("#pad");
+  await page.keyboard.press("7");
+  await until(page, () => document.getElementById("answer").textContent.includes("%"));
+  expect("a digit can be put on the pad by its key", true, await page.textContent("#answer"));
+
+  for (const colorScheme of ["light", "dark"]) {
+    await page.emulateMedia({ colorScheme });
+    await page.waitForTimeout(300);
+    const weak = await page.evaluate(contrasts);
+    expect(`text stands out by 4.5 or more in the ${colorScheme} scheme`, weak.texts > 60 && weak.list.length === 0, `${weak.texts} texts; ${weak.list.slice(0, 12).join("; ")}`);
+    await shot(page, `habits-${colorScheme}`);
+    await page.setViewportSize({ width: 390, height: 844 });
+    await page.waitForTimeout(300);
+    const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+    expect(`the ${colorScheme} page fits a phone`, wide <= 390, `${wide} px`);
+    await shot(page, `habits-phone-${colorScheme}`);
+    await page.setViewportSize({ width: 1200, height: 900 });
+  }
+  expect("nothing is in the console", complaints.length === 0, complaints.join("\n"));
+} catch (error) {
+  expect("the page can be driven", false, String(error));
+  await shot(page, "habits-failed");
+}
+await browser.close();
+server.close();
+finish();
+
+/** In the page: how many texts there are, and those whose colours are too close to their background (WCAG 2, level AA). */
+function contrasts() {
+  const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
+  // The canvas knows every way to write a colour.
+  const rgba = (text) => {
+    canvas.clearRect(0, 0, 1, 1);
+    canvas.fillStyle = text;
+    canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data].map((v) => v / 255);
+  };
+  const over = ([r, g, b, a], under) => [r, g, b].map((v, i) => v * a + under[i] * (1 - a));
+  const backdrop = (element) => {
+    const layers = [];
+    for (let e = element; e; e = e.parentElement) layers.push(rgba(getComputedStyle(e).backgroundColor));
+    return layers.reverse().reduce((under, layer) => over(layer, under), rgba(getComputedStyle(document.documentElement).backgroundColor === "rgba(0, 0, 0, 0)" ? "Canvas" : "white").slice(0, 3));
+  };
+  const light = (rgb) => rgb.map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)).reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const list = [];
+  let texts = 0;
+  for (const element of document.querySelectorAll("body *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+    // What is disabled need not stand out.
+    if (!own || !element.offsetParent || element.matches("script, option, .u-legend *, :disabled")) continue;
+    texts += 1;
+    const under = backdrop(element);
+    const ink = over(rgba(getComputedStyle(element).color), under);
+    const [a, b] = [light(ink), light(under)];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    if (ratio < 4.5) list.push(`${element.tagName} "${element.textContent.trim().slice(0, 24)}" ${ratio.toFixed(2)}`);
+  }
+  return { texts, list };
+}

@@ -1,0 +1,94 @@
+// What the page does when something is missing or breaks: node states.mjs DIST OUT
+import { GPU, expect, finish, keeper, open, serve, until } from "./chromium.mjs";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+const [dist, out] = process.argv.slice(2);
+const shot = keeper(out);
+/** What the server answers instead of a file, by path. */
+let instead = {};
+const { server, address } = await serve(dist, (path) => instead[path] ?? null);
+const script = (name) => readFileSync(join(dist, name), "utf8");
+const TINY = "?model=linear&batch_size=8&limit_train=512&limit_test=64&look_every=10";
+
+/** Opens the page in the state that `answers` make, presses start and waits for `what`. */
+async function state(name, answers, query, what, check) {
+  instead = answers;
+  const { browser, page, complaints } = await open(GPU, address + query, { viewport: { width: 900, height: 700 } });
+  try {
+    await page.click("#start", { timeout: 2000 }).catch(() => {});
+    await until(page, what);
+    await check(page, complaints);
+    await shot(page, name);
+  } catch (error) {
+    expect(name, false, String(error));
+    await shot(page, name);
+  }
+  await browser.close();
+}
+
+const failed = () => !document.getElementById("failure").hidden;
+const card = async (page) => [await page.getAttribute("#failure", "data-kind"), (await page.textContent("#failure")).replace(/\s+/g, " ").trim()];
+const withPrefix = (code) => ({ "/worker.js": Buffer.from(`${script("worker.js").replace("if (!navigator.gpu)", `${code}\nif (!navigator.gpu)`)}`) });
+
+await state("no-webgpu", withPrefix('Object.defineProperty(navigator, "gpu", { value: undefined });'), "", failed, async (page) => {
+  const [kind, text] = await card(page);
+  expect("a browser without WebGPU is told how to enable it", kind === "no-webgpu" && ["Chrome", "Firefox", "Safari", "about:config", "chrome://flags"].every((word) => text.includes(word)), text);
+});
+await state("no-adapter", withPrefix("GPU.prototype.requestAdapter = async () => null;"), "", failed, async (page) => {
+  const [kind, text] = await card(page);
+  expect("a browser without an adapter is told what to do", kind === "no-adapter" && text.includes("hardware acceleration"), text);
+});
+await state("wasm-damaged", { "/mexhat_web_bg.wasm.lzma": readFileSync(join(dist, "mexhat_web_bg.wasm.lzma")).subarray(0, 100_000) }, "", failed, async (page) => {
+  const [kind, text] = await card(page);
+  expect("a damaged wasm is a readable error", kind === "wasm" && text.includes("fault of the page") && !text.includes("undefined"), text);
+});
+await state("wasm-missing", { "/mexhat_web_bg.wasm.lzma": (response) => response.writeHead(404).end() }, "", failed, async (page) => {
+  const [kind, text] = await card(page);
+  expect("a missing wasm is a readable error", kind === "wasm" && text.includes("404"), text);
+});
+await state("settings-refused", {}, `${TINY}&momentum=7`, failed, async (page) => {
+  const [kind, text] = await card(page);
+  expect("settings that do not work are named", kind === "usage" && text.includes("momentum"), text);
+});
+await state("fallback", {}, `${TINY}&data=mnist`, () => mexhat.lanes[1].loss.steps.length > 2 || mexhat.state() === "failed", async (page) => {
+  const said = await page.textContent("#status");
+  expect("a failed download is said, and digits are drawn instead", said.includes("could not be fetched") && said.includes("drawn digits"), said);
+  expect("a software adapter is called one", said.includes("software"), said);
+});
+
+await state("hidden", {}, TINY, () => mexhat.lanes[1].loss.steps.length > 2 || mexhat.state() === "failed", async (page, complaints) => {
+  // A hidden tab draws no frames, and its timers are held back.
+  await page.evaluate(() => {
+    globalThis.frames_kept = [];
+    globalThis.requestAnimationFrame = (draw) => frames_kept.push(draw);
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => true });
+    document.dispatchEvent(new Event("visibilitychange"));
+  });
+  const before = await page.evaluate(() => mexhat.lanes.map((lane) => lane.loss.steps.length));
+  await until(page, (before) => mexhat.lanes.every((lane, i) => lane.loss.steps.length > before[i] + 10), before);
+  expect("a hidden tab goes on", true, `from step ${before}`);
+  await page.evaluate(() => {
+    delete document.hidden;
+    document.dispatchEvent(new Event("visibilitychange"));
+    frames_kept.splice(0).forEach((draw) => draw(0));
+  });
+  await until(page, () => Number(document.querySelector("#lane0 td").textContent) > 0 && frames_kept.length > 0);
+  expect("and shows what it has done when it is looked at again", Number(await page.textContent("#lane0 td")) > before[0] + 10, await page.textContent("#lane0 td"));
+  expect("nothing is in the console", complaints.length === 0, complaints.join("\n"));
+});
+
+await state("settings-kept", {}, TINY, () => mexhat.lanes[1].loss.steps.length > 0 || mexhat.state() === "failed", async (page) => {
+  await page.locator("#settings summary").click();
+  await page.selectOption('select[name="model"]', "mlp");
+  await page.fill('input[name="seed"]', "7");
+  await page.locator('input[name="seed"]').blur();
+  await page.locator("#rate").fill("-2");
+  const kept = await page.evaluate(() => location.search);
+  expect("settings stand in the address", ["model=mlp", "seed=7", "lr=0.01", "batch_size=8"].every((word) => kept.includes(word)), kept);
+  await page.reload();
+  const read = await page.evaluate(() => [document.querySelector('select[name="model"]').value, document.querySelector('input[name="seed"]').value, document.getElementById("rate-value").value]);
+  expect("and are read from it", read.join() === "mlp,7,0.01", read.join());
+});
+server.close();
+finish();
