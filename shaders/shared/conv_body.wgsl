@@ -37,7 +37,7 @@ fn main(
             for (var i = 0u; i < OWN; i++) {
                 let iy = position(row[i], u, params.height);
                 let ix = position(col[i], v, params.width);
-                inside[i] = iy >= 0 && ix >= 0;
+                inside[i] = min(iy, ix) >= 0;
                 let at = ((image[i] * params.height + u32(iy)) * params.width + u32(ix)) * params.channels4;
                 base[i] = select(0u, at, inside[i]);
             }

@@ -10,26 +10,24 @@
 
 // Input coordinate of output coordinate `at` under tap `tap`, or -1 where there is none.
 fn position(at: u32, tap: u32, size: u32) -> i32 {
-    if TRANSPOSED == 0u {
-        let i = i32(at * params.stride + tap * params.dilation) - i32(params.padding);
-        return select(-1, i, i >= 0 && i < i32(size));
+    // What would be negative wraps to more than any size.
+    var i = at * params.stride + tap * params.dilation - params.padding;
+    if TRANSPOSED == 1u {
+        let t = at + params.padding - tap * params.dilation;
+        i = t / params.stride;
+        i = select(size, i, i * params.stride == t);
     }
-    let t = i32(at + params.padding) - i32(tap * params.dilation);
-    let i = t / i32(params.stride);
-    return select(-1, i, t >= 0 && i * i32(params.stride) == t && i < i32(size));
+    return select(-1, i32(i), i < size);
 }
 
 // What is added to vector o of output channels, if there is one.
 fn shift_of(o: u32) -> vec4f {
-    if params.has_bias == 1u && o < params.outputs4 {
-        return bias[o];
-    }
-    return vec4f(0.0);
+    return select(vec4f(0.0), bias[min(o, params.outputs4 - 1u)], params.has_bias == 1u);
 }
 
 // Writes vector of channels o of output pixel p, if there is one.
 fn store(p: u32, o: u32, value: vec4f) {
-    if p < params.pixels && o < params.outputs4 {
+    if (p < params.pixels) & (o < params.outputs4) {
         y[p * params.outputs4 + o] = select(value, relu(value), params.relu == 1u);
     }
 }

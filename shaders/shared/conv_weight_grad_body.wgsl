@@ -31,7 +31,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         var inside: array<bool, OWN>;
         for (var i = 0u; i < OWN; i++) {
             let iy = oy + dy[i];
-            inside[i] = iy >= 0 && iy < i32(params.height);
+            inside[i] = u32(iy) < params.height;
             base[i] = (n * params.height + u32(select(0, iy, inside[i]))) * params.width * params.channels4 + channel[i];
         }
         for (var ox = 0u; ox < params.out_width; ox++) {
@@ -42,7 +42,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
             var a: array<vec4f, OWN>;
             for (var i = 0u; i < OWN; i++) {
                 let ix = i32(ox * params.stride) + dx[i];
-                let valid = inside[i] && ix >= 0 && ix < i32(params.width);
+                let valid = inside[i] & (u32(ix) < params.width);
                 a[i] = select(vec4f(0.0), x[base[i] + u32(select(0, ix, valid)) * params.channels4], valid);
             }
             for (var i = 0u; i < TM; i++) {
@@ -60,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         for (var e = 0u; e < 4u; e++) {
             for (var j = 0u; j < TN; j++) {
                 let o = o0 + j * LX;
-                if r0 + i < rows && o < params.outputs4 {
+                if (r0 + i < rows) & (o < params.outputs4) {
                     partial[((group.z * rows + r0 + i) * 4u + e) * params.outputs4 + o] = sum[i][e][j];
                 }
             }

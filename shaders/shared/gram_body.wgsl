@@ -19,7 +19,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let local = vec2u(lane % LX, lane / LX);
     let i0 = (group.y * LY + local.y) * TM;
     let j0 = group.x * LX * TN + local.x;
-    let below = SYMMETRIC == 1u && (group.x + 1u) * LX * TN <= group.y * LY * TM;
+    let below = (SYMMETRIC == 1u) & ((group.x + 1u) * LX * TN <= group.y * LY * TM);
     if below {
         return;
     }
@@ -69,7 +69,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     for (var i = 0u; i < TM; i++) {
         for (var e = 0u; e < 4u; e++) {
             for (var j = 0u; j < TN; j++) {
-                if i0 + i < params.da4 && j0 + j * LX < params.db4 {
+                if (i0 + i < params.da4) & (j0 + j * LX < params.db4) {
                     let row = (group.z * params.da4 + i0 + i) * 4u + e;
                     partial[row * params.db4 + j0 + j * LX] = sum[i][e][j];
                 }

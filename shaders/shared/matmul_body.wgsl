@@ -65,7 +65,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let n4 = (params.n + 3u) / 4u;
     let r0 = (group.y * LY + local.y) * TM;
     let c0 = group.x * LX * TN + local.x;
-    let below = SYMMETRIC == 1u && (group.x + 1u) * LX * TN * 4u <= group.y * LY * TM;
+    let below = (SYMMETRIC == 1u) & ((group.x + 1u) * LX * TN * 4u <= group.y * LY * TM);
     if below {
         return;
     }

@@ -19,17 +19,17 @@ struct Params {
 // row % 4, which a caller that unrolls its rows knows. The four rows of a mirrored vector belong to one invocation.
 fn store(row: u32, lane: u32, vector: u32, batch: u32, sum: vec4f) {
     let n4 = (params.n + 3u) / 4u;
-    if row >= params.m || vector >= n4 {
+    if (row >= params.m) | (vector >= n4) {
         return;
     }
     let base = batch * params.m;
     let columns = vec4u(vector * 4u) + vec4u(0u, 1u, 2u, 3u);
     let diagonal = select(vec4f(0.0), vec4f(params.diagonal), columns == vec4u(row));
     let value = select(vec4f(0.0), sum + diagonal, columns < vec4u(params.n));
-    if SYMMETRIC == 0u || columns.w >= row {
+    if (SYMMETRIC == 0u) | (columns.w >= row) {
         c[(base + row) * n4 + vector] = value;
     }
-    if SYMMETRIC == 1u && columns.x > row {
+    if (SYMMETRIC == 1u) & (columns.x > row) {
         for (var e = 0u; e < 4u; e++) {
             if columns[e] < params.n {
                 c[(base + columns[e]) * n4 + row / 4u][lane] = value[e];

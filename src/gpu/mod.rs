@@ -15,6 +15,7 @@ mod program;
 mod ring;
 mod shader;
 mod timing;
+mod unroll;
 #[cfg(not(target_arch = "wasm32"))]
 mod warm;
 

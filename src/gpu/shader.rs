@@ -1,9 +1,11 @@
-//! From a file in `shaders/` to WGSL text: imports, then constants. Nothing else happens to a shader.
+//! From a file in `shaders/` to WGSL text: imports, then constants, then short loops. Nothing else happens to a shader.
 //!
 //! * A line `// #import shared/NAME.wgsl` is replaced by that file (once, however often it is asked for).
 //! * A line `const NAME: TYPE = VALUE;` takes another value when a kernel names it.
+//! * A loop over a small constant is written out (`unroll.rs`).
 
 use super::Kernel;
+use super::unroll::unroll;
 use std::collections::BTreeSet;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -125,13 +127,9 @@ fn with_constant(line: &str, constants: &[(&'static str, u32)]) -> Option<String
 pub fn specialize(kernel: &Kernel) -> String {
     let mut text = String::new();
     append(kernel.shader.file, &mut BTreeSet::new(), &mut text);
-    if kernel.constants.is_empty() {
-        return text;
-    }
-    text.lines()
-        .map(|line| with_constant(line, kernel.constants).unwrap_or_else(|| line.to_owned()))
-        .collect::<Vec<_>>()
-        .join("\n")
+    let lines: Vec<String> =
+        text.lines().map(|line| with_constant(line, kernel.constants).unwrap_or_else(|| line.to_owned())).collect();
+    unroll(&lines.join("\n"))
 }
 
 #[cfg(test)]

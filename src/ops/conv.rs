@@ -29,7 +29,8 @@ kernel_params! {
 }
 kernel_params! {
     struct PackParams {
-        vectors: u32, rows: u32, rows_padded: u32, columns: u32, columns4: u32, row_stride: u32, column_stride: u32,
+        vectors: u32, taps: u32, rows: u32, rows_padded: u32, columns: u32, columns4: u32, row_stride: u32,
+        column_stride: u32, flipped: u32,
     }
 }
 kernel_params! {
@@ -43,16 +44,10 @@ static CONV: Shader = Shader::with_variants::<ConvParams>(
     3,
     1,
     &[
-        tile_variant!(8, 2, 8, 1, TRANSPOSED = 0),
-        tile_variant!(8, 2, 4, 2, TRANSPOSED = 0),
-        tile_variant!(8, 2, 2, 4, TRANSPOSED = 0),
+        tile_variant!(8, 4, 2, 4, TRANSPOSED = 0),
         tile_variant!(8, 2, 1, 8, TRANSPOSED = 0),
-        tile_variant!(8, 1, 1, 8, TRANSPOSED = 0),
-        tile_variant!(8, 2, 8, 1, TRANSPOSED = 1),
-        tile_variant!(8, 2, 4, 2, TRANSPOSED = 1),
-        tile_variant!(8, 2, 2, 4, TRANSPOSED = 1),
+        tile_variant!(8, 4, 2, 4, TRANSPOSED = 1),
         tile_variant!(8, 2, 1, 8, TRANSPOSED = 1),
-        tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
     ],
 );
 static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
@@ -88,7 +83,7 @@ static CONV_SHARED: Shader = Shader::with_variants::<ConvParams>(
 // Wider tiles ([32, 2, 8, 1], and [16, 2, 8, 1] for the weight gradient) compute a fifth faster on Mesa's software driver, but
 // compiling them takes more than twice as long in all, which every first step pays.
 const CONV_TILES: Tiles = Tiles {
-    alone: (&CONV, &[(16, [8, 2, 8, 1]), (8, [8, 2, 4, 2]), (4, [8, 2, 2, 4]), (2, [8, 2, 1, 8]), (1, [8, 1, 1, 8])]),
+    alone: (&CONV, &[(5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
     subgroup: (&CONV_SUBGROUP, &[(8, [32, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
     shared: Some((&CONV_SHARED, &[(16, [8, 2, 8, 8]), (8, [8, 1, 8, 8]), (4, [8, 1, 4, 16]), (1, [4, 1, 2, 32])])),
 };
@@ -97,7 +92,7 @@ static WEIGHT_GRAD: Shader = Shader::with_variants::<WeightGradParams>(
     "conv_weight_grad.wgsl",
     2,
     1,
-    &[tile_variant!(4, 2, 8, 1), tile_variant!(4, 2, 2, 4), tile_variant!(4, 1, 1, 8)],
+    &[tile_variant!(4, 2, 4, 2), tile_variant!(4, 2, 1, 8)],
 );
 static WEIGHT_GRAD_SUBGROUP: Shader = Shader::with_variants::<WeightGradParams>(
     "conv_weight_grad_subgroup.wgsl",
@@ -118,7 +113,7 @@ static WEIGHT_GRAD_SHARED: Shader = Shader::with_variants::<WeightGradParams>(
     &[tile_variant!(2, 2, 8, 8), tile_variant!(2, 1, 8, 8), tile_variant!(2, 1, 4, 16), tile_variant!(1, 1, 2, 32)],
 );
 const WEIGHT_GRAD_TILES: Tiles = Tiles {
-    alone: (&WEIGHT_GRAD, &[(16, [4, 2, 8, 1]), (4, [4, 2, 2, 4]), (1, [4, 1, 1, 8])]),
+    alone: (&WEIGHT_GRAD, &[(5, [4, 2, 4, 2]), (1, [4, 2, 1, 8])]),
     subgroup: (
         &WEIGHT_GRAD_SUBGROUP,
         &[(16, [8, 2, 8, 1]), (8, [8, 1, 8, 1]), (4, [4, 1, 4, 2]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])],
@@ -307,7 +302,15 @@ impl Op for Conv {
         }
         let (g, x) = g.with_patches(launch, launch.reads[0]);
         let o4 = g.o.div_ceil(4);
-        let packed = pack(launch, launch.reads[1], [g.c, g.o, g.taps()], [g.taps(), g.c * g.taps()]);
+        let packing = Packing {
+            rows: g.c,
+            columns: g.o,
+            taps: g.taps(),
+            row_stride: g.taps(),
+            column_stride: g.c * g.taps(),
+            flipped: false,
+        };
+        let packed = pack(launch, launch.reads[1], &packing);
         let params = ConvParams {
             channels4: g.c.div_ceil(4) as u32,
             out_height: g.oh as u32,
@@ -344,19 +347,32 @@ impl ConvParams {
     }
 }
 
-/// Packs row-major weights; `[rows, columns, taps]` and the strides of rows and columns in the row-major weight.
-fn pack(launch: &mut Launch<'_>, weight: Slot, [rows, columns, taps]: [usize; 3], strides: [usize; 2]) -> Slot {
+/// How weights are packed: rows are summed over, columns are computed; strides are those in the row-major weight.
+struct Packing {
+    rows: usize,
+    columns: usize,
+    taps: usize,
+    row_stride: usize,
+    column_stride: usize,
+    /// The last tap first.
+    flipped: bool,
+}
+
+fn pack(launch: &mut Launch<'_>, weight: Slot, packing: &Packing) -> Slot {
+    let Packing { rows, columns, taps, .. } = *packing;
     let (rows_padded, columns4) = (rows.next_multiple_of(4), columns.div_ceil(4));
     let vectors = taps * rows_padded * columns4;
     let packed = launch.scratch("packed", vectors * 4);
     let params = PackParams {
         vectors: vectors as u32,
+        taps: taps as u32,
         rows: rows as u32,
         rows_padded: rows_padded as u32,
         columns: columns as u32,
         columns4: columns4 as u32,
-        row_stride: strides[0] as u32,
-        column_stride: strides[1] as u32,
+        row_stride: packing.row_stride as u32,
+        column_stride: packing.column_stride as u32,
+        flipped: u32::from(packing.flipped),
     };
     launch.flat(Kernel::new(&PACK, 0), &params, &[weight], &[packed], vectors);
     packed
@@ -393,8 +409,22 @@ impl Op for ConvInputGrad {
         if self.options.groups > 1 {
             return conv_grouped::launch_input_grad(launch, &g);
         }
-        let packed = pack(launch, launch.reads[1], [g.o, g.c, g.taps()], [g.c * g.taps(), g.taps()]);
+        // At stride 1 the adjoint is a convolution with the kernel turned around: one kernel less to compile. A padding that would be
+        // negative wraps, and wraps back in the kernel.
+        let plain = g.options.stride == 1 && g.kh == g.kw;
+        let reach = (g.options.dilation * (g.kh - 1)) as u32;
+        let packing = Packing {
+            rows: g.o,
+            columns: g.c,
+            taps: g.taps(),
+            row_stride: g.c * g.taps(),
+            column_stride: g.taps(),
+            flipped: plain,
+        };
+        let packed = pack(launch, launch.reads[1], &packing);
+        let padding = g.options.padding as u32;
         let params = ConvParams {
+            padding: if plain { reach.wrapping_sub(padding) } else { padding },
             channels4: g.o.div_ceil(4) as u32,
             out_height: g.h as u32,
             out_width: g.w as u32,
@@ -404,7 +434,7 @@ impl Op for ConvInputGrad {
         };
         let reads = [launch.reads[0], packed, packed];
         let write = launch.writes[0];
-        dispatch_conv(launch, &params, true, &reads, write);
+        dispatch_conv(launch, &params, !plain, &reads, write);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

@@ -24,12 +24,10 @@ static GRAM: Shader = Shader::with_variants::<GramParams>(
     2,
     1,
     &[
-        tile_variant!(4, 2, 8, 1, SYMMETRIC = 0),
-        tile_variant!(4, 2, 2, 4, SYMMETRIC = 0),
-        tile_variant!(4, 1, 1, 8, SYMMETRIC = 0),
-        tile_variant!(4, 2, 8, 1, SYMMETRIC = 1),
-        tile_variant!(4, 2, 2, 4, SYMMETRIC = 1),
-        tile_variant!(4, 1, 1, 8, SYMMETRIC = 1),
+        tile_variant!(4, 2, 4, 2, SYMMETRIC = 0),
+        tile_variant!(4, 2, 1, 8, SYMMETRIC = 0),
+        tile_variant!(4, 2, 4, 2, SYMMETRIC = 1),
+        tile_variant!(4, 2, 1, 8, SYMMETRIC = 1),
     ],
 );
 static GRAM_SUBGROUP: Shader = Shader::with_variants::<GramParams>(
@@ -46,7 +44,7 @@ static GRAM_SUBGROUP: Shader = Shader::with_variants::<GramParams>(
     ],
 );
 const TILES: Tiles = Tiles {
-    alone: (&GRAM, &[(16, [4, 2, 8, 1]), (4, [4, 2, 2, 4]), (1, [4, 1, 1, 8])]),
+    alone: (&GRAM, &[(5, [4, 2, 4, 2]), (1, [4, 2, 1, 8])]),
     subgroup: (&GRAM_SUBGROUP, &[(8, [8, 1, 8, 1]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])]),
     shared: None,
 };

@@ -15,30 +15,23 @@ kernel_params! {
     struct MatmulParams { m: u32, n: u32, k: u32, alpha: f32, diagonal: f32 }
 }
 
-/// Vectors of columns from which lanes that work alone take their widest tile. Mesa's software driver is half as fast again with it;
-/// a browser's has not been tried with so long a kernel.
-const WIDE: usize = if cfg!(target_arch = "wasm32") { usize::MAX } else { 32 };
 static MATMUL: Shader = Shader::with_variants::<MatmulParams>(
     "matmul.wgsl",
     4,
     1,
     &[
-        tile_variant!(16, 4, 8, 1, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(8, 2, 8, 1, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(8, 2, 2, 4, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(16, 4, 8, 1, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(8, 2, 8, 1, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(8, 2, 2, 4, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(16, 4, 8, 1, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(8, 2, 8, 1, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(8, 2, 2, 4, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(16, 4, 8, 1, SYMMETRIC = 1, PAIR = 1),
-        tile_variant!(8, 2, 8, 1, SYMMETRIC = 1, PAIR = 1),
-        tile_variant!(8, 2, 2, 4, SYMMETRIC = 1, PAIR = 1),
-        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 1),
+        tile_variant!(16, 4, 4, 2, SYMMETRIC = 0, PAIR = 0),
+        tile_variant!(8, 4, 2, 4, SYMMETRIC = 0, PAIR = 0),
+        tile_variant!(8, 2, 1, 8, SYMMETRIC = 0, PAIR = 0),
+        tile_variant!(16, 4, 4, 2, SYMMETRIC = 0, PAIR = 1),
+        tile_variant!(8, 4, 2, 4, SYMMETRIC = 0, PAIR = 1),
+        tile_variant!(8, 2, 1, 8, SYMMETRIC = 0, PAIR = 1),
+        tile_variant!(16, 4, 4, 2, SYMMETRIC = 1, PAIR = 0),
+        tile_variant!(8, 4, 2, 4, SYMMETRIC = 1, PAIR = 0),
+        tile_variant!(8, 2, 1, 8, SYMMETRIC = 1, PAIR = 0),
+        tile_variant!(16, 4, 4, 2, SYMMETRIC = 1, PAIR = 1),
+        tile_variant!(8, 4, 2, 4, SYMMETRIC = 1, PAIR = 1),
+        tile_variant!(8, 2, 1, 8, SYMMETRIC = 1, PAIR = 1),
     ],
 );
 static MATMUL_SUBGROUP: Shader = Shader::with_variants::<MatmulParams>(
@@ -86,7 +79,7 @@ static MATMUL_SHARED: Shader = Shader::with_variants::<MatmulParams>(
 // A launch of one workgroup that shares rows takes Mesa's software driver milliseconds instead of 50 us (measured at 8 and 32
 // columns): a tile is used from the first size on that fills more than one.
 const TILES: Tiles = Tiles {
-    alone: (&MATMUL, &[(WIDE, [16, 4, 8, 1]), (16, [8, 2, 8, 1]), (4, [8, 2, 2, 4]), (1, [8, 1, 1, 8])]),
+    alone: (&MATMUL, &[(32, [16, 4, 4, 2]), (5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
     subgroup: (&MATMUL_SUBGROUP, &[(17, [32, 2, 8, 1]), (9, [32, 1, 8, 1]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
     shared: Some((&MATMUL_SHARED, &[(16, [8, 2, 8, 8]), (5, [8, 1, 8, 8]), (1, [8, 1, 4, 16])])),
 };

@@ -1,7 +1,9 @@
 //! Register tiles and lane shapes of the product kernels, chosen from a static table by adapter and size.
 //!
 //! The families are those of [`Family`]. A tile costs its loads far more than its multiply-adds on software adapters (about 50 cycles
-//! for a vector, because each of eight lanes loads by itself), so theirs are as large as the compiler will still unroll.
+//! for a vector, because each of eight lanes loads by itself), so theirs are large. Those of lanes that work alone stop
+//! where a browser's software adapter would take seconds to compile one: each loaded vector becomes some sixty branches there. For
+//! the same reason they are few.
 
 use crate::gpu::{Family, Kernel, Profile, Shader};
 

@@ -37,10 +37,11 @@ impl Operation {
     }
 }
 
-/// Output channels on both sides of every tile.
+/// Output channels on both sides of every tile, at a stride whose adjoint is a plain convolution and at one whose is not.
 fn channel_corners() -> Vec<Sizes> {
-    let channels = [(1, 1), (2, 5), (3, 9), (4, 17), (5, 33), (9, 64), (33, 2), (70, 3), (64, 70)];
-    channels.iter().map(|(c, o)| Sizes { c: *c, o: *o, ..Sizes::SMALL }).collect()
+    let channels = [(1, 1), (2, 5), (3, 9), (4, 17), (5, 33), (9, 64), (18, 6), (33, 2), (70, 3), (64, 70)];
+    let at = |stride: usize| channels.map(|(c, o)| Sizes { c, o, stride, ..Sizes::SMALL });
+    [at(1), at(2)].concat()
 }
 
 /// Matrices on both sides of every tile.
