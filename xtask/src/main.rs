@@ -17,7 +17,8 @@ Tasks of the mexhat repository.
     cargo xtask demo [--yes]    install a missing GPU driver, then run the main job: cargo run --release -- train
     cargo xtask test [--yes]    install what the tests need, then run them all
     cargo xtask web [--build]   build the page and serve it on this machine; with --build only leave it in web/dist
-    cargo xtask test-web        build the page and drive it in Chromium (needs Node.js and Chromium)
+    cargo xtask test-web [PART] build the page and drive it in Chromium (needs Node.js and Chromium);
+                                parts: states, habits, data, checks, browser
     cargo xtask help            this text
 
 --yes installs system packages without asking.";
@@ -46,7 +47,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
                 web::serve(&dist)?;
             }
         }
-        ["test-web"] => web::test(consent)?,
+        ["test-web", ref parts @ ..] => web::test(consent, parts)?,
         ["demo"] => demo::run(consent)?,
         _ => {
             eprintln!("cargo xtask: unknown task '{}'\n\n{HELP}", words.join(" "));

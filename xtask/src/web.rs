@@ -134,35 +134,26 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// Drives the page in Chromium and runs the reference vectors and twins there.
+/// The parts of [`test`], each a script of `web/tests`; the quick ones first.
+pub const PARTS: [&str; 5] = ["states", "habits", "data", "checks", "browser"];
+
+/// Drives the page in Chromium and runs the reference vectors and twins there; `wanted` names some of [`PARTS`], or none for all.
 ///
 /// # Errors
 /// Something is missing and cannot be installed, the build fails, or a check fails.
-pub fn test(consent: Consent) -> Result {
+pub fn test(consent: Consent, wanted: &[&str]) -> Result {
+    if let Some(unknown) = wanted.iter().find(|part| !PARTS.contains(part)) {
+        return Err(format!(
+            "test-web has no part '{unknown}'; expected some of {}, or none for all",
+            PARTS.join(", ")
+        ));
+    }
+    let wanted: Vec<&str> = PARTS.into_iter().filter(|part| wanted.is_empty() || wanted.contains(part)).collect();
     ensure_browser(consent)?;
     let dist = build(consent)?;
-    heading("reference vectors and twins for the browser");
     let folder = target_dir().join("web-test");
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
-    let checks = folder.join("checks");
-    empty(&checks)?;
-    copy(&root().join("web/tests/checks"), &checks)?;
-    for entry in fs::read_dir(root().join("tests/golden")).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if let (Some(name), Some("safetensors" | "json")) =
-            (path.file_name(), path.extension().and_then(|e| e.to_str()))
-        {
-            fs::copy(&path, checks.join(name)).map_err(failed)?;
-        }
-    }
-    bundle(&wasm::ensure_toolchain(consent)?, "mexhat-web-checks", &checks, &[])?;
-    heading("losses of the native program");
-    let mut losses = Vec::new();
-    for norm in ["batch", "deconv"] {
-        losses.push(format!("\"{norm}\":[{}]", native_losses(norm)?.join(",")));
-    }
-    let native = folder.join("native.json");
-    fs::write(&native, format!("{{{}}}", losses.join(","))).map_err(failed)?;
+    fs::create_dir_all(&folder).map_err(failed)?;
     for entry in fs::read_dir(root().join("web/tests")).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
         if let (Some(name), Some("mjs")) = (path.file_name(), path.extension().and_then(|e| e.to_str())) {
@@ -175,27 +166,57 @@ pub fn test(consent: Consent) -> Result {
         npm.current_dir(&folder);
         run(npm)?;
     }
-    heading("a network trained by the native program");
-    let trained = native_network()?;
     let shots = folder.join("shots");
-    let script = |name: &str, args: &[&Path]| {
-        heading(&format!("{name} in the browser"));
+    let mut broken = Vec::new();
+    for part in wanted {
+        let args = match part {
+            "data" => vec![dist.clone(), native_network()?, shots.clone()],
+            "checks" => vec![checks(consent, &folder.join("checks"))?],
+            "browser" => vec![dist.clone(), all_native_losses(&folder)?, shots.clone()],
+            _ => vec![dist.clone(), shots.clone()],
+        };
+        heading(&format!("{part} in the browser"));
         let mut node = command("node", &[]);
-        node.arg(folder.join(name)).args(args);
+        node.arg(folder.join(part).with_extension("mjs")).args(args);
         let begun = Instant::now();
-        let done = run(node);
-        println!("     {name} took {:.0} s", begun.elapsed().as_secs_f64());
-        done
-    };
-    // All of them, so that one fault does not hide another; the quick ones first.
-    let done = [
-        script("states.mjs", &[&dist, &shots]),
-        script("habits.mjs", &[&dist, &shots]),
-        script("data.mjs", &[&dist, &trained, &shots]),
-        script("browser.mjs", &[&dist, &native, &shots]),
-        script("checks.mjs", &[&checks]),
-    ];
-    done.into_iter().collect()
+        // One fault is not to hide another.
+        if let Err(error) = run(node) {
+            broken.push(error);
+        }
+        println!("     {part} took {:.0} s", begun.elapsed().as_secs_f64());
+    }
+    if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
+}
+
+/// The page of reference vectors and twins.
+fn checks(consent: Consent, folder: &Path) -> Result<PathBuf> {
+    heading("reference vectors and twins for the browser");
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    empty(folder)?;
+    copy(&root().join("web/tests/checks"), folder)?;
+    for entry in fs::read_dir(root().join("tests/golden")).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if let (Some(name), Some("safetensors" | "json")) =
+            (path.file_name(), path.extension().and_then(|e| e.to_str()))
+        {
+            fs::copy(&path, folder.join(name)).map_err(failed)?;
+        }
+    }
+    bundle(&wasm::ensure_toolchain(consent)?, "mexhat-web-checks", folder, &[])?;
+    Ok(folder.to_owned())
+}
+
+/// The file of the losses of both norms by the native program.
+fn all_native_losses(folder: &Path) -> Result<PathBuf> {
+    heading("losses of the native program");
+    let mut losses = Vec::new();
+    for norm in ["batch", "deconv"] {
+        losses.push(format!("\"{norm}\":[{}]", native_losses(norm)?.join(",")));
+    }
+    let native = folder.join("native.json");
+    let written = fs::write(&native, format!("{{{}}}", losses.join(",")));
+    written.map_err(|error| format!("{}: {error}", native.display()))?;
+    Ok(native)
 }
 
 /// Places of a Chromium or Chrome; the environment variable `CHROMIUM` names another.
@@ -250,6 +271,7 @@ fn native_losses(norm: &str) -> Result<Vec<String>> {
 
 /// A small network with deconvolution that has learnt drawn digits.
 fn native_network() -> Result<PathBuf> {
+    heading("a network trained by the native program");
     let folder = target_dir().join("web-test/runs/network");
     let _ = fs::remove_dir_all(&folder);
     let mut train = cargo(
