@@ -28,11 +28,29 @@ fn conv(tape: &mut Tape, wanted: Option<&str>) -> Result<Var> {
     let x = tape.resident("x", Type::vec4(&[32, 64, 32, 32]), wanted == Some("x"));
     let w = tape.resident("w", Type::plain(&[64, 64, 3, 3]), wanted == Some("w"));
     let y = ops::conv2d(tape, x, w, None, ConvOptions { padding: 1, ..ConvOptions::default() })?;
+    gradient(tape, (x, w), y, wanted)
+}
+
+/// [32,64,32,32], a 3x3 kernel for each channel: as `conv`. Its floor is what `relu` takes, which reads and writes the same.
+fn depthwise(tape: &mut Tape, wanted: Option<&str>) -> Result<Var> {
+    let x = tape.resident("x", Type::vec4(&[32, 64, 32, 32]), wanted == Some("x"));
+    let w = tape.resident("w", Type::plain(&[64, 1, 3, 3]), wanted == Some("w"));
+    let y = ops::conv2d(tape, x, w, None, ConvOptions { padding: 1, groups: 64, ..ConvOptions::default() })?;
+    gradient(tape, (x, w), y, wanted)
+}
+
+/// `y`, or with a seed for it the gradient of x or w.
+fn gradient(tape: &mut Tape, (x, w): (Var, Var), y: Var, wanted: Option<&str>) -> Result<Var> {
     let Some(wanted) = wanted else { return Ok(y) };
     let seed = tape.resident("gy", Type::vec4(&[32, 64, 32, 32]), false);
     let gradients = tape.backward_from(&[(y, seed)])?;
     let of = if wanted == "x" { x } else { w };
     gradients.get(of).ok_or_else(|| Error::Run("a convolution without a gradient".into()))
+}
+
+fn relu(tape: &mut Tape) -> Result<Var> {
+    let x = tape.resident("x", Type::vec4(&[32, 64, 32, 32]), false);
+    ops::relu(tape, x)
 }
 
 fn all(criterion: &mut Criterion) -> Result<()> {
@@ -48,6 +66,13 @@ fn all(criterion: &mut Criterion) -> Result<()> {
         ("conv 3x3 input gradient".to_owned(), conv_flops, runner(&gpu, |tape| conv(tape, Some("x")))?),
         ("conv 3x3 weight gradient".to_owned(), conv_flops, runner(&gpu, |tape| conv(tape, Some("w")))?),
     ];
+    let depthwise_flops = conv_flops / 64;
+    cases.extend([
+        ("depthwise 3x3 forward".to_owned(), depthwise_flops, runner(&gpu, |tape| depthwise(tape, None))?),
+        ("depthwise 3x3 input gradient".to_owned(), depthwise_flops, runner(&gpu, |tape| depthwise(tape, Some("x")))?),
+        ("depthwise 3x3 weight gradient".to_owned(), depthwise_flops, runner(&gpu, |tape| depthwise(tape, Some("w")))?),
+        ("relu, the floor of depthwise".to_owned(), 32 * 64 * 32 * 32, runner(&gpu, relu)?),
+    ]);
     for n in [64usize, 512, 1024] {
         cases.push((format!("matmul {n}"), 2 * n.pow(3) as u64, runner(&gpu, |tape| matmul(tape, n))?));
     }

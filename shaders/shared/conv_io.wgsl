@@ -8,18 +8,6 @@
 // #import shared/relu.wgsl
 // #import shared/vec4.wgsl
 
-// Input coordinate of output coordinate `at` under tap `tap`, or -1 where there is none.
-fn position(at: u32, tap: u32, size: u32) -> i32 {
-    // What would be negative wraps to more than any size.
-    var i = at * params.stride + tap * params.dilation - params.padding;
-    if TRANSPOSED == 1u {
-        let t = at + params.padding - tap * params.dilation;
-        i = t / params.stride;
-        i = select(size, i, i * params.stride == t);
-    }
-    return select(-1, i32(i), i < size);
-}
-
 // What is added to vector o of output channels, if there is one.
 fn shift_of(o: u32) -> vec4f {
     return select(vec4f(0.0), bias[min(o, params.outputs4 - 1u)], params.has_bias == 1u);

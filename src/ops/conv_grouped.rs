@@ -1,7 +1,9 @@
 //! Launches of convolutions in groups, which `conv.rs` asks for where there is more than one: any sizes of the groups,
-//! depthwise with and without multiplier. 2 N Ho Wo O (C/g) kh kw floating-point operations in each direction.
+//! depthwise with and without multiplier (the usual ones through `conv_depthwise.rs`). 2 N Ho Wo O (C/g) kh kw floating-point
+//! operations in each direction.
 
 use super::conv::{Geometry, launch_unpack};
+use super::conv_depthwise::Depthwise;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::Launch;
@@ -111,6 +113,9 @@ impl Direction {
         let [[height, width], [out_height, out_width]] = maps;
         let (x, weight, write) = (launch.reads[0], launch.reads[1], launch.writes[0]);
         let packed = self.pack(launch, weight, g.taps());
+        if let Some(depthwise) = Depthwise::of(g) {
+            return depthwise.launch(launch, g, self.transposed, packed, bias);
+        }
         let (columns4, pixels) = (self.columns.div_ceil(4), g.n * out_height * out_width);
         let invocations = pixels.div_ceil(PIXELS) * columns4;
         let params = ConvGroupedParams {
@@ -152,6 +157,9 @@ pub(super) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry) {
 
 /// `gw` from `x` and `gy`: partial sums over lines, then their sum.
 pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry) {
+    if let Some(depthwise) = Depthwise::of(g) {
+        return depthwise.launch_weight_grad(launch, g);
+    }
     let Direction { inputs, outputs, .. } = Direction::new(g, false);
     let grouping = Grouping::new(inputs, outputs);
     let (o4, lines) = (g.o.div_ceil(4), g.n * g.oh);

@@ -43,14 +43,27 @@ static GRAM_SUBGROUP: Shader = Shader::with_variants::<GramParams>(
         tile_variant!(4, 1, 1, 8, SYMMETRIC = 1),
     ],
 );
+static GRAM_SHARED: Shader = Shader::with_variants::<GramParams>(
+    "gram_shared.wgsl",
+    2,
+    1,
+    &[
+        tile_variant!(2, 2, 8, 8, SYMMETRIC = 0),
+        tile_variant!(2, 1, 8, 8, SYMMETRIC = 0),
+        tile_variant!(1, 1, 4, 16, SYMMETRIC = 0),
+        tile_variant!(2, 2, 8, 8, SYMMETRIC = 1),
+        tile_variant!(2, 1, 8, 8, SYMMETRIC = 1),
+        tile_variant!(1, 1, 4, 16, SYMMETRIC = 1),
+    ],
+);
 const TILES: Tiles = Tiles {
     alone: (&GRAM, &[(5, [4, 2, 4, 2]), (1, [4, 2, 1, 8])]),
     subgroup: (&GRAM_SUBGROUP, &[(8, [8, 1, 8, 1]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])]),
-    shared: None,
+    shared: Some((&GRAM_SHARED, &[(16, [2, 2, 8, 8]), (8, [2, 1, 8, 8]), (1, [1, 1, 4, 16])])),
 };
 static REDUCE: Shader =
     Shader::with_variants::<ReduceParams>("gram_reduce.wgsl", 1, 1, &[&[("SYMMETRIC", 0)], &[("SYMMETRIC", 1)]]);
-pub(super) const SHADERS: &[&Shader] = &[&GRAM, &GRAM_SUBGROUP, &REDUCE];
+pub(super) const SHADERS: &[&Shader] = &[&GRAM, &GRAM_SUBGROUP, &GRAM_SHARED, &REDUCE];
 
 /// One reduction: `c = scale a^T b + diagonal I`.
 #[derive(Clone, Copy, Debug)]

@@ -14,6 +14,7 @@ mod blocks;
 mod column_sum;
 mod concat;
 mod conv;
+mod conv_depthwise;
 mod conv_grouped;
 mod covariance;
 mod cross_entropy;
@@ -102,6 +103,7 @@ pub const SHADERS: &[&[&Shader]] = &[
     column_sum::SHADERS,
     concat::SHADERS,
     conv::SHADERS,
+    conv_depthwise::SHADERS,
     conv_grouped::SHADERS,
     covariance::SHADERS,
     cross_entropy::SHADERS,

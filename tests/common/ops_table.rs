@@ -46,7 +46,7 @@ fn channel_corners() -> Vec<Sizes> {
 
 /// Matrices on both sides of every tile.
 fn matrix_corners() -> Vec<Sizes> {
-    let sizes = [(1, 1), (3, 4), (4, 9), (13, 17), (17, 70), (70, 13), (67, 67), (35, 130)];
+    let sizes = [(1, 1), (3, 4), (4, 9), (13, 17), (19, 40), (17, 70), (70, 13), (67, 67), (35, 130)];
     sizes.iter().map(|(c, o)| Sizes { c: *c, o: *o, h: 9, ..Sizes::SMALL }).collect()
 }
 
@@ -179,6 +179,16 @@ pub const OPERATIONS: &[Operation] = &[
     op("conv2d in groups of whole vectors", |b, s| {
         let groups = s.groups + 1;
         grouped(b, s, 4 * groups * (1 + s.choice % 2), 4 * groups * (1 + s.choice / 6), groups)
+    }),
+    op("conv2d of single channels", |b, s| {
+        let s = Sizes { k: [3, 5][s.choice % 2], stride: 1, dilation: 1, ..s };
+        grouped(b, s, s.c, s.c, s.c)
+    })
+    .at(|| {
+        // More than one strip of rows, and more than one tile of columns to a split.
+        let strips = Sizes { c: 6, h: 70, w: 5, ..Sizes::SMALL };
+        let splits = Sizes { n: 3, c: 509, h: 4, w: 13, ..Sizes::SMALL };
+        [strips, splits].into_iter().flat_map(|s| [0, 1].map(|choice| Sizes { choice, ..s })).collect()
     }),
     op("linear", |b, s| {
         let x = b.activation(&[s.n, s.c])?;
