@@ -1,4 +1,6 @@
-// y = a + b element by element. One vector per invocation: two reads, one write.
+// y = a + b element by element, with RELU = 1 max(a + b, 0). One vector per invocation: two reads, one write.
+const RELU: u32 = 0u;
+
 struct Params {
     vectors: u32,
 }
@@ -9,6 +11,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 
 // #import shared/index.wgsl
+// #import shared/relu.wgsl
 
 @compute @workgroup_size(64)
 fn main(
@@ -20,5 +23,10 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    y[i] = a[i] + b[i];
+    let sum = a[i] + b[i];
+    if RELU == 1u {
+        y[i] = relu(sum);
+    } else {
+        y[i] = sum;
+    }
 }

@@ -7,7 +7,9 @@
 const KERNEL: u32 = 3u;
 const TM: u32 = 4u;
 const TAPS: u32 = KERNEL * KERNEL;
-const SPAN: u32 = TM + KERNEL - 1u;
+// KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
+const BEFORE: u32 = 2u;
+const SPAN: u32 = 6u;
 
 struct Params {
     height: u32,
@@ -60,7 +62,7 @@ fn main(
         for (var u = 0u; u < KERNEL; u++) {
             for (var v = 0u; v < KERNEL; v++) {
                 for (var m = 0u; m < TM; m++) {
-                    sum[KERNEL - 1u - u][m] = fma(a[m + v], w[u * KERNEL + v], sum[KERNEL - 1u - u][m]);
+                    sum[BEFORE - u][m] = fma(a[m + v], w[u * KERNEL + v], sum[BEFORE - u][m]);
                 }
             }
         }
@@ -72,9 +74,9 @@ fn main(
                 }
             }
         }
-        for (var u = 1u; u < KERNEL; u++) {
-            sum[u - 1u] = sum[u];
+        for (var u = 0u; u < BEFORE; u++) {
+            sum[u] = sum[u + 1u];
         }
-        sum[KERNEL - 1u] = array<vec4f, TM>();
+        sum[BEFORE] = array<vec4f, TM>();
     }
 }

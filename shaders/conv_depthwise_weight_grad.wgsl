@@ -6,7 +6,9 @@
 const KERNEL: u32 = 3u;
 const TM: u32 = 4u;
 const TAPS: u32 = KERNEL * KERNEL;
-const SPAN: u32 = TM + KERNEL - 1u;
+// KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
+const BEFORE: u32 = 2u;
+const SPAN: u32 = 6u;
 
 struct Params {
     height: u32,
@@ -50,10 +52,10 @@ fn main(
         let column = (tile - image * params.tiles) * TM;
         var rows: array<array<vec4f, SPAN>, KERNEL>;
         for (var i = 0u; i + 1u < params.out_height + KERNEL; i++) {
-            for (var u = 1u; u < KERNEL; u++) {
-                rows[u - 1u] = rows[u];
+            for (var u = 0u; u < BEFORE; u++) {
+                rows[u] = rows[u + 1u];
             }
-            rows[KERNEL - 1u] = columns(image, i, column, o);
+            rows[BEFORE] = columns(image, i, column, o);
             // Row i + 1 - KERNEL of gy; before the first one rows are only gathered.
             let ready = i + 1u >= KERNEL;
             let base = (image * params.out_height + select(0u, i + 1u - KERNEL, ready)) * params.out_width;

@@ -22,8 +22,7 @@ impl Module for BasicBlock {
             Some(layer) => layer.forward(ctx, x)?,
             None => x,
         };
-        let sum = ops::add(ctx.tape, y, shortcut)?;
-        ops::relu(ctx.tape, sum)
+        ops::add_relu(ctx.tape, y, shortcut)
     }
 }
 

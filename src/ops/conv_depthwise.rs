@@ -20,7 +20,10 @@ kernel_params! {
     }
 }
 
-const VARIANTS: &[&[(&str, u32)]] = &[&[("KERNEL", 3)], &[("KERNEL", 5)]];
+const VARIANTS: &[&[(&str, u32)]] = &[
+    &[("KERNEL", 3), ("BEFORE", 2), ("SPAN", COLUMNS as u32 + 2)],
+    &[("KERNEL", 5), ("BEFORE", 4), ("SPAN", COLUMNS as u32 + 4)],
+];
 static CONV: Shader = Shader::with_variants::<DepthwiseParams>("conv_depthwise.wgsl", 3, 1, VARIANTS);
 static WEIGHT_GRAD: Shader =
     Shader::with_variants::<DepthwiseWeightGradParams>("conv_depthwise_weight_grad.wgsl", 2, 1, VARIANTS);

@@ -4,15 +4,6 @@ use super::{ConvOptions, add, concat, conv2d, global_avg_pool, mul_channels, rel
 use crate::tape::{Tape, Var};
 use crate::{Error, Result};
 
-/// `max(a + b, 0)`: the end of a residual block.
-///
-/// # Errors
-/// The shapes differ.
-pub fn add_relu(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {
-    let sum = add(tape, a, b)?;
-    relu(tape, sum)
-}
-
 /// The merge of a dual-path network: `relu([x[..d] + o[..d], x[d..], o[d..]])` along the channels.
 /// Source: Chen et al., "Dual Path Networks", 2017.
 ///

@@ -49,7 +49,7 @@ mod unary;
 mod window;
 
 pub use adam::{AdamOptions, adam};
-pub use add::add;
+pub use add::{add, add_relu};
 pub use average_pool::{adaptive_avg_pool2d, avg_pool2d, global_avg_pool};
 pub use batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
 pub use bilinear::bilinear;
@@ -68,7 +68,7 @@ pub use fold_bias::fold_bias;
 pub use gram::gram;
 pub use matmul::matmul;
 pub use max_pool::max_pool2d;
-pub use merge::{add_relu, dual_path_merge, se_block};
+pub use merge::{dual_path_merge, se_block};
 pub use mul::mul;
 pub use mul_channels::mul_channels;
 pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
