@@ -17,6 +17,7 @@ pub mod models;
 pub mod nn;
 pub mod ops;
 pub mod optim;
+mod portable;
 pub mod rng;
 pub mod study;
 pub mod tape;

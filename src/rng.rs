@@ -3,6 +3,8 @@
 //! Source: M. O'Neill, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms
 //! for Random Number Generation", 2014; as a hash: Jarzynski and Olano, JCGT 9(3), 2020.
 
+use crate::portable;
+
 /// Hash of one word, uniform over all words. Equal to `pcg` in `shaders/shared/rng.wgsl`.
 pub const fn pcg(word: u32) -> u32 {
     let state = word.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
@@ -52,8 +54,8 @@ impl Rng {
 
     /// Standard normal (Box-Muller).
     pub fn normal(&mut self) -> f32 {
-        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
-        radius * (std::f32::consts::TAU * self.uniform()).cos()
+        let radius = (-2.0 * portable::ln(1.0 - self.uniform())).sqrt();
+        radius * portable::cos(std::f32::consts::TAU * self.uniform())
     }
 
     /// Shuffles in place (Fisher-Yates).

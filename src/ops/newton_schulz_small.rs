@@ -20,10 +20,14 @@ static SMALL: Shader = Shader::with_variants::<SmallParams>("newton_schulz_small
 static SMALL_GRAD: Shader = Shader::with_variants::<SmallParams>("newton_schulz_small_grad.wgsl", 4, 2, ALONE);
 static SMALL_SUBGROUP: Shader = Shader::new::<SmallParams>("newton_schulz_small_subgroup.wgsl", 1, 3);
 static SMALL_GRAD_SUBGROUP: Shader = Shader::new::<SmallParams>("newton_schulz_small_grad_subgroup.wgsl", 4, 2);
-pub(super) const SHADERS: &[&Shader] = &[&SMALL, &SMALL_GRAD, &SMALL_SUBGROUP, &SMALL_GRAD_SUBGROUP];
+/// None of them runs in a browser.
+pub(super) const SHADERS: &[&Shader] =
+    if USED { &[&SMALL, &SMALL_GRAD, &SMALL_SUBGROUP, &SMALL_GRAD_SUBGROUP] } else { &[] };
 const ALONE: &[&[(&str, u32)]] =
     &[&[("LANES", 8), ("BLOCKS", 1)], &[("LANES", 8), ("BLOCKS", 2)], &[("LANES", 128), ("BLOCKS", 1)]];
 
+/// SwiftShader, Chromium's software adapter, takes minutes to compile these kernels, and gave wrong results with some.
+pub(super) const USED: bool = cfg!(not(target_arch = "wasm32"));
 /// Sides up to this one are small: nine blocks of four, as of 3x3 patches of 4 channels. At 64 a launch for each product was a third
 /// to a half faster on Mesa's software driver, because lanes share more of what they load.
 pub(super) const LARGEST: usize = 36;

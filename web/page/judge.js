@@ -24,7 +24,7 @@ export function show(name, { counts, mistakes }, ask) {
       const td = document.createElement("td");
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: count || "·", disabled: !count || guess === label });
       button.setAttribute("aria-label", `${count} pictures of ${label} read as ${guess}`);
-      button.style.background = `color-mix(in srgb, var(${guess === label ? "--deconv" : "--batch"}) ${Math.round((70 * count) / total)}%, var(--card))`;
+      button.style.background = `color-mix(in srgb, var(${guess === label ? "--deconv" : "--batch"}) ${Math.round((40 * count) / total)}%, var(--card))`;
       button.style.opacity = 1;
       button.addEventListener("click", () => pictures(label, guess, mistakes, ask));
       td.append(button);

@@ -18,9 +18,11 @@ macro_rules! from_the_browser {
 from_the_browser! {
     sin(x) -> f64 = Math::sin(x);
     cos(x) -> f64 = Math::cos(x);
+    exp(x) -> f64 = Math::exp(x);
+    log(x) -> f64 = Math::log(x);
+    atan2(y, x) -> f64 = Math::atan2(y, x);
     sinf(x) -> f32 = Math::sin(x);
     cosf(x) -> f32 = Math::cos(x);
-    atan2f(y, x) -> f32 = Math::atan2(y, x);
     exp2(x) -> f64 = Math::pow(2.0, x);
     log2(x) -> f64 = Math::log2(x);
     pow(x, y) -> f64 = Math::pow(x, y);

@@ -1,18 +1,15 @@
-// The race and all that belongs to it: drives the built page in Chromium on a software GPU: node browser.mjs DIST NATIVE.json OUT
-// NATIVE.json: { batch: [losses], deconv: [losses] } of `mexhat train` with the options below.
+// The race and all that belongs to it: drives the built page in Chromium on a software GPU: node browser.mjs DIST OUT
 import { CAMERA, GPU, expect, finish, keeper, open as openAt, serve, until } from "./chromium.mjs";
-import { readFileSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-const [dist, native, out] = process.argv.slice(2);
+const [dist, out] = process.argv.slice(2);
 const shot = keeper(out);
 const { server, address } = await serve(dist);
 const open = (args, query, view) => openAt(args, address + query, view);
 
-/** Steps after which the rounding of another adapter has grown beyond a thousandth; see the README. */
-const [BATCH_STEPS, DECONV_STEPS] = [50, 8];
 try {
-  const steps = 50;
+  const steps = 30;
   const { browser, page, complaints } = await open(`${GPU} ${CAMERA}`, "?batch_size=16&limit_train=512&limit_test=64&look_every=10&mode=reference", { viewport: { width: 1200, height: 1000 } });
   await shot(page, "fresh");
 
@@ -42,14 +39,6 @@ try {
     const losses = seen.losses[lane];
     const mean = (part) => part.reduce((a, b) => a + b, 0) / part.length;
     expect(`${name}: the loss falls`, mean(losses.slice(15, 20)) < 0.95 * mean(losses.slice(0, 5)), losses.slice(0, steps).map((v) => v.toPrecision(3)).join(" "));
-    if (native) {
-      const wanted = JSON.parse(readFileSync(native))[name];
-      const off = wanted.slice(0, steps).map((v, i) => Math.abs(losses[i] - v) / Math.abs(v));
-      const within = (bound) => off.findIndex((v) => v > bound) === -1 ? off.length : off.findIndex((v) => v > bound);
-      console.log(`     ${name}: within 1e-4 of the native losses for ${within(1e-4)} steps, within 1e-3 for ${within(1e-3)}, within 1e-2 for ${within(1e-2)}, of ${off.length}`);
-      const least = name === "batch" ? BATCH_STEPS : DECONV_STEPS;
-      expect(`${name}: the first ${least} losses are those of the native program, to 1e-3`, off.length >= steps && within(1e-3) >= least, Math.max(...off.slice(0, least)).toExponential(1));
-    }
   }
   const [first, latest] = [seen.kernels[0], seen.kernels.at(-1)];
   const moved = first && Math.max(...first.map((v, i) => Math.abs(v - latest[i])));

@@ -135,7 +135,7 @@ fn content_type(name: &str) -> &'static str {
 }
 
 /// The parts of [`test`], each a script of `web/tests`; the quick ones first.
-pub const PARTS: [&str; 5] = ["states", "habits", "data", "checks", "browser"];
+pub const PARTS: [&str; 6] = ["states", "habits", "data", "losses", "browser", "checks"];
 
 /// Drives the page in Chromium and runs the reference vectors and twins there; `wanted` names some of [`PARTS`], or none for all.
 ///
@@ -172,7 +172,7 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
         let args = match part {
             "data" => vec![dist.clone(), native_network()?, shots.clone()],
             "checks" => vec![checks(consent, &folder.join("checks"))?],
-            "browser" => vec![dist.clone(), all_native_losses(&folder)?, shots.clone()],
+            "losses" => vec![dist.clone(), native_losses(&folder)?],
             _ => vec![dist.clone(), shots.clone()],
         };
         heading(&format!("{part} in the browser"));
@@ -206,15 +206,30 @@ fn checks(consent: Consent, folder: &Path) -> Result<PathBuf> {
     Ok(folder.to_owned())
 }
 
-/// The file of the losses of both norms by the native program.
-fn all_native_losses(folder: &Path) -> Result<PathBuf> {
+/// What the race and `mexhat train` both do in the part `losses`: the page's settings with small batches.
+const RACE: [(&str, &str); 9] = [
+    ("seed", "0"),
+    ("lr", "0.1"),
+    ("batch_size", "16"),
+    ("block", "4"),
+    ("block_fc", "64"),
+    ("limit_train", "512"),
+    ("limit_test", "64"),
+    ("mode", "paper"),
+    ("schedule", "constant"),
+];
+
+/// Writes the losses of the native program's first steps, and what it was told, for `losses.mjs`.
+fn native_losses(folder: &Path) -> Result<PathBuf> {
     heading("losses of the native program");
     let mut losses = Vec::new();
     for norm in ["batch", "deconv"] {
-        losses.push(format!("\"{norm}\":[{}]", native_losses(norm)?.join(",")));
+        losses.push(format!("\"{norm}\":[{}]", losses_of(norm)?.join(",")));
     }
+    let quoted = |value: &str| if value.parse::<f64>().is_ok() { value.to_owned() } else { format!("\"{value}\"") };
+    let options = RACE.map(|(name, value)| format!("\"{name}\":{}", quoted(value))).join(",");
     let native = folder.join("native.json");
-    let written = fs::write(&native, format!("{{{}}}", losses.join(",")));
+    let written = fs::write(&native, format!("{{\"options\":{{{options}}},\"losses\":{{{}}}}}", losses.join(",")));
     written.map_err(|error| format!("{}: {error}", native.display()))?;
     Ok(native)
 }
@@ -249,13 +264,13 @@ fn ensure_browser(consent: Consent) -> Result {
     Err(format!("the test of the page needs {list}; install them (the variable CHROMIUM names a Chromium or Chrome)"))
 }
 
-/// Losses of the first steps by the native program, as the page's test trains.
-fn native_losses(norm: &str) -> Result<Vec<String>> {
+/// Losses of the first steps by the native program.
+fn losses_of(norm: &str) -> Result<Vec<String>> {
     let folder = target_dir().join("web-test/runs");
-    let mut train = cargo(
-        "run --quiet --release -- train --json --steps 50 --batch-size 16 --block 4 --block-fc 64 --schedule constant --lr 0.1 --limit-train 512 \
-         --limit-test 64",
-    );
+    let mut train = cargo("run --quiet --release -- train --json --steps 50");
+    for (name, value) in RACE {
+        train.arg(format!("--{}", name.replace('_', "-"))).arg(value);
+    }
     // A page has no subgroups, and other products add in another order.
     train.env("MEXHAT_FAMILY", "register");
     train.args(["--norm", norm]).arg("--out").arg(folder.join(norm));

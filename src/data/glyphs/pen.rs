@@ -2,6 +2,7 @@
 
 use super::SIDE;
 use super::shapes::{Point, Stroke};
+use crate::portable;
 use crate::rng::Rng;
 
 /// Straight pieces per curve between two points; at 20 pixels height the corners stay below a tenth of a pixel.
@@ -19,21 +20,22 @@ pub(super) fn distort(digit: u32, strokes: &mut [Stroke], rng: &mut Rng) {
     // Beyond two deviations one digit turns into another.
     let mut bell = |deviation: f32| deviation * rng.normal().clamp(-2.0, 2.0);
     let slant = SLANT[digit as usize] + bell(0.25);
-    let (sin, cos) = bell(0.07).sin_cos();
-    let stretch = (0.11 + bell(0.16)).exp();
+    let turn = bell(0.07);
+    let (sin, cos) = (portable::sin(turn), portable::cos(turn));
+    let stretch = portable::exp(0.11 + bell(0.16));
     // Two slow waves across the digit bend it without folding it.
     let waves: [[f32; 5]; 2] = std::array::from_fn(|_| {
         let angle = rng.range(0.0, std::f32::consts::TAU);
         let rate = rng.range(2.0, 6.0);
         let phase = rng.range(0.0, std::f32::consts::TAU);
-        [rate * angle.cos(), rate * angle.sin(), phase, 0.035 * rng.normal(), 0.035 * rng.normal()]
+        [rate * portable::cos(angle), rate * portable::sin(angle), phase, 0.035 * rng.normal(), 0.035 * rng.normal()]
     });
     for stroke in strokes {
         *stroke = smooth(stroke);
         for p in stroke.iter_mut() {
             let [mut x, mut y] = *p;
             for [fx, fy, phase, dx, dy] in waves {
-                let s = (fx * p[0] + fy * p[1] + phase).sin();
+                let s = portable::sin(fx * p[0] + fy * p[1] + phase);
                 (x, y) = (x + dx * s, y + dy * s);
             }
             x = x * stretch - slant * y;
@@ -75,13 +77,13 @@ fn smooth(points: &[Point]) -> Stroke {
 }
 
 fn distance(a: Point, b: Point) -> f32 {
-    (b[0] - a[0]).hypot(b[1] - a[1])
+    portable::hypot(b[0] - a[0], b[1] - a[1])
 }
 
 /// Draws polylines fitted into the box and centred by mass; 0 is black.
 pub(super) fn draw(strokes: &[Stroke], rng: &mut Rng) -> [u8; SIDE * SIDE] {
     // Half the pen's width in pixels.
-    let radius = (1.27 * (0.27 * rng.normal()).exp()).clamp(0.75, 2.4);
+    let radius = (1.27 * portable::exp(0.27 * rng.normal())).clamp(0.75, 2.4);
     let (low, high) = bounds(strokes);
     let extent = (high[0] - low[0]).max(high[1] - low[1]).max(1e-3);
     let scale = (BOX - 0.4 - 2.0 * radius) / extent;
@@ -95,9 +97,10 @@ pub(super) fn draw(strokes: &[Stroke], rng: &mut Rng) -> [u8; SIDE * SIDE] {
         for pair in stroke.windows(2) {
             let [a, b] = [pair[0], pair[1]].map(|p| [0, 1].map(|j| (p[j] - (low[j] + high[j]) / 2.0) * scale + MIDDLE));
             let (dx, dy) = (b[0] - a[0], b[1] - a[1]);
-            along += dx.hypot(dy) / BOX;
-            let turn = dy.atan2(dx) - nib;
-            let r = radius * (1.0 + swell * (rate * along + phase).sin()) * (1.0 + broad * (turn.sin().abs() - 0.5));
+            along += portable::hypot(dx, dy) / BOX;
+            let turn = portable::atan2(dy, dx) - nib;
+            let pressure = 1.0 + swell * portable::sin(rate * along + phase);
+            let r = radius * pressure * (1.0 + broad * (portable::sin(turn).abs() - 0.5));
             pieces.push((a, b, r));
         }
     }

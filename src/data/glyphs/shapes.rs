@@ -5,6 +5,7 @@
 
 use std::cell::Cell;
 
+use crate::portable;
 use crate::rng::Rng;
 
 /// A point, (x, y).
@@ -14,7 +15,8 @@ pub(super) type Stroke = Vec<Point>;
 
 /// The strokes of `digit`, 0 to 9.
 pub(super) fn write(digit: u32, rng: &mut Rng) -> Vec<Stroke> {
-    let mut hand = Hand { haste: (0.35 * rng.normal()).exp().min(1.7), rng: Cell::new(*rng), strokes: Vec::new() };
+    let mut hand =
+        Hand { haste: portable::exp(0.35 * rng.normal()).min(1.7), rng: Cell::new(*rng), strokes: Vec::new() };
     match digit {
         0 => hand.zero(),
         1 => hand.one(),
@@ -43,7 +45,7 @@ struct Hand {
 fn arc(x: f32, y: f32, rx: f32, ry: f32, from: f32, sweep: f32) -> Stroke {
     let n = (sweep.abs() / 45.0).ceil().max(2.0) as usize;
     let at = |i: usize| (from + sweep * i as f32 / n as f32).to_radians();
-    (0..=n).map(|i| [x + rx * at(i).cos(), y + ry * at(i).sin()]).collect()
+    (0..=n).map(|i| [x + rx * portable::cos(at(i)), y + ry * portable::sin(at(i))]).collect()
 }
 
 impl Hand {
