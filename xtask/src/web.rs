@@ -134,7 +134,7 @@ fn content_type(name: &str) -> &'static str {
     }
 }
 
-/// The parts of [`test`], each a script of `web/tests`; the quick ones first.
+/// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
 pub const PARTS: [&str; 6] = ["states", "habits", "data", "losses", "browser", "checks"];
 
 /// Drives the page in Chromium and runs the reference vectors and twins there; `wanted` names some of [`PARTS`], or none for all.
