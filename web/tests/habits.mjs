@@ -43,8 +43,8 @@ try {
   const after = await health(bare.page);
   console.log(`     ${JSON.stringify(before)}\n     ${JSON.stringify(after)}`);
   const more = (name) => after[name] - before[name];
-  // What is asked for between the steps does not say which of those in flight it counts.
-  expect("a step is one submission", Math.abs(more("submissions") - more("steps")) <= 8, `${more("submissions")} in ${more("steps")} steps`);
+  // Every five seconds both networks are also kept in memory, which takes a few more; on a slow machine that is once in fewer steps.
+  expect("a step is one submission", Math.abs(more("submissions") - more("steps")) <= 0.05 * more("steps"), `${more("submissions")} in ${more("steps")} steps`);
   expect("a step creates nothing", more("buffers") === 0 && more("pipelines") === 0 && more("bindGroups") === 0, ["buffers", "pipelines", "bindGroups"].map((name) => `${name} ${more(name)}`).join(", "));
   expect("wasm's memory is flat over 1,000 steps", more("memory") <= 1 << 18, `${before.memory} to ${after.memory} bytes`);
   expect("the page's memory is flat over 1,000 steps", more("heap") <= 1 << 20, `${before.heap} to ${after.heap} bytes`);
