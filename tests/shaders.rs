@@ -1,7 +1,7 @@
 //! Every shipped shader variant, without a GPU: parsed, validated, held against WebGPU's default limits and against its
 //! Rust description, and written in every language that a driver may ask for.
 
-use mexhat::gpu::{self, Kernel, Shader, specialize};
+use mexhat::gpu::{self, Kernel, Loads, Shader, specialize};
 use mexhat::{bench, ops};
 use naga::back::{hlsl, msl, spv, wgsl};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};
@@ -34,8 +34,8 @@ struct Compiled {
     info: ModuleInfo,
 }
 
-fn compile(kernel: &Kernel) -> Compiled {
-    let (key, text) = (kernel.key(), specialize(kernel));
+fn compile(kernel: &Kernel, loads: Loads) -> Compiled {
+    let (key, text) = (kernel.key(), specialize(kernel, loads));
     let module = naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{key}: {}", e.emit_to_string(&text)));
     let capabilities = if uses_subgroups(kernel) { Capabilities::SUBGROUP } else { Capabilities::empty() };
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
@@ -47,14 +47,16 @@ fn compile(kernel: &Kernel) -> Compiled {
     Compiled { module, info }
 }
 
-/// Runs `check` on every kernel and reports all that fail, not only the first.
-fn check_all(check: impl Fn(&Kernel, &Compiled) -> Result<(), String>) {
+/// Runs `check` on every kernel, loading from buffers and from textures, and reports all that fail, not only the first.
+fn check_all(check: impl Fn(&Kernel, &Compiled, Loads) -> Result<(), String>) {
     let mut checked = 0;
     let mut failures = Vec::new();
     for kernel in kernels() {
-        checked += 1;
-        if let Err(why) = check(&kernel, &compile(&kernel)) {
-            failures.push(format!("{}: {why}", kernel.key()));
+        for loads in [Loads::Buffers, Loads::Textures] {
+            checked += 1;
+            if let Err(why) = check(&kernel, &compile(&kernel, loads), loads) {
+                failures.push(format!("{} from {loads}: {why}", kernel.key()));
+            }
         }
     }
     assert!(checked > 0, "no shader is registered");
@@ -71,7 +73,7 @@ fn at_most(what: &str, limit: u32, found: u32) -> Result<(), String> {
 
 #[test]
 fn every_variant_keeps_the_default_limits_of_webgpu() {
-    check_all(|kernel, compiled| {
+    check_all(|kernel, compiled, _| {
         let module = &compiled.module;
         let [entry] = &module.entry_points[..] else {
             return Err(format!("expected one entry point, found {}", module.entry_points.len()));
@@ -110,12 +112,15 @@ fn bindings(module: &Module) -> Result<Vec<&GlobalVariable>, String> {
 
 #[test]
 fn every_binding_is_what_rust_says() {
-    check_all(|kernel, compiled| {
+    check_all(|kernel, compiled, loads| {
         let bound = bindings(&compiled.module)?;
         let found: Vec<AddressSpace> = bound.iter().map(|var| var.space).collect();
         let storage = |access, count| std::iter::repeat_n(AddressSpace::Storage { access }, count as usize);
         let expected: Vec<AddressSpace> = std::iter::once(AddressSpace::Uniform)
-            .chain(storage(StorageAccess::LOAD, kernel.shader.reads))
+            .chain(match loads {
+                Loads::Buffers => storage(StorageAccess::LOAD, kernel.shader.reads),
+                Loads::Textures => std::iter::repeat_n(AddressSpace::Handle, kernel.shader.reads as usize),
+            })
             .chain(storage(StorageAccess::LOAD | StorageAccess::STORE, kernel.shader.writes))
             .collect();
         expect("uniform, reads, writes", expected, found)
@@ -124,7 +129,7 @@ fn every_binding_is_what_rust_says() {
 
 #[test]
 fn every_parameter_struct_is_the_same_on_both_sides() {
-    check_all(|kernel, compiled| {
+    check_all(|kernel, compiled, _| {
         let module = &compiled.module;
         let bound = bindings(module)?;
         let uniform = bound.first().ok_or("no bindings")?;
@@ -164,7 +169,7 @@ fn to_spirv(kernel: &Kernel, compiled: &Compiled) -> Result<Vec<u8>, String> {
 
 #[test]
 fn every_variant_is_written_in_every_language() {
-    check_all(|kernel, Compiled { module, info }| {
+    check_all(|kernel, Compiled { module, info }, _| {
         let subgroups = uses_subgroups(kernel);
         let metal = msl::Options { lang_version: if subgroups { (2, 4) } else { (2, 0) }, ..Default::default() };
         msl::write_string(module, info, &metal, &Default::default()).map_err(|e| format!("MSL: {e}"))?;
@@ -192,7 +197,7 @@ fn every_variant_passes_spirv_val() {
         return;
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
-    check_all(|kernel, compiled| {
+    check_all(|kernel, compiled, _| {
         let path = folder.path().join("kernel.spv");
         std::fs::write(&path, to_spirv(kernel, compiled)?).map_err(|e| e.to_string())?;
         let target = if uses_subgroups(kernel) { "vulkan1.1" } else { "vulkan1.0" };
@@ -209,7 +214,7 @@ fn every_variant_passes_spirv_val() {
 #[test]
 fn no_portable_shader_enables_an_extension() {
     for kernel in kernels().filter(|kernel| !uses_subgroups(kernel)) {
-        let text = specialize(&kernel);
+        let text = specialize(&kernel, Loads::Buffers);
         let enables = text.lines().find(|line| line.starts_with("enable ") || line.starts_with("requires "));
         assert_eq!(enables, None, "{}", kernel.key());
     }
@@ -272,7 +277,7 @@ fn every_constant_of_a_variant_exists() {
     for shader in shaders() {
         assert!(!shader.variants.is_empty(), "{}: no variants", shader.file);
         // The text as it stands, before any constant is replaced.
-        let text = specialize(&Kernel { shader, constants: &[] });
+        let text = specialize(&Kernel { shader, constants: &[] }, Loads::Buffers);
         for (name, _) in shader.variants.iter().flat_map(|variant| variant.iter()) {
             let start = format!("const {name}: u32 = ");
             let found = text.lines().filter(|line| line.starts_with(&start)).count();

@@ -46,6 +46,7 @@ fn fma(gpu: &Gpu, groups: usize) -> Result<Runner> {
     let program = Program {
         slots: vec![slot(groups as u64 * 64 * 4)],
         dispatches: vec![dispatch(Kernel::new(&FMA, 0), params, vec![], vec![Slot(0)], groups * 64)],
+        loads: gpu.profile().loads,
         ..Default::default()
     };
     Runner::of_program(gpu, &program)
@@ -57,6 +58,7 @@ fn copy(gpu: &Gpu) -> Result<Runner> {
     let program = Program {
         slots: vec![slot(bytes), slot(bytes)],
         dispatches: vec![dispatch(Kernel::new(&COPY, 0), params, vec![Slot(0)], vec![Slot(1)], VECTORS)],
+        loads: gpu.profile().loads,
         ..Default::default()
     };
     Runner::of_program(gpu, &program)

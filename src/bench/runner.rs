@@ -1,7 +1,7 @@
 //! Programs whose inputs lie on the device already.
 
 use crate::Result;
-use crate::gpu::{Executable, Gpu, Pool, Program};
+use crate::gpu::{Executable, Gpu, Pool, PoolSizes, Program};
 use crate::rng::Rng;
 use crate::tape::{DType, Tape, Var, lower, plan};
 use std::time::Instant;
@@ -55,9 +55,8 @@ impl Runner {
     /// # Errors
     /// A buffer is too large, or the device fails.
     pub fn of_program(gpu: &Gpu, program: &Program) -> Result<Self> {
-        let sizes: Vec<u64> = program.slots.iter().map(|slot| slot.bytes).collect();
-        let places: Vec<usize> = (0..sizes.len()).collect();
-        let pool = Pool::new(gpu, &sizes)?;
+        let places: Vec<usize> = (0..program.slots.len()).collect();
+        let pool = Pool::new(gpu, &PoolSizes::of_slots(program))?;
         Ok(Self { executable: Executable::new(gpu, program, &places, &pool, &[])? })
     }
 

@@ -1,6 +1,6 @@
 //! A device with its queue, its profile, its pipelines and its counters.
 
-use super::{AdapterSummary, Counters, Family, Kernel, Params, adapter, counters::Live, shader};
+use super::{AdapterSummary, Counters, Family, Kernel, Loads, Params, Shader, adapter, counters::Live, loads, shader};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,11 +12,13 @@ pub struct Profile {
     pub software: bool,
     /// Product kernels.
     pub family: Family,
+    /// Where kernels load their inputs from; one and the same for all of a device.
+    pub loads: Loads,
 }
 
 impl Profile {
     /// What every WebGPU adapter can run.
-    pub const PORTABLE: Self = Self { software: true, family: Family::Register };
+    pub const PORTABLE: Self = Self { software: true, family: Family::Register, loads: Loads::Buffers };
 }
 
 /// A storage buffer on the device.
@@ -45,7 +47,7 @@ pub(super) struct Inner {
     pub profile: Profile,
     pub live: Live,
     pub pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
-    layouts: Mutex<HashMap<(u32, u32), wgpu::BindGroupLayout>>,
+    layouts: Mutex<HashMap<&'static str, wgpu::BindGroupLayout>>,
     failure: Arc<Mutex<Option<Error>>>,
     #[cfg(not(target_arch = "wasm32"))]
     pub info: wgpu::AdapterInfo,
@@ -123,7 +125,11 @@ impl Gpu {
     pub async fn open(choice: Option<&str>) -> Result<Self> {
         let (summary, adapter) = adapter::choose(choice).await?;
         check_limits(&summary, &adapter.limits())?;
-        let profile = Profile { software: summary.is_software(), family: Family::choose(&summary)? };
+        let profile = Profile {
+            software: summary.is_software(),
+            family: Family::choose(&summary)?,
+            loads: Loads::choose(&summary)?,
+        };
         let features = adapter.features() & adapter::wanted_features();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("mexhat"),
@@ -204,7 +210,8 @@ impl Gpu {
     /// [`Error::Limit`] beyond the largest binding of the adapter.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
         let limits = self.inner.device.limits();
-        let offer = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let mirrored = if self.inner.profile.loads == Loads::Textures { loads::MOST_BYTES } else { u64::MAX };
+        let offer = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(mirrored);
         if bytes > offer {
             return Err(Error::Limit {
                 adapter: self.inner.summary.name.clone(),
@@ -226,6 +233,26 @@ impl Gpu {
             size: bytes,
             usage,
             mapped_at_creation: mapped,
+        })
+    }
+
+    pub(super) fn raw_texture(
+        &self,
+        [width, height]: [u32; 2],
+        format: wgpu::TextureFormat,
+        bytes: u64,
+    ) -> wgpu::Texture {
+        Live::add(&self.inner.live.buffers, 1);
+        Live::add(&self.inner.live.buffer_bytes, bytes);
+        self.inner.device.create_texture(&wgpu::TextureDescriptor {
+            label: Some("mirror"),
+            size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
+            mip_level_count: 1,
+            sample_count: 1,
+            dimension: wgpu::TextureDimension::D2,
+            format,
+            usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
+            view_formats: &[],
         })
     }
 
@@ -287,22 +314,32 @@ impl Gpu {
         }
     }
 
-    pub(super) fn layout(&self, reads: u32, writes: u32) -> wgpu::BindGroupLayout {
+    pub(super) fn layout(&self, shader: &Shader) -> wgpu::BindGroupLayout {
         let mut layouts = self.inner.layouts.lock().unwrap_or_else(PoisonError::into_inner);
-        layouts.entry((reads, writes)).or_insert_with(|| self.create_layout(reads, writes)).clone()
+        layouts.entry(shader.file).or_insert_with(|| self.create_layout(shader)).clone()
     }
 
-    fn create_layout(&self, reads: u32, writes: u32) -> wgpu::BindGroupLayout {
-        let entry = |binding, ty| wgpu::BindGroupLayoutEntry {
+    fn create_layout(&self, shader: &Shader) -> wgpu::BindGroupLayout {
+        let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+        let storage = |read_only| buffer(wgpu::BufferBindingType::Storage { read_only });
+        let texture = |texel: loads::Texel| wgpu::BindingType::Texture {
+            sample_type: texel.sample_type(),
+            view_dimension: wgpu::TextureViewDimension::D2,
+            multisampled: false,
+        };
+        let mut types = vec![buffer(wgpu::BufferBindingType::Uniform)];
+        match self.inner.profile.loads {
+            Loads::Buffers => types.extend((0..shader.reads).map(|_| storage(true))),
+            Loads::Textures => types.extend(loads::inputs(&shader::whole(shader.file)).into_iter().map(texture)),
+        }
+        types.extend((0..shader.writes).map(|_| storage(false)));
+        let entry = |(binding, ty)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+            ty,
             count: None,
         };
-        let storage = |read_only| wgpu::BufferBindingType::Storage { read_only };
-        let mut entries = vec![entry(0, wgpu::BufferBindingType::Uniform)];
-        entries.extend((1..=reads).map(|i| entry(i, storage(true))));
-        entries.extend((reads + 1..=reads + writes).map(|i| entry(i, storage(false))));
+        let entries: Vec<_> = (0..).zip(types).map(entry).collect();
         self.inner.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
     }
 
@@ -324,8 +361,8 @@ impl Gpu {
     pub(super) fn create_pipeline(&self, kernel: &Kernel) -> wgpu::ComputePipeline {
         Live::add(&self.inner.live.pipelines, 1);
         let key = kernel.key();
-        let module = self.module(&key, &shader::specialize(kernel));
-        let layout = self.layout(kernel.shader.reads, kernel.shader.writes);
+        let module = self.module(&key, &shader::specialize(kernel, self.inner.profile.loads));
+        let layout = self.layout(kernel.shader);
         let pipeline_layout = self.inner.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: None,
             bind_group_layouts: &[Some(&layout)],

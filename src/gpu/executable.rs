@@ -1,31 +1,53 @@
 //! A program with its buffers, pipelines and bind groups, ready to be replayed.
 
 use super::counters::Live;
+use super::mirror::{Copy, Mirror, Mirrored, Mirrors, Textures};
 use super::ring::Ring;
-use super::{Buffer, Dispatch, Gpu, Program, Slot, SlotKind};
+use super::{Buffer, Dispatch, Gpu, Loads, MirrorSizes, Program, Slot, SlotKind};
 use crate::{Error, Result};
+
+/// What a [`Pool`] consists of.
+#[derive(Clone, Debug, Default)]
+pub struct PoolSizes {
+    /// Bytes of each buffer.
+    pub buffers: Vec<u64>,
+    /// Textures that inputs are copied to.
+    pub mirrors: MirrorSizes,
+}
+
+impl PoolSizes {
+    /// A buffer for every slot of `program`, whatever its lifetime.
+    pub fn of_slots(program: &Program) -> Self {
+        let buffers = program.slots.iter().map(|slot| slot.bytes).collect();
+        Self { buffers, mirrors: MirrorSizes::of(program) }
+    }
+
+    /// Bytes of everything.
+    pub fn bytes(&self) -> u64 {
+        self.buffers.iter().sum::<u64>() + self.mirrors.bytes()
+    }
+}
 
 /// Buffers for everything that does not outlive a step; programs that never run at the same time share one pool.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
     buffers: Vec<Buffer>,
+    textures: Textures,
 }
 
 impl Pool {
-    /// Creates buffers of the given sizes in bytes.
-    pub fn new(gpu: &Gpu, sizes: &[u64]) -> Result<Self> {
-        let buffers = sizes.iter().map(|bytes| gpu.buffer("pool", *bytes)).collect::<Result<_>>()?;
-        Ok(Self { buffers })
+    /// Creates what `sizes` says.
+    ///
+    /// # Errors
+    /// Something is too large for the adapter.
+    pub fn new(gpu: &Gpu, sizes: &PoolSizes) -> Result<Self> {
+        let buffers = sizes.buffers.iter().map(|bytes| gpu.buffer("pool", *bytes)).collect::<Result<_>>()?;
+        Ok(Self { buffers, textures: Textures::new(gpu, &sizes.mirrors)? })
     }
 
     /// The buffers, in the order of their sizes in [`Pool::new`].
     pub fn buffers(&self) -> &[Buffer] {
         &self.buffers
-    }
-
-    /// Bytes of all buffers.
-    pub fn bytes(&self) -> u64 {
-        self.buffers.iter().map(Buffer::bytes).sum()
     }
 }
 
@@ -33,6 +55,8 @@ impl Pool {
 pub type Ticket = u64;
 
 struct Launch {
+    /// What is copied to textures before it.
+    copies: Vec<Copy>,
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
     grid: [u32; 3],
@@ -77,11 +101,14 @@ impl Executable {
         let (params, starts) = upload_params(gpu, program);
         #[cfg(not(target_arch = "wasm32"))]
         let new = gpu.prepare(program.dispatches.iter().map(|dispatch| &dispatch.kernel));
+        let mirrors = Mirrors::plan(program).launches;
+        let bound = Bound { gpu, program, params: &params, textures: &pool.textures, buffer: &buffer };
         let launches: Vec<Launch> = program
             .dispatches
             .iter()
             .zip(starts)
-            .map(|(dispatch, start)| launch(gpu, dispatch, &params, start, program, &buffer))
+            .zip(&mirrors)
+            .map(|((dispatch, start), mirrored)| bound.launch(dispatch, start, mirrored))
             .collect();
         #[cfg(not(target_arch = "wasm32"))]
         warm(gpu, program, &launches, &new);
@@ -136,12 +163,7 @@ impl Executable {
                 encoder.copy_buffer_to_buffer(&staging, *offset, &buffer.raw, 0, *bytes);
             }
         }
-        {
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            for index in 0..self.launches.len() {
-                self.encode(&mut pass, index);
-            }
-        }
+        self.encode_all(&mut encoder);
         if let Some(readback) = self.ring.readback() {
             for (buffer, offset, bytes) in &self.downloads {
                 encoder.copy_buffer_to_buffer(&buffer.raw, 0, &readback, *offset, *bytes);
@@ -153,11 +175,27 @@ impl Executable {
         Ok(self.ring.submitted(submission))
     }
 
+    /// A pass lasts until something has to be copied, which no pass can do.
+    fn encode_all(&self, encoder: &mut wgpu::CommandEncoder) {
+        let mut rest = &self.launches[..];
+        while let Some((first, others)) = rest.split_first() {
+            first.copies.iter().for_each(|copy| copy.encode(encoder));
+            let length = 1 + others.iter().take_while(|launch| launch.copies.is_empty()).count();
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            rest[..length].iter().for_each(|launch| launch.encode(&mut pass));
+            rest = &rest[length..];
+        }
+    }
+
+    /// Appends the copies before dispatch `index`; whether there are any.
+    pub(super) fn encode_copies(&self, encoder: &mut wgpu::CommandEncoder, index: usize) -> bool {
+        let copies = &self.launches[index].copies;
+        copies.iter().for_each(|copy| copy.encode(encoder));
+        !copies.is_empty()
+    }
+
     pub(super) fn encode(&self, pass: &mut wgpu::ComputePass<'_>, index: usize) {
-        let launch = &self.launches[index];
-        pass.set_pipeline(&launch.pipeline);
-        pass.set_bind_group(0, &launch.bind_group, &[]);
-        pass.dispatch_workgroups(launch.grid[0], launch.grid[1], launch.grid[2]);
+        self.launches[index].encode(pass);
     }
 
     fn check_inputs(&self, inputs: &[&[u8]]) -> Result<()> {
@@ -225,39 +263,62 @@ fn upload_params(gpu: &Gpu, program: &Program) -> (wgpu::Buffer, Vec<u64>) {
     (buffer, starts)
 }
 
-fn launch<'a>(
-    gpu: &Gpu,
-    dispatch: &Dispatch,
-    params: &wgpu::Buffer,
-    start: u64,
-    program: &Program,
-    buffer: &impl Fn(Slot) -> &'a Buffer,
-) -> Launch {
-    let uniform = wgpu::BufferBinding {
-        buffer: params,
-        offset: start,
-        size: wgpu::BufferSize::new(dispatch.params.len() as u64),
-    };
-    let mut entries = vec![wgpu::BindGroupEntry { binding: 0, resource: wgpu::BindingResource::Buffer(uniform) }];
-    for (i, slot) in dispatch.reads.iter().chain(&dispatch.writes).enumerate() {
-        let binding = wgpu::BufferBinding {
-            buffer: &buffer(*slot).raw,
-            offset: 0,
-            size: wgpu::BufferSize::new(program.slots[slot.0].bytes),
+/// What the launches of a program are bound to.
+struct Bound<'a, F> {
+    gpu: &'a Gpu,
+    program: &'a Program,
+    params: &'a wgpu::Buffer,
+    textures: &'a Textures,
+    buffer: F,
+}
+
+impl<'a, F: Fn(Slot) -> &'a Buffer> Bound<'a, F> {
+    fn launch(&self, dispatch: &Dispatch, start: u64, mirrored: &Mirrored) -> Launch {
+        let uniform = wgpu::BufferBinding {
+            buffer: self.params,
+            offset: start,
+            size: wgpu::BufferSize::new(dispatch.params.len() as u64),
         };
-        let resource = wgpu::BindingResource::Buffer(binding);
-        entries.push(wgpu::BindGroupEntry { binding: i as u32 + 1, resource });
+        let views: Vec<wgpu::TextureView> = mirrored.reads.iter().map(|mirror| self.textures.view(*mirror)).collect();
+        let reads = || dispatch.reads.iter().map(|slot| self.binding(*slot));
+        let mut resources = vec![wgpu::BindingResource::Buffer(uniform)];
+        match self.program.loads {
+            Loads::Buffers => resources.extend(reads()),
+            Loads::Textures => resources.extend(views.iter().map(wgpu::BindingResource::TextureView)),
+        }
+        resources.extend(dispatch.writes.iter().map(|slot| self.binding(*slot)));
+        let entries: Vec<_> =
+            (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
+        Live::add(&self.gpu.inner.live.bind_groups, 1);
+        let copy = |(slot, mirror): &(Slot, Mirror)| {
+            self.textures.filled(*mirror, (self.buffer)(*slot), self.program.slots[slot.0].bytes)
+        };
+        Launch {
+            copies: mirrored.copies.iter().map(copy).collect(),
+            pipeline: self.gpu.pipeline(&dispatch.kernel),
+            bind_group: self.gpu.inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(dispatch.op),
+                layout: &self.gpu.layout(dispatch.kernel.shader),
+                entries: &entries,
+            }),
+            grid: dispatch.grid,
+        }
     }
-    let layout = gpu.layout(dispatch.kernel.shader.reads, dispatch.kernel.shader.writes);
-    Live::add(&gpu.inner.live.bind_groups, 1);
-    Launch {
-        pipeline: gpu.pipeline(&dispatch.kernel),
-        bind_group: gpu.inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
-            label: Some(dispatch.op),
-            layout: &layout,
-            entries: &entries,
-        }),
-        grid: dispatch.grid,
+
+    fn binding(&self, slot: Slot) -> wgpu::BindingResource<'a> {
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+            buffer: &(self.buffer)(slot).raw,
+            offset: 0,
+            size: wgpu::BufferSize::new(self.program.slots[slot.0].bytes),
+        })
+    }
+}
+
+impl Launch {
+    fn encode(&self, pass: &mut wgpu::ComputePass<'_>) {
+        pass.set_pipeline(&self.pipeline);
+        pass.set_bind_group(0, &self.bind_group, &[]);
+        pass.dispatch_workgroups(self.grid[0], self.grid[1], self.grid[2]);
     }
 }
 

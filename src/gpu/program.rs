@@ -1,5 +1,6 @@
 //! The plain data between the tape and the GPU: kernels, dispatches and numbered buffers.
 
+use super::Loads;
 use std::fmt;
 
 /// A parameter struct of a kernel: `#[repr(C)]`, u32 and f32 only, the same names as the WGSL struct `Params`.
@@ -151,6 +152,8 @@ pub struct Program {
     pub inputs: Vec<Slot>,
     /// Buffers read back after the step, in read-back order.
     pub outputs: Vec<Slot>,
+    /// Where the kernels load their inputs from.
+    pub loads: Loads,
 }
 
 /// WebGPU's guaranteed number of workgroups in one dimension.

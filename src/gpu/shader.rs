@@ -1,11 +1,13 @@
-//! From a file in `shaders/` to WGSL text: imports, then constants, then short loops. Nothing else happens to a shader.
+//! From a file in `shaders/` to WGSL text: imports, then constants, then loads, then short loops. Nothing else happens to a shader.
 //!
 //! * A line `// #import shared/NAME.wgsl` is replaced by that file (once, however often it is asked for).
 //! * A line `const NAME: TYPE = VALUE;` takes another value when a kernel names it.
+//! * Where textures are loaded from, read-only inputs become textures (`loads.rs`).
 //! * A loop over a small constant is written out (`unroll.rs`).
 
-use super::Kernel;
+use super::loads::from_textures;
 use super::unroll::unroll;
+use super::{Kernel, Loads};
 use std::collections::BTreeSet;
 
 #[cfg(not(target_arch = "wasm32"))]
@@ -123,13 +125,24 @@ fn with_constant(line: &str, constants: &[(&'static str, u32)]) -> Option<String
     Some(format!("const {name}: {ty} = {value}u;"))
 }
 
-/// The WGSL text of `kernel`.
-pub fn specialize(kernel: &Kernel) -> String {
+/// The text of `file` with what it imports.
+pub(super) fn whole(file: &str) -> String {
     let mut text = String::new();
-    append(kernel.shader.file, &mut BTreeSet::new(), &mut text);
-    let lines: Vec<String> =
-        text.lines().map(|line| with_constant(line, kernel.constants).unwrap_or_else(|| line.to_owned())).collect();
-    unroll(&lines.join("\n"))
+    append(file, &mut BTreeSet::new(), &mut text);
+    text
+}
+
+/// The WGSL text of `kernel`, whose inputs are loaded as `loads` says.
+pub fn specialize(kernel: &Kernel, loads: Loads) -> String {
+    let lines: Vec<String> = whole(kernel.shader.file)
+        .lines()
+        .map(|line| with_constant(line, kernel.constants).unwrap_or_else(|| line.to_owned()))
+        .collect();
+    let text = lines.join("\n");
+    unroll(&match loads {
+        Loads::Buffers => text,
+        Loads::Textures => from_textures(&text),
+    })
 }
 
 #[cfg(test)]

@@ -48,17 +48,22 @@ impl Executable {
         }
         let mut dispatches = Vec::with_capacity(self.dispatches());
         for chunk in (0..self.dispatches()).collect::<Vec<_>>().chunks(MAX_QUERIES / 2) {
-            let ticks = self.timed(chunk).await?;
+            let (ticks, copied) = self.timed(chunk).await?;
             let to_ms = f64::from(gpu.inner.queue.get_timestamp_period()) * 1e-6;
-            for (index, pair) in chunk.iter().zip(ticks.chunks(2)) {
-                let ms = pair[1].saturating_sub(pair[0]) as f64 * to_ms;
-                dispatches.push((self.ops()[*index], self.kernels()[*index].clone(), ms));
+            let ms = |from: u64, to: u64| to.saturating_sub(from) as f64 * to_ms;
+            for (i, (index, pair)) in chunk.iter().zip(ticks.chunks(2)).enumerate() {
+                // No pass can be timed around a copy; it lies between the end of one and the beginning of the next.
+                if copied[i] && i > 0 {
+                    dispatches.push(("mirror", "copies to textures".into(), ms(ticks[2 * i - 1], pair[0])));
+                }
+                dispatches.push((self.ops()[*index], self.kernels()[*index].clone(), ms(pair[0], pair[1])));
             }
         }
         Ok(Timings { dispatches })
     }
 
-    async fn timed(&self, indices: &[usize]) -> Result<Vec<u64>> {
+    /// Ticks at the beginning and end of each dispatch, and whether something was copied before it.
+    async fn timed(&self, indices: &[usize]) -> Result<(Vec<u64>, Vec<bool>)> {
         use wgpu::BufferUsages as Use;
         let gpu = self.gpu();
         let queries = indices.len() as u32 * 2;
@@ -71,7 +76,9 @@ impl Executable {
         let resolved = gpu.raw_buffer("timestamps", bytes, Use::QUERY_RESOLVE | Use::COPY_SRC, false);
         let readback = gpu.raw_buffer("timestamps", bytes, Use::MAP_READ | Use::COPY_DST, false);
         let mut encoder = gpu.inner.device.create_command_encoder(&Default::default());
+        let mut copied = Vec::with_capacity(indices.len());
         for (i, index) in indices.iter().enumerate() {
+            copied.push(self.encode_copies(&mut encoder, *index));
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
                 label: None,
                 timestamp_writes: Some(wgpu::ComputePassTimestampWrites {
@@ -89,6 +96,6 @@ impl Executable {
         gpu.wait(submission);
         ring::mapped(pending, gpu).await?;
         let view = readback.slice(..).get_mapped_range().map_err(|e| Error::Gpu(e.to_string()))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
+        Ok((bytemuck::pod_collect_to_vec(&view), copied))
     }
 }

@@ -56,7 +56,7 @@ impl Launch<'_> {
 ///
 /// Operations whose outputs nobody uses are left out, so a gradient that is not wanted costs nothing.
 pub fn lower(tape: &Tape, profile: Profile) -> Program {
-    let mut program = Program::default();
+    let mut program = Program { loads: profile.loads, ..Program::default() };
     let mut slots: HashMap<Var, Slot> = HashMap::new();
     for (index, info) in tape.vars().iter().enumerate() {
         let kind = match info.source {

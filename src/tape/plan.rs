@@ -1,35 +1,37 @@
 //! Buffers by lifetime: which values may share memory, known before anything is allocated.
 
-use crate::gpu::{Program, Slot, SlotKind};
+use crate::gpu::{MirrorSizes, PoolSizes, Program, Slot, SlotKind};
 
 /// Where each buffer of a program goes.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// For every slot its place in the pool; meaningless for state and for buffers nobody uses.
     pub places: Vec<usize>,
-    /// Bytes that each place must have.
-    pub sizes: Vec<u64>,
+    /// Bytes that each place must have, and the textures that inputs are copied to.
+    pub sizes: PoolSizes,
 }
 
 impl Plan {
     /// Bytes of the pool that this plan needs.
     pub fn bytes(&self) -> u64 {
-        self.sizes.iter().sum()
+        self.sizes.bytes()
     }
 
     /// Gives the places of several plans, which never run at the same time, one pool: the largest place of each
     /// shares a buffer, then the second largest, and so on. Returns the sizes of that pool.
-    pub fn share(plans: &mut [Self]) -> Vec<u64> {
+    pub fn share(plans: &mut [Self]) -> PoolSizes {
         let mut sizes: Vec<u64> = Vec::new();
+        let mut mirrors = MirrorSizes::default();
         for plan in plans {
-            let mut order: Vec<usize> = (0..plan.sizes.len()).collect();
-            order.sort_by_key(|place| std::cmp::Reverse(plan.sizes[*place]));
+            let own = &plan.sizes.buffers;
+            let mut order: Vec<usize> = (0..own.len()).collect();
+            order.sort_by_key(|place| std::cmp::Reverse(own[*place]));
             let mut moved = vec![0; order.len()];
             for (rank, place) in order.iter().enumerate() {
                 moved[*place] = rank;
                 match sizes.get_mut(rank) {
-                    Some(size) => *size = (*size).max(plan.sizes[*place]),
-                    None => sizes.push(plan.sizes[*place]),
+                    Some(size) => *size = (*size).max(own[*place]),
+                    None => sizes.push(own[*place]),
                 }
             }
             for place in &mut plan.places {
@@ -37,8 +39,9 @@ impl Plan {
                     *place = *rank;
                 }
             }
+            mirrors = mirrors.shared(&plan.sizes.mirrors);
         }
-        sizes
+        PoolSizes { buffers: sizes, mirrors }
     }
 }
 
@@ -76,23 +79,24 @@ pub fn plan(program: &Program) -> Plan {
         .filter(|slot| lives[*slot].is_some() && !matches!(program.slots[*slot].kind, SlotKind::State(_)))
         .collect();
     order.sort_by_key(|slot| (lives[*slot], std::cmp::Reverse(program.slots[*slot].bytes)));
-    let mut plan = Plan { places: vec![usize::MAX; program.slots.len()], sizes: Vec::new() };
+    let mut places = vec![usize::MAX; program.slots.len()];
+    let mut sizes: Vec<u64> = Vec::new();
     let mut busy_until: Vec<usize> = Vec::new();
     for slot in order {
         let Some((first, last)) = lives[slot] else { continue };
         let bytes = program.slots[slot].bytes;
         let pinned = matches!(program.slots[slot].kind, SlotKind::Input | SlotKind::Output);
-        let place = (!pinned).then(|| best_place(&plan.sizes, &busy_until, first, bytes)).flatten();
+        let place = (!pinned).then(|| best_place(&sizes, &busy_until, first, bytes)).flatten();
         let place = place.unwrap_or_else(|| {
-            plan.sizes.push(0);
+            sizes.push(0);
             busy_until.push(0);
-            plan.sizes.len() - 1
+            sizes.len() - 1
         });
-        plan.sizes[place] = plan.sizes[place].max(bytes);
+        sizes[place] = sizes[place].max(bytes);
         busy_until[place] = if pinned { usize::MAX } else { last };
-        plan.places[slot] = place;
+        places[slot] = place;
     }
-    plan
+    Plan { places, sizes: PoolSizes { buffers: sizes, mirrors: MirrorSizes::of(program) } }
 }
 
 fn best_place(sizes: &[u64], busy_until: &[usize], from: usize, bytes: u64) -> Option<usize> {
@@ -137,7 +141,7 @@ mod tests {
                 let together = lives[a].0 <= lives[b].1 && lives[b].0 <= lives[a].1;
                 assert!(!together || plan.places[a] != plan.places[b], "{a} and {b} share");
             }
-            assert!(plan.sizes[plan.places[a]] >= lives[a].2);
+            assert!(plan.sizes.buffers[plan.places[a]] >= lives[a].2);
         }
         assert!(plan.bytes() < lives.iter().map(|life| life.2).sum(), "nothing was shared");
     }
@@ -150,7 +154,7 @@ mod tests {
         let sizes = Plan::share(&mut plans);
         for (old, new) in before.iter().zip(&plans) {
             for (was, is) in old.places.iter().zip(&new.places) {
-                assert!(sizes[*is] >= old.sizes[*was]);
+                assert!(sizes.buffers[*is] >= old.sizes.buffers[*was]);
             }
         }
     }

@@ -95,7 +95,7 @@ pub struct Session {
 /// Bytes that [`Session::compile`] will allocate for the pool of `tapes`, known without a device.
 pub fn planned_pool_bytes(tapes: &[&Tape], profile: crate::gpu::Profile) -> u64 {
     let mut plans: Vec<Plan> = tapes.iter().map(|tape| plan(&lower(tape, profile))).collect();
-    Plan::share(&mut plans).iter().sum()
+    Plan::share(&mut plans).bytes()
 }
 
 impl Session {
@@ -155,7 +155,7 @@ impl Session {
         let mut plans: Vec<Plan> = programs.iter().map(plan).collect();
         let sizes = Plan::share(&mut plans);
         self.pool = Pool::new(&self.gpu, &sizes)?;
-        self.memory.pool += self.pool.bytes();
+        self.memory.pool += sizes.bytes();
         let mut compiled = Vec::with_capacity(tapes.len());
         for ((tape, program), plan) in tapes.iter().zip(&programs).zip(&plans) {
             let executable = Executable::new(&self.gpu, program, &plan.places, &self.pool, &self.buffers)?;

@@ -32,7 +32,7 @@ pub fn profiles_of(gpu: &Gpu) -> Vec<Profile> {
     let lanes = gpu.adapter().subgroup == (Family::SUBGROUP, Family::SUBGROUP);
     for software in [true, false] {
         for family in [Family::Register, Family::Shared].into_iter().chain(lanes.then_some(Family::Subgroup)) {
-            let profile = Profile { software, family };
+            let profile = Profile { software, family, ..own };
             if !profiles.contains(&profile) {
                 profiles.push(profile);
             }

@@ -1,0 +1,212 @@
+//! How kernels load their inputs: from the storage buffers themselves, or from textures that the buffers are copied to.
+//!
+//! A driver that computes on the CPU runs a load from a storage buffer lane by lane, with a branch and a partial write of a vector for
+//! each element; a load from a texture is a straight run of vector instructions. On Mesa's lavapipe a product ran up to
+//! four times as fast for it, and a copy costs a hundredth of what it saves (`benches/README.md`). Real GPUs load from buffers as fast,
+//! so they copy nothing.
+//!
+//! The kernels are written once, for buffers. For textures the declaration of a read-only input becomes that of a
+//! texture, and `input[i]` becomes `textureLoad(input, texel(i), 0)`.
+
+use super::AdapterSummary;
+use crate::{Error, Result};
+use std::fmt;
+use std::str::FromStr;
+
+/// Where kernels load their inputs from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Loads {
+    /// The storage buffers themselves.
+    #[default]
+    Buffers,
+    /// Textures that the buffers are copied to before a launch.
+    Textures,
+}
+
+impl Loads {
+    /// The static table: by type of adapter.
+    pub fn of(adapter: &AdapterSummary) -> Self {
+        if adapter.is_software() { Self::Textures } else { Self::Buffers }
+    }
+
+    /// What the environment variable `MEXHAT_LOADS` asks for, or else the table's choice.
+    ///
+    /// # Errors
+    /// The variable says neither.
+    pub(super) fn choose(adapter: &AdapterSummary) -> Result<Self> {
+        match std::env::var("MEXHAT_LOADS").ok().filter(|text| !text.is_empty()) {
+            Some(text) => text.parse(),
+            None => Ok(Self::of(adapter)),
+        }
+    }
+}
+
+impl fmt::Display for Loads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Buffers => "buffers",
+            Self::Textures => "textures",
+        })
+    }
+}
+
+impl FromStr for Loads {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "buffers" => Ok(Self::Buffers),
+            "textures" => Ok(Self::Textures),
+            _ => {
+                Err(Error::Usage(format!("MEXHAT_LOADS is '{text}'; expected buffers or textures, or leave it unset")))
+            }
+        }
+    }
+}
+
+/// Texels in a full row of a texture that mirrors a buffer: element i is texel (i mod ROW, i / ROW). WebGPU's least height of
+/// 8,192 rows then holds 128 MiB of single numbers.
+pub(super) const ROW: u64 = 4096;
+
+/// Bytes that every adapter can mirror.
+pub(super) const MOST_BYTES: u64 = ROW * 8192 * 4;
+
+/// What one element of a read-only input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Texel {
+    Vec4,
+    F32,
+    U32,
+}
+
+impl Texel {
+    pub const ALL: [Self; 3] = [Self::Vec4, Self::F32, Self::U32];
+
+    pub fn bytes(self) -> u64 {
+        if self == Self::Vec4 { 16 } else { 4 }
+    }
+
+    pub fn format(self) -> wgpu::TextureFormat {
+        match self {
+            Self::Vec4 => wgpu::TextureFormat::Rgba32Float,
+            Self::F32 => wgpu::TextureFormat::R32Float,
+            Self::U32 => wgpu::TextureFormat::R32Uint,
+        }
+    }
+
+    pub fn sample_type(self) -> wgpu::TextureSampleType {
+        match self {
+            Self::U32 => wgpu::TextureSampleType::Uint,
+            _ => wgpu::TextureSampleType::Float { filterable: false },
+        }
+    }
+
+    fn of(name: &str) -> Option<Self> {
+        match name {
+            "vec4f" => Some(Self::Vec4),
+            "f32" => Some(Self::F32),
+            "u32" => Some(Self::U32),
+            _ => None,
+        }
+    }
+
+    fn texture(self) -> &'static str {
+        if self == Self::U32 { "texture_2d<u32>" } else { "texture_2d<f32>" }
+    }
+
+    fn member(self) -> &'static str {
+        if self == Self::Vec4 { "" } else { ".x" }
+    }
+}
+
+/// Binding, name and element of the read-only input that `line` declares.
+fn declared(line: &str) -> Option<(&str, &str, Texel)> {
+    let (binding, rest) = line.trim().split_once(" var<storage, read> ")?;
+    let (name, ty) = rest.split_once(": array<")?;
+    Some((binding, name, Texel::of(ty.strip_suffix(">;")?)?))
+}
+
+/// Elements of the read-only inputs that `text` declares, in order of their bindings.
+pub(super) fn inputs(text: &str) -> Vec<Texel> {
+    text.lines().filter_map(declared).map(|(_, _, texel)| texel).collect()
+}
+
+/// `text` with textures in place of its read-only buffers.
+pub(super) fn from_textures(text: &str) -> String {
+    let mut inputs = Vec::new();
+    let mut out = String::with_capacity(2 * text.len());
+    for line in text.lines() {
+        match declared(line) {
+            Some((binding, name, texel)) => {
+                out.push_str(&format!("{binding} var {name}: {};", texel.texture()));
+                inputs.push((name, texel));
+            }
+            // A remark might hold half a bracket.
+            None => out.push_str(line.split("//").next().unwrap_or_default()),
+        }
+        out.push('\n');
+    }
+    let out = inputs.into_iter().fold(out, |text, (name, texel)| with_loads(&text, name, texel));
+    out + &format!("fn texel(i: u32) -> vec2u {{ return vec2u(i % {ROW}u, i / {ROW}u); }}\n")
+}
+
+/// `text` with a load in place of each `name[index]`.
+fn with_loads(text: &str, name: &str, texel: Texel) -> String {
+    let part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(name) {
+        let (before, after) = (&rest[..at], &rest[at + name.len()..]);
+        let whole = !before.chars().last().or(out.chars().last()).is_some_and(part);
+        out.push_str(before);
+        match bracketed(after).filter(|_| whole) {
+            Some(index) => {
+                // The index may itself hold loads.
+                let loaded = with_loads(index, name, texel);
+                out.push_str(&format!("textureLoad({name}, texel({loaded}), 0){}", texel.member()));
+                rest = &after[index.len() + 2..];
+            }
+            None => {
+                out.push_str(name);
+                rest = after;
+            }
+        }
+    }
+    out + rest
+}
+
+/// What stands between the bracket that `text` begins with and its partner.
+fn bracketed(text: &str) -> Option<&str> {
+    let mut depth = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'[' => depth += 1,
+            b']' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return if at > 0 { Some(&text[1..at]) } else { None };
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inputs_become_textures_and_nothing_else_does() {
+        let text = "@group(0) @binding(1) var<storage, read> a: array<vec4f>;\n\
+                    @group(0) @binding(2) var<storage, read> at: array<u32>;\n\
+                    @group(0) @binding(3) var<storage, read_write> c: array<vec4f>;\n\
+                    c[i] = a[at[2u * i] + b.a[0]] + a_[1] + aa[1]; // a[\n";
+        assert_eq!(inputs(text), [Texel::Vec4, Texel::U32]);
+        let expected = "@group(0) @binding(1) var a: texture_2d<f32>;\n\
+                        @group(0) @binding(2) var at: texture_2d<u32>;\n\
+                        @group(0) @binding(3) var<storage, read_write> c: array<vec4f>;\n\
+                        c[i] = textureLoad(a, texel(textureLoad(at, texel(2u * i), 0).x + b.a[0]), 0) + a_[1] + aa[1]; \n";
+        let found = from_textures(text);
+        assert!(found.starts_with(expected), "{found}");
+    }
+}
