@@ -52,6 +52,8 @@ fn right_vector(place: Place, k: u32, column: u32) -> vec4f {
     return weight[k * params.outputs4 + column];
 }
 
-fn finish(place: Place, row: u32, column: u32, value: vec4f) {
-    store(row, column, value + shift_of(column));
+fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {
+    for (var e = 0u; e < 4u; e++) {
+        store(block * 4u + e, column, values[e] + shift_of(column));
+    }
 }

@@ -10,10 +10,10 @@ const ROWS4: u32 = TM;
 // #import shared/staged_direct.wgsl
 
 fn place_of(group: vec3u, groups: vec3u) -> Place {
-    let first = group.z * params.lines_per_split;
-    let last = min(first + params.lines_per_split, params.lines);
+    let first = group.z * params.pixels_per_split;
+    let last = min(first + params.pixels_per_split, params.pixels);
     let row = group.y * ROWS * 4u;
-    return Place(row, group.x * COLUMNS, group.z, first * params.out_width, last * params.out_width);
+    return Place(row, group.x * COLUMNS, group.z, first, last);
 }
 
 // Vector `row4` of (tap, input channel) at output pixel k.
@@ -41,9 +41,11 @@ fn right_vector(place: Place, k: u32, column: u32) -> vec4f {
     return gy[k * params.outputs4 + column];
 }
 
-fn finish(place: Place, row: u32, column: u32, value: vec4f) {
-    let rows = params.taps * params.channels4 * 4u;
-    if row < rows && column < params.outputs4 {
-        partial[(place.layer * rows + row) * params.outputs4 + column] = value;
+fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {
+    let blocks = params.taps * params.channels4;
+    if block < blocks && column < params.outputs4 {
+        for (var e = 0u; e < 4u; e++) {
+            partial[((place.layer * blocks + block) * 4u + e) * params.outputs4 + column] = values[e];
+        }
     }
 }

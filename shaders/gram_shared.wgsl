@@ -40,8 +40,10 @@ fn right_vector(place: Place, k: u32, column: u32) -> vec4f {
     return b[(base_of(place) + k) * params.db4 + column];
 }
 
-fn finish(place: Place, row: u32, column: u32, value: vec4f) {
-    if row < params.da4 * 4u && column < params.db4 {
-        partial[(place.layer * params.da4 * 4u + row) * params.db4 + column] = value;
+fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {
+    if block < params.da4 && column < params.db4 {
+        for (var e = 0u; e < 4u; e++) {
+            partial[((place.layer * params.da4 + block) * 4u + e) * params.db4 + column] = values[e];
+        }
     }
 }

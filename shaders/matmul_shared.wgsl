@@ -22,7 +22,7 @@ fn place_of(group: vec3u, groups: vec3u) -> Place {
     // A symmetric result needs no tile that lies below the diagonal.
     let below = SYMMETRIC == 1u && (column + COLUMNS) * 4u <= row;
     let last = select(steps() * (PAIR + 1u), 0u, below);
-    return Place(select(row, params.m, below), column, group.z, 0u, last);
+    return Place(select(row, (params.m + 3u) / 4u * 4u, below), column, group.z, 0u, last);
 }
 
 // Number of a row of a among all batches, or of none.
@@ -57,6 +57,6 @@ fn right_vector(place: Place, k: u32, column: u32) -> vec4f {
     return b[source];
 }
 
-fn finish(place: Place, row: u32, column: u32, value: vec4f) {
-    store(row, row % 4u, column, place.layer, params.alpha * value);
+fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {
+    store_block(block, column, place.layer, params.alpha * values);
 }

@@ -1,4 +1,5 @@
 // #import shared/conv_weight_grad_io.wgsl
+// #import shared/vec4.wgsl
 
 @compute @workgroup_size(LX * LY)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -22,37 +23,47 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         dx[i] = i32((tap % params.kernel_width) * params.dilation) - i32(params.padding);
     }
     var sum: array<array<array<vec4f, TN>, 4>, TM>;
-    let first = group.z * params.lines_per_split;
-    let last = min(first + params.lines_per_split, params.lines);
-    for (var line = first; line < last; line++) {
-        let n = line / params.out_height;
-        let oy = i32((line % params.out_height) * params.stride);
-        var base: array<u32, OWN>;
-        var inside: array<bool, OWN>;
-        for (var i = 0u; i < OWN; i++) {
-            let iy = oy + dy[i];
-            inside[i] = u32(iy) < params.height;
-            base[i] = (n * params.height + u32(select(0, iy, inside[i]))) * params.width * params.channels4 + channel[i];
-        }
-        for (var ox = 0u; ox < params.out_width; ox++) {
-            var g: array<vec4f, TN>;
+    let first = group.z * params.pixels_per_split;
+    let last = min(first + params.pixels_per_split, params.pixels);
+    var n = first / (params.out_height * params.out_width);
+    var oy = first / params.out_width % params.out_height;
+    var ox = first % params.out_width;
+    // Four pixels at a time, so that each partial sum is fetched once for four multiply-adds; x counts as zero beyond the last.
+    for (var p = first; p < last; p += 4u) {
+        var g: array<array<vec4f, TN>, 4>;
+        var a: array<array<vec4f, OWN>, 4>;
+        for (var q = 0u; q < 4u; q++) {
             for (var j = 0u; j < TN; j++) {
-                g[j] = gy[(line * params.out_width + ox) * params.outputs4 + column[j]];
+                g[q][j] = gy[min(p + q, last - 1u) * params.outputs4 + column[j]];
             }
-            var a: array<vec4f, OWN>;
             for (var i = 0u; i < OWN; i++) {
+                let iy = i32(oy * params.stride) + dy[i];
                 let ix = i32(ox * params.stride) + dx[i];
-                let valid = inside[i] & (u32(ix) < params.width);
-                a[i] = select(vec4f(0.0), x[base[i] + u32(select(0, ix, valid)) * params.channels4], valid);
+                let valid = (p + q < last) & (u32(iy) < params.height) & (u32(ix) < params.width);
+                let at = ((n * params.height + u32(iy)) * params.width + u32(ix)) * params.channels4 + channel[i];
+                a[q][i] = select(vec4f(0.0), x[select(0u, at, valid)], valid);
             }
-            for (var i = 0u; i < TM; i++) {
-                let v = row_vector(a[i % OWN], i, local.y);
-                for (var j = 0u; j < TN; j++) {
-                    sum[i][0][j] = fma(vec4f(v.x), g[j], sum[i][0][j]);
-                    sum[i][1][j] = fma(vec4f(v.y), g[j], sum[i][1][j]);
-                    sum[i][2][j] = fma(vec4f(v.z), g[j], sum[i][2][j]);
-                    sum[i][3][j] = fma(vec4f(v.w), g[j], sum[i][3][j]);
-                }
+            // A quotient costs more here than all the rest.
+            ox += 1u;
+            oy += select(0u, 1u, ox == params.out_width);
+            ox = select(ox, 0u, ox == params.out_width);
+            n += select(0u, 1u, oy == params.out_height);
+            oy = select(oy, 0u, oy == params.out_height);
+        }
+        for (var i = 0u; i < TM; i++) {
+            let v0 = row_vector(a[0][i % OWN], i, local.y);
+            let v1 = row_vector(a[1][i % OWN], i, local.y);
+            let v2 = row_vector(a[2][i % OWN], i, local.y);
+            let v3 = row_vector(a[3][i % OWN], i, local.y);
+            for (var j = 0u; j < TN; j++) {
+                let g0 = g[0][j];
+                let g1 = g[1][j];
+                let g2 = g[2][j];
+                let g3 = g[3][j];
+                sum[i][0][j] = multiply_add(sum[i][0][j], vec4f(v0.x, v1.x, v2.x, v3.x), g0, g1, g2, g3);
+                sum[i][1][j] = multiply_add(sum[i][1][j], vec4f(v0.y, v1.y, v2.y, v3.y), g0, g1, g2, g3);
+                sum[i][2][j] = multiply_add(sum[i][2][j], vec4f(v0.z, v1.z, v2.z, v3.z), g0, g1, g2, g3);
+                sum[i][3][j] = multiply_add(sum[i][3][j], vec4f(v0.w, v1.w, v2.w, v3.w), g0, g1, g2, g3);
             }
         }
     }

@@ -10,8 +10,8 @@ struct Params {
     padding: u32,
     dilation: u32,
     taps: u32,
-    lines: u32,
-    lines_per_split: u32,
+    pixels: u32,
+    pixels_per_split: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

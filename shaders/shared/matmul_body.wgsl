@@ -1,5 +1,7 @@
 // #import shared/matmul_io.wgsl
 
+const BLOCKS: u32 = TM / 4u;
+
 alias Tile = array<array<vec4f, TN>, TM>;
 
 // Rows of a that this lane loads and its columns of b; rows of b beyond k are clamped, a's padding is zero there.
@@ -83,11 +85,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     if PAIR == 1u {
         second_product(&sum, place);
     }
-    for (var i = 0u; i < TM; i++) {
+    for (var i = 0u; i < BLOCKS; i++) {
         for (var j = 0u; j < TN; j++) {
-            let row = r0 + i;
-            let vector = c0 + j * LX;
-            store(row, i % 4u, vector, group.z, params.alpha * sum[i][j]);
+            let block = mat4x4f(sum[i * 4u][j], sum[i * 4u + 1u][j], sum[i * 4u + 2u][j], sum[i * 4u + 3u][j]);
+            store_block(r0 / 4u + i, c0 + j * LX, group.z, params.alpha * block);
         }
     }
 }

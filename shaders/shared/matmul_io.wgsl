@@ -15,25 +15,39 @@ struct Params {
 
 // #import shared/vec4.wgsl
 
-// Writes elements (row, 4 vector .. 4 vector + 3) of matrix `batch`, those that exist and that this tile is for; `lane` is
-// row % 4, which a caller that unrolls its rows knows. The four rows of a mirrored vector belong to one invocation.
-fn store(row: u32, lane: u32, vector: u32, batch: u32, sum: vec4f) {
-    let n4 = (params.n + 3u) / 4u;
-    if (row >= params.m) | (vector >= n4) {
-        return;
-    }
-    let base = batch * params.m;
+fn element_vector(row: u32, vector: u32, batch: u32, sum: vec4f) -> vec4f {
     let columns = vec4u(vector * 4u) + vec4u(0u, 1u, 2u, 3u);
     let diagonal = select(vec4f(0.0), vec4f(params.diagonal), columns == vec4u(row));
-    let value = select(vec4f(0.0), sum + diagonal, columns < vec4u(params.n));
-    if (SYMMETRIC == 0u) | (columns.w >= row) {
-        c[(base + row) * n4 + vector] = value;
+    return select(vec4f(0.0), sum + diagonal, (columns < vec4u(params.n)) & vec4<bool>(row < params.m));
+}
+
+fn store_vector(row: u32, vector: u32, batch: u32, value: vec4f) {
+    let n4 = (params.n + 3u) / 4u;
+    if (row < params.m) & (vector < n4) {
+        c[(batch * params.m + row) * n4 + vector] = value;
     }
-    if (SYMMETRIC == 1u) & (columns.x > row) {
-        for (var e = 0u; e < 4u; e++) {
-            if columns[e] < params.n {
-                c[(base + columns[e]) * n4 + row / 4u][lane] = value[e];
-            }
-        }
+}
+
+// Writes the block of rows 4 block .. 4 block + 3 and columns 4 vector .. 4 vector + 3 of matrix `batch`, as far as it exists
+// and this tile is for it. Of a symmetric matrix blocks above the diagonal are written below it, too, turned around.
+fn store_block(block: u32, vector: u32, batch: u32, sum: mat4x4f) {
+    if (SYMMETRIC == 1u) & (vector < block) {
+        return;
+    }
+    let row = block * 4u;
+    let v0 = element_vector(row, vector, batch, sum[0]);
+    let v1 = element_vector(row + 1u, vector, batch, sum[1]);
+    let v2 = element_vector(row + 2u, vector, batch, sum[2]);
+    let v3 = element_vector(row + 3u, vector, batch, sum[3]);
+    store_vector(row, vector, batch, v0);
+    store_vector(row + 1u, vector, batch, v1);
+    store_vector(row + 2u, vector, batch, v2);
+    store_vector(row + 3u, vector, batch, v3);
+    if (SYMMETRIC == 1u) & (vector > block) {
+        let column = vector * 4u;
+        store_vector(column, block, batch, vec4f(v0.x, v1.x, v2.x, v3.x));
+        store_vector(column + 1u, block, batch, vec4f(v0.y, v1.y, v2.y, v3.y));
+        store_vector(column + 2u, block, batch, vec4f(v0.z, v1.z, v2.z, v3.z));
+        store_vector(column + 3u, block, batch, vec4f(v0.w, v1.w, v2.w, v3.w));
     }
 }

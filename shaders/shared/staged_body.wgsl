@@ -8,7 +8,7 @@
 //   place_of(tile) -> Place               rows, columns (in vectors), first and last k of this workgroup; uniform
 //   fill_left(place, k, lane)             stages rows from k on, k by k, in vectors of rows: left[j * ROWS + row / 4]
 //   right_vector(place, k, column) -> vec4f     zeros outside
-//   finish(place, row, column, value)     writes what exists
+//   finish(place, block, column, values)  writes what exists of rows 4 block .. 4 block + 3, a vector of each
 const LANES: u32 = LX * LY;
 const DEPTH: u32 = 16u;
 const ROWS: u32 = LY * ROWS4;
@@ -54,11 +54,11 @@ fn multiply(sum: ptr<function, Sum>, at: vec2u) {
 
 fn write(sum: ptr<function, Sum>, place: Place, at: vec2u) {
     for (var i = 0u; i < ROWS4; i++) {
-        for (var e = 0u; e < 4u; e++) {
-            for (var j = 0u; j < TN; j++) {
-                let row = place.row + (at.y + i * LY) * 4u + e;
-                finish(place, row, place.column + at.x + j * LX, (*sum)[i * 4u + e][j]);
-            }
+        let block = place.row / 4u + at.y + i * LY;
+        for (var j = 0u; j < TN; j++) {
+            let column = place.column + at.x + j * LX;
+            let first = i * 4u;
+            finish(place, block, column, mat4x4f((*sum)[first][j], (*sum)[first + 1u][j], (*sum)[first + 2u][j], (*sum)[first + 3u][j]));
         }
     }
 }

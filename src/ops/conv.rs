@@ -24,7 +24,7 @@ kernel_params! {
 kernel_params! {
     struct WeightGradParams {
         height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
-        kernel_width: u32, stride: u32, padding: u32, dilation: u32, taps: u32, lines: u32, lines_per_split: u32,
+        kernel_width: u32, stride: u32, padding: u32, dilation: u32, taps: u32, pixels: u32, pixels_per_split: u32,
     }
 }
 kernel_params! {
@@ -55,11 +55,13 @@ static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
     3,
     1,
     &[
-        tile_variant!(32, 1, 8, 1, TRANSPOSED = 0),
+        tile_variant!(32, 2, 8, 1, TRANSPOSED = 0),
+        tile_variant!(16, 1, 8, 1, TRANSPOSED = 0),
         tile_variant!(16, 1, 4, 2, TRANSPOSED = 0),
         tile_variant!(8, 1, 2, 4, TRANSPOSED = 0),
         tile_variant!(8, 1, 1, 8, TRANSPOSED = 0),
-        tile_variant!(32, 1, 8, 1, TRANSPOSED = 1),
+        tile_variant!(32, 2, 8, 1, TRANSPOSED = 1),
+        tile_variant!(16, 1, 8, 1, TRANSPOSED = 1),
         tile_variant!(16, 1, 4, 2, TRANSPOSED = 1),
         tile_variant!(8, 1, 2, 4, TRANSPOSED = 1),
         tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
@@ -80,11 +82,16 @@ static CONV_SHARED: Shader = Shader::with_variants::<ConvParams>(
         tile_variant!(4, 1, 2, 32, TRANSPOSED = 1),
     ],
 );
-// Wider tiles ([32, 2, 8, 1], and [16, 2, 8, 1] for the weight gradient) compute a fifth faster on Mesa's software driver, but
-// compiling them takes more than twice as long in all, which every first step pays.
+// A tile for more than FEW columns earns its time to compile in a convolution of more than MANY pixels; a linear layer, with a pixel
+// for each image, is soon done.
+const MANY: u32 = 256;
+const FEW: u32 = 32;
 const CONV_TILES: Tiles = Tiles {
     alone: (&CONV, &[(5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
-    subgroup: (&CONV_SUBGROUP, &[(8, [32, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
+    subgroup: (
+        &CONV_SUBGROUP,
+        &[(33, [32, 2, 8, 1]), (8, [16, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])],
+    ),
     shared: Some((&CONV_SHARED, &[(16, [8, 2, 8, 8]), (8, [8, 1, 8, 8]), (4, [8, 1, 4, 16]), (1, [4, 1, 2, 32])])),
 };
 
@@ -99,7 +106,7 @@ static WEIGHT_GRAD_SUBGROUP: Shader = Shader::with_variants::<WeightGradParams>(
     2,
     1,
     &[
-        tile_variant!(8, 2, 8, 1),
+        tile_variant!(16, 1, 8, 1),
         tile_variant!(8, 1, 8, 1),
         tile_variant!(4, 1, 4, 2),
         tile_variant!(4, 1, 2, 4),
@@ -116,7 +123,7 @@ const WEIGHT_GRAD_TILES: Tiles = Tiles {
     alone: (&WEIGHT_GRAD, &[(5, [4, 2, 4, 2]), (1, [4, 2, 1, 8])]),
     subgroup: (
         &WEIGHT_GRAD_SUBGROUP,
-        &[(16, [8, 2, 8, 1]), (8, [8, 1, 8, 1]), (4, [4, 1, 4, 2]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])],
+        &[(33, [16, 1, 8, 1]), (8, [8, 1, 8, 1]), (4, [4, 1, 4, 2]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])],
     ),
     shared: Some((
         &WEIGHT_GRAD_SHARED,
@@ -379,7 +386,8 @@ fn pack(launch: &mut Launch<'_>, weight: Slot, packing: &Packing) -> Slot {
 }
 
 fn dispatch_conv(launch: &mut Launch<'_>, params: &ConvParams, transposed: bool, reads: &[Slot], write: Slot) {
-    let (kernel, tile) = CONV_TILES.choose(launch.profile, params.outputs4 as usize, usize::from(transposed));
+    let columns4 = if params.pixels > MANY { params.outputs4 } else { params.outputs4.min(FEW) };
+    let (kernel, tile) = CONV_TILES.choose(launch.profile, columns4 as usize, &[("TRANSPOSED", u32::from(transposed))]);
     let [tm, tn, lx, ly] = tile.map(|v| v as u32);
     let tiles = params.pixels.div_ceil(tm * ly);
     let rows = tiles.div_ceil(65_535).max(1);
@@ -465,12 +473,12 @@ impl Op for ConvWeightGrad {
             return conv_grouped::launch_weight_grad(launch, &g);
         }
         let (g, x) = g.with_patches(launch, launch.reads[0]);
-        let (c4, o4, lines) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh);
-        let (kernel, [tm, tn, lx, ly]) = WEIGHT_GRAD_TILES.choose(launch.profile, o4, 0);
+        let (c4, o4, pixels) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh * g.ow);
+        let (kernel, [tm, tn, lx, ly]) = WEIGHT_GRAD_TILES.choose(launch.profile, o4, &[]);
         let grid = [o4.div_ceil(lx * tn), (g.taps() * c4).div_ceil(ly * tm)];
         let wanted = if launch.profile.software { 64 } else { 2048 };
-        let lines_per_split = lines.div_ceil((wanted / (grid[0] * grid[1])).clamp(1, lines));
-        let splits = lines.div_ceil(lines_per_split);
+        let pixels_per_split = pixels.div_ceil((wanted / (grid[0] * grid[1])).clamp(1, pixels.div_ceil(16)));
+        let splits = pixels.div_ceil(pixels_per_split);
         let rows = g.taps() * c4 * 4;
         let partial = launch.scratch("partial", splits * rows * o4 * 4);
         let params = WeightGradParams {
@@ -485,8 +493,8 @@ impl Op for ConvWeightGrad {
             padding: g.options.padding as u32,
             dilation: g.options.dilation as u32,
             taps: g.taps() as u32,
-            lines: lines as u32,
-            lines_per_split: lines_per_split as u32,
+            pixels: pixels as u32,
+            pixels_per_split: pixels_per_split as u32,
         };
         let (reads, write) = ([x, launch.reads[1]], launch.writes[0]);
         let grid = [grid[0] as u32, grid[1] as u32, splits as u32];

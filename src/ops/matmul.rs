@@ -47,11 +47,9 @@ static MATMUL_SUBGROUP: Shader = Shader::with_variants::<MatmulParams>(
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 1),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 1),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(32, 2, 8, 1, SYMMETRIC = 1, PAIR = 0),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 0),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 0),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(32, 2, 8, 1, SYMMETRIC = 1, PAIR = 1),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 1),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 1),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 1),
@@ -83,6 +81,9 @@ const TILES: Tiles = Tiles {
     subgroup: (&MATMUL_SUBGROUP, &[(17, [32, 2, 8, 1]), (9, [32, 1, 8, 1]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
     shared: Some((&MATMUL_SHARED, &[(16, [8, 2, 8, 8]), (5, [8, 1, 8, 8]), (1, [8, 1, 4, 16])])),
 };
+/// Square tiles leave less of the other triangle to compute.
+const SYMMETRIC_TILES: Tiles =
+    Tiles { subgroup: (&MATMUL_SUBGROUP, &[(9, [32, 1, 8, 1]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]), ..TILES };
 pub(super) const SHADERS: &[&Shader] = &[&MATMUL, &MATMUL_SUBGROUP, &MATMUL_SHARED];
 
 /// One product: `c = alpha (a b [+ a2 b2]) + diagonal I`.
@@ -105,8 +106,9 @@ impl Product {
     /// Appends the launch; `[batches, m, n, k]`.
     pub fn launch(self, launch: &mut Launch<'_>, [batches, m, n, k]: [usize; 4], c: Slot) {
         let n4 = n.div_ceil(4);
-        let set = usize::from(self.pair.is_some()) + 2 * usize::from(self.symmetric);
-        let (kernel, [tm, tn, lx, ly]) = TILES.choose(launch.profile, n4, set);
+        let tiles = if self.symmetric { SYMMETRIC_TILES } else { TILES };
+        let flags = [("SYMMETRIC", u32::from(self.symmetric)), ("PAIR", u32::from(self.pair.is_some()))];
+        let (kernel, [tm, tn, lx, ly]) = tiles.choose(launch.profile, n4, &flags);
         let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
         let params = MatmulParams { m: m as u32, n: n as u32, k: k as u32, alpha: self.alpha, diagonal: self.diagonal };
         let grid = [n4.div_ceil(lx * tn), m.div_ceil(ly * tm), batches].map(|v| v as u32);

@@ -1,9 +1,8 @@
 //! Register tiles and lane shapes of the product kernels, chosen from a static table by adapter and size.
 //!
-//! The families are those of [`Family`]. A tile costs its loads far more than its multiply-adds on software adapters (about 50 cycles
-//! for a vector, because each of eight lanes loads by itself), so theirs are large. Those of lanes that work alone stop
-//! where a browser's software adapter would take seconds to compile one: each loaded vector becomes some sixty branches there. For
-//! the same reason they are few.
+//! The families are those of [`Family`]. On software adapters a vector costs some hundred cycles to load, because lanes load by
+//! themselves, but every multiply-add of a tile is compiled before the first step: 32 x 2 tiles, which compute fastest, take three
+//! times as long to compile as 16 x 1. So large tiles are for products that are large enough to earn that back, and all are few.
 
 use crate::gpu::{Family, Kernel, Profile, Shader};
 
@@ -19,16 +18,20 @@ pub(super) struct Tiles {
 }
 
 impl Tiles {
-    /// The kernel for `columns4` vectors of columns. `set` numbers the sets of variants that share one tile table, such as
-    /// plain and transposed.
-    pub fn choose(&self, profile: Profile, columns4: usize, set: usize) -> (Kernel, Tile) {
+    /// The kernel for `columns4` vectors of columns, with the constants `flags` besides those of its tile.
+    pub fn choose(&self, profile: Profile, columns4: usize, flags: &[(&'static str, u32)]) -> (Kernel, Tile) {
         let (shader, table) = match profile.family {
             Family::Subgroup => self.subgroup,
             Family::Shared => self.shared.unwrap_or(self.alone),
             Family::Register => self.alone,
         };
         let index = table.iter().position(|(least, _)| columns4 >= *least).unwrap_or(table.len() - 1);
-        (Kernel::new(shader, set * table.len() + index), table[index].1)
+        let tile = table[index].1;
+        let sizes = ["TM", "TN", "LX", "LY"].into_iter().zip(tile.map(|size| size as u32));
+        let constants: Vec<_> = sizes.chain(flags.iter().copied()).collect();
+        let variant = shader.variants.iter().position(|variant| constants.iter().all(|one| variant.contains(one)));
+        debug_assert!(variant.is_some(), "{} ships no {constants:?}", shader.file);
+        (Kernel::new(shader, variant.unwrap_or_default()), tile)
     }
 }
 
