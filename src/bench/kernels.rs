@@ -36,6 +36,8 @@ pub struct KernelBench {
     pub dispatches: usize,
     /// Family of the kernels: `register`, `subgroup` or `shared`.
     pub family: String,
+    /// What they load from: `buffers` or `textures`.
+    pub loads: String,
     /// Adapter.
     pub device: String,
 }
@@ -77,6 +79,7 @@ impl Case {
             runs: times.len(),
             dispatches: runner.dispatches(),
             family: gpu.profile().family.to_string(),
+            loads: gpu.profile().loads.to_string(),
             device: gpu.adapter().name.clone(),
         })
     }

@@ -25,7 +25,8 @@ macro_rules! kernel_params {
 
 /// A shader file with what the engine must know of it: bindings, parameters, and the variants that are shipped.
 ///
-/// Bindings are: 0 the uniform `Params`, then `reads` read-only storage buffers, then `writes` writable ones.
+/// Bindings are: 0 the uniform `Params`, then `reads` read-only storage buffers (or textures, see [`Loads`]), then `writes`
+/// writable ones.
 pub struct Shader {
     /// Path below `shaders/`.
     pub file: &'static str,

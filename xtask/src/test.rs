@@ -33,6 +33,11 @@ pub fn run(consent: Consent) -> Result {
     wasm::build(&toolchain)?;
     heading("tests");
     summary::run(cargo("test --release --workspace"))?;
+    heading("kernels that load from buffers");
+    // Without a GPU the tests above load from textures; what real GPUs run must not go untried for it.
+    let mut buffers = cargo("test --release --test twin --test golden");
+    buffers.env("MEXHAT_LOADS", "buffers");
+    summary::run(buffers)?;
     println!("\nall passed in {:.0} minutes", start.elapsed().as_secs_f64() / 60.0);
     Ok(())
 }

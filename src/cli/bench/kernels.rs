@@ -23,7 +23,8 @@ struct Common {
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  mexhat bench matmul --size 512 --json\n  mexhat bench matmul --shape 4x576x576x64\n\n\
-    The environment variable MEXHAT_FAMILY (register, subgroup or shared) chooses other kernels than the adapter's own."
+    The environment variable MEXHAT_FAMILY (register, subgroup or shared) chooses other kernels than the adapter's own, and\n\
+    MEXHAT_LOADS (buffers or textures) what they load from."
 )]
 pub(super) struct MatmulArgs {
     /// Side of two square matrices
