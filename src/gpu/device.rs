@@ -210,15 +210,19 @@ impl Gpu {
     /// [`Error::Limit`] beyond the largest binding of the adapter.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
         let limits = self.inner.device.limits();
-        let mirrored = if self.inner.profile.loads == Loads::Textures { loads::MOST_BYTES } else { u64::MAX };
-        let offer = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(mirrored);
+        let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let mirrored = self.inner.profile.loads == Loads::Textures && loads::MOST_BYTES < binding;
+        let (limit, offer, way) = match mirrored {
+            true => ("max_texture_dimension_2d", loads::MOST_BYTES, ", or set MEXHAT_LOADS=buffers"),
+            false => ("max_storage_buffer_binding_size", binding, ""),
+        };
         if bytes > offer {
             return Err(Error::Limit {
                 adapter: self.inner.summary.name.clone(),
-                limit: "max_storage_buffer_binding_size",
+                limit,
                 need: bytes,
                 offer,
-                cure: format!("'{label}' is too large: use a smaller batch size"),
+                cure: format!("'{label}' is too large: use a smaller batch size{way}"),
             });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;

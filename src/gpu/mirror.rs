@@ -8,7 +8,7 @@ use super::{Buffer, Gpu, Program, Slot, shader};
 use crate::{Error, Result};
 use std::collections::HashMap;
 
-/// Elements that the textures of each [`Texel`] hold, the largest first.
+/// Elements that the textures of each kind hold, the largest first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MirrorSizes([Vec<u64>; Texel::ALL.len()]);
 
