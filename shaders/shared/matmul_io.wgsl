@@ -15,7 +15,8 @@ struct Params {
 
 // #import shared/vec4.wgsl
 
-fn element_vector(row: u32, vector: u32, batch: u32, sum: vec4f) -> vec4f {
+// What stands at (row, 4 vector .. 4 vector + 3): the diagonal added, zeros where the matrix does not reach.
+fn element_vector(row: u32, vector: u32, sum: vec4f) -> vec4f {
     let columns = vec4u(vector * 4u) + vec4u(0u, 1u, 2u, 3u);
     let diagonal = select(vec4f(0.0), vec4f(params.diagonal), columns == vec4u(row));
     return select(vec4f(0.0), sum + diagonal, (columns < vec4u(params.n)) & vec4<bool>(row < params.m));
@@ -35,10 +36,10 @@ fn store_block(block: u32, vector: u32, batch: u32, sum: mat4x4f) {
         return;
     }
     let row = block * 4u;
-    let v0 = element_vector(row, vector, batch, sum[0]);
-    let v1 = element_vector(row + 1u, vector, batch, sum[1]);
-    let v2 = element_vector(row + 2u, vector, batch, sum[2]);
-    let v3 = element_vector(row + 3u, vector, batch, sum[3]);
+    let v0 = element_vector(row, vector, sum[0]);
+    let v1 = element_vector(row + 1u, vector, sum[1]);
+    let v2 = element_vector(row + 2u, vector, sum[2]);
+    let v3 = element_vector(row + 3u, vector, sum[3]);
     store_vector(row, vector, batch, v0);
     store_vector(row + 1u, vector, batch, v1);
     store_vector(row + 2u, vector, batch, v2);
