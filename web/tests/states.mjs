@@ -29,7 +29,7 @@ async function state(name, answers, query, what, check) {
 
 const failed = () => !document.getElementById("failure").hidden;
 const card = async (page) => [await page.getAttribute("#failure", "data-kind"), (await page.textContent("#failure")).replace(/\s+/g, " ").trim()];
-const withPrefix = (code) => ({ "/worker.js": Buffer.from(`${script("worker.js").replace("if (!navigator.gpu)", `${code}\nif (!navigator.gpu)`)}`) });
+const withPrefix = (code) => ({ "/worker.js": Buffer.from(`${code}\n${script("worker.js")}`) });
 
 await state("no-webgpu", withPrefix('Object.defineProperty(navigator, "gpu", { value: undefined });'), "", failed, async (page) => {
   const [kind, text] = await card(page);

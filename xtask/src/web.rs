@@ -25,6 +25,7 @@ pub fn build(consent: Consent) -> Result<PathBuf> {
     empty(&dist)?;
     copy(&root().join("web/page"), &dist)?;
     bundle(&toolchain, "mexhat-web", &dist, &["--for-page"])?;
+    pack_scripts(&dist)?;
     println!("\nthe page is in {}", dist.display());
     for (name, bytes) in sizes(&dist)? {
         println!("{:>9} {name}", bytes);
@@ -39,6 +40,39 @@ fn bundle(toolchain: &Toolchain, package: &str, folder: &Path, flags: &[&str]) -
     let mut bindgen = cargo(BINDGEN);
     bindgen.arg(wasm::page_target(toolchain).join(file)).arg(folder).args(flags);
     run(bindgen)
+}
+
+/// The scripts that are loaded by name; the others are imported by them.
+const ENTRIES: [&str; 2] = ["page.js", "worker.js"];
+
+/// Packs what each of [`ENTRIES`] imports into it, as short as can be. Without npm the page works as well, and is larger.
+fn pack_scripts(dist: &Path) -> Result {
+    let folder = target_dir().join("web-tools");
+    let packer = folder.join("node_modules/.bin").join(if cfg!(windows) { "esbuild.cmd" } else { "esbuild" });
+    if !packer.exists() && !(succeeds(command("npm", &["--version"])) && npm_install(&folder, "esbuild@0.28.2").is_ok())
+    {
+        println!("the scripts stay as they are, since npm cannot fetch esbuild: the page will be larger");
+        return Ok(());
+    }
+    let mut pack =
+        command(packer, &["--bundle", "--minify", "--format=esm", "--log-level=warning", "--allow-overwrite"]);
+    pack.args(ENTRIES).arg("--outdir=.").current_dir(dist);
+    run(pack)?;
+    let packed = sizes(dist)?.into_iter().map(|(name, _)| name);
+    for name in packed.filter(|name| name.ends_with(".js") && !ENTRIES.contains(&name.as_str())) {
+        fs::remove_file(dist.join(&name)).map_err(|error| format!("cannot remove {name}: {error}"))?;
+    }
+    Ok(())
+}
+
+/// Installs one npm package into a folder of its own.
+fn npm_install(folder: &Path, package: &str) -> Result {
+    let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
+    fs::create_dir_all(folder).map_err(failed)?;
+    fs::write(folder.join("package.json"), "{\"private\":true}").map_err(failed)?;
+    let mut npm = command("npm", &["install", "--no-audit", "--no-fund", package]);
+    npm.current_dir(folder);
+    run(npm)
 }
 
 fn empty(folder: &Path) -> Result {
@@ -161,10 +195,7 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
         }
     }
     if !folder.join("node_modules/playwright-core").is_dir() {
-        fs::write(folder.join("package.json"), "{\"private\":true}").map_err(failed)?;
-        let mut npm = command("npm", &["install", "--no-audit", "--no-fund", "playwright-core@1.65.1"]);
-        npm.current_dir(&folder);
-        run(npm)?;
+        npm_install(&folder, "playwright-core@1.65.1")?;
     }
     let shots = folder.join("shots");
     let mut broken = Vec::new();

@@ -48,12 +48,6 @@ fn run(input: &str, folder: &Path, for_page: bool) -> Result<(), String> {
     fs::write(folder.join(format!("{name}_bg.wasm.lzma")), pack::lzma(&bytes).map_err(|e| failed(&e))?)
         .map_err(|e| failed(&e))?;
     if named { fs::write(&wasm, bytes) } else { fs::remove_file(&wasm) }.map_err(|e| failed(&e))?;
-    for entry in fs::read_dir(folder).map_err(|e| failed(&e))?.flatten() {
-        if entry.path().extension().is_some_and(|ending| ending == "js") {
-            let text = fs::read_to_string(entry.path()).map_err(|e| failed(&e))?;
-            fs::write(entry.path(), pack::bare_script(&text)).map_err(|e| failed(&e))?;
-        }
-    }
     Ok(())
 }
 

@@ -28,25 +28,10 @@ pub fn with_short_imports(mut script: String, wasm: &[u8]) -> Result<(String, Ve
     Ok((script, module.emit_wasm()))
 }
 
-/// `script` without the lines that are remarks, and without indentation. It must have no text of several lines with either.
-pub fn bare_script(script: &str) -> String {
-    let mut bare = String::with_capacity(script.len());
-    let mut remark = false;
-    for line in script.lines().map(str::trim) {
-        remark |= line.starts_with("/*");
-        if !remark && !line.is_empty() && !line.starts_with("//") {
-            bare.push_str(line);
-            bare.push('\n');
-        }
-        remark &= !line.ends_with("*/");
-    }
-    bare
-}
-
 /// `bytes` as an .lzma file that says its length.
 pub fn lzma(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
     // The code of a wasm has no alignment.
-    let options = LzmaOptions { pb: 0, ..LzmaOptions::with_preset(9) };
+    let options = LzmaOptions { pb: 0, nice_len: 273, depth_limit: 512, ..LzmaOptions::with_preset(9) };
     let mut writer = LzmaWriter::new_use_header(Vec::new(), &options, Some(bytes.len() as u64))?;
     writer.write_all(bytes)?;
     writer.finish()
