@@ -27,7 +27,14 @@ const ALONE: &[&[(&str, u32)]] =
     &[&[("LANES", 8), ("BLOCKS", 1)], &[("LANES", 8), ("BLOCKS", 2)], &[("LANES", 128), ("BLOCKS", 1)]];
 
 /// SwiftShader, Chromium's software adapter, takes minutes to compile these kernels, and gave wrong results with some.
-pub(super) const USED: bool = cfg!(not(target_arch = "wasm32"));
+const USED: bool = cfg!(not(target_arch = "wasm32"));
+
+/// Whether an adapter is to run these kernels. SwiftShader's native driver is told by its family, in which they gained little on
+/// Mesa's. Where the adapter is not known, they are used.
+pub(super) fn suits(profile: Option<Profile>) -> bool {
+    USED && !profile.is_some_and(|profile| profile.software && profile.family == Family::Register)
+}
+
 /// Sides up to this one are small: nine blocks of four, as of 3x3 patches of 4 channels. At 64 a launch for each product was a third
 /// to a half faster on Mesa's software driver, because lanes share more of what they load.
 pub(super) const LARGEST: usize = 36;

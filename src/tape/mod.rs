@@ -27,6 +27,7 @@ pub use session::{Compiled, MemoryUse, Session, planned_pool_bytes, used_state};
 pub use state::{State, StateId, StateTensor};
 pub use types::{DType, Layout, Type};
 
+use crate::gpu::Profile;
 use crate::{Error, Result};
 use std::fmt;
 use std::rc::Rc;
@@ -82,12 +83,23 @@ pub struct Tape {
     nodes: Vec<Node>,
     outputs: Vec<Var>,
     scalars: Option<Var>,
+    profile: Option<Profile>,
 }
 
 impl Tape {
     /// An empty tape.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty tape whose operations may be chosen for one adapter; it still runs on any.
+    pub fn for_adapter(profile: Profile) -> Self {
+        Self { profile: Some(profile), ..Self::default() }
+    }
+
+    /// The adapter that operations are chosen for, if it is known.
+    pub(crate) fn profile(&self) -> Option<Profile> {
+        self.profile
     }
 
     /// Operations in order.

@@ -92,7 +92,7 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
     let tape = if options.forward {
         record::logits_step(&model, &state, options.batch_size)?
     } else {
-        record::train_step(&model, &mut state, &optimizer, options.batch_size, Mode::Train)?
+        record::train_step(gpu.profile(), &model, &mut state, &optimizer, options.batch_size, Mode::Train)?
     };
     let mut session = Session::new(gpu, &state)?;
     let mut step = session.compile(&[&tape])?.remove(0);

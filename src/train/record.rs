@@ -1,6 +1,7 @@
 //! The tapes of a run: a training step and an evaluation, each for a given number of images.
 
 use crate::Result;
+use crate::gpu::Profile;
 use crate::models::Model;
 use crate::nn::{Forward, Mode};
 use crate::ops;
@@ -19,16 +20,17 @@ fn loss(tape: &mut Tape, model: &Model, state: &State, batch: usize, mode: Mode)
     Ok(found.loss)
 }
 
-/// A training step on `batch` images: forward, loss, backward, update. Inputs: images, labels, scalars. Adds the
+/// A training step on `batch` images for an adapter of this profile: forward, loss, backward, update. Inputs: images, labels, scalars. Adds the
 /// optimiser's moments to `state`.
 pub(super) fn train_step(
+    profile: Profile,
     model: &Model,
     state: &mut State,
     optimizer: &Optimizer,
     batch: usize,
     mode: Mode,
 ) -> Result<Tape> {
-    let mut tape = Tape::new();
+    let mut tape = Tape::for_adapter(profile);
     let loss = loss(&mut tape, model, state, batch, mode)?;
     let gradients = tape.backward(loss)?;
     let parameters = state.parameters();

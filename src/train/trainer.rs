@@ -164,7 +164,7 @@ impl Trainer {
         let size = |kind: &Kind| if kind.short { plan.last } else { plan.batch_size };
         let mut tapes = kinds
             .iter()
-            .map(|kind| record::train_step(&model, &mut state, &optimizer, size(kind), kind.mode))
+            .map(|kind| record::train_step(gpu.profile(), &model, &mut state, &optimizer, size(kind), kind.mode))
             .collect::<Result<Vec<Tape>>>()?;
         let tests = test.dataset().len();
         let eval_size = plan.batch_size.min(tests);

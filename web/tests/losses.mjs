@@ -1,13 +1,14 @@
 // The first losses of both networks in the browser against those of the native program: node losses.mjs DIST NATIVE.json
-// NATIVE.json: { options, losses: { batch: [...], deconv: [...] } }, the race's options and what `mexhat train` made of the same.
+// NATIVE.json: { same_driver, options, losses: { batch: [...], deconv: [...] } }, the race's options and what `mexhat train` made of the
+// same, on the browser's own driver or another.
 import { readFileSync } from "node:fs";
 import { GPU, expect, finish, open, serve } from "./chromium.mjs";
 
-const BOUND = 1e-3;
-/** With deconvolution rounding grows tenfold in a few steps, between two native families as well; see the README. */
-const LEAST = { deconv: 8 };
 const [dist, native] = process.argv.slice(2);
-const { options, losses } = JSON.parse(readFileSync(native));
+const { same_driver, options, losses } = JSON.parse(readFileSync(native));
+const BOUND = same_driver ? 1e-5 : 1e-3;
+/** Between drivers, as between two native families, rounding grows tenfold in a few steps of deconvolution; see the README. */
+const LEAST = same_driver ? {} : { deconv: 8 };
 const norms = Object.keys(losses);
 const steps = losses[norms[0]].length;
 

@@ -260,7 +260,14 @@ fn native_losses(folder: &Path) -> Result<PathBuf> {
     let quoted = |value: &str| if value.parse::<f64>().is_ok() { value.to_owned() } else { format!("\"{value}\"") };
     let options = RACE.map(|(name, value)| format!("\"{name}\":{}", quoted(value))).join(",");
     let native = folder.join("native.json");
-    let written = fs::write(&native, format!("{{\"options\":{{{options}}},\"losses\":{{{}}}}}", losses.join(",")));
+    let written = fs::write(
+        &native,
+        format!(
+            "{{\"same_driver\":{},\"options\":{{{options}}},\"losses\":{{{}}}}}",
+            Path::new(SWIFTSHADER).exists(),
+            losses.join(",")
+        ),
+    );
     written.map_err(|error| format!("{}: {error}", native.display()))?;
     Ok(native)
 }
@@ -295,7 +302,10 @@ fn ensure_browser(consent: Consent) -> Result {
     Err(format!("the test of the page needs {list}; install them (the variable CHROMIUM names a Chromium or Chrome)"))
 }
 
-/// Losses of the first steps by the native program.
+/// Chromium's software adapter as a native driver, which Debian's package brings along.
+const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
+
+/// Losses of the first steps by the native program, on the browser's own driver where it is here.
 fn losses_of(norm: &str) -> Result<Vec<String>> {
     let folder = target_dir().join("web-test/runs");
     let mut train = cargo("run --quiet --release -- train --json --steps 50");
@@ -304,6 +314,9 @@ fn losses_of(norm: &str) -> Result<Vec<String>> {
     }
     // A page has no subgroups, and other products add in another order.
     train.env("MEXHAT_FAMILY", "register");
+    if Path::new(SWIFTSHADER).exists() {
+        train.env("VK_DRIVER_FILES", SWIFTSHADER);
+    }
     train.args(["--norm", norm]).arg("--out").arg(folder.join(norm));
     let _ = fs::remove_dir_all(folder.join(norm));
     let text = crate::command::output(train).ok_or("`mexhat train --json` failed")?;
