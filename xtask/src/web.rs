@@ -49,8 +49,8 @@ const ENTRIES: [&str; 2] = ["page.js", "worker.js"];
 fn pack_scripts(dist: &Path) -> Result {
     let folder = target_dir().join("web-tools");
     let packer = folder.join("node_modules/.bin").join(if cfg!(windows) { "esbuild.cmd" } else { "esbuild" });
-    if !packer.exists() && !(succeeds(command("npm", &["--version"])) && npm_install(&folder, "esbuild@0.28.2").is_ok())
-    {
+    let fetched = packer.exists() || npm_install(&folder, "esbuild@0.28.2").is_ok();
+    if !fetched {
         println!("the scripts stay as they are, since npm cannot fetch esbuild: the page will be larger");
         return Ok(());
     }
