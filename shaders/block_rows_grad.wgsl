@@ -1,11 +1,11 @@
-// The adjoint of block_rows.wgsl plus the mean's share (spec 9.2): gx = fold(g_rows + scale 1 g_mean^T), by gathering: each
-// input element asks which sampled patches cover it, so overlapping patches need no atomics. One vector of four
-// channels per invocation.
+// The adjoint of block_rows.wgsl plus the mean's share (spec 9.2): gx = gathered + fold(g_rows + scale 1 g_mean^T), nothing gathered where add = 0, by gathering: each
+// input element asks which sampled patches cover it, so overlapping patches need no atomics. An invocation owns one vector of
+// four channels and walks over LINES pixels, so that what divides is done once for all of them.
 struct Params {
-    vectors: u32,
+    items: u32,
+    pixels: u32,
     d: u32,
     d4: u32,
-    rows: u32,
     samples: u32,
     blocks: u32,
     kernel: u32,
@@ -22,25 +22,53 @@ struct Params {
     dilation: u32,
     channels: u32,
     scale: f32,
+    add: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> g_rows: array<f32>;
 @group(0) @binding(2) var<storage, read> g_mean: array<f32>;
-@group(0) @binding(3) var<storage, read_write> gx: array<vec4f>;
+@group(0) @binding(3) var<storage, read> gathered: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> gx: array<vec4f>;
+
+const LINES: u32 = 8u;
 
 // #import shared/index.wgsl
-// #import shared/blocks.wgsl
+// #import shared/divide.wgsl
 
-fn grad_of(feature: u32, m: u32) -> f32 {
-    var at = vec2u(0u, feature);
-    if params.blocks > 1u {
-        at = entry_of(feature, params.blocks, params.d, params.interleaved);
+// Where the vector's four channels stand in rows: of contiguous blocks their block and their first entry.
+struct Channels {
+    first: u32,
+    block: vec4u,
+    entry: vec4u,
+}
+
+fn quotients(a: vec4u, b: u32) -> vec4u {
+    return vec4u(quotient(a.x, b), quotient(a.y, b), quotient(a.z, b), quotient(a.w, b));
+}
+
+fn channels_from(first: u32, taps: u32) -> Channels {
+    let channel = min(vec4u(first) + vec4u(0u, 1u, 2u, 3u), vec4u(params.channels - 1u));
+    let feature = channel * taps;
+    let block = quotients(feature, params.d);
+    return Channels(first, block, feature - block * params.d);
+}
+
+// What row m of the samples, and the mean, give to the four channels through tap `tap`.
+fn grad_of(channels: Channels, taps: u32, tap: u32, m: u32) -> vec4f {
+    var block = channels.block;
+    var entry = channels.entry + tap;
+    if params.interleaved == 1u {
+        let channel = min(vec4u(channels.first) + vec4u(0u, 1u, 2u, 3u), vec4u(params.channels - 1u));
+        let feature = channel * taps + tap;
+        entry = quotients(feature, params.blocks);
+        block = feature - entry * params.blocks;
     }
-    let s = select(at.x, 0u, params.pooled == 1u);
-    let r = select(m, at.x * params.samples + m, params.pooled == 1u);
     let width = params.d4 * 4u;
-    return g_rows[(s * params.rows + r) * width + at.y] + params.scale * g_mean[s * width + at.y];
+    let at = (block * params.samples + m) * width + entry;
+    let mean = select(block * width, vec4u(0u), vec4<bool>(params.pooled == 1u)) + entry;
+    let of_rows = vec4f(g_rows[at.x], g_rows[at.y], g_rows[at.z], g_rows[at.w]);
+    return of_rows + params.scale * vec4f(g_mean[mean.x], g_mean[mean.y], g_mean[mean.z], g_mean[mean.w]);
 }
 
 // The sampled position whose tap lies on coordinate `at`, or -1.
@@ -50,6 +78,33 @@ fn position(at: u32, tap: u32, size: u32) -> i32 {
     return select(-1, i, t >= 0 && i * i32(params.step) == t && i < i32(size));
 }
 
+// What all patches that cover a pixel give. `down` and `across` are the pixel's places on the padded map, as the number of a step
+// and the rest: without dilation only every step-th tap, from the rest on, can lie there.
+fn covered(channels: Channels, taps: u32, image: u32, row: u32, col: u32, down: vec2u, across: vec2u) -> vec4f {
+    let plain = params.dilation == 1u;
+    let advance = select(1u, params.step, plain);
+    var sum = vec4f(0.0);
+    var i = i32(down.x);
+    for (var u = select(0u, down.y, plain); u < params.kernel; u += advance) {
+        if !plain {
+            i = position(row, u, params.out_height);
+        }
+        var j = i32(across.x);
+        for (var w = select(0u, across.y, plain); w < params.kernel; w += advance) {
+            if !plain {
+                j = position(col, w, params.out_width);
+            }
+            if i >= 0 && j >= 0 && i < i32(params.out_height) && j < i32(params.out_width) {
+                let m = (image * params.out_height + u32(i)) * params.out_width + u32(j);
+                sum += grad_of(channels, taps, u * params.kernel + w, m);
+            }
+            j -= 1;
+        }
+        i -= 1;
+    }
+    return sum;
+}
+
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,
@@ -57,49 +112,61 @@ fn main(
     @builtin(local_invocation_id) local: vec3u,
 ) {
     let index = flat_index(group, groups, local);
-    if index >= params.vectors {
+    if index >= params.items {
         return;
     }
     let stride4 = params.channel_stride / 4u;
-    let pixel = quotient(index, stride4);
-    let channel = (index - pixel * stride4) * 4u;
-    var v = vec4f(0.0);
-    if params.grid == 0u {
-        let sample = quotient(pixel, params.step);
-        if sample * params.step == pixel {
-            for (var e = 0u; e < 4u; e++) {
-                if channel + e < params.channels {
-                    v[e] = grad_of(channel + e, sample);
-                }
+    let strip = quotient(index, stride4);
+    let vector = index - strip * stride4;
+    let first = strip * LINES;
+    let last = min(first + LINES, params.pixels);
+    let taps = params.kernel * params.kernel;
+    let channels = channels_from(vector * 4u, taps);
+    let used = vec4u(vector * 4u) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.channels);
+    let line = quotient(first, params.width);
+    var col = first - line * params.width;
+    var image = quotient(line, params.height);
+    var row = line - image * params.height;
+    let pad_step = quotient(params.padding, params.step);
+    let origin = vec2u(pad_step, params.padding - pad_step * params.step);
+    var down = vec2u(quotient(row + params.padding, params.step), 0u);
+    down.y = row + params.padding - down.x * params.step;
+    var across = vec2u(quotient(col + params.padding, params.step), 0u);
+    across.y = col + params.padding - across.x * params.step;
+    for (var pixel = first; pixel < last; pixel++) {
+        var v = vec4f(0.0);
+        if params.grid == 1u {
+            v = covered(channels, taps, image, row, col, down, across);
+        } else {
+            let sample = quotient(pixel, params.step);
+            if sample * params.step == pixel {
+                v = grad_of(channels, taps, 0u, sample);
             }
         }
-        gx[index] = v;
-        return;
-    }
-    let line = quotient(pixel, params.width);
-    let col = pixel - line * params.width;
-    let image = quotient(line, params.height);
-    let row = line - image * params.height;
-    // Without dilation only every step-th tap can lie on this pixel.
-    let plain = params.dilation == 1u;
-    let u0 = select(0u, row + params.padding - quotient(row + params.padding, params.step) * params.step, plain);
-    let w0 = select(0u, col + params.padding - quotient(col + params.padding, params.step) * params.step, plain);
-    let advance = select(1u, params.step, plain);
-    for (var u = u0; u < params.kernel; u += advance) {
-        let i = position(row, u, params.out_height);
-        for (var w = w0; w < params.kernel; w += advance) {
-            let j = position(col, w, params.out_width);
-            if i < 0 || j < 0 {
-                continue;
+        let at = pixel * stride4 + vector;
+        v = select(vec4f(0.0), v, used);
+        if params.add == 1u {
+            v += gathered[at];
+        }
+        gx[at] = v;
+        col += 1u;
+        across.y += 1u;
+        if across.y == params.step {
+            across = vec2u(across.x + 1u, 0u);
+        }
+        if col == params.width {
+            col = 0u;
+            across = origin;
+            row += 1u;
+            down.y += 1u;
+            if down.y == params.step {
+                down = vec2u(down.x + 1u, 0u);
             }
-            let m = (image * params.out_height + u32(i)) * params.out_width + u32(j);
-            for (var e = 0u; e < 4u; e++) {
-                let feature = ((channel + e) * params.kernel + u) * params.kernel + w;
-                if feature < params.blocks * params.d && channel + e < params.channels {
-                    v[e] += grad_of(feature, m);
-                }
+            if row == params.height {
+                row = 0u;
+                down = origin;
+                image += 1u;
             }
         }
     }
-    gx[index] = v;
 }

@@ -49,7 +49,11 @@ fn right_vector(place: Place, k: u32, column: u32) -> vec4f {
     if k >= place.last || column >= params.outputs4 {
         return vec4f(0.0);
     }
-    return weight[k * params.outputs4 + column];
+    let tap = k / (params.channels4 * 4u);
+    let channel = k - tap * params.channels4 * 4u;
+    // Rows beyond the last are clamped; x is zero there.
+    let row = min(tap * params.tap_rows + channel * params.channel_rows, params.last_row);
+    return weight[row * params.outputs4 + column];
 }
 
 fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {

@@ -42,10 +42,8 @@ fn right_vector(place: Place, k: u32, column: u32) -> vec4f {
 }
 
 fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {
-    let blocks = params.taps * params.channels4;
-    if block < blocks && column < params.outputs4 {
-        for (var e = 0u; e < 4u; e++) {
-            partial[((place.layer * blocks + block) * 4u + e) * params.outputs4 + column] = values[e];
-        }
+    let tap = block / params.channels4;
+    for (var e = 0u; e < 4u; e++) {
+        store(place.layer, tap, (block - tap * params.channels4) * 4u + e, column, values[e]);
     }
 }

@@ -1,22 +1,17 @@
-// b'[o] = b[o] - sum over the blocks of o's group of <w'[o, block], mean[block]> (spec 6). One output per invocation, padding
-// included, which is set to 0; reads its weight row and the means once.
+// b'[o] = b[o] - sum over the blocks of o's group of shift[block][o] (spec 6, fold_shift.wgsl). One output per invocation, padding
+// included, which is set to 0.
 struct Params {
-    items: u32,
     outputs: u32,
-    d4: u32,
-    rows: u32,
-    blocks: u32,
-    blocks_per_group: u32,
     outputs_per_group: u32,
-    pooled: u32,
+    outputs4: u32,
+    blocks_per_group: u32,
     has_bias: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weight: array<vec4f>;
-@group(0) @binding(2) var<storage, read> mean: array<vec4f>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> folded: array<f32>;
+@group(0) @binding(1) var<storage, read> shift: array<f32>;
+@group(0) @binding(2) var<storage, read> bias: array<f32>;
+@group(0) @binding(3) var<storage, read_write> folded: array<f32>;
 
 // #import shared/index.wgsl
 
@@ -27,7 +22,7 @@ fn main(
     @builtin(local_invocation_id) local: vec3u,
 ) {
     let output = flat_index(group, groups, local);
-    if output >= params.items {
+    if output >= (params.outputs + 3u) / 4u * 4u {
         return;
     }
     if output >= params.outputs {
@@ -35,18 +30,14 @@ fn main(
         return;
     }
     let owner = output / params.outputs_per_group;
-    var shift = vec4f(0.0);
-    for (var b = 0u; b < params.blocks_per_group; b++) {
-        let block = owner * params.blocks_per_group + b;
-        let s = select(block, 0u, params.pooled == 1u);
-        let r = select(output - owner * params.outputs_per_group, output * params.blocks + block, params.pooled == 1u);
-        for (var i = 0u; i < params.d4; i++) {
-            shift += weight[(s * params.rows + r) * params.d4 + i] * mean[s * params.d4 + i];
-        }
-    }
-    var value = -(shift.x + shift.y + (shift.z + shift.w));
+    let place = output - owner * params.outputs_per_group;
+    var value = 0.0;
     if params.has_bias == 1u {
-        value += bias[output];
+        value = bias[output];
     }
-    folded[output] = value;
+    var sum = 0.0;
+    for (var b = 0u; b < params.blocks_per_group; b++) {
+        sum += shift[(owner * params.blocks_per_group + b) * params.outputs4 * 4u + place];
+    }
+    folded[output] = value - sum;
 }

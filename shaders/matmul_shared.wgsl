@@ -5,6 +5,7 @@ const LX: u32 = 8u;
 const LY: u32 = 8u;
 const SYMMETRIC: u32 = 0u;
 const PAIR: u32 = 0u;
+const TURNED: u32 = 0u;
 const ROWS4: u32 = TM / 4u;
 
 // #import shared/matmul_io.wgsl
@@ -27,7 +28,7 @@ fn place_of(group: vec3u, groups: vec3u) -> Place {
 
 // Number of a row of a among all batches, or of none.
 fn row_of(place: Place, row: u32) -> u32 {
-    return select(0xffffffffu, place.layer * params.m + row, row < params.m);
+    return select(0xffffffffu, batch_of_a(place.layer) * params.m + row, row < params.m);
 }
 
 fn left_vector(place: Place, row: u32, k4: u32) -> vec4f {
@@ -49,6 +50,14 @@ fn right_vector(place: Place, k: u32, column: u32) -> vec4f {
     let at = select(k, k - steps(), second);
     if at >= params.k || column >= n4 {
         return vec4f(0.0);
+    }
+    if TURNED == 1u {
+        let k4 = (params.k + 3u) / 4u;
+        var v: vec4f;
+        for (var e = 0u; e < 4u; e++) {
+            v[e] = b[(place.layer * params.n + min(column * 4u + e, params.n - 1u)) * k4 + at / 4u][at % 4u];
+        }
+        return v;
     }
     let source = (place.layer * params.k + at) * n4 + column;
     if PAIR == 1u && second {

@@ -6,6 +6,7 @@ const LX: u32 = 8u;
 const LY: u32 = 1u;
 const SYMMETRIC: u32 = 0u;
 const PAIR: u32 = 0u;
+const TURNED: u32 = 0u;
 
 // #import shared/lanes_subgroup.wgsl
 // #import shared/matmul_body.wgsl

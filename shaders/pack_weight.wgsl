@@ -1,15 +1,16 @@
-// Row-major weights (O, I, kh, kw) to the layout of the convolution kernels: packed[tap][row][column / 4], rows padded
-// with zeros to a multiple of four. Rows are input channels and columns output channels, or the reverse for the
-// input gradient; the strides say which. `flipped` packs the last tap first. One vector per invocation.
+// Weights to the layout of the convolution kernels: packed[tap][row][column / 4], rows padded with zeros to a multiple of
+// four. Rows are input channels and columns output channels, or the reverse for the input gradient; the strides say where the
+// weight has them. `flipped` packs the last tap first. A block of 4 rows x 4 columns per invocation.
 struct Params {
-    vectors: u32,
+    blocks: u32,
     taps: u32,
     rows: u32,
-    rows_padded: u32,
+    rows4: u32,
     columns: u32,
     columns4: u32,
     row_stride: u32,
     column_stride: u32,
+    tap_stride: u32,
     flipped: u32,
 }
 
@@ -26,21 +27,22 @@ fn main(
     @builtin(local_invocation_id) local: vec3u,
 ) {
     let i = flat_index(group, groups, local);
-    if i >= params.vectors {
+    if i >= params.blocks {
         return;
     }
-    let column = (i % params.columns4) * 4u;
-    let row = (i / params.columns4) % params.rows_padded;
-    let place = i / (params.columns4 * params.rows_padded);
+    let line = i / params.columns4;
+    let place = line / params.rows4;
+    let vector = i - line * params.columns4;
+    let block = line - place * params.rows4;
     let tap = select(place, params.taps - 1u - place, params.flipped == 1u);
-    var v = vec4f(0.0);
-    if row < params.rows {
-        let at = tap + row * params.row_stride + column * params.column_stride;
-        for (var e = 0u; e < 4u; e++) {
-            if column + e < params.columns {
-                v[e] = weight[at + e * params.column_stride];
-            }
-        }
+    let columns = vec4u(vector * 4u) + vec4u(0u, 1u, 2u, 3u);
+    let used = columns < vec4u(params.columns);
+    let at = vec4u(tap * params.tap_stride) + min(columns, vec4u(params.columns - 1u)) * params.column_stride;
+    for (var k = 0u; k < 4u; k++) {
+        let row = block * 4u + k;
+        let source = at + min(row, params.rows - 1u) * params.row_stride;
+        let v = vec4f(weight[source.x], weight[source.y], weight[source.z], weight[source.w]);
+        let keep = used & vec4<bool>(row < params.rows);
+        packed[((place * params.rows4 + block) * 4u + k) * params.columns4 + vector] = select(vec4f(0.0), v, keep);
     }
-    packed[i] = v;
 }

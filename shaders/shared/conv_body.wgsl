@@ -42,17 +42,18 @@ fn main(
                 let at = ((image[i] * params.height + u32(iy)) * params.width + u32(ix)) * params.channels4;
                 base[i] = select(0u, at, inside[i]);
             }
-            let tap = (u * params.kernel_width + v) * params.channels4;
+            let tap = (u * params.kernel_width + v) * params.tap_rows;
             for (var c = 0u; c < params.channels4; c++) {
                 var a: array<vec4f, OWN>;
                 for (var i = 0u; i < OWN; i++) {
                     a[i] = select(vec4f(0.0), x[base[i] + c], inside[i]);
                 }
-                let w = (tap + c) * 4u * params.outputs4;
                 var b: array<array<vec4f, TN>, 4>;
                 for (var e = 0u; e < 4u; e++) {
+                    // Rows beyond the last are clamped; x is zero there.
+                    let w = min(tap + (c * 4u + e) * params.channel_rows, params.last_row) * params.outputs4;
                     for (var j = 0u; j < TN; j++) {
-                        b[e][j] = weight[w + e * params.outputs4 + column[j]];
+                        b[e][j] = weight[w + column[j]];
                     }
                 }
                 for (var i = 0u; i < TM; i++) {

@@ -13,4 +13,7 @@ struct Params {
     pixels: u32,
     has_bias: u32,
     relu: u32,
+    tap_rows: u32,
+    channel_rows: u32,
+    last_row: u32,
 }

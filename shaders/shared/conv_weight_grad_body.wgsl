@@ -67,14 +67,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
             }
         }
     }
+    var tap = r0 / params.channels4;
+    var vector = r0 - tap * params.channels4;
     for (var i = 0u; i < TM; i++) {
         for (var e = 0u; e < 4u; e++) {
             for (var j = 0u; j < TN; j++) {
-                let o = o0 + j * LX;
-                if (r0 + i < rows) & (o < params.outputs4) {
-                    partial[((group.z * rows + r0 + i) * 4u + e) * params.outputs4 + o] = sum[i][e][j];
-                }
+                store(group.z, tap, vector * 4u + e, o0 + j * LX, sum[i][e][j]);
             }
         }
+        vector += 1u;
+        tap += select(0u, 1u, vector == params.channels4);
+        vector = select(vector, 0u, vector == params.channels4);
     }
 }

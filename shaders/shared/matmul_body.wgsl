@@ -24,7 +24,21 @@ fn first_product(sum: ptr<function, Tile>, place: Place) {
         for (var e = 0u; e < 4u; e++) {
             let row = (place.batch * params.k + min(k * 4u + e, params.k - 1u)) * n4;
             for (var j = 0u; j < TN; j++) {
-                y[e][j] = b[row + place.column[j]];
+                if TURNED == 1u {
+                    let column = place.batch * params.n + min(place.column[j] * 4u + e, params.n - 1u);
+                    y[e][j] = b[column * k4 + k];
+                } else {
+                    y[e][j] = b[row + place.column[j]];
+                }
+            }
+        }
+        if TURNED == 1u {
+            for (var j = 0u; j < TN; j++) {
+                let turned = transpose(mat4x4f(y[0][j], y[1][j], y[2][j], y[3][j]));
+                y[0][j] = turned[0];
+                y[1][j] = turned[1];
+                y[2][j] = turned[2];
+                y[3][j] = turned[3];
             }
         }
         for (var i = 0u; i < TM; i++) {
@@ -75,7 +89,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     place.batch = group.z;
     place.lane_row = local.y;
     for (var i = 0u; i < OWN; i++) {
-        place.row[i] = group.z * params.m + min(r0 + owned_row(i, local.x), params.m - 1u);
+        place.row[i] = batch_of_a(group.z) * params.m + min(r0 + owned_row(i, local.x), params.m - 1u);
     }
     for (var j = 0u; j < TN; j++) {
         place.column[j] = min(c0 + j * LX, n4 - 1u);

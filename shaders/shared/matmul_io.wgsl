@@ -4,6 +4,7 @@ struct Params {
     k: u32,
     alpha: f32,
     diagonal: f32,
+    shared_a: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -14,6 +15,11 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> c: array<vec4f>;
 
 // #import shared/vec4.wgsl
+
+// Matrix of a for batch `batch`.
+fn batch_of_a(batch: u32) -> u32 {
+    return select(batch, 0u, params.shared_a == 1u);
+}
 
 // What stands at (row, 4 vector .. 4 vector + 3): the diagonal added, zeros where the matrix does not reach.
 fn element_vector(row: u32, vector: u32, sum: vec4f) -> vec4f {

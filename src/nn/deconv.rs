@@ -48,6 +48,8 @@ impl Default for Whitening {
 /// What both deconvolution layers have: weights, a cut into blocks, running statistics.
 #[derive(Clone, Debug)]
 struct Core {
+    /// Of the weight.
+    shape: Vec<usize>,
     weight: StateId,
     bias: Option<StateId>,
     running_mean: StateId,
@@ -57,9 +59,11 @@ struct Core {
     whitening: Whitening,
 }
 
-/// The values of one forward pass, for pictures and tests.
+/// The values of one forward pass; those that nobody asks for cost nothing.
 #[derive(Clone, Copy, Debug)]
 pub struct Folded {
+    /// Weight with D folded in, as [columns](ops::weight_columns).
+    pub columns: Var,
     /// Weight with D folded in, shape of the weight.
     pub weight: Var,
     /// Bias with the mean folded in, (O).
@@ -91,7 +95,7 @@ impl Core {
         let identity = (0..s * d * d).map(|i| if i / d % d == i % d { 1.0 } else { 0.0 }).collect();
         let running_mean = state.buffer(&format!("{name}.running_mean"), Type::vec4(&[s, d]), vec![0.0; s * d]);
         let running_deconv = state.buffer(&format!("{name}.running_deconv"), Type::vec4(&[s, d, d]), identity);
-        Ok(Self { weight, bias, running_mean, running_deconv, layout, sampling, whitening })
+        Ok(Self { shape: shape.to_vec(), weight, bias, running_mean, running_deconv, layout, sampling, whitening })
     }
 
     fn fold(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Folded> {
@@ -110,12 +114,16 @@ impl Core {
         };
         let weight = ctx.tape.state(ctx.state, self.weight);
         let bias = self.bias.map(|id| ctx.tape.state(ctx.state, id));
-        let shape = ctx.tape.shape(weight).to_vec();
-        let blocked = ops::block_weight(ctx.tape, weight, self.layout)?;
-        let whitened = ops::matmul(ctx.tape, blocked, deconv)?;
-        let folded = ops::unblock_weight(ctx.tape, whitened, self.layout, &shape)?;
-        let shifted = ops::fold_bias(ctx.tape, whitened, mean, bias, self.layout, shape[0])?;
-        Ok(Folded { weight: folded, bias: shifted, mean, deconv, covariance })
+        let groups = self.layout.groups;
+        let columns = ops::weight_columns(ctx.tape, weight, groups)?;
+        let blocks = self.layout.blocks_of(ctx.tape, columns)?;
+        // (W D)^T = D^T W^T, block by block.
+        let whitened = ops::gram(ctx.tape, deconv, blocks)?;
+        let shape = ctx.tape.shape(columns).to_vec();
+        let columns = ctx.tape.view(whitened, &shape)?;
+        let bias = ops::fold_bias(ctx.tape, columns, mean, bias, self.layout, self.shape[0])?;
+        let weight = ops::weight_rows(ctx.tape, columns, &self.shape, groups)?;
+        Ok(Folded { columns, weight, bias, mean, deconv, covariance })
     }
 }
 
@@ -177,7 +185,8 @@ impl FastDeconv {
     /// As `forward`, with what was folded.
     pub fn forward_folded(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Folded)> {
         let folded = self.core.fold(ctx, x)?;
-        let y = ops::conv2d(ctx.tape, x, folded.weight, Some(folded.bias), self.options)?;
+        let shape = &self.core.shape;
+        let y = ops::conv2d_columns(ctx.tape, x, folded.columns, shape, Some(folded.bias), self.options)?;
         Ok((y, folded))
     }
 }
@@ -221,7 +230,8 @@ impl Delinear {
     /// As `forward`, with what was folded.
     pub fn forward_folded(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Folded)> {
         let folded = self.core.fold(ctx, x)?;
-        Ok((ops::linear(ctx.tape, x, folded.weight, Some(folded.bias))?, folded))
+        let y = ops::linear_columns(ctx.tape, x, folded.columns, &self.core.shape, Some(folded.bias))?;
+        Ok((y, folded))
     }
 }
 

@@ -46,6 +46,19 @@ pub(crate) fn launch_shifted_sum(
     launch.flat(Kernel::new(&COLUMN_SUM, 0), &params, &[partial, partial], &[to], batches * columns4);
 }
 
+/// Appends the launch that sums few rows of `columns4` vectors in a single pass: partial sums, batches.
+pub(crate) fn launch_single_sum(launch: &mut Launch<'_>, [rows, columns4]: [usize; 2], from: Slot, to: Slot) {
+    let params = ColumnSumParams {
+        batches: 1,
+        rows: rows as u32,
+        columns4: columns4 as u32,
+        splits: 1,
+        rows_per_split: rows as u32,
+        scale: 1.0,
+    };
+    launch.flat(Kernel::new(&COLUMN_SUM, 0), &params, &[from, from], &[to], columns4);
+}
+
 /// Sum over N, H and W of an activation (N,C,H,W), or over N of (N,F): one row-major value per channel.
 pub fn column_sum(tape: &mut Tape, x: Var) -> Result<Var> {
     tape.apply1(ColumnSum, &[x])

@@ -1,36 +1,39 @@
 //! Convolution and linear layers: implicit matrix products, forward and both gradients.
 //!
 //! `y[n,o,i,j] = b[o] + sum_{c,u,v} x[n,c, i s + u d - p, j s + v d - p] w[o,c,u,v]`, zero outside the map.
-//! 2 N Ho Wo O (C/g) kh kw floating-point operations, as many again for each gradient. Weights are packed for the
-//! kernel on the way (O C kh kw moves). Grouped convolutions are in `conv_grouped.rs`.
+//! 2 N Ho Wo O (C/g) kh kw floating-point operations, as many again for each gradient. Row-major weights are packed for the
+//! kernel on the way (O C kh kw moves); columns (`weight_columns.rs`) are taken as they lie. Grouped convolutions are in
+//! `conv_grouped.rs`.
 
 use super::blocks::Sampling;
-use super::column_sum::ColumnSum;
+use super::column_sum::{ColumnSum, launch_single_sum};
 use super::conv_grouped;
 use super::expect_activation;
 use super::tiles::{Tiles, tile_variant};
+use super::weight_columns::{columns_of, columns_type, launch_columns, launch_rows, rows_of};
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
-use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
+use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
 kernel_params! {
     struct ConvParams {
         height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
         kernel_height: u32, kernel_width: u32, stride: u32, padding: u32, dilation: u32, pixels: u32,
-        has_bias: u32, relu: u32,
+        has_bias: u32, relu: u32, tap_rows: u32, channel_rows: u32, last_row: u32,
     }
 }
 kernel_params! {
     struct WeightGradParams {
         height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
         kernel_width: u32, stride: u32, padding: u32, dilation: u32, taps: u32, pixels: u32, pixels_per_split: u32,
+        channels: u32, tap_rows: u32, channel_rows: u32, split_rows: u32,
     }
 }
 kernel_params! {
     struct PackParams {
-        vectors: u32, taps: u32, rows: u32, rows_padded: u32, columns: u32, columns4: u32, row_stride: u32,
-        column_stride: u32, flipped: u32,
+        blocks: u32, taps: u32, rows: u32, rows4: u32, columns: u32, columns4: u32, row_stride: u32, column_stride: u32,
+        tap_stride: u32, flipped: u32,
     }
 }
 kernel_params! {
@@ -249,19 +252,80 @@ impl Geometry {
 /// Channels do not match, or the kernel does not fit into the padded map.
 pub fn conv2d(tape: &mut Tape, x: Var, weight: Var, bias: Option<Var>, options: ConvOptions) -> Result<Var> {
     let inputs: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
-    tape.apply1(Conv { options, name: "conv2d" }, &inputs)
+    tape.apply1(Conv { options, name: "conv2d", weight: Weight::Rows }, &inputs)
+}
+
+/// As [`conv2d`] with the [columns](super::weight_columns) of a weight of the given shape.
+///
+/// # Errors
+/// As [`conv2d`], or the columns are not those of such a weight.
+pub fn conv2d_columns(
+    tape: &mut Tape,
+    x: Var,
+    columns: Var,
+    shape: &[usize],
+    bias: Option<Var>,
+    options: ConvOptions,
+) -> Result<Var> {
+    let inputs: Vec<Var> = [x, columns].into_iter().chain(bias).collect();
+    tape.apply1(Conv { options, name: "conv2d", weight: Weight::Columns(shape.to_vec()) }, &inputs)
 }
 
 /// `y = x weight^T + bias` of `x` (N,F), `weight` (O,F) and optional `bias` (O).
 pub fn linear(tape: &mut Tape, x: Var, weight: Var, bias: Option<Var>) -> Result<Var> {
     let inputs: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
-    tape.apply1(Conv { options: ConvOptions::default(), name: "linear" }, &inputs)
+    tape.apply1(Conv { options: ConvOptions::default(), name: "linear", weight: Weight::Rows }, &inputs)
+}
+
+/// As [`linear`] with the [columns](super::weight_columns) of a weight of the given shape.
+///
+/// # Errors
+/// As [`linear`], or the columns are not those of such a weight.
+pub fn linear_columns(tape: &mut Tape, x: Var, columns: Var, shape: &[usize], bias: Option<Var>) -> Result<Var> {
+    let inputs: Vec<Var> = [x, columns].into_iter().chain(bias).collect();
+    let weight = Weight::Columns(shape.to_vec());
+    tape.apply1(Conv { options: ConvOptions::default(), name: "linear", weight }, &inputs)
+}
+
+/// How a weight lies.
+#[derive(Clone, Debug)]
+enum Weight {
+    /// Row-major.
+    Rows,
+    /// As columns of a weight of this shape.
+    Columns(Vec<usize>),
+}
+
+impl Weight {
+    /// Shape (O,C/g,kh,kw) or (O,F) of a weight of type `ty`, which is checked.
+    fn shape<'a>(&'a self, op: &'static str, ty: &'a Type, groups: usize) -> Result<&'a [usize]> {
+        let Self::Columns(shape) = self else { return Ok(&ty.shape) };
+        let fits = groups > 0 && *ty == columns_type(shape, groups);
+        if fits { Ok(shape) } else { Err(Error::shape(op, format!("{ty} are not the columns of a weight {shape:?}"))) }
+    }
+
+    /// A row-major weight as the twin needs it.
+    fn rows(&self, given: &Array, groups: usize) -> Array {
+        match self {
+            Self::Rows => given.clone(),
+            Self::Columns(shape) => rows_of(given, shape, groups),
+        }
+    }
+
+    /// A row-major weight for grouped convolutions, which have no kernels for columns: those of depthwise ones would be mostly padding.
+    fn launch_rows(&self, launch: &mut Launch<'_>, given: Slot, groups: usize) -> Slot {
+        match self {
+            Self::Rows => given,
+            Self::Columns(shape) => launch_rows(launch, given, shape, groups),
+        }
+    }
 }
 
 #[derive(Debug)]
 struct Conv {
     options: ConvOptions,
     name: &'static str,
+    weight: Weight,
 }
 
 impl Op for Conv {
@@ -272,7 +336,8 @@ impl Op for Conv {
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let x = inputs[0];
         expect_activation(self.name, x)?;
-        let g = Geometry::new(self.name, &x.shape, &inputs[1].shape, self.options)?;
+        let weight = self.weight.shape(self.name, inputs[1], self.options.groups)?;
+        let g = Geometry::new(self.name, &x.shape, weight, self.options)?;
         if let Some(bias) = inputs.get(2)
             && bias.shape != [g.o]
         {
@@ -292,8 +357,9 @@ impl Op for Conv {
             gy = super::unary::relu_grad(context.tape, context.outputs[0], gy)?;
         }
         let (x_ty, w_ty) = (context.tape.ty(x).clone(), context.tape.ty(w).clone());
-        let gx = context.when(0, ConvInputGrad { options: self.options, x: x_ty }, &[gy, w])?;
-        let gw = context.when(1, ConvWeightGrad { options: self.options, w: w_ty }, &[x, gy])?;
+        let (options, weight) = (self.options, self.weight.clone());
+        let gx = context.when(0, ConvInputGrad { options, x: x_ty, weight: weight.clone() }, &[gy, w])?;
+        let gw = context.when(1, ConvWeightGrad { options, w: w_ty, weight }, &[x, gy])?;
         let mut grads = vec![gx, gw];
         if context.inputs.len() > 2 {
             grads.push(context.when(2, ColumnSum, &[gy])?);
@@ -302,22 +368,31 @@ impl Op for Conv {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let shapes = [0, 1].map(|i| launch.inputs[i].shape.clone());
-        let Ok(g) = Geometry::new(self.name, &shapes[0], &shapes[1], self.options) else { return };
-        if self.options.groups > 1 {
-            return conv_grouped::launch_forward(launch, &g);
+        let [x_ty, w_ty] = [0, 1].map(|i| launch.inputs[i]);
+        let groups = self.options.groups;
+        let shape = self.weight.shape(self.name, w_ty, groups);
+        let Ok(g) = shape.and_then(|w| Geometry::new(self.name, &x_ty.shape, w, self.options)) else { return };
+        if groups > 1 {
+            let weight = self.weight.launch_rows(launch, launch.reads[1], groups);
+            return conv_grouped::launch_forward(launch, &g, weight);
         }
         let (g, x) = g.with_patches(launch, launch.reads[0]);
         let o4 = g.o.div_ceil(4);
-        let packing = Packing {
-            rows: g.c,
-            columns: g.o,
-            taps: g.taps(),
-            row_stride: g.taps(),
-            column_stride: g.c * g.taps(),
-            flipped: false,
+        let (packed, rows) = match self.weight {
+            Weight::Rows => {
+                let packing = Packing {
+                    rows: g.c,
+                    columns: g.o,
+                    taps: g.taps(),
+                    row_stride: g.taps(),
+                    column_stride: g.c * g.taps(),
+                    tap_stride: 1,
+                    flipped: false,
+                };
+                (pack(launch, launch.reads[1], &packing), WeightRowOrder::packed(g.c))
+            }
+            Weight::Columns(_) => (launch.reads[1], WeightRowOrder::columns(g.taps())),
         };
-        let packed = pack(launch, launch.reads[1], &packing);
         let params = ConvParams {
             channels4: g.c.div_ceil(4) as u32,
             out_height: g.oh as u32,
@@ -326,7 +401,7 @@ impl Op for Conv {
             pixels: (g.n * g.oh * g.ow) as u32,
             has_bias: u32::from(launch.reads.len() > 2),
             relu: u32::from(self.options.relu),
-            ..ConvParams::sizes(&g, g.h, g.w)
+            ..ConvParams::sizes(&g, g.h, g.w, rows, g.c)
         };
         let bias = launch.reads.get(2).copied().unwrap_or(packed);
         let reads = [x, packed, bias];
@@ -335,13 +410,39 @@ impl Op for Conv {
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        vec![twin_forward(inputs, self.options)]
+        let weight = self.weight.rows(inputs[1], self.options.groups);
+        let inputs: Vec<&Array> = [inputs[0], &weight].into_iter().chain(inputs.get(2).copied()).collect();
+        vec![twin_forward(&inputs, self.options)]
+    }
+}
+
+/// Where the row of a tap and channel stands among those that a kernel loads its weight from: `tap` rows further for each tap, `channel`
+/// for each channel.
+#[derive(Clone, Copy)]
+struct WeightRowOrder {
+    tap: usize,
+    channel: usize,
+}
+
+impl WeightRowOrder {
+    /// As [`pack`] leaves them: tap by tap, channels filled up to whole vectors.
+    fn packed(channels: usize) -> Self {
+        Self { tap: channels.next_multiple_of(4), channel: 1 }
+    }
+
+    /// As columns have them: channel by channel.
+    fn columns(taps: usize) -> Self {
+        Self { tap: 1, channel: taps }
     }
 }
 
 impl ConvParams {
-    fn sizes(g: &Geometry, height: usize, width: usize) -> Self {
+    /// `channels` are summed over.
+    fn sizes(g: &Geometry, height: usize, width: usize, rows: WeightRowOrder, channels: usize) -> Self {
         Self {
+            tap_rows: rows.tap as u32,
+            channel_rows: rows.channel as u32,
+            last_row: ((g.taps() - 1) * rows.tap + (channels - 1) * rows.channel) as u32,
             height: height as u32,
             width: width as u32,
             kernel_height: g.kh as u32,
@@ -361,27 +462,29 @@ struct Packing {
     taps: usize,
     row_stride: usize,
     column_stride: usize,
+    tap_stride: usize,
     /// The last tap first.
     flipped: bool,
 }
 
 fn pack(launch: &mut Launch<'_>, weight: Slot, packing: &Packing) -> Slot {
     let Packing { rows, columns, taps, .. } = *packing;
-    let (rows_padded, columns4) = (rows.next_multiple_of(4), columns.div_ceil(4));
-    let vectors = taps * rows_padded * columns4;
-    let packed = launch.scratch("packed", vectors * 4);
+    let (rows4, columns4) = (rows.div_ceil(4), columns.div_ceil(4));
+    let blocks = taps * rows4 * columns4;
+    let packed = launch.scratch("packed", blocks * 16);
     let params = PackParams {
-        vectors: vectors as u32,
+        blocks: blocks as u32,
         taps: taps as u32,
         rows: rows as u32,
-        rows_padded: rows_padded as u32,
+        rows4: rows4 as u32,
         columns: columns as u32,
         columns4: columns4 as u32,
         row_stride: packing.row_stride as u32,
         column_stride: packing.column_stride as u32,
+        tap_stride: packing.tap_stride as u32,
         flipped: u32::from(packing.flipped),
     };
-    launch.flat(Kernel::new(&PACK, 0), &params, &[weight], &[packed], vectors);
+    launch.flat(Kernel::new(&PACK, 0), &params, &[weight], &[packed], blocks);
     packed
 }
 
@@ -400,6 +503,7 @@ fn dispatch_conv(launch: &mut Launch<'_>, params: &ConvParams, transposed: bool,
 struct ConvInputGrad {
     options: ConvOptions,
     x: Type,
+    weight: Weight,
 }
 
 impl Op for ConvInputGrad {
@@ -412,23 +516,24 @@ impl Op for ConvInputGrad {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let w = launch.inputs[1];
-        let Ok(g) = Geometry::new(self.name(), &self.x.shape, &w.shape, self.options) else { return };
-        if self.options.groups > 1 {
-            return conv_grouped::launch_input_grad(launch, &g);
+        let groups = self.options.groups;
+        let shape = self.weight.shape(self.name(), launch.inputs[1], groups);
+        let Ok(g) = shape.and_then(|w| Geometry::new(self.name(), &self.x.shape, w, self.options)) else { return };
+        if groups > 1 {
+            let weight = self.weight.launch_rows(launch, launch.reads[1], groups);
+            return conv_grouped::launch_input_grad(launch, &g, weight);
         }
         // At stride 1 the adjoint is a convolution with the kernel turned around: one kernel less to compile. A padding that would be
         // negative wraps, and wraps back in the kernel.
         let plain = g.options.stride == 1 && g.kh == g.kw;
         let reach = (g.options.dilation * (g.kh - 1)) as u32;
-        let packing = Packing {
-            rows: g.o,
-            columns: g.c,
-            taps: g.taps(),
-            row_stride: g.c * g.taps(),
-            column_stride: g.taps(),
-            flipped: plain,
+        let width = g.o.next_multiple_of(4);
+        let [row_stride, column_stride, tap_stride] = match self.weight {
+            Weight::Rows => [g.c * g.taps(), g.taps(), 1],
+            Weight::Columns(_) => [1, g.taps() * width, width],
         };
+        let packing =
+            Packing { rows: g.o, columns: g.c, taps: g.taps(), row_stride, column_stride, tap_stride, flipped: plain };
         let packed = pack(launch, launch.reads[1], &packing);
         let padding = g.options.padding as u32;
         let params = ConvParams {
@@ -438,7 +543,7 @@ impl Op for ConvInputGrad {
             out_width: g.w as u32,
             outputs4: g.c.div_ceil(4) as u32,
             pixels: (g.n * g.h * g.w) as u32,
-            ..ConvParams::sizes(&g, g.oh, g.ow)
+            ..ConvParams::sizes(&g, g.oh, g.ow, WeightRowOrder::packed(g.o), g.o)
         };
         let reads = [launch.reads[0], packed, packed];
         let write = launch.writes[0];
@@ -446,15 +551,17 @@ impl Op for ConvInputGrad {
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        vec![twin_input_grad(inputs[0], inputs[1], &self.x.shape, self.options)]
+        let weight = self.weight.rows(inputs[1], self.options.groups);
+        vec![twin_input_grad(inputs[0], &weight, &self.x.shape, self.options)]
     }
 }
 
-/// `gw[o,c,u,v] = sum over positions of x gy`, shape of `w`.
+/// `gw[o,c,u,v] = sum over positions of x gy`, of type `w`.
 #[derive(Debug)]
 struct ConvWeightGrad {
     options: ConvOptions,
     w: Type,
+    weight: Weight,
 }
 
 impl Op for ConvWeightGrad {
@@ -463,14 +570,21 @@ impl Op for ConvWeightGrad {
     }
 
     fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
-        Ok(vec![Type { layout: Layout::Plain, ..self.w.clone() }])
+        Ok(vec![self.w.clone()])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let shape = launch.inputs[0].shape.clone();
-        let Ok(g) = Geometry::new(self.name(), &shape, &self.w.shape, self.options) else { return };
-        if self.options.groups > 1 {
-            return conv_grouped::launch_weight_grad(launch, &g);
+        let (groups, write) = (self.options.groups, launch.writes[0]);
+        let x_ty = launch.inputs[0];
+        let shape = self.weight.shape(self.name(), &self.w, groups);
+        let Ok(g) = shape.and_then(|w| Geometry::new(self.name(), &x_ty.shape, w, self.options)) else { return };
+        if groups > 1 {
+            let Weight::Columns(shape) = &self.weight else {
+                return conv_grouped::launch_weight_grad(launch, &g, write);
+            };
+            let rows = launch.scratch("rows", shape.iter().product());
+            conv_grouped::launch_weight_grad(launch, &g, rows);
+            return launch_columns(launch, rows, shape, groups, write);
         }
         let (g, x) = g.with_patches(launch, launch.reads[0]);
         let (c4, o4, pixels) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh * g.ow);
@@ -479,8 +593,15 @@ impl Op for ConvWeightGrad {
         let wanted = if launch.profile.software { 64 } else { 2048 };
         let pixels_per_split = pixels.div_ceil((wanted / (grid[0] * grid[1])).clamp(1, pixels.div_ceil(16)));
         let splits = pixels.div_ceil(pixels_per_split);
-        let rows = g.taps() * c4 * 4;
-        let partial = launch.scratch("partial", splits * rows * o4 * 4);
+        let columns = matches!(self.weight, Weight::Columns(_));
+        let (order, channels) = match self.weight {
+            Weight::Rows => (WeightRowOrder::packed(g.c), c4 * 4),
+            Weight::Columns(_) => (WeightRowOrder::columns(g.taps()), g.c),
+        };
+        let rows = g.taps() * channels;
+        // A sum of one part is already what columns are.
+        let whole = columns && splits == 1;
+        let partial = if whole { write } else { launch.scratch("partial", splits * rows * o4 * 4) };
         let params = WeightGradParams {
             height: g.h as u32,
             width: g.w as u32,
@@ -495,15 +616,27 @@ impl Op for ConvWeightGrad {
             taps: g.taps() as u32,
             pixels: pixels as u32,
             pixels_per_split: pixels_per_split as u32,
+            channels: channels as u32,
+            tap_rows: order.tap as u32,
+            channel_rows: order.channel as u32,
+            split_rows: rows as u32,
         };
-        let (reads, write) = ([x, launch.reads[1]], launch.writes[0]);
+        let reads = [x, launch.reads[1]];
         let grid = [grid[0] as u32, grid[1] as u32, splits as u32];
         launch.dispatch(kernel, &params, &reads, &[partial], grid);
-        launch_unpack(launch, &g, [splits, g.c, c4 * 4], partial, write);
+        if !columns {
+            launch_unpack(launch, &g, [splits, g.c, c4 * 4], partial, write);
+        } else if !whole {
+            launch_single_sum(launch, [splits, rows * o4], partial, write);
+        }
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        vec![twin_weight_grad(inputs[0], inputs[1], &self.w.shape, self.options)]
+        let groups = self.options.groups;
+        vec![match &self.weight {
+            Weight::Rows => twin_weight_grad(inputs[0], inputs[1], &self.w.shape, self.options),
+            Weight::Columns(shape) => columns_of(&twin_weight_grad(inputs[0], inputs[1], shape, self.options), groups),
+        }]
     }
 }
 

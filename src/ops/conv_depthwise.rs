@@ -76,7 +76,7 @@ impl Depthwise {
     }
 
     /// `gw` from `x` and `gy`.
-    pub fn launch_weight_grad(self, launch: &mut Launch<'_>, g: &Geometry) {
+    pub fn launch_weight_grad(self, launch: &mut Launch<'_>, g: &Geometry, write: Slot) {
         let (outputs4, tiles) = (g.c.div_ceil(4), g.ow.div_ceil(COLUMNS));
         let all_tiles = g.n * tiles;
         let wanted = if launch.profile.software { 1024 } else { 65_536 };
@@ -95,7 +95,7 @@ impl Depthwise {
             tiles_per_split: tiles_per_split as u32,
             invocations: invocations as u32,
         };
-        let (reads, write) = (launch.reads.clone(), launch.writes[0]);
+        let reads = launch.reads.clone();
         let partial = launch.scratch("partial", splits * g.taps() * outputs4 * 4);
         launch.flat(Kernel::new(&WEIGHT_GRAD, self.variant), &params, &reads, &[partial], invocations);
         launch_unpack(launch, g, [splits, 1, 1], partial, write);

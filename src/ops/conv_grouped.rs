@@ -109,9 +109,15 @@ impl Direction {
     }
 
     /// `maps` are height and width of the inputs and of the outputs.
-    fn launch(&self, launch: &mut Launch<'_>, g: &Geometry, maps: [[usize; 2]; 2], bias: Option<Slot>) {
+    fn launch(
+        &self,
+        launch: &mut Launch<'_>,
+        g: &Geometry,
+        maps: [[usize; 2]; 2],
+        (weight, bias): (Slot, Option<Slot>),
+    ) {
         let [[height, width], [out_height, out_width]] = maps;
-        let (x, weight, write) = (launch.reads[0], launch.reads[1], launch.writes[0]);
+        let (x, write) = (launch.reads[0], launch.writes[0]);
         let packed = self.pack(launch, weight, g.taps());
         if let Some(depthwise) = Depthwise::of(g) {
             return depthwise.launch(launch, g, self.transposed, packed, bias);
@@ -144,21 +150,21 @@ impl Direction {
     }
 }
 
-/// `y` from `x`, the weight and perhaps the bias.
-pub(super) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry) {
+/// `y` from `x`, the row-major weight and perhaps the bias.
+pub(super) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry, weight: Slot) {
     let bias = launch.reads.get(2).copied();
-    Direction::new(g, false).launch(launch, g, [[g.h, g.w], [g.oh, g.ow]], bias);
+    Direction::new(g, false).launch(launch, g, [[g.h, g.w], [g.oh, g.ow]], (weight, bias));
 }
 
-/// `gx` from `gy` and the weight.
-pub(super) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry) {
-    Direction::new(g, true).launch(launch, g, [[g.oh, g.ow], [g.h, g.w]], None);
+/// `gx` from `gy` and the row-major weight.
+pub(super) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry, weight: Slot) {
+    Direction::new(g, true).launch(launch, g, [[g.oh, g.ow], [g.h, g.w]], (weight, None));
 }
 
-/// `gw` from `x` and `gy`: partial sums over lines, then their sum.
-pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry) {
+/// Row-major `gw` from `x` and `gy`: partial sums over lines, then their sum.
+pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, write: Slot) {
     if let Some(depthwise) = Depthwise::of(g) {
-        return depthwise.launch_weight_grad(launch, g);
+        return depthwise.launch_weight_grad(launch, g, write);
     }
     let Direction { inputs, outputs, .. } = Direction::new(g, false);
     let grouping = Grouping::new(inputs, outputs);
@@ -187,7 +193,7 @@ pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry) {
         inputs_per_group: inputs as u32,
         outputs_per_group: outputs as u32,
     };
-    let (reads, write) = (launch.reads.clone(), launch.writes[0]);
+    let reads = launch.reads.clone();
     let partial = launch.scratch("partial", splits * vectors * 4);
     let kernel = Kernel::new(&WEIGHT_GRAD, grouping as usize);
     launch.flat(kernel, &params, &reads, &[partial], splits * per_split);

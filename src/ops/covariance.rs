@@ -27,20 +27,20 @@ kernel_params! {
 }
 kernel_params! {
     struct RowGradParams {
-        vectors: u32, d: u32, d4: u32, rows: u32, samples: u32, blocks: u32, kernel: u32, pooled: u32, interleaved: u32,
+        items: u32, pixels: u32, d: u32, d4: u32, samples: u32, blocks: u32, kernel: u32, pooled: u32, interleaved: u32,
         grid: u32, height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32,
-        padding: u32, dilation: u32, channels: u32, scale: f32,
+        padding: u32, dilation: u32, channels: u32, scale: f32, add: u32,
     }
 }
 kernel_params! {
     struct CenterParams { vectors: u32, columns4: u32, rows: u32 }
 }
 
-/// Patches that an invocation of `block_rows.wgsl` walks over.
+/// Patches that an invocation of `block_rows.wgsl` walks over, and pixels of `block_rows_grad.wgsl`.
 const LINES: usize = 8;
 
 static ROWS: Shader = Shader::new::<RowParams>("block_rows.wgsl", 1, 1);
-static ROWS_GRAD: Shader = Shader::new::<RowGradParams>("block_rows_grad.wgsl", 2, 1);
+static ROWS_GRAD: Shader = Shader::new::<RowGradParams>("block_rows_grad.wgsl", 3, 1);
 static CENTER: Shader = Shader::new::<CenterParams>("center.wgsl", 2, 1);
 pub(super) const SHADERS: &[&Shader] = &[&ROWS, &ROWS_GRAD, &CENTER];
 
@@ -122,10 +122,10 @@ impl RowParams {
 
     fn gradient(self, g: &RowGeometry) -> RowGradParams {
         RowGradParams {
-            vectors: (g.n * g.h * g.w * g.layout.channels.div_ceil(4)) as u32,
+            items: ((g.n * g.h * g.w).div_ceil(LINES) * g.layout.channels.div_ceil(4)) as u32,
+            pixels: (g.n * g.h * g.w) as u32,
             d: self.d,
             d4: self.d4,
-            rows: g.rows as u32,
             samples: self.samples,
             blocks: self.blocks,
             kernel: self.kernel,
@@ -142,6 +142,7 @@ impl RowParams {
             dilation: self.dilation,
             channels: (g.layout.features() / (g.layout.kernel * g.layout.kernel)) as u32,
             scale: 1.0 / g.rows as f32,
+            add: 0,
         }
     }
 }
@@ -261,7 +262,8 @@ impl Op for Covariance {
         let g_rows = context.tape.apply1(CovarianceGrad, &[rows, g_cov])?;
         let x = context.tape.ty(context.inputs[0]).clone();
         let op = RowsGrad { layout: self.layout, sampling: self.sampling, x };
-        Ok(vec![Some(context.tape.apply1(op, &[g_rows, g_mean])?)])
+        let inputs: Vec<Var> = [g_rows, g_mean].into_iter().chain(context.take(0)).collect();
+        Ok(vec![Some(context.tape.apply1(op, &inputs)?)])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
@@ -333,7 +335,7 @@ impl Op for CovarianceGrad {
     }
 }
 
-/// `gx = fold(g_rows + 1 g_mean^T / R)`: rows back to the map.
+/// `gx = fold(g_rows + 1 g_mean^T / R)`: rows back to the map, added to what a third input has gathered there.
 #[derive(Debug)]
 struct RowsGrad {
     layout: BlockLayout,
@@ -358,19 +360,25 @@ impl Op for RowsGrad {
         let grad = context.grad(0)?;
         let rows = sample_rows(context.tape, grad, self.layout, self.sampling)?;
         let mean = if context.needs(1) { Some(row_mean(context.tape, rows)?) } else { None };
-        Ok(vec![Some(rows), mean])
+        let mut grads = vec![Some(rows), mean];
+        if context.inputs.len() > 2 {
+            grads.push(Some(grad));
+        }
+        Ok(grads)
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return };
-        let params = RowParams::new(&g).gradient(&g);
-        let (reads, write) = (launch.reads.clone(), launch.writes[0]);
-        launch.flat(Kernel::new(&ROWS_GRAD, 0), &params, &reads, &[write], params.vectors as usize);
+        let mut params = RowParams::new(&g).gradient(&g);
+        params.add = u32::from(launch.reads.len() > 2);
+        let (rows, mean, write) = (launch.reads[0], launch.reads[1], launch.writes[0]);
+        let gathered = launch.reads.get(2).copied().unwrap_or(mean);
+        launch.flat(Kernel::new(&ROWS_GRAD, 0), &params, &[rows, mean, gathered], &[write], params.items as usize);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return vec![] };
-        let mut gx = Array::zeros(&self.x.shape);
+        let mut gx = inputs.get(2).map_or_else(|| Array::zeros(&self.x.shape), |gathered| (*gathered).clone());
         for (index, source) in g.sources().into_iter().enumerate() {
             if let Some(at) = source {
                 let (s, i) = (index / (g.rows * self.layout.d), index % self.layout.d);

@@ -3,16 +3,17 @@
 //! Matrices are (S,M,K) in vectors of four. 2 S M N K floating-point operations; half of it for a result known to be
 //! symmetric.
 
+use super::column_sum::launch_single_sum;
 use super::gram::gram;
 use super::tiles::{Tiles, tile_variant};
-use super::transpose::transpose;
+use super::transpose::transposed;
 use crate::gpu::{Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
 kernel_params! {
-    struct MatmulParams { m: u32, n: u32, k: u32, alpha: f32, diagonal: f32 }
+    struct MatmulParams { m: u32, n: u32, k: u32, alpha: f32, diagonal: f32, shared_a: u32 }
 }
 
 static MATMUL: Shader = Shader::with_variants::<MatmulParams>(
@@ -20,18 +21,21 @@ static MATMUL: Shader = Shader::with_variants::<MatmulParams>(
     4,
     1,
     &[
-        tile_variant!(16, 4, 4, 2, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(8, 4, 2, 4, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(8, 2, 1, 8, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(16, 4, 4, 2, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(8, 4, 2, 4, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(8, 2, 1, 8, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(16, 4, 4, 2, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(8, 4, 2, 4, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(8, 2, 1, 8, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(16, 4, 4, 2, SYMMETRIC = 1, PAIR = 1),
-        tile_variant!(8, 4, 2, 4, SYMMETRIC = 1, PAIR = 1),
-        tile_variant!(8, 2, 1, 8, SYMMETRIC = 1, PAIR = 1),
+        tile_variant!(16, 4, 4, 2, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 4, 2, 4, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 2, 1, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(16, 4, 4, 2, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 4, 2, 4, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 2, 1, 8, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(16, 4, 4, 2, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 4, 2, 4, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 2, 1, 8, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
+        tile_variant!(16, 4, 4, 2, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 4, 2, 4, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 2, 1, 8, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
+        tile_variant!(16, 4, 4, 2, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
+        tile_variant!(8, 4, 2, 4, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
+        tile_variant!(8, 2, 1, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
     ],
 );
 static MATMUL_SUBGROUP: Shader = Shader::with_variants::<MatmulParams>(
@@ -39,20 +43,24 @@ static MATMUL_SUBGROUP: Shader = Shader::with_variants::<MatmulParams>(
     4,
     1,
     &[
-        tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 1),
-        tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 1),
-        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 1),
+        tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
+        tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
+        tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
+        tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
+        tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
     ],
 );
 static MATMUL_SHARED: Shader = Shader::with_variants::<MatmulParams>(
@@ -60,18 +68,21 @@ static MATMUL_SHARED: Shader = Shader::with_variants::<MatmulParams>(
     4,
     1,
     &[
-        tile_variant!(8, 2, 8, 8, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(8, 1, 8, 8, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(8, 1, 4, 16, SYMMETRIC = 0, PAIR = 0),
-        tile_variant!(8, 2, 8, 8, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(8, 1, 8, 8, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(8, 1, 4, 16, SYMMETRIC = 0, PAIR = 1),
-        tile_variant!(8, 2, 8, 8, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(8, 1, 8, 8, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(8, 1, 4, 16, SYMMETRIC = 1, PAIR = 0),
-        tile_variant!(8, 2, 8, 8, SYMMETRIC = 1, PAIR = 1),
-        tile_variant!(8, 1, 8, 8, SYMMETRIC = 1, PAIR = 1),
-        tile_variant!(8, 1, 4, 16, SYMMETRIC = 1, PAIR = 1),
+        tile_variant!(8, 2, 8, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 1, 8, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 1, 4, 16, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 2, 8, 8, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 1, 8, 8, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 1, 4, 16, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 2, 8, 8, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 1, 8, 8, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 1, 4, 16, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
+        tile_variant!(8, 2, 8, 8, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 1, 8, 8, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 1, 4, 16, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
+        tile_variant!(8, 2, 8, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
+        tile_variant!(8, 1, 8, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
+        tile_variant!(8, 1, 4, 16, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
     ],
 );
 // A launch of one workgroup that shares rows takes Mesa's software driver milliseconds instead of 50 us (measured at 8 and 32
@@ -96,21 +107,36 @@ pub(super) struct Product {
     pub diagonal: f32,
     /// The result is known to be symmetric: compute one triangle.
     pub symmetric: bool,
+    /// `b` is given by its columns, as matrices (n,k).
+    pub turned: bool,
+    /// `a` is one matrix for all batches.
+    pub shared_a: bool,
 }
 
 impl Product {
     pub fn new(a: Slot, b: Slot) -> Self {
-        Self { a, b, pair: None, alpha: 1.0, diagonal: 0.0, symmetric: false }
+        Self { a, b, pair: None, alpha: 1.0, diagonal: 0.0, symmetric: false, turned: false, shared_a: false }
     }
 
     /// Appends the launch; `[batches, m, n, k]`.
     pub fn launch(self, launch: &mut Launch<'_>, [batches, m, n, k]: [usize; 4], c: Slot) {
         let n4 = n.div_ceil(4);
         let tiles = if self.symmetric { SYMMETRIC_TILES } else { TILES };
-        let flags = [("SYMMETRIC", u32::from(self.symmetric)), ("PAIR", u32::from(self.pair.is_some()))];
+        let flags = [
+            ("SYMMETRIC", u32::from(self.symmetric)),
+            ("PAIR", u32::from(self.pair.is_some())),
+            ("TURNED", u32::from(self.turned)),
+        ];
         let (kernel, [tm, tn, lx, ly]) = tiles.choose(launch.profile, n4, &flags);
         let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
-        let params = MatmulParams { m: m as u32, n: n as u32, k: k as u32, alpha: self.alpha, diagonal: self.diagonal };
+        let params = MatmulParams {
+            m: m as u32,
+            n: n as u32,
+            k: k as u32,
+            alpha: self.alpha,
+            diagonal: self.diagonal,
+            shared_a: u32::from(self.shared_a),
+        };
         let grid = [n4.div_ceil(lx * tn), m.div_ceil(ly * tm), batches].map(|v| v as u32);
         launch.dispatch(kernel, &params, &[self.a, self.b, a2, b2], &[c], grid);
     }
@@ -124,9 +150,26 @@ pub(super) fn matrix(op: &'static str, ty: &Type) -> Result<[usize; 3]> {
     }
 }
 
-/// `a b` of (S,M,K) and (S,K,N).
+/// `a b` of (S,M,K) or, for all batches, (1,M,K), and (S,K,N).
+///
+/// # Errors
+/// The matrices do not fit.
 pub fn matmul(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {
     tape.apply1(Matmul, &[a, b])
+}
+
+/// `a b^T` of (S,M,K) and (S,N,K).
+///
+/// # Errors
+/// The matrices do not fit.
+pub fn matmul_nt(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {
+    tape.apply1(MatmulNt { summed: false }, &[a, b])
+}
+
+/// The gradient of `a` in products of `a` with a batch, when `g b^T` is that of each: their sum where `a` is one for all.
+pub(super) fn gradient_nt(tape: &mut Tape, a: Var, g: Var, b: Var) -> Result<Var> {
+    let summed = tape.shape(a)[0] == 1 && tape.shape(b)[0] > 1;
+    tape.apply1(MatmulNt { summed }, &[g, b])
 }
 
 #[derive(Debug)]
@@ -139,10 +182,10 @@ impl Op for Matmul {
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let ([s, m, k], [s2, k2, n]) = (matrix("matmul", inputs[0])?, matrix("matmul", inputs[1])?);
-        if (s, k) != (s2, k2) {
+        if (s != s2 && s != 1) || k != k2 {
             return Err(Error::shape("matmul", format!("cannot multiply {} by {}", inputs[0], inputs[1])));
         }
-        Ok(vec![Type::vec4(&[s, m, n])])
+        Ok(vec![Type::vec4(&[s2, m, n])])
     }
 
     fn differentiable(&self) -> bool {
@@ -151,24 +194,73 @@ impl Op for Matmul {
 
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let (a, b, g) = (context.inputs[0], context.inputs[1], context.grad(0)?);
-        let ga = if context.needs(0) {
-            let bt = transpose(context.tape, b)?;
-            Some(matmul(context.tape, g, bt)?)
-        } else {
-            None
-        };
+        let ga = if context.needs(0) { Some(gradient_nt(context.tape, a, g, b)?) } else { None };
         let gb = if context.needs(1) { Some(gram(context.tape, a, g)?) } else { None };
         Ok(vec![ga, gb])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let ([s, m, k], n) = (dims(launch.inputs[0]), launch.outputs[0].inner());
+        let ([sa, m, k], [s, _, n]) = (dims(launch.inputs[0]), dims(launch.inputs[1]));
         let c = launch.writes[0];
-        Product::new(launch.reads[0], launch.reads[1]).launch(launch, [s, m, n, k], c);
+        Product { shared_a: sa != s, ..Product::new(launch.reads[0], launch.reads[1]) }.launch(launch, [s, m, n, k], c);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![product(inputs[0], inputs[1])]
+    }
+}
+
+/// `a b^T`, summed over the batches or not.
+#[derive(Debug)]
+struct MatmulNt {
+    summed: bool,
+}
+
+impl Op for MatmulNt {
+    fn name(&self) -> &'static str {
+        "matmul_nt"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        let ([s, m, k], [s2, n, k2]) = (matrix(self.name(), inputs[0])?, matrix(self.name(), inputs[1])?);
+        if (s, k) != (s2, k2) {
+            let what = format!("cannot multiply {} by the transpose of {}", inputs[0], inputs[1]);
+            return Err(Error::shape(self.name(), what));
+        }
+        Ok(vec![Type::vec4(&[if self.summed { 1 } else { s }, m, n])])
+    }
+
+    fn differentiable(&self) -> bool {
+        !self.summed
+    }
+
+    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
+        let (a, b, g) = (context.inputs[0], context.inputs[1], context.grad(0)?);
+        let ga = if context.needs(0) { Some(matmul(context.tape, g, b)?) } else { None };
+        let gb = if context.needs(1) { Some(gram(context.tape, g, a)?) } else { None };
+        Ok(vec![ga, gb])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let ([s, m, k], n) = (dims(launch.inputs[0]), launch.inputs[1].shape[1]);
+        let (a, b, c) = (launch.reads[0], launch.reads[1], launch.writes[0]);
+        let size = m * n.next_multiple_of(4);
+        let products = if self.summed { launch.scratch("products", s * size) } else { c };
+        Product { turned: true, ..Product::new(a, b) }.launch(launch, [s, m, n, k], products);
+        if self.summed {
+            launch_single_sum(launch, [s, size / 4], products, c);
+        }
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        let all = product(inputs[0], &transposed(inputs[1]));
+        if !self.summed {
+            return vec![all];
+        }
+        let size = all.shape[1] * all.shape[2];
+        let mut sum = Array::zeros(&[1, all.shape[1], all.shape[2]]);
+        all.data.iter().enumerate().for_each(|(i, v)| sum.data[i % size] += v);
+        vec![sum]
     }
 }
 
@@ -177,14 +269,14 @@ pub(super) fn dims(ty: &Type) -> [usize; 3] {
     [ty.shape[0], ty.shape[1], ty.shape[2]]
 }
 
-/// `a b` per batch on the CPU.
+/// `a b` per batch on the CPU; `a` may be one for all.
 pub(super) fn product(a: &Array, b: &Array) -> Array {
-    let (s, m, k, n) = (a.shape[0], a.shape[1], a.shape[2], b.shape[2]);
+    let (s, m, k, n) = (b.shape[0], a.shape[1], a.shape[2], b.shape[2]);
     let mut c = Array::zeros(&[s, m, n]);
     for batch in 0..s {
         for i in 0..m {
             for p in 0..k {
-                let left = a.data[(batch * m + i) * k + p];
+                let left = a.data[(batch % a.shape[0] * m + i) * k + p];
                 for j in 0..n {
                     c.data[(batch * m + i) * n + j] += left * b.data[(batch * k + p) * n + j];
                 }

@@ -9,7 +9,6 @@ mod add;
 mod average_pool;
 mod batch_norm;
 mod bilinear;
-mod block_weight;
 mod blocks;
 mod column_sum;
 mod concat;
@@ -46,6 +45,7 @@ mod strided_rows;
 mod tiles;
 mod transpose;
 mod unary;
+mod weight_columns;
 mod window;
 
 pub use adam::{AdamOptions, adam};
@@ -53,11 +53,10 @@ pub use add::{add, add_relu};
 pub use average_pool::{adaptive_avg_pool2d, avg_pool2d, global_avg_pool};
 pub use batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
 pub use bilinear::bilinear;
-pub use block_weight::{block_weight, unblock_weight};
 pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use column_sum::column_sum;
 pub use concat::concat;
-pub use conv::{ConvOptions, conv2d, linear};
+pub use conv::{ConvOptions, conv2d, conv2d_columns, linear, linear_columns};
 pub use covariance::{CovarianceVars, covariance, fold_rows, sample_rows};
 pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
 pub use dropout::{dropout, dropout_with_mask};
@@ -66,7 +65,7 @@ pub use first_average::{count_step, first_then_average};
 pub use flatten::flatten;
 pub use fold_bias::fold_bias;
 pub use gram::gram;
-pub use matmul::matmul;
+pub use matmul::{matmul, matmul_nt};
 pub use max_pool::max_pool2d;
 pub use merge::{dual_path_merge, se_block};
 pub use mul::mul;
@@ -86,6 +85,7 @@ pub use softmax::{log_softmax, softmax};
 pub use strided_rows::every_row;
 pub use transpose::transpose;
 pub use unary::{Activation, activation, relu, sigmoid};
+pub use weight_columns::{weight_columns, weight_rows};
 
 use crate::gpu::Shader;
 use crate::tape::{Layout, Type};
@@ -99,7 +99,6 @@ pub const SHADERS: &[&[&Shader]] = &[
     average_pool::SHADERS,
     batch_norm::SHADERS,
     bilinear::SHADERS,
-    block_weight::SHADERS,
     column_sum::SHADERS,
     concat::SHADERS,
     conv::SHADERS,
@@ -132,6 +131,7 @@ pub const SHADERS: &[&[&Shader]] = &[
     strided_rows::SHADERS,
     transpose::SHADERS,
     unary::SHADERS,
+    weight_columns::SHADERS,
 ];
 
 /// Refuses anything but an activation: (N,C,H,W) or (N,F) in vectors of four.

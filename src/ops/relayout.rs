@@ -1,6 +1,6 @@
 //! Between row-major tensors and activations in vectors of four.
 
-use crate::gpu::{Kernel, Shader};
+use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
@@ -25,6 +25,23 @@ pub fn to_plain(tape: &mut Tape, x: Var) -> Result<Var> {
 
 fn convert(tape: &mut Tape, x: Var, to: Layout) -> Result<Var> {
     if tape.ty(x).layout == to { Ok(x) } else { tape.apply1(Relayout { to }, &[x]) }
+}
+
+/// Appends what fills the rows of a row-major matrix up to whole vectors, if they are not; returns the result.
+pub(super) fn launch_padded(launch: &mut Launch<'_>, [rows, columns]: [usize; 2], x: Slot) -> Slot {
+    if columns.is_multiple_of(4) {
+        return x;
+    }
+    let vectors = rows * columns.div_ceil(4);
+    let padded = launch.scratch("padded", vectors * 4);
+    let params = RelayoutParams {
+        vectors: vectors as u32,
+        channels: columns as u32,
+        channels4: columns.div_ceil(4) as u32,
+        pixels: 1,
+    };
+    launch.flat(Kernel::new(&RELAYOUT, 1), &params, &[x], &[padded], vectors);
+    padded
 }
 
 #[derive(Debug)]

@@ -16,6 +16,7 @@ pub struct Backward<'a> {
     pub outputs: &'a [Var],
     /// Gradient of each output, where one arrived.
     pub grads: &'a [Option<Var>],
+    gathered: &'a mut Gradients,
 }
 
 impl Backward<'_> {
@@ -30,6 +31,12 @@ impl Backward<'_> {
     /// None arrived although another output's did.
     pub fn grad(&self, i: usize) -> Result<Var> {
         self.grads[i].ok_or_else(|| Error::shape("backward", format!("output {i} received no gradient")))
+    }
+
+    /// Takes what later operations have contributed to the gradient of input `i` so far: a rule that adds to it in its own kernel
+    /// saves a pass. What the rule returns for this input then counts as the sum.
+    pub fn take(&mut self, i: usize) -> Option<Var> {
+        self.gathered.by_var.remove(&self.inputs[i])
     }
 
     /// Appends `op` on `inputs` when input `i` needs a gradient.
@@ -98,7 +105,8 @@ impl Tape {
                 continue;
             }
             let op = Rc::clone(&node.op);
-            let mut context = Backward { tape: self, inputs: &node.inputs, outputs: &node.outputs, grads: &grads };
+            let (inputs, outputs) = (&node.inputs, &node.outputs);
+            let mut context = Backward { tape: self, inputs, outputs, grads: &grads, gathered: &mut gradients };
             let flows = op.backward(&mut context)?;
             for (input, flow) in node.inputs.iter().zip(flows) {
                 if let Some(grad) = flow

@@ -9,9 +9,11 @@ pub(super) fn same_storage(a: &Type, b: &Type) -> bool {
     }
     match a.layout {
         Layout::Plain => true,
-        // With one pixel per image channels-last and row-major are the same order.
+        // With one pixel per image channels-last and row-major are the same order; without padding rows may be cut anywhere.
         Layout::Vec4 => {
-            a.inner() == b.inner() && (one_pixel(a) || a.shape.len() != 4) && (one_pixel(b) || b.shape.len() != 4)
+            let whole = |ty: &Type| ty.inner().is_multiple_of(4);
+            let rows = a.inner() == b.inner() || (whole(a) && whole(b));
+            rows && (one_pixel(a) || a.shape.len() != 4) && (one_pixel(b) || b.shape.len() != 4)
         }
     }
 }

@@ -116,6 +116,12 @@ fn grouped(b: &mut Bench, s: Sizes, inputs: usize, outputs: usize, groups: usize
     Ok(vec![ops::conv2d(&mut b.tape, x, w, Some(bias), options)?])
 }
 
+fn on_columns(b: &mut Bench, s: Sizes, x: Var, w: Var, bias: Var, groups: usize) -> Result<Vec<Var>> {
+    let (shape, options) = (b.tape.shape(w).to_vec(), s.conv_options(groups));
+    let columns = ops::weight_columns(&mut b.tape, w, groups)?;
+    Ok(vec![ops::conv2d_columns(&mut b.tape, x, columns, &shape, Some(bias), options)?])
+}
+
 /// More vectors and rows than one pass over the terms of a loss takes.
 fn long_corner() -> Vec<Sizes> {
     vec![Sizes { n: 3, c: 5, h: 83, w: 71, ..Sizes::SMALL }]
@@ -394,8 +400,24 @@ pub const OPERATIONS: &[Operation] = &[
         Ok(vec![ops::matmul(&mut b.tape, x, y)?])
     })
     .at(matrix_corners),
+    op("matmul of one and many", |b, s| {
+        let (x, y) = (b.activation(&[1, s.h, s.c])?, b.activation(&[s.n, s.c, s.o])?);
+        Ok(vec![ops::matmul(&mut b.tape, x, y)?])
+    })
+    .at(matrix_corners),
+    op("matmul_nt", |b, s| {
+        let (x, y) = (b.activation(&[s.n, s.h, s.c])?, b.activation(&[s.n, s.o, s.c])?);
+        Ok(vec![ops::matmul_nt(&mut b.tape, x, y)?])
+    })
+    .at(matrix_corners),
+    op("gram of wide", |b, s| {
+        let (x, y) = (b.activation(&[s.n, s.h, s.c])?, b.activation(&[s.n, s.h, s.h + s.o])?);
+        Ok(vec![ops::gram(&mut b.tape, x, y)?])
+    })
+    .at(matrix_corners),
     op("gram", |b, s| {
-        let rows = s.h * s.w;
+        // More rows than columns: sums in parts.
+        let rows = 4 * s.h * s.w;
         let (x, y) = (b.activation(&[s.n, rows, s.c])?, b.activation(&[s.n, rows, s.o])?);
         Ok(vec![ops::gram(&mut b.tape, x, y)?])
     })
@@ -456,28 +478,54 @@ pub const OPERATIONS: &[Operation] = &[
         ops::newton_schulz_uncoupled(&mut b.tape, a, 3)
     })
     .within(1e-3),
-    op("block_weight", |b, s| {
-        let (layout, _) = s.layout(s.groups)?;
+    op("weight_columns", |b, s| {
         let w = b.leaf(&[s.o * s.groups, s.c, s.k, s.k]);
-        Ok(vec![ops::block_weight(&mut b.tape, w, layout)?])
+        Ok(vec![ops::weight_columns(&mut b.tape, w, s.groups)?])
     })
     .at(block_corners),
-    op("block_weight and back", |b, s| {
-        let (layout, _) = s.layout(s.groups)?;
+    op("weight_columns and back", |b, s| {
         let shape = [s.o * s.groups, s.c, s.k, s.k];
         let w = b.leaf(&shape);
-        let blocked = ops::block_weight(&mut b.tape, w, layout)?;
-        Ok(vec![ops::unblock_weight(&mut b.tape, blocked, layout, &shape)?])
+        let columns = ops::weight_columns(&mut b.tape, w, s.groups)?;
+        Ok(vec![ops::weight_rows(&mut b.tape, columns, &shape, s.groups)?])
     })
     .at(block_corners),
+    op("blocks_of columns", |b, s| {
+        let (layout, _) = s.layout(s.groups)?;
+        let w = b.leaf(&[s.o * s.groups, s.c, s.k, s.k]);
+        let columns = ops::weight_columns(&mut b.tape, w, s.groups)?;
+        let blocks = layout.blocks_of(&mut b.tape, columns)?;
+        let deconv = b.activation(&[layout.statistics(), layout.d, layout.d])?;
+        Ok(vec![ops::gram(&mut b.tape, deconv, blocks)?])
+    })
+    .at(block_corners),
+    op("conv2d_columns", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        let (w, bias) = (b.leaf(&[s.o, s.c, s.k, s.k]), b.leaf(&[s.o]));
+        on_columns(b, s, x, w, bias, 1)
+    })
+    .at(channel_corners),
+    op("conv2d_columns of groups", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c * s.groups, s.dilation))?;
+        let (w, bias) = (b.leaf(&[s.o * s.groups, s.c, s.k, s.k]), b.leaf(&[s.o * s.groups]));
+        on_columns(b, s, x, w, bias, s.groups)
+    }),
+    op("linear_columns", |b, s| {
+        let (x, w, bias) = (b.activation(&[s.n, s.c])?, b.leaf(&[s.o, s.c]), b.leaf(&[s.o]));
+        let columns = ops::weight_columns(&mut b.tape, w, 1)?;
+        Ok(vec![ops::linear_columns(&mut b.tape, x, columns, &[s.o, s.c], Some(bias))?])
+    }),
     op("fold_bias", |b, s| {
         let (layout, _) = s.layout(s.groups)?;
         let outputs = s.o * s.groups;
         let w = b.leaf(&[outputs, s.c, s.k, s.k]);
-        let blocked = ops::block_weight(&mut b.tape, w, layout)?;
+        let columns = ops::weight_columns(&mut b.tape, w, s.groups)?;
         let mean = b.activation(&[layout.statistics(), layout.d])?;
         let bias = if s.choice % 3 == 0 { None } else { Some(b.leaf(&[outputs])) };
-        Ok(vec![ops::fold_bias(&mut b.tape, blocked, mean, bias, layout, outputs)?])
+        let folded = ops::fold_bias(&mut b.tape, columns, mean, bias, layout, outputs)?;
+        // A second use after the first: its gradient is gathered before.
+        let rows = ops::weight_rows(&mut b.tape, columns, &[outputs, s.c, s.k, s.k], s.groups)?;
+        Ok(vec![folded, rows])
     })
     .at(block_corners),
 ];
