@@ -79,9 +79,17 @@ fn position(at: u32, tap: u32, size: u32) -> i32 {
 }
 
 // What all patches that cover a pixel give. `down` and `across` are the pixel's places on the padded map, as the number of a step
-// and the rest: without dilation only every step-th tap, from the rest on, can lie there.
+// and the rest: without dilation only every step-th tap, from the rest on, can lie there, and no other where patches do not overlap.
 fn covered(channels: Channels, taps: u32, image: u32, row: u32, col: u32, down: vec2u, across: vec2u) -> vec4f {
     let plain = params.dilation == 1u;
+    if plain && params.step >= params.kernel {
+        let i = down.x;
+        let j = across.x;
+        let lies = max(down.y, across.y) < params.kernel && i < params.out_height && j < params.out_width;
+        let m = (image * params.out_height + i) * params.out_width + j;
+        let found = grad_of(channels, taps, select(0u, down.y * params.kernel + across.y, lies), select(0u, m, lies));
+        return select(vec4f(0.0), found, lies);
+    }
     let advance = select(1u, params.step, plain);
     var sum = vec4f(0.0);
     var i = i32(down.x);

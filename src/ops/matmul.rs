@@ -7,10 +7,11 @@ use super::column_sum::launch_single_sum;
 use super::gram::gram;
 use super::tiles::{Tiles, tile_variant};
 use super::transpose::transposed;
-use crate::gpu::{Shader, Slot};
+use crate::gpu::{Family, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
+use std::ops::RangeInclusive;
 
 kernel_params! {
     struct MatmulParams { m: u32, n: u32, k: u32, alpha: f32, diagonal: f32, shared_a: u32 }
@@ -44,20 +45,25 @@ static MATMUL_SUBGROUP: Shader = Shader::with_variants::<MatmulParams>(
     1,
     &[
         tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(20, 3, 4, 2, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
         tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(20, 3, 4, 2, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(20, 3, 4, 2, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
+        tile_variant!(20, 3, 4, 2, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
         tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
+        tile_variant!(20, 3, 4, 2, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
@@ -89,12 +95,19 @@ static MATMUL_SHARED: Shader = Shader::with_variants::<MatmulParams>(
 // columns): a tile is used from the first size on that fills more than one.
 const TILES: Tiles = Tiles {
     alone: (&MATMUL, &[(32, [16, 4, 4, 2]), (5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
-    subgroup: (&MATMUL_SUBGROUP, &[(17, [32, 2, 8, 1]), (9, [32, 1, 8, 1]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
+    subgroup: (
+        &MATMUL_SUBGROUP,
+        &[(17, [32, 2, 8, 1]), (10, [32, 1, 8, 1]), (9, [20, 3, 4, 2]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])],
+    ),
     shared: Some((&MATMUL_SHARED, &[(16, [8, 2, 8, 8]), (5, [8, 1, 8, 8]), (1, [8, 1, 4, 16])])),
 };
+/// Rows of matrices that a tile of 32 rows would fill badly: those of 3x3 patches of 4 channels have a tile of their own.
+const NARROW: RangeInclusive<usize> = 33..=36;
 /// Square tiles leave less of the other triangle to compute.
-const SYMMETRIC_TILES: Tiles =
-    Tiles { subgroup: (&MATMUL_SUBGROUP, &[(9, [32, 1, 8, 1]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]), ..TILES };
+const SYMMETRIC_TILES: Tiles = Tiles {
+    subgroup: (&MATMUL_SUBGROUP, &[(10, [32, 1, 8, 1]), (9, [20, 3, 4, 2]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
+    ..TILES
+};
 pub(super) const SHADERS: &[&Shader] = &[&MATMUL, &MATMUL_SUBGROUP, &MATMUL_SHARED];
 
 /// One product: `c = alpha (a b [+ a2 b2]) + diagonal I`.
@@ -127,7 +140,10 @@ impl Product {
             ("PAIR", u32::from(self.pair.is_some())),
             ("TURNED", u32::from(self.turned)),
         ];
-        let (kernel, [tm, tn, lx, ly]) = tiles.choose(launch.profile, n4, &flags);
+        // Rows fill tiles as badly as columns.
+        let narrow = launch.profile.family == Family::Subgroup && NARROW.contains(&m);
+        let columns4 = if narrow { n4.min(NARROW.end() / 4) } else { n4 };
+        let (kernel, [tm, tn, lx, ly]) = tiles.choose(launch.profile, columns4, &flags);
         let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
         let params = MatmulParams {
             m: m as u32,

@@ -38,8 +38,8 @@ pub(super) const MOST_SYMMETRIC: usize = 10;
 /// # Errors
 /// The matrices are not square, or `iterations` is 0.
 pub fn newton_schulz(tape: &mut Tape, a: Var, iterations: usize) -> Result<Var> {
-    let suits = newton_schulz_small::suits(tape.profile());
-    if suits && tape.shape(a).last().is_some_and(|d| *d <= newton_schulz_small::LARGEST) {
+    let [s, d, _] = matrix("newton_schulz", tape.ty(a))?;
+    if newton_schulz_small::suits(tape.profile(), [s, d]) {
         return Ok(tape.apply(SmallNewtonSchulz { iterations }, &[a])?[0]);
     }
     Ok(newton_schulz_all(tape, a, iterations)?.deconv)

@@ -8,7 +8,7 @@
 use super::matmul::{dims, matrix};
 use super::newton_schulz::{MOST_SYMMETRIC, gradient, iterates, square};
 use crate::Result;
-use crate::gpu::{Family, Kernel, Profile, Shader};
+use crate::gpu::{Family, Kernel, Loads, Profile, Shader};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Op, Type, Var};
 
@@ -29,15 +29,22 @@ const ALONE: &[&[(&str, u32)]] =
 /// SwiftShader, Chromium's software adapter, takes minutes to compile these kernels, and gave wrong results with some.
 const USED: bool = cfg!(not(target_arch = "wasm32"));
 
-/// Whether an adapter is to run these kernels. SwiftShader's native driver is told by its family. Mesa's, made to take
-/// that family, does without what they gain there, at most a third. Where the adapter is not known, they are used.
-pub(super) fn suits(profile: Option<Profile>) -> bool {
-    USED && !profile.is_some_and(|profile| profile.software && profile.family == Family::Register)
+/// Whether an adapter is to run these kernels for `s` matrices of side `d`. SwiftShader's native driver is told by its family. Mesa's, made
+/// to take that family, does without what they gain there, at most a third. Where the adapter is not known, they are used.
+pub(super) fn suits(profile: Option<Profile>, [s, d]: [usize; 2]) -> bool {
+    let Some(profile) = profile else { return USED && d <= LARGEST };
+    let register = profile.software && profile.family == Family::Register;
+    let many = profile.loads == Loads::Textures && s > MANY;
+    USED && d <= LARGEST && !register && !many
 }
 
 /// Sides up to this one are small: nine blocks of four, as of 3x3 patches of 4 channels. At 64 a launch for each product was a third
 /// to a half faster on Mesa's software driver, because lanes share more of what they load.
-pub(super) const LARGEST: usize = 36;
+const LARGEST: usize = 36;
+
+/// Above this number of matrices a launch for each product is faster where inputs are loaded from textures: these kernels read what they
+/// have written themselves, so they load from buffers. 128 matrices of side 36 took 12 instead of 27 ms, 16 as long as here.
+const MANY: usize = 16;
 
 /// Matrices besides D that are kept: T of Y, T of U, T - 1 of Z.
 fn kept(iterations: usize) -> usize {

@@ -49,7 +49,7 @@ fn channel_corners() -> Vec<Sizes> {
 
 /// Matrices on both sides of every tile.
 fn matrix_corners() -> Vec<Sizes> {
-    let sizes = [(1, 1), (3, 4), (4, 9), (13, 17), (19, 40), (17, 70), (70, 13), (67, 67), (35, 130)];
+    let sizes = [(1, 1), (3, 4), (4, 9), (13, 17), (19, 40), (17, 70), (70, 13), (67, 67), (35, 130), (40, 35)];
     sizes.iter().map(|(c, o)| Sizes { c: *c, o: *o, h: 9, ..Sizes::SMALL }).collect()
 }
 
@@ -470,7 +470,7 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .within(1e-3)
     .at(|| {
-        let sides = [1, 9, 19, 37].into_iter().flat_map(|c| [0, 2].map(|choice| (c, choice)));
+        let sides = [1, 9, 19, 35, 37].into_iter().flat_map(|c| [0, 2].map(|choice| (c, choice)));
         sides.map(|(c, choice)| Sizes { c, choice, n: 1 + c % 2, ..Sizes::SMALL }).collect()
     }),
     op("newton_schulz_uncoupled", |b, s| {
