@@ -43,7 +43,5 @@ fn right_vector(place: Place, k: u32, column: u32) -> vec4f {
 
 fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {
     let tap = block / params.channels4;
-    for (var e = 0u; e < 4u; e++) {
-        store(place.layer, tap, (block - tap * params.channels4) * 4u + e, column, values[e]);
-    }
+    store(place.layer, tap, block - tap * params.channels4, column, values);
 }

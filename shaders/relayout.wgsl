@@ -1,12 +1,13 @@
-// Between row-major (n,c,p) and channels-last vectors (n,p,c/4); TO_VEC4 chooses the direction. One vector per
-// invocation, four scalar gathers (to vectors) or four scalar writes (to row-major).
+// Between row-major (n,c,p) and channels-last vectors (n,p,c/4); TO_VEC4 chooses the direction. `row` elements of row-major
+// storage belong to an image: c p, or more for a row that is itself padded with zeros, which come from the vectors' own. One
+// vector per invocation, four scalar gathers (to vectors) or four scalar writes (to row-major).
 const TO_VEC4: u32 = 1u;
 
 struct Params {
     vectors: u32,
-    channels: u32,
     channels4: u32,
     pixels: u32,
+    row: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -25,20 +26,16 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    let c0 = (i % params.channels4) * 4u;
     let pixel = i / params.channels4;
     let image = pixel / params.pixels;
-    let plain = (image * params.channels + c0) * params.pixels + pixel % params.pixels;
+    let place = (i - pixel * params.channels4) * 4u * params.pixels + pixel - image * params.pixels;
     for (var e = 0u; e < 4u; e++) {
-        let inside = c0 + e < params.channels;
+        let at = place + e * params.pixels;
+        let inside = at < params.row;
         if TO_VEC4 == 1u {
-            if inside {
-                y[i * 4u + e] = x[plain + e * params.pixels];
-            } else {
-                y[i * 4u + e] = 0.0;
-            }
+            y[i * 4u + e] = select(0.0, x[image * params.row + select(0u, at, inside)], inside);
         } else if inside {
-            y[plain + e * params.pixels] = x[i * 4u + e];
+            y[image * params.row + at] = x[i * 4u + e];
         }
     }
 }

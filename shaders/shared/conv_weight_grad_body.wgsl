@@ -70,10 +70,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var tap = r0 / params.channels4;
     var vector = r0 - tap * params.channels4;
     for (var i = 0u; i < TM; i++) {
-        for (var e = 0u; e < 4u; e++) {
-            for (var j = 0u; j < TN; j++) {
-                store(group.z, tap, vector * 4u + e, o0 + j * LX, sum[i][e][j]);
-            }
+        for (var j = 0u; j < TN; j++) {
+            let values = mat4x4f(sum[i][0][j], sum[i][1][j], sum[i][2][j], sum[i][3][j]);
+            store(group.z, tap, vector, o0 + j * LX, values);
         }
         vector += 1u;
         tap += select(0u, 1u, vector == params.channels4);

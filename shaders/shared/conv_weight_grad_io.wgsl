@@ -23,10 +23,14 @@ struct Params {
 @group(0) @binding(2) var<storage, read> gy: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
 
-// Writes vector `o` of outputs of tap `tap` and channel `channel` of a split, if there is one.
-fn store(split: u32, tap: u32, channel: u32, o: u32, value: vec4f) {
-    if (tap < params.taps) & (channel < params.channels) & (o < params.outputs4) {
-        let row = split * params.split_rows + tap * params.tap_rows + channel * params.channel_rows;
-        partial[row * params.outputs4 + o] = value;
+// Writes vector `o` of outputs of tap `tap` and the channels of vector `vector` of a split, those that there are.
+fn store(split: u32, tap: u32, vector: u32, o: u32, values: mat4x4f) {
+    let row = split * params.split_rows + tap * params.tap_rows + vector * 4u * params.channel_rows;
+    // One bound for all four: conditions of their own would add half to the time that the kernel takes to compile.
+    let count = select(0u, params.channels - vector * 4u, (tap < params.taps) & (o < params.outputs4));
+    for (var e = 0u; e < 4u; e++) {
+        if e < count {
+            partial[(row + e * params.channel_rows) * params.outputs4 + o] = values[e];
+        }
     }
 }

@@ -37,7 +37,6 @@ shaders![
     "dropout.wgsl",
     "fill.wgsl",
     "first_average.wgsl",
-    "flatten.wgsl",
     "fold.wgsl",
     "fold_bias.wgsl",
     "fold_bias_grad.wgsl",

@@ -85,10 +85,14 @@ static CONV_SHARED: Shader = Shader::with_variants::<ConvParams>(
         tile_variant!(4, 1, 2, 32, TRANSPOSED = 1),
     ],
 );
-// A tile for more than FEW columns earns its time to compile in a convolution of more than MANY pixels; a linear layer, with a pixel
-// for each image, is soon done.
-const MANY: u32 = 256;
-const FEW: u32 = 32;
+/// Vectors of columns for which a convolution of few pixels takes its tile, however many it has: a linear layer, with a pixel for each
+/// image, is done with any tile sooner than with a kernel of its own, which has to be compiled.
+const FEW: usize = 32;
+
+fn columns_of_tile(pixels: usize, columns4: usize) -> usize {
+    if pixels > 256 { columns4 } else { FEW }
+}
+
 const CONV_TILES: Tiles = Tiles {
     alone: (&CONV, &[(5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
     subgroup: (
@@ -489,8 +493,8 @@ fn pack(launch: &mut Launch<'_>, weight: Slot, packing: &Packing) -> Slot {
 }
 
 fn dispatch_conv(launch: &mut Launch<'_>, params: &ConvParams, transposed: bool, reads: &[Slot], write: Slot) {
-    let columns4 = if params.pixels > MANY { params.outputs4 } else { params.outputs4.min(FEW) };
-    let (kernel, tile) = CONV_TILES.choose(launch.profile, columns4 as usize, &[("TRANSPOSED", u32::from(transposed))]);
+    let columns4 = columns_of_tile(params.pixels as usize, params.outputs4 as usize);
+    let (kernel, tile) = CONV_TILES.choose(launch.profile, columns4, &[("TRANSPOSED", u32::from(transposed))]);
     let [tm, tn, lx, ly] = tile.map(|v| v as u32);
     let tiles = params.pixels.div_ceil(tm * ly);
     let rows = tiles.div_ceil(65_535).max(1);
@@ -588,7 +592,7 @@ impl Op for ConvWeightGrad {
         }
         let (g, x) = g.with_patches(launch, launch.reads[0]);
         let (c4, o4, pixels) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh * g.ow);
-        let (kernel, [tm, tn, lx, ly]) = WEIGHT_GRAD_TILES.choose(launch.profile, o4, &[]);
+        let (kernel, [tm, tn, lx, ly]) = WEIGHT_GRAD_TILES.choose(launch.profile, columns_of_tile(pixels, o4), &[]);
         let grid = [o4.div_ceil(lx * tn), (g.taps() * c4).div_ceil(ly * tm)];
         let wanted = if launch.profile.software { 64 } else { 2048 };
         let pixels_per_split = pixels.div_ceil((wanted / (grid[0] * grid[1])).clamp(1, pixels.div_ceil(16)));

@@ -1,18 +1,9 @@
 //! (N,C,H,W) to (N, C H W) in PyTorch's order. Free for one pixel per image; otherwise one read and one write per element.
 
 use super::expect_activation;
+use super::relayout::launch_relayout;
 use crate::Result;
-use crate::gpu::{Kernel, Shader};
-use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
-
-kernel_params! {
-    struct FlattenParams { vectors: u32, channels: u32, channels4: u32, pixels: u32, features: u32, features4: u32 }
-}
-
-static FLATTEN: Shader =
-    Shader::with_variants::<FlattenParams>("flatten.wgsl", 1, 1, &[&[("FORWARD", 0)], &[("FORWARD", 1)]]);
-pub(super) const SHADERS: &[&Shader] = &[&FLATTEN];
 
 /// (N,C,H,W) to (N, C H W); (N,F) stays as it is.
 ///
@@ -54,20 +45,11 @@ impl Op for Flatten {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let forward = self.to.len() == 2;
-        let (flat, map) =
-            if forward { (launch.outputs[0], launch.inputs[0]) } else { (launch.inputs[0], launch.outputs[0]) };
-        let vectors = launch.outputs[0].stored() / 4;
-        let params = FlattenParams {
-            vectors: vectors as u32,
-            channels: map.inner() as u32,
-            channels4: map.inner4() as u32,
-            pixels: (map.shape[2] * map.shape[3]) as u32,
-            features: flat.inner() as u32,
-            features4: flat.inner4() as u32,
-        };
-        let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
-        launch.flat(Kernel::new(&FLATTEN, usize::from(forward)), &params, &reads, &writes, vectors);
+        let [x, y] = [launch.inputs[0], launch.outputs[0]];
+        match self.to.len() {
+            2 => launch_relayout(launch, false, x, 4 * y.inner4()),
+            _ => launch_relayout(launch, true, y, 4 * x.inner4()),
+        }
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

@@ -109,7 +109,6 @@ pub const SHADERS: &[&[&Shader]] = &[
     dropout::SHADERS,
     fill::SHADERS,
     first_average::SHADERS,
-    flatten::SHADERS,
     fold_bias::SHADERS,
     gram::SHADERS,
     matmul::SHADERS,

@@ -6,7 +6,7 @@ use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
 kernel_params! {
-    struct RelayoutParams { vectors: u32, channels: u32, channels4: u32, pixels: u32 }
+    struct RelayoutParams { vectors: u32, channels4: u32, pixels: u32, row: u32 }
 }
 
 static RELAYOUT: Shader =
@@ -36,12 +36,26 @@ pub(super) fn launch_padded(launch: &mut Launch<'_>, [rows, columns]: [usize; 2]
     let padded = launch.scratch("padded", vectors * 4);
     let params = RelayoutParams {
         vectors: vectors as u32,
-        channels: columns as u32,
         channels4: columns.div_ceil(4) as u32,
         pixels: 1,
+        row: columns as u32,
     };
     launch.flat(Kernel::new(&RELAYOUT, 1), &params, &[x], &[padded], vectors);
     padded
+}
+
+/// Appends the launch between `packed`, in vectors, and rows of `row` elements for each image, in the order (c, h, w).
+pub(super) fn launch_relayout(launch: &mut Launch<'_>, to_vec4: bool, packed: &Type, row: usize) {
+    let pixels = if let [_, _, h, w] = packed.shape[..] { h * w } else { 1 };
+    let vectors = packed.stored() / 4;
+    let params = RelayoutParams {
+        vectors: vectors as u32,
+        channels4: packed.inner4() as u32,
+        pixels: pixels as u32,
+        row: row as u32,
+    };
+    let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
+    launch.flat(Kernel::new(&RELAYOUT, usize::from(to_vec4)), &params, &reads, &writes, vectors);
 }
 
 #[derive(Debug)]
@@ -79,15 +93,7 @@ impl Op for Relayout {
         let to_vec4 = self.to == Layout::Vec4;
         let packed = if to_vec4 { launch.outputs[0] } else { launch.inputs[0] };
         let pixels = if let [_, _, h, w] = packed.shape[..] { h * w } else { 1 };
-        let count = packed.stored() / 4;
-        let params = RelayoutParams {
-            vectors: count as u32,
-            channels: packed.inner() as u32,
-            channels4: packed.inner4() as u32,
-            pixels: pixels as u32,
-        };
-        let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
-        launch.flat(Kernel::new(&RELAYOUT, usize::from(to_vec4)), &params, &reads, &writes, count);
+        launch_relayout(launch, to_vec4, packed, packed.inner() * pixels);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
