@@ -1,6 +1,5 @@
-// Weights to the layout of the convolution kernels: packed[tap][row][column / 4], rows padded with zeros to a multiple of
-// four. Rows are input channels and columns output channels, or the reverse for the input gradient; the strides say where the
-// weight has them. `flipped` packs the last tap first. A block of 4 rows x 4 columns per invocation.
+// Row-major weights (O, I, kh, kw) to the layout of the convolution kernels: packed[tap][row][column / 4], rows padded with zeros to a multiple of
+// four. Rows are input channels and columns output channels, or the reverse for the input gradient; the strides say which. `flipped` packs the last tap first. A block of 4 rows x 4 columns per invocation.
 struct Params {
     blocks: u32,
     taps: u32,
@@ -10,7 +9,6 @@ struct Params {
     columns4: u32,
     row_stride: u32,
     column_stride: u32,
-    tap_stride: u32,
     flipped: u32,
 }
 
@@ -37,7 +35,7 @@ fn main(
     let tap = select(place, params.taps - 1u - place, params.flipped == 1u);
     let columns = vec4u(vector * 4u) + vec4u(0u, 1u, 2u, 3u);
     let used = columns < vec4u(params.columns);
-    let at = vec4u(tap * params.tap_stride) + min(columns, vec4u(params.columns - 1u)) * params.column_stride;
+    let at = vec4u(tap) + min(columns, vec4u(params.columns - 1u)) * params.column_stride;
     for (var k = 0u; k < 4u; k++) {
         let row = block * 4u + k;
         let source = at + min(row, params.rows - 1u) * params.row_stride;

@@ -114,15 +114,9 @@ impl Core {
         };
         let weight = ctx.tape.state(ctx.state, self.weight);
         let bias = self.bias.map(|id| ctx.tape.state(ctx.state, id));
-        let groups = self.layout.groups;
-        let columns = ops::weight_columns(ctx.tape, weight, groups)?;
-        let blocks = self.layout.blocks_of(ctx.tape, columns)?;
-        // (W D)^T = D^T W^T, block by block.
-        let whitened = ops::gram(ctx.tape, deconv, blocks)?;
-        let shape = ctx.tape.shape(columns).to_vec();
-        let columns = ctx.tape.view(whitened, &shape)?;
-        let bias = ops::fold_bias(ctx.tape, columns, mean, bias, self.layout, self.shape[0])?;
-        let weight = ops::weight_rows(ctx.tape, columns, &self.shape, groups)?;
+        let folded = ops::fold_weight(ctx.tape, weight, deconv, mean, bias, self.layout)?;
+        let (columns, bias) = (folded.columns, folded.bias);
+        let weight = ops::weight_rows(ctx.tape, columns, &self.shape, self.layout.groups)?;
         Ok(Folded { columns, weight, bias, mean, deconv, covariance })
     }
 }

@@ -33,8 +33,11 @@ kernel_params! {
 kernel_params! {
     struct PackParams {
         blocks: u32, taps: u32, rows: u32, rows4: u32, columns: u32, columns4: u32, row_stride: u32, column_stride: u32,
-        tap_stride: u32, flipped: u32,
+        flipped: u32,
     }
+}
+kernel_params! {
+    struct PackColumnsParams { blocks: u32, taps: u32, outputs4: u32, channels: u32, channels4: u32, flipped: u32 }
 }
 kernel_params! {
     struct UnpackParams {
@@ -138,9 +141,19 @@ const WEIGHT_GRAD_TILES: Tiles = Tiles {
     )),
 };
 static PACK: Shader = Shader::new::<PackParams>("pack_weight.wgsl", 1, 1);
+static PACK_COLUMNS: Shader = Shader::new::<PackColumnsParams>("pack_columns.wgsl", 1, 1);
 static UNPACK: Shader = Shader::new::<UnpackParams>("unpack_weight_grad.wgsl", 1, 1);
-pub(super) const SHADERS: &[&Shader] =
-    &[&CONV, &CONV_SUBGROUP, &CONV_SHARED, &WEIGHT_GRAD, &WEIGHT_GRAD_SUBGROUP, &WEIGHT_GRAD_SHARED, &PACK, &UNPACK];
+pub(super) const SHADERS: &[&Shader] = &[
+    &CONV,
+    &CONV_SUBGROUP,
+    &CONV_SHARED,
+    &WEIGHT_GRAD,
+    &WEIGHT_GRAD_SUBGROUP,
+    &WEIGHT_GRAD_SHARED,
+    &PACK,
+    &PACK_COLUMNS,
+    &UNPACK,
+];
 
 /// Stride, zero padding, dilation (each the same in both directions) and groups of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -320,7 +333,11 @@ impl Weight {
     fn launch_rows(&self, launch: &mut Launch<'_>, given: Slot, groups: usize) -> Slot {
         match self {
             Self::Rows => given,
-            Self::Columns(shape) => launch_rows(launch, given, shape, groups),
+            Self::Columns(shape) => {
+                let rows = launch.scratch("rows", shape.iter().product());
+                launch_rows(launch, given, (shape, groups), None, rows);
+                rows
+            }
         }
     }
 }
@@ -390,7 +407,6 @@ impl Op for Conv {
                     taps: g.taps(),
                     row_stride: g.taps(),
                     column_stride: g.c * g.taps(),
-                    tap_stride: 1,
                     flipped: false,
                 };
                 (pack(launch, launch.reads[1], &packing), WeightRowOrder::packed(g.c))
@@ -466,7 +482,6 @@ struct Packing {
     taps: usize,
     row_stride: usize,
     column_stride: usize,
-    tap_stride: usize,
     /// The last tap first.
     flipped: bool,
 }
@@ -485,10 +500,26 @@ fn pack(launch: &mut Launch<'_>, weight: Slot, packing: &Packing) -> Slot {
         columns4: columns4 as u32,
         row_stride: packing.row_stride as u32,
         column_stride: packing.column_stride as u32,
-        tap_stride: packing.tap_stride as u32,
         flipped: u32::from(packing.flipped),
     };
     launch.flat(Kernel::new(&PACK, 0), &params, &[weight], &[packed], blocks);
+    packed
+}
+
+/// As [`pack`] for the input gradient, of columns.
+fn pack_columns(launch: &mut Launch<'_>, columns: Slot, g: &Geometry, flipped: bool) -> Slot {
+    let (outputs4, channels4) = (g.o.div_ceil(4), g.c.div_ceil(4));
+    let blocks = g.taps() * outputs4 * channels4;
+    let packed = launch.scratch("packed", blocks * 16);
+    let params = PackColumnsParams {
+        blocks: blocks as u32,
+        taps: g.taps() as u32,
+        outputs4: outputs4 as u32,
+        channels: g.c as u32,
+        channels4: channels4 as u32,
+        flipped: u32::from(flipped),
+    };
+    launch.flat(Kernel::new(&PACK_COLUMNS, 0), &params, &[columns], &[packed], blocks);
     packed
 }
 
@@ -531,14 +562,20 @@ impl Op for ConvInputGrad {
         // negative wraps, and wraps back in the kernel.
         let plain = g.options.stride == 1 && g.kh == g.kw;
         let reach = (g.options.dilation * (g.kh - 1)) as u32;
-        let width = g.o.next_multiple_of(4);
-        let [row_stride, column_stride, tap_stride] = match self.weight {
-            Weight::Rows => [g.c * g.taps(), g.taps(), 1],
-            Weight::Columns(_) => [1, g.taps() * width, width],
+        let packed = match self.weight {
+            Weight::Rows => {
+                let packing = Packing {
+                    rows: g.o,
+                    columns: g.c,
+                    taps: g.taps(),
+                    row_stride: g.c * g.taps(),
+                    column_stride: g.taps(),
+                    flipped: plain,
+                };
+                pack(launch, launch.reads[1], &packing)
+            }
+            Weight::Columns(_) => pack_columns(launch, launch.reads[1], &g, plain),
         };
-        let packing =
-            Packing { rows: g.o, columns: g.c, taps: g.taps(), row_stride, column_stride, tap_stride, flipped: plain };
-        let packed = pack(launch, launch.reads[1], &packing);
         let padding = g.options.padding as u32;
         let params = ConvParams {
             padding: if plain { reach.wrapping_sub(padding) } else { padding },

@@ -21,7 +21,7 @@ mod dropout;
 mod fill;
 mod first_average;
 mod flatten;
-mod fold_bias;
+mod fold_weight;
 mod gram;
 mod matmul;
 mod max_pool;
@@ -63,7 +63,7 @@ pub use dropout::{dropout, dropout_with_mask};
 pub use fill::{FILL, constant};
 pub use first_average::{count_step, first_then_average};
 pub use flatten::flatten;
-pub use fold_bias::fold_bias;
+pub use fold_weight::{FoldedWeight, fold_weight};
 pub use gram::gram;
 pub use matmul::{matmul, matmul_nt};
 pub use max_pool::max_pool2d;
@@ -109,7 +109,7 @@ pub const SHADERS: &[&[&Shader]] = &[
     dropout::SHADERS,
     fill::SHADERS,
     first_average::SHADERS,
-    fold_bias::SHADERS,
+    fold_weight::SHADERS,
     gram::SHADERS,
     matmul::SHADERS,
     max_pool::SHADERS,

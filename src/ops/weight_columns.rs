@@ -12,9 +12,16 @@ use crate::{Error, Result};
 kernel_params! {
     struct ColumnsParams { items: u32, outputs: u32, outputs4: u32, features: u32, features4: u32 }
 }
+kernel_params! {
+    struct RowsParams {
+        items: u32, outputs: u32, outputs4: u32, features: u32, features4: u32, blocks: u32, d: u32, d4: u32, pooled: u32,
+        interleaved: u32,
+    }
+}
 
 static COLUMNS: Shader = Shader::new::<ColumnsParams>("weight_columns.wgsl", 1, 1);
-static ROWS: Shader = Shader::new::<ColumnsParams>("weight_rows.wgsl", 1, 1);
+static ROWS: Shader =
+    Shader::with_variants::<RowsParams>("weight_rows.wgsl", 3, 1, &[&[("SHIFTED", 0)], &[("SHIFTED", 1)]]);
 pub(super) const SHADERS: &[&Shader] = &[&COLUMNS, &ROWS];
 
 /// (O,C/g,k,k) or (O,F/g), row-major, to columns (F, O/g): feature f of group g's rows stands in row `g F/g + f`, whose
@@ -42,30 +49,42 @@ pub(super) fn columns_type(shape: &[usize], groups: usize) -> Type {
 }
 
 impl BlockLayout {
-    /// Columns (F, O/g) as matrices (S,d,n), one for each block or, interleaved, one for all blocks side by side.
-    ///
-    /// # Errors
-    /// The columns do not have the layout's features.
-    pub fn blocks_of(&self, tape: &mut Tape, columns: Var) -> Result<Var> {
-        let shape = tape.shape(columns).to_vec();
-        let [features, outputs] = shape[..] else {
-            return Err(Error::shape("blocks_of", format!("expected columns (F,O), found {shape:?}")));
-        };
-        if features != self.features() {
-            let what = format!("columns {shape:?} do not have the {} features of {self:?}", self.features());
-            return Err(Error::shape("blocks_of", what));
-        }
+    /// Shape (S,d,n) of columns (F, O/g) seen as matrices, one for each block or, interleaved, one for all blocks side by side; `outputs`
+    /// is O/g, filled up.
+    pub(super) fn matrices(&self, outputs: usize) -> [usize; 3] {
         let [wide, tall] = if self.interleaved { [self.blocks, 1] } else { [1, self.blocks] };
-        tape.view(columns, &[tall, self.d, wide * outputs])
+        [tall, self.d, wide * outputs]
     }
 }
 
-/// Appends the launch that turns columns back into a row-major weight; returns it.
-pub(super) fn launch_rows(launch: &mut Launch<'_>, columns: Slot, shape: &[usize], groups: usize) -> Slot {
-    let weight = launch.scratch("weight", shape.iter().product());
-    let params = params(shape, groups);
-    launch.flat(Kernel::new(&ROWS, 0), &params, &[columns], &[weight], params.items as usize);
-    weight
+/// What [`launch_rows`] subtracts from a weight: the outer product of g, by output in whole vectors for each group, and u (S,d).
+pub(super) struct Shift {
+    pub layout: BlockLayout,
+    pub u: Slot,
+    pub g: Slot,
+}
+
+/// Appends the launch that turns columns back into a row-major weight.
+pub(super) fn launch_rows(
+    launch: &mut Launch<'_>,
+    columns: Slot,
+    (shape, groups): (&[usize], usize),
+    shift: Option<Shift>,
+    weight: Slot,
+) {
+    let ColumnsParams { items, outputs, outputs4, features, features4 } = params(shape, groups);
+    let mut params = RowsParams { items, outputs, outputs4, features, features4, ..Default::default() };
+    let mut reads = [columns; 3];
+    let kernel = Kernel::new(&ROWS, usize::from(shift.is_some()));
+    if let Some(Shift { layout, u, g }) = shift {
+        params.blocks = layout.blocks as u32;
+        params.d = layout.d as u32;
+        params.d4 = layout.d.div_ceil(4) as u32;
+        params.pooled = u32::from(layout.pooled);
+        params.interleaved = u32::from(layout.interleaved);
+        reads = [columns, u, g];
+    }
+    launch.flat(kernel, &params, &reads, &[weight], items as usize);
 }
 
 /// Appends the launch that turns a row-major weight into columns.
@@ -174,9 +193,8 @@ impl Op for WeightRows {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let params = params(&self.shape, self.groups);
         let (columns, weight) = (launch.reads[0], launch.writes[0]);
-        launch.flat(Kernel::new(&ROWS, 0), &params, &[columns], &[weight], params.items as usize);
+        launch_rows(launch, columns, (&self.shape, self.groups), None, weight);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

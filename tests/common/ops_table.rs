@@ -490,15 +490,6 @@ pub const OPERATIONS: &[Operation] = &[
         Ok(vec![ops::weight_rows(&mut b.tape, columns, &shape, s.groups)?])
     })
     .at(block_corners),
-    op("blocks_of columns", |b, s| {
-        let (layout, _) = s.layout(s.groups)?;
-        let w = b.leaf(&[s.o * s.groups, s.c, s.k, s.k]);
-        let columns = ops::weight_columns(&mut b.tape, w, s.groups)?;
-        let blocks = layout.blocks_of(&mut b.tape, columns)?;
-        let deconv = b.activation(&[layout.statistics(), layout.d, layout.d])?;
-        Ok(vec![ops::gram(&mut b.tape, deconv, blocks)?])
-    })
-    .at(block_corners),
     op("conv2d_columns", |b, s| {
         let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
         let (w, bias) = (b.leaf(&[s.o, s.c, s.k, s.k]), b.leaf(&[s.o]));
@@ -515,17 +506,23 @@ pub const OPERATIONS: &[Operation] = &[
         let columns = ops::weight_columns(&mut b.tape, w, 1)?;
         Ok(vec![ops::linear_columns(&mut b.tape, x, columns, &[s.o, s.c], Some(bias))?])
     }),
-    op("fold_bias", |b, s| {
+    op("fold_weight", |b, s| {
         let (layout, _) = s.layout(s.groups)?;
         let outputs = s.o * s.groups;
         let w = b.leaf(&[outputs, s.c, s.k, s.k]);
-        let columns = ops::weight_columns(&mut b.tape, w, s.groups)?;
+        let deconv = b.activation(&[layout.statistics(), layout.d, layout.d])?;
         let mean = b.activation(&[layout.statistics(), layout.d])?;
         let bias = if s.choice % 3 == 0 { None } else { Some(b.leaf(&[outputs])) };
-        let folded = ops::fold_bias(&mut b.tape, columns, mean, bias, layout, outputs)?;
-        // A second use after the first: its gradient is gathered before.
-        let rows = ops::weight_rows(&mut b.tape, columns, &[outputs, s.c, s.k, s.k], s.groups)?;
-        Ok(vec![folded, rows])
+        let folded = ops::fold_weight(&mut b.tape, w, deconv, mean, bias, layout)?;
+        Ok(if s.choice % 4 == 3 { vec![folded.columns] } else { vec![folded.columns, folded.bias] })
     })
     .at(block_corners),
+    op("fold_weight of pooled features", |b, s| {
+        let layout = ops::BlockLayout::linear(ops::BlockMode::Reference, 4 * s.c, s.c)?;
+        let w = b.leaf(&[s.o, 4 * s.c]);
+        let deconv = b.activation(&[1, layout.d, layout.d])?;
+        let mean = b.activation(&[1, layout.d])?;
+        let folded = ops::fold_weight(&mut b.tape, w, deconv, mean, None, layout)?;
+        Ok(vec![folded.columns, folded.bias])
+    }),
 ];

@@ -58,7 +58,7 @@ fn part(op: &str, kernel: &str) -> Option<usize> {
         "covariance" if kernel.starts_with("block_rows") => Some(0),
         "covariance" => Some(1),
         "newton_schulz" => Some(2),
-        "weight_columns" | "gram" | "fold_bias" => Some(3),
+        "fold_weight" => Some(3),
         "conv2d" => Some(4),
         _ => None,
     }

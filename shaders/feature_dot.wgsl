@@ -1,15 +1,14 @@
-// Gradient of the mean by block: y[block][entry] = -sum over the group's outputs of w'[feature][o] g[o], w' in columns, g as in
-// fold_bias_grad.wgsl; pooled blocks are summed afterwards. A vector of four entries of one block per invocation.
+// What a gradient g of the outputs gives to each feature: y[block][entry] = -sum over the group's outputs of w[feature][o] g[o], w in
+// columns, g with each group's outputs filled up to whole vectors; pooled blocks are summed afterwards. A vector of four entries of
+// one block per invocation.
 struct Params {
     items: u32,
     outputs4: u32,
     blocks: u32,
     d: u32,
     d4: u32,
-    pooled: u32,
     interleaved: u32,
     blocks_per_group: u32,
-    add: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
