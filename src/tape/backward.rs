@@ -41,7 +41,11 @@ impl Backward<'_> {
 
     /// Appends `op` on `inputs` when input `i` needs a gradient.
     pub fn when(&mut self, i: usize, op: impl super::Op + 'static, inputs: &[Var]) -> Result<Option<Var>> {
-        if self.needs(i) { Ok(Some(self.tape.apply1(op, inputs)?)) } else { Ok(None) }
+        self.append_when(i, Rc::new(op), inputs)
+    }
+
+    fn append_when(&mut self, i: usize, op: Rc<dyn super::Op>, inputs: &[Var]) -> Result<Option<Var>> {
+        if self.needs(i) { Ok(Some(self.tape.append1(op, inputs)?)) } else { Ok(None) }
     }
 }
 

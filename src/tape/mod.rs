@@ -192,19 +192,28 @@ impl Tape {
     /// # Errors
     /// The operation's shape rule refuses the inputs.
     pub fn apply(&mut self, op: impl Op + 'static, inputs: &[Var]) -> Result<Vec<Var>> {
+        self.append(Rc::new(op), inputs)
+    }
+
+    /// [`Tape::apply`] for an operation with one output.
+    pub fn apply1(&mut self, op: impl Op + 'static, inputs: &[Var]) -> Result<Var> {
+        self.append1(Rc::new(op), inputs)
+    }
+
+    /// [`Tape::apply`] once for all operations, which a page downloads.
+    fn append(&mut self, op: Rc<dyn Op>, inputs: &[Var]) -> Result<Vec<Var>> {
         let types: Vec<&Type> = inputs.iter().map(|var| self.ty(*var)).collect();
         let out_types = op.infer(&types)?;
         let needs_grad = op.differentiable() && inputs.iter().any(|var| self.needs_grad(*var));
         let name = op.name();
         let outputs =
             out_types.into_iter().map(|ty| self.var(ty, Source::Computed, needs_grad, name)).collect::<Vec<_>>();
-        self.nodes.push(Node { op: Rc::new(op), inputs: inputs.to_vec(), outputs: outputs.clone() });
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: outputs.clone() });
         Ok(outputs)
     }
 
-    /// [`Tape::apply`] for an operation with one output.
-    pub fn apply1(&mut self, op: impl Op + 'static, inputs: &[Var]) -> Result<Var> {
-        Ok(self.apply(op, inputs)?[0])
+    fn append1(&mut self, op: Rc<dyn Op>, inputs: &[Var]) -> Result<Var> {
+        Ok(self.append(op, inputs)?[0])
     }
 
     /// Appends an operation that overwrites the state values `targets` (which it may also read).
@@ -212,6 +221,10 @@ impl Tape {
     /// # Errors
     /// The operation's shape rule refuses the inputs or the targets.
     pub fn update(&mut self, op: impl Op + 'static, inputs: &[Var], targets: &[Var]) -> Result<()> {
+        self.append_update(Rc::new(op), inputs, targets)
+    }
+
+    fn append_update(&mut self, op: Rc<dyn Op>, inputs: &[Var], targets: &[Var]) -> Result<()> {
         let types: Vec<&Type> = inputs.iter().map(|var| self.ty(*var)).collect();
         let wanted = op.infer(&types)?;
         for (target, ty) in targets.iter().zip(&wanted) {
@@ -220,7 +233,7 @@ impl Tape {
                 return Err(Error::shape(op.name(), format!("expected a state tensor {ty} to update, found {found}")));
             }
         }
-        self.nodes.push(Node { op: Rc::new(op), inputs: inputs.to_vec(), outputs: targets.to_vec() });
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), outputs: targets.to_vec() });
         Ok(())
     }
 

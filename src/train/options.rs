@@ -57,7 +57,7 @@ pub struct NetOptions {
     /// Normalisation: deconv, batch or none
     #[cfg_attr(feature = "cli", arg(long, default_value = "deconv", help_heading = "Network"))]
     pub norm: Norm,
-    /// Preset of deconvolution: paper, or fast (--mode paper --block 4 --block-fc 32 --iterations 3); options beside it win
+    /// Preset of deconvolution: paper, or fast (--mode paper --block 4 --block-fc 32 --iterations 2); options beside it win
     #[cfg_attr(feature = "cli", arg(long, default_value = "paper", help_heading = "Network"))]
     #[serde(skip, default = "paper")]
     pub whitening: WhiteningPreset,
@@ -159,7 +159,7 @@ impl NetOptions {
         let paper = Self::default();
         let (mode, block, block_fc, iterations) = match whitening {
             WhiteningPreset::Paper => (paper.mode, paper.block, paper.block_fc, paper.iterations),
-            WhiteningPreset::Fast => (BlockMode::Paper, 4, 32, 3),
+            WhiteningPreset::Fast => (BlockMode::Paper, 4, 32, 2),
         };
         Self { whitening, mode, block, block_fc, iterations, ..self }
     }
@@ -353,7 +353,7 @@ mod tests {
             assert_eq!(parsed(&["--whitening", &preset.to_string()]), expected);
         }
         let mixed = parsed(&["--whitening", "fast", "--block", "16"]);
-        assert_eq!((mixed.block, mixed.iterations), (16, 3));
+        assert_eq!((mixed.block, mixed.iterations), (16, 2));
     }
 
     #[test]
