@@ -14,6 +14,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> packed: array<vec4f>;
 
 // #import shared/index.wgsl
+// #import shared/divide.wgsl
 
 @compute @workgroup_size(64)
 fn main(
@@ -25,8 +26,8 @@ fn main(
     if index >= params.blocks {
         return;
     }
-    let line = index / params.channels4;
-    let place = line / params.outputs4;
+    let line = quotient(index, params.channels4);
+    let place = quotient(line, params.outputs4);
     let vector = index - line * params.channels4;
     let output = line - place * params.outputs4;
     let tap = select(place, params.taps - 1u - place, params.flipped == 1u);

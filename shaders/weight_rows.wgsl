@@ -25,12 +25,17 @@ struct Params {
 // #import shared/index.wgsl
 // #import shared/weight_block.wgsl
 
-// u of a feature among those of all groups.
-fn shift_of(feature: u32) -> f32 {
-    let major = feature / select(params.d, params.blocks, params.interleaved == 1u);
-    let minor = feature - major * select(params.d, params.blocks, params.interleaved == 1u);
-    let block = select(major, minor, params.interleaved == 1u);
-    let entry = select(minor, major, params.interleaved == 1u);
+// Of a feature among those of all groups: block and entry in the order in which features are counted.
+fn place_of(feature: u32) -> vec2u {
+    let width = select(params.d, params.blocks, params.interleaved == 1u);
+    let major = quotient(feature, width);
+    return vec2u(major, feature - major * width);
+}
+
+// u of a feature by its place.
+fn shift_of(place: vec2u) -> f32 {
+    let block = select(place.x, place.y, params.interleaved == 1u);
+    let entry = select(place.y, place.x, params.interleaved == 1u);
     return u[select(block, 0u, params.pooled == 1u) * params.d4 * 4u + entry];
 }
 
@@ -45,12 +50,19 @@ fn main(
         return;
     }
     let block = block_of(index);
+    var place = vec2u(0u);
+    var shared_g = vec4f(0.0);
+    if SHIFTED == 1u {
+        place = place_of(block.owner * params.features + block.feature);
+        shared_g = g[block.owner * params.outputs4 + block.output / 4u];
+    }
     for (var k = 0u; k < 4u; k++) {
         if block.feature + k < params.features {
             var v = columns[row_of(block) + k * params.outputs4];
             if SHIFTED == 1u {
-                let shift = shift_of(block.owner * params.features + block.feature + k);
-                v -= shift * g[block.owner * params.outputs4 + block.output / 4u];
+                v -= shift_of(place) * shared_g;
+                let last = place.y + 1u == select(params.d, params.blocks, params.interleaved == 1u);
+                place = select(place + vec2u(0u, 1u), vec2u(place.x + 1u, 0u), last);
             }
             for (var e = 0u; e < 4u; e++) {
                 if block.output + e < params.outputs {

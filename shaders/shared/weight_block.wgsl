@@ -1,3 +1,5 @@
+// #import shared/divide.wgsl
+
 // A block of 4 features x 4 outputs of a weight: its group, and its first feature and output in that.
 struct Block {
     owner: u32,
@@ -6,8 +8,8 @@ struct Block {
 }
 
 fn block_of(index: u32) -> Block {
-    let line = index / params.outputs4;
-    let owner = line / params.features4;
+    let line = quotient(index, params.outputs4);
+    let owner = quotient(line, params.features4);
     return Block(owner, (line - owner * params.features4) * 4u, (index - line * params.outputs4) * 4u);
 }
 

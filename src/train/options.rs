@@ -104,7 +104,7 @@ pub struct NetOptions {
             default_value_t = 5,
             value_name = "N",
             help_heading = "Network",
-            default_value_if("whitening", "fast", "3")
+            default_value_if("whitening", "fast", "2")
         )
     )]
     pub iterations: usize,
