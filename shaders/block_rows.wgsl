@@ -31,10 +31,6 @@ const LINES: u32 = 8u;
 // #import shared/blocks.wgsl
 // #import shared/divide.wgsl
 
-fn quotients(a: vec4u, b: u32) -> vec4u {
-    return vec4u(quotient(a.x, b), quotient(a.y, b), quotient(a.z, b), quotient(a.w, b));
-}
-
 @compute @workgroup_size(64)
 fn main(
     @builtin(workgroup_id) group: vec3u,

@@ -1,6 +1,6 @@
-// The adjoint of block_rows.wgsl plus the mean's share (spec 9.2): gx = gathered + fold(g_rows + scale 1 g_mean^T), nothing gathered where add = 0, by gathering: each
-// input element asks which sampled patches cover it, so overlapping patches need no atomics. An invocation owns one vector of
-// four channels and walks over LINES pixels, so that what divides is done once for all of them.
+// The adjoint of block_rows.wgsl plus the mean's share (spec 9.2): gx = gathered + fold(g_rows + scale 1 g_mean^T), nothing
+// gathered where add = 0. Each input element asks which sampled patches cover it, so overlapping patches need no atomics. An
+// invocation owns one vector of four channels and walks over LINES pixels, so that what divides is done once for all of them.
 struct Params {
     items: u32,
     pixels: u32,
@@ -41,10 +41,6 @@ struct Channels {
     first: u32,
     block: vec4u,
     entry: vec4u,
-}
-
-fn quotients(a: vec4u, b: u32) -> vec4u {
-    return vec4u(quotient(a.x, b), quotient(a.y, b), quotient(a.z, b), quotient(a.w, b));
 }
 
 fn channels_from(first: u32, taps: u32) -> Channels {

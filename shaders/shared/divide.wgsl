@@ -8,3 +8,7 @@ fn quotient(a: u32, b: u32) -> u32 {
     let rest = i32(a - q * b);
     return u32(i32(q) + select(0, 1, rest >= i32(b)) - select(0, 1, rest < 0));
 }
+
+fn quotients(a: vec4u, b: u32) -> vec4u {
+    return vec4u(quotient(a.x, b), quotient(a.y, b), quotient(a.z, b), quotient(a.w, b));
+}

@@ -2,7 +2,7 @@
 //!
 //! 2 S R da db floating-point operations; half of it for `a^T a`, of which one triangle is computed.
 
-use super::matmul::{Product, dims, gradient_nt, matmul, matrix, product};
+use super::matmul::{Product, dims, matmul, matmul_nt, matrix, product};
 use super::tiles::{Tiles, tile_variant};
 use super::transpose::{launch_transpose, transposed};
 use crate::gpu::{Kernel, Shader, Slot};
@@ -113,7 +113,7 @@ impl GramProduct {
     }
 }
 
-/// `a^T b` of (S,R,da) or, for all batches, (1,R,da), and (S,R,db).
+/// `a^T b` of (S,R,da) and (S,R,db).
 ///
 /// # Errors
 /// The matrices do not fit.
@@ -131,13 +131,13 @@ impl Op for Gram {
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let ([s, r, da], [s2, r2, db]) = (matrix("gram", inputs[0])?, matrix("gram", inputs[1])?);
-        if (s != s2 && s != 1) || r != r2 {
+        if (s, r) != (s2, r2) {
             return Err(Error::shape(
                 "gram",
                 format!("expected equal batches and rows, found {} and {}", inputs[0], inputs[1]),
             ));
         }
-        Ok(vec![Type::vec4(&[s2, da, db])])
+        Ok(vec![Type::vec4(&[s, da, db])])
     }
 
     fn differentiable(&self) -> bool {
@@ -146,20 +146,19 @@ impl Op for Gram {
 
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let (a, b, g) = (context.inputs[0], context.inputs[1], context.grad(0)?);
-        let ga = if context.needs(0) { Some(gradient_nt(context.tape, a, b, g)?) } else { None };
+        let ga = if context.needs(0) { Some(matmul_nt(context.tape, b, g)?) } else { None };
         let gb = if context.needs(1) { Some(matmul(context.tape, a, g)?) } else { None };
         Ok(vec![ga, gb])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let ([sa, r, da], [s, _, db]) = (dims(launch.inputs[0]), dims(launch.inputs[1]));
+        let ([s, r, da], db) = (dims(launch.inputs[0]), launch.inputs[1].inner());
         let (a, b, c) = (launch.reads[0], launch.reads[1], launch.writes[0]);
         // Partial sums of a result that is larger than a cost more than turning a.
-        if sa != s || (a != b && r <= db) {
-            let turned = launch.scratch("turned", sa * da * r.next_multiple_of(4));
-            launch_transpose(launch, [sa, r, da], [0.0, 1.0], a, turned);
-            let product = Product { shared_a: sa != s, ..Product::new(turned, b) };
-            return product.launch(launch, [s, da, db, r], c);
+        if a != b && r <= db {
+            let turned = launch.scratch("turned", s * da * r.next_multiple_of(4));
+            launch_transpose(launch, [s, r, da], [0.0, 1.0], a, turned);
+            return Product::new(turned, b).launch(launch, [s, da, db, r], c);
         }
         GramProduct { a, b, scale: 1.0, diagonal: 0.0 }.launch(launch, [s, r, da, db], c);
     }

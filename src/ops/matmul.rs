@@ -3,7 +3,6 @@
 //! Matrices are (S,M,K) in vectors of four. 2 S M N K floating-point operations; half of it for a result known to be
 //! symmetric.
 
-use super::column_sum::launch_single_sum;
 use super::gram::gram;
 use super::tiles::{Tiles, tile_variant};
 use super::transpose::transposed;
@@ -166,7 +165,7 @@ pub(super) fn matrix(op: &'static str, ty: &Type) -> Result<[usize; 3]> {
     }
 }
 
-/// `a b` of (S,M,K) or, for all batches, (1,M,K), and (S,K,N).
+/// `a b` of (S,M,K) and (S,K,N).
 ///
 /// # Errors
 /// The matrices do not fit.
@@ -179,13 +178,7 @@ pub fn matmul(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {
 /// # Errors
 /// The matrices do not fit.
 pub fn matmul_nt(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {
-    tape.apply1(MatmulNt { summed: false }, &[a, b])
-}
-
-/// The gradient of `a` in products of `a` with a batch, when `g b^T` is that of each: their sum where `a` is one for all.
-pub(super) fn gradient_nt(tape: &mut Tape, a: Var, g: Var, b: Var) -> Result<Var> {
-    let summed = tape.shape(a)[0] == 1 && tape.shape(b)[0] > 1;
-    tape.apply1(MatmulNt { summed }, &[g, b])
+    tape.apply1(MatmulNt, &[a, b])
 }
 
 #[derive(Debug)]
@@ -198,7 +191,7 @@ impl Op for Matmul {
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let ([s, m, k], [s2, k2, n]) = (matrix("matmul", inputs[0])?, matrix("matmul", inputs[1])?);
-        if (s != s2 && s != 1) || k != k2 {
+        if (s, k) != (s2, k2) {
             return Err(Error::shape("matmul", format!("cannot multiply {} by {}", inputs[0], inputs[1])));
         }
         Ok(vec![Type::vec4(&[s2, m, n])])
@@ -210,15 +203,15 @@ impl Op for Matmul {
 
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let (a, b, g) = (context.inputs[0], context.inputs[1], context.grad(0)?);
-        let ga = if context.needs(0) { Some(gradient_nt(context.tape, a, g, b)?) } else { None };
+        let ga = if context.needs(0) { Some(matmul_nt(context.tape, g, b)?) } else { None };
         let gb = if context.needs(1) { Some(gram(context.tape, a, g)?) } else { None };
         Ok(vec![ga, gb])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let ([sa, m, k], [s, _, n]) = (dims(launch.inputs[0]), dims(launch.inputs[1]));
+        let ([s, m, k], n) = (dims(launch.inputs[0]), launch.outputs[0].inner());
         let c = launch.writes[0];
-        Product { shared_a: sa != s, ..Product::new(launch.reads[0], launch.reads[1]) }.launch(launch, [s, m, n, k], c);
+        Product::new(launch.reads[0], launch.reads[1]).launch(launch, [s, m, n, k], c);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
@@ -226,11 +219,8 @@ impl Op for Matmul {
     }
 }
 
-/// `a b^T`, summed over the batches or not.
 #[derive(Debug)]
-struct MatmulNt {
-    summed: bool,
-}
+struct MatmulNt;
 
 impl Op for MatmulNt {
     fn name(&self) -> &'static str {
@@ -243,11 +233,11 @@ impl Op for MatmulNt {
             let what = format!("cannot multiply {} by the transpose of {}", inputs[0], inputs[1]);
             return Err(Error::shape(self.name(), what));
         }
-        Ok(vec![Type::vec4(&[if self.summed { 1 } else { s }, m, n])])
+        Ok(vec![Type::vec4(&[s, m, n])])
     }
 
     fn differentiable(&self) -> bool {
-        !self.summed
+        true
     }
 
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
@@ -260,23 +250,11 @@ impl Op for MatmulNt {
     fn launch(&self, launch: &mut Launch<'_>) {
         let ([s, m, k], n) = (dims(launch.inputs[0]), launch.inputs[1].shape[1]);
         let (a, b, c) = (launch.reads[0], launch.reads[1], launch.writes[0]);
-        let size = m * n.next_multiple_of(4);
-        let products = if self.summed { launch.scratch("products", s * size) } else { c };
-        Product { turned: true, ..Product::new(a, b) }.launch(launch, [s, m, n, k], products);
-        if self.summed {
-            launch_single_sum(launch, [s, size / 4], products, c);
-        }
+        Product { turned: true, ..Product::new(a, b) }.launch(launch, [s, m, n, k], c);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        let all = product(inputs[0], &transposed(inputs[1]));
-        if !self.summed {
-            return vec![all];
-        }
-        let size = all.shape[1] * all.shape[2];
-        let mut sum = Array::zeros(&[1, all.shape[1], all.shape[2]]);
-        all.data.iter().enumerate().for_each(|(i, v)| sum.data[i % size] += v);
-        vec![sum]
+        vec![product(inputs[0], &transposed(inputs[1]))]
     }
 }
 

@@ -400,11 +400,6 @@ pub const OPERATIONS: &[Operation] = &[
         Ok(vec![ops::matmul(&mut b.tape, x, y)?])
     })
     .at(matrix_corners),
-    op("matmul of one and many", |b, s| {
-        let (x, y) = (b.activation(&[1, s.h, s.c])?, b.activation(&[s.n, s.c, s.o])?);
-        Ok(vec![ops::matmul(&mut b.tape, x, y)?])
-    })
-    .at(matrix_corners),
     op("matmul_nt", |b, s| {
         let (x, y) = (b.activation(&[s.n, s.h, s.c])?, b.activation(&[s.n, s.o, s.c])?);
         Ok(vec![ops::matmul_nt(&mut b.tape, x, y)?])

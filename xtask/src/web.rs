@@ -264,7 +264,7 @@ fn native_losses(folder: &Path) -> Result<PathBuf> {
         &native,
         format!(
             "{{\"same_driver\":{},\"options\":{{{options}}},\"losses\":{{{}}}}}",
-            Path::new(SWIFTSHADER).exists(),
+            has_swiftshader(),
             losses.join(",")
         ),
     );
@@ -305,6 +305,10 @@ fn ensure_browser(consent: Consent) -> Result {
 /// Chromium's software adapter as a native driver, which Debian's package brings along.
 const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
+fn has_swiftshader() -> bool {
+    Path::new(SWIFTSHADER).exists()
+}
+
 /// Losses of the first steps by the native program, on the browser's own driver where it is here.
 fn losses_of(norm: &str) -> Result<Vec<String>> {
     let folder = target_dir().join("web-test/runs");
@@ -314,7 +318,7 @@ fn losses_of(norm: &str) -> Result<Vec<String>> {
     }
     // A page has no subgroups, and other products add in another order.
     train.env("MEXHAT_FAMILY", "register");
-    if Path::new(SWIFTSHADER).exists() {
+    if has_swiftshader() {
         train.env("VK_DRIVER_FILES", SWIFTSHADER);
     }
     train.args(["--norm", norm]).arg("--out").arg(folder.join(norm));
