@@ -1,5 +1,6 @@
 // Owns the wasm and the GPU, so that the page never waits. One thing at a time: what the page asks for, else the next step.
 import init, { Race, Viewer } from "./mexhat_web.js";
+import { together } from "./pipelines.js";
 import { unlzma } from "./unlzma.js";
 
 async function load() {
@@ -34,7 +35,7 @@ const actions = {
   async start({ options, files = null, model = new Uint8Array() }) {
     if (!race) {
       say("building");
-      race = await Race.create(JSON.stringify(options), files, model);
+      race = await together(() => Race.create(JSON.stringify(options), files, model));
       say("built", { about: race.about() });
       if (options.lr) race.setRate(options.lr);
     }
@@ -112,7 +113,7 @@ let losses = 0;
 async function recover(error) {
   if (!race || error?.kind !== "device-lost" || ++losses > MOST_LOSSES) throw error;
   say("lost", { message: error.message });
-  const steps = await race.recover();
+  const steps = await together(() => race.recover());
   say("recovered", { steps: Array.from(steps) });
 }
 

@@ -105,19 +105,21 @@ pub(super) fn draw(strokes: &[Stroke], rng: &mut Rng) -> [u8; SIDE * SIDE] {
         }
     }
     let soft = rng.range(0.9, 1.5);
-    let ink = |shift: Point| {
+    // How much of each pixel is covered, right where it is above `least`.
+    let ink = |shift: Point, least: f32| {
         let mut depth = [f32::NEG_INFINITY; SIDE * SIDE];
         for &(a, b, r) in &pieces {
-            deepen(&mut depth, [a[0] + shift[0], a[1] + shift[1]], [b[0] + shift[0], b[1] + shift[1]], r);
+            let [a, b] = [a, b].map(|p| [p[0] + shift[0], p[1] + shift[1]]);
+            deepen(&mut depth, a, b, r, (0.5 - least) * soft + 0.01);
         }
         depth.map(|d| 0.5 + d / soft)
     };
     // The centre is known only once the digit is drawn, as strokes cross. MNIST moves by whole pixels, so that the
     // true centre lies anywhere within half a pixel of the middle.
-    let centre = centre_of_mass(&ink([0.0; 2]));
+    let centre = centre_of_mass(&ink([0.0; 2], 0.0));
     let shift = centre.map(|c| MIDDLE - c + rng.range(-0.5, 0.5));
     let (bright, rough) = (rng.range(0.96, 1.08), rng.range(0.0, 0.2));
-    ink(shift).map(|cover| {
+    ink(shift, -0.5).map(|cover| {
         if cover < -0.5 {
             return 0;
         }
@@ -143,17 +145,19 @@ fn bounds(strokes: &[Stroke]) -> (Point, Point) {
     })
 }
 
-/// Raises `depth`, how far inside the ink a pixel's middle is, by a piece from `a` to `b` with round ends.
-fn deepen(depth: &mut [f32; SIDE * SIDE], a: Point, b: Point, r: f32) {
+/// Raises `depth`, how far inside the ink a pixel's middle is, by a piece from `a` to `b` with round ends, as far as
+/// `margin` around it.
+fn deepen(depth: &mut [f32; SIDE * SIDE], a: Point, b: Point, r: f32, margin: f32) {
     let d = [b[0] - a[0], b[1] - a[1]];
-    let inverse = 1.0 / (d[0] * d[0] + d[1] * d[1]).max(1e-12);
-    let reach = r + 1.5;
-    let span = |j: usize| {
-        let (low, high) = (a[j].min(b[j]) - reach, a[j].max(b[j]) + reach);
-        (low.ceil().max(0.0) as usize)..(high.floor() + 1.0).clamp(0.0, SIDE as f32) as usize
-    };
-    for y in span(1) {
-        for x in span(0) {
+    let long = d[0] * d[0] + d[1] * d[1];
+    let inverse = 1.0 / long.max(1e-12);
+    // Pieces are about as long as a pixel, so that the circle around one has little to spare.
+    let reach = r + margin + 0.5 * long.sqrt();
+    let middle = [a[0] + 0.5 * d[0], a[1] + 0.5 * d[1]];
+    for y in pixels(middle[1], reach) {
+        let up = y as f32 - middle[1];
+        let half = (reach * reach - up * up).max(0.0).sqrt();
+        for x in pixels(middle[0], half) {
             let p = [x as f32 - a[0], y as f32 - a[1]];
             let t = ((p[0] * d[0] + p[1] * d[1]) * inverse).clamp(0.0, 1.0);
             let away = [p[0] - t * d[0], p[1] - t * d[1]];
@@ -162,6 +166,12 @@ fn deepen(depth: &mut [f32; SIDE * SIDE], a: Point, b: Point, r: f32) {
             *cell = cell.max(inside);
         }
     }
+}
+
+/// Pixels of a row or column no farther than `reach` from `middle`.
+fn pixels(middle: f32, reach: f32) -> std::ops::Range<usize> {
+    let end = (middle + reach).floor() + 1.0;
+    ((middle - reach).ceil().max(0.0) as usize)..(end.clamp(0.0, SIDE as f32) as usize)
 }
 
 #[cfg(test)]
@@ -181,7 +191,7 @@ mod tests {
     #[test]
     fn depth_is_the_distance_to_the_edge() {
         let mut depth = [f32::NEG_INFINITY; SIDE * SIDE];
-        deepen(&mut depth, [5.0, 5.0], [10.0, 5.0], 2.0);
+        deepen(&mut depth, [5.0, 5.0], [10.0, 5.0], 2.0, 1.5);
         for (x, y, wanted) in [(7, 5, 2.0), (7, 7, 0.0), (5, 8, -1.0), (12, 5, 0.0), (20, 20, f32::NEG_INFINITY)] {
             let found = depth[y * SIDE + x];
             assert!(found == wanted || (found - wanted).abs() < 1e-5, "at {x}, {y}: {found}, expected {wanted}");
