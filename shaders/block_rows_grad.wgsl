@@ -1,6 +1,7 @@
 // The adjoint of block_rows.wgsl plus the mean's share (spec 9.2): gx = gathered + fold(g_rows + scale 1 g_mean^T), nothing
 // gathered where add = 0. Each input element asks which sampled patches cover it, so overlapping patches need no atomics. An
 // invocation owns one vector of four channels and walks over LINES pixels, so that what divides is done once for all of them.
+// What differs between layers is constant, as software adapters run both sides of a branch.
 struct Params {
     items: u32,
     pixels: u32,
@@ -10,8 +11,6 @@ struct Params {
     blocks: u32,
     kernel: u32,
     pooled: u32,
-    interleaved: u32,
-    grid: u32,
     height: u32,
     width: u32,
     channel_stride: u32,
@@ -31,6 +30,9 @@ struct Params {
 @group(0) @binding(3) var<storage, read> gathered: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> gx: array<vec4f>;
 
+// Samples are 0 single pixels, 1 patches that do not overlap, 2 any patches.
+const SAMPLES: u32 = 1u;
+const INTERLEAVED: u32 = 0u;
 const LINES: u32 = 8u;
 
 // #import shared/index.wgsl
@@ -54,7 +56,7 @@ fn channels_from(first: u32, taps: u32) -> Channels {
 fn grad_of(channels: Channels, taps: u32, tap: u32, m: u32) -> vec4f {
     var block = channels.block;
     var entry = channels.entry + tap;
-    if params.interleaved == 1u {
+    if INTERLEAVED == 1u {
         let channel = min(vec4u(channels.first) + vec4u(0u, 1u, 2u, 3u), vec4u(params.channels - 1u));
         let feature = channel * taps + tap;
         entry = quotients(feature, params.blocks);
@@ -74,18 +76,18 @@ fn position(at: u32, tap: u32, size: u32) -> i32 {
     return select(-1, i, t >= 0 && i * i32(params.step) == t && i < i32(size));
 }
 
-// What all patches that cover a pixel give. `down` and `across` are the pixel's places on the padded map, as the number of a step
-// and the rest: without dilation only every step-th tap, from the rest on, can lie there, and no other where patches do not overlap.
+// What the patch that covers a pixel gives, where no two do: `down` and `across` are the pixel's places on the padded map, as the
+// number of a step and the rest.
+fn apart(channels: Channels, taps: u32, image: u32, down: vec2u, across: vec2u) -> vec4f {
+    let lies = max(down.y, across.y) < params.kernel && down.x < params.out_height && across.x < params.out_width;
+    let m = (image * params.out_height + down.x) * params.out_width + across.x;
+    let found = grad_of(channels, taps, select(0u, down.y * params.kernel + across.y, lies), select(0u, m, lies));
+    return select(vec4f(0.0), found, lies);
+}
+
+// What all patches that cover a pixel give. Without dilation only every step-th tap, from the rest on, can lie there.
 fn covered(channels: Channels, taps: u32, image: u32, row: u32, col: u32, down: vec2u, across: vec2u) -> vec4f {
     let plain = params.dilation == 1u;
-    if plain && params.step >= params.kernel {
-        let i = down.x;
-        let j = across.x;
-        let lies = max(down.y, across.y) < params.kernel && i < params.out_height && j < params.out_width;
-        let m = (image * params.out_height + i) * params.out_width + j;
-        let found = grad_of(channels, taps, select(0u, down.y * params.kernel + across.y, lies), select(0u, m, lies));
-        return select(vec4f(0.0), found, lies);
-    }
     let advance = select(1u, params.step, plain);
     var sum = vec4f(0.0);
     var i = i32(down.x);
@@ -139,13 +141,14 @@ fn main(
     across.y = col + params.padding - across.x * params.step;
     for (var pixel = first; pixel < last; pixel++) {
         var v = vec4f(0.0);
-        if params.grid == 1u {
-            v = covered(channels, taps, image, row, col, down, across);
-        } else {
+        if SAMPLES == 0u {
             let sample = quotient(pixel, params.step);
-            if sample * params.step == pixel {
-                v = grad_of(channels, taps, 0u, sample);
-            }
+            let found = grad_of(channels, taps, 0u, sample);
+            v = select(v, found, sample * params.step == pixel);
+        } else if SAMPLES == 1u {
+            v = apart(channels, taps, image, down, across);
+        } else {
+            v = covered(channels, taps, image, row, col, down, across);
         }
         let at = pixel * stride4 + vector;
         v = select(vec4f(0.0), v, used);

@@ -27,21 +27,33 @@ kernel_params! {
 }
 kernel_params! {
     struct RowGradParams {
-        items: u32, pixels: u32, d: u32, d4: u32, samples: u32, blocks: u32, kernel: u32, pooled: u32, interleaved: u32,
-        grid: u32, height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32,
+        items: u32, pixels: u32, d: u32, d4: u32, samples: u32, blocks: u32, kernel: u32, pooled: u32,
+        height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32,
         padding: u32, dilation: u32, channels: u32, scale: f32, add: u32,
     }
 }
 kernel_params! {
-    struct CenterParams { vectors: u32, columns4: u32, rows: u32 }
+    struct CenterParams { items: u32, columns4: u32, rows: u32, chunks: u32 }
 }
 
-/// Patches that an invocation of `block_rows.wgsl` walks over, and pixels of `block_rows_grad.wgsl`.
+/// Patches that an invocation of `block_rows.wgsl` walks over, rows of `center.wgsl`, pixels of `block_rows_grad.wgsl`.
 const LINES: usize = 8;
 
 static ROWS: Shader = Shader::new::<RowParams>("block_rows.wgsl", 1, 1);
-static ROWS_GRAD: Shader = Shader::new::<RowGradParams>("block_rows_grad.wgsl", 3, 1);
-static CENTER: Shader = Shader::new::<CenterParams>("center.wgsl", 2, 1);
+static ROWS_GRAD: Shader = Shader::with_variants::<RowGradParams>(
+    "block_rows_grad.wgsl",
+    3,
+    1,
+    &[
+        &[("SAMPLES", 0), ("INTERLEAVED", 0)],
+        &[("SAMPLES", 0), ("INTERLEAVED", 1)],
+        &[("SAMPLES", 1), ("INTERLEAVED", 0)],
+        &[("SAMPLES", 1), ("INTERLEAVED", 1)],
+        &[("SAMPLES", 2), ("INTERLEAVED", 0)],
+        &[("SAMPLES", 2), ("INTERLEAVED", 1)],
+    ],
+);
+static CENTER: Shader = Shader::new::<CenterParams>("center.wgsl", 3, 1);
 pub(super) const SHADERS: &[&Shader] = &[&ROWS, &ROWS_GRAD, &CENTER];
 
 /// Statistics of a layer's input.
@@ -130,8 +142,6 @@ impl RowParams {
             blocks: self.blocks,
             kernel: self.kernel,
             pooled: u32::from(g.layout.pooled),
-            interleaved: self.interleaved,
-            grid: self.grid,
             height: self.height,
             width: self.width,
             channel_stride: self.channel_stride,
@@ -169,6 +179,24 @@ pub(super) fn gather_patches(
         gather(launch, &g, x, out);
     }
     out
+}
+
+/// Appends `centred = rows - mean - rest` for rows of `[S, R, vectors]`.
+fn launch_centring(launch: &mut Launch<'_>, [s, rows, columns4]: [usize; 3], reads: [Slot; 3], centred: Slot) {
+    let chunks = rows.div_ceil(LINES);
+    let items = s * chunks * columns4;
+    let params =
+        CenterParams { items: items as u32, columns4: columns4 as u32, rows: rows as u32, chunks: chunks as u32 };
+    launch.flat(Kernel::new(&CENTER, 0), &params, &reads, &[centred], items);
+}
+
+fn rows_grad_kernel(g: &RowGeometry) -> Kernel {
+    let samples = match g.sampling {
+        Sampling::Pixels { .. } => 0,
+        Sampling::Grid { step, dilation: 1, .. } if step >= g.layout.kernel => 1,
+        Sampling::Grid { .. } => 2,
+    };
+    Kernel::new(&ROWS_GRAD, samples * 2 + usize::from(g.layout.interleaved))
 }
 
 fn gathered(g: &RowGeometry, x: &Array) -> Array {
@@ -271,16 +299,15 @@ impl Op for Covariance {
         let Ok(g) = RowGeometry::new(self.name(), x.nchw(), self.layout, self.sampling) else { return };
         let (s, d, d4) = (self.layout.statistics(), self.layout.d, self.layout.d.div_ceil(4));
         let (x, [mean, cov, rows]) = (launch.reads[0], [0, 1, 2].map(|i| launch.writes[i]));
-        gather(launch, &g, x, rows);
+        let patches = launch.scratch("patches", s * g.rows * d4 * 4);
+        gather(launch, &g, x, patches);
         let (shape, share) = ([s, g.rows, d4], 1.0 / g.rows as f32);
-        launch_column_sum(launch, shape, share, rows, mean);
+        launch_column_sum(launch, shape, share, patches, mean);
         // Where the spread is far below the mean, the rounding of the mean alone would leave rows whose sum is not zero,
         // and the backward product relies on that sum (spec 9.2).
         let rest = launch.scratch("rest", s * d4 * 4);
-        launch_shifted_sum(launch, shape, share, rows, Some(mean), rest);
-        let vectors = s * g.rows * d4;
-        let center = CenterParams { vectors: vectors as u32, columns4: d4 as u32, rows: g.rows as u32 };
-        launch.flat(Kernel::new(&CENTER, 0), &center, &[mean, rest], &[rows], vectors);
+        launch_shifted_sum(launch, shape, share, patches, Some(mean), rest);
+        launch_centring(launch, shape, [patches, mean, rest], rows);
         GramProduct { a: rows, b: rows, scale: 1.0 / g.rows as f32, diagonal: self.eps }.launch(
             launch,
             [s, g.rows, d, d],
@@ -373,7 +400,7 @@ impl Op for RowsGrad {
         params.add = u32::from(launch.reads.len() > 2);
         let (rows, mean, write) = (launch.reads[0], launch.reads[1], launch.writes[0]);
         let gathered = launch.reads.get(2).copied().unwrap_or(mean);
-        launch.flat(Kernel::new(&ROWS_GRAD, 0), &params, &[rows, mean, gathered], &[write], params.items as usize);
+        launch.flat(rows_grad_kernel(&g), &params, &[rows, mean, gathered], &[write], params.items as usize);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
