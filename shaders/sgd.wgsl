@@ -22,6 +22,7 @@ fn main(
     if i * 4u >= params.len {
         return;
     }
-    let d = gradient[i] + params.weight_decay * p[i];
-    p[i] = keep_elements(p[i] - scalars[0].x * d, i, params.len);
+    let before = p[i];
+    let d = gradient[i] + params.weight_decay * before;
+    p[i] = keep_elements(before - scalars[0].x * d, i, params.len);
 }

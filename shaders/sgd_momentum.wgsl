@@ -27,12 +27,13 @@ fn main(
     if i * 4u >= params.len {
         return;
     }
-    let d = gradient[i] + params.weight_decay * p[i];
+    let before = p[i];
+    let d = gradient[i] + params.weight_decay * before;
     let b = params.momentum * velocity[i] + d;
     var direction = b;
     if NESTEROV == 1u {
         direction = d + params.momentum * b;
     }
     velocity[i] = keep_elements(b, i, params.len);
-    p[i] = keep_elements(p[i] - scalars[0].x * direction, i, params.len);
+    p[i] = keep_elements(before - scalars[0].x * direction, i, params.len);
 }

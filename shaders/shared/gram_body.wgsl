@@ -1,13 +1,19 @@
 // #import shared/gram_io.wgsl
+// #import shared/triangle.wgsl
 // #import shared/vec4.wgsl
 
 @compute @workgroup_size(LX * LY)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
     // One dimension, because some drivers fill their vectors along x alone.
     let local = vec2u(lane % LX, lane / LX);
-    let i0 = (group.y * LY + local.y) * TM;
+    let tile_row = select(group.y, row_of_tiles(group.y, groups.y), SYMMETRIC == 1u);
+    let i0 = (tile_row * LY + local.y) * TM;
     let j0 = group.x * LX * TN + local.x;
-    let below = (SYMMETRIC == 1u) & ((group.x + 1u) * LX * TN <= group.y * LY * TM);
+    let below = (SYMMETRIC == 1u) & ((group.x + 1u) * LX * TN <= tile_row * LY * TM);
     if below {
         return;
     }

@@ -1,4 +1,5 @@
 // #import shared/matmul_io.wgsl
+// #import shared/triangle.wgsl
 
 const BLOCKS: u32 = TM / 4u;
 
@@ -75,13 +76,18 @@ fn second_product(sum: ptr<function, Tile>, place: Place) {
 }
 
 @compute @workgroup_size(LX * LY)
-fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
     // One dimension, because some drivers fill their vectors along x alone.
     let local = vec2u(lane % LX, lane / LX);
+    let tile_row = select(group.y, row_of_tiles(group.y, groups.y), SYMMETRIC == 1u);
     let n4 = (params.n + 3u) / 4u;
-    let r0 = (group.y * LY + local.y) * TM;
+    let r0 = (tile_row * LY + local.y) * TM;
     let c0 = group.x * LX * TN + local.x;
-    let below = (SYMMETRIC == 1u) & ((group.x + 1u) * LX * TN * 4u <= group.y * LY * TM);
+    let below = (SYMMETRIC == 1u) & ((group.x + 1u) * LX * TN * 4u <= tile_row * LY * TM);
     if below {
         return;
     }

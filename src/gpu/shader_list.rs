@@ -109,6 +109,7 @@ shaders![
     "shared/staged_body.wgsl",
     "shared/staged_direct.wgsl",
     "shared/staged_transposed.wgsl",
+    "shared/triangle.wgsl",
     "shared/vec4.wgsl",
     "shared/weight_block.wgsl",
     "slice.wgsl",

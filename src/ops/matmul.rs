@@ -102,7 +102,7 @@ const TILES: Tiles = Tiles {
 };
 /// Rows of matrices that a tile of 32 rows would fill badly: those of 3x3 patches of 4 channels have a tile of their own.
 const NARROW: RangeInclusive<usize> = 33..=36;
-/// Square tiles leave less of the other triangle to compute.
+/// Square tiles leave less of the other triangle to compute; tiles of 32 x 2 are no faster, and pairs are slower with them.
 const SYMMETRIC_TILES: Tiles = Tiles {
     subgroup: (&MATMUL_SUBGROUP, &[(10, [32, 1, 8, 1]), (9, [20, 3, 4, 2]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
     ..TILES
