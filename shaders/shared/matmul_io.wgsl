@@ -3,6 +3,7 @@ struct Params {
     n: u32,
     k: u32,
     alpha: f32,
+    beta: f32,
     diagonal: f32,
     shared_a: u32,
 }
@@ -12,7 +13,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read> a2: array<vec4f>;
 @group(0) @binding(4) var<storage, read> b2: array<vec4f>;
-@group(0) @binding(5) var<storage, read_write> c: array<vec4f>;
+@group(0) @binding(5) var<storage, read> added: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> c: array<vec4f>;
 
 // #import shared/vec4.wgsl
 
@@ -21,8 +23,13 @@ fn batch_of_a(batch: u32) -> u32 {
     return select(batch, 0u, params.shared_a == 1u);
 }
 
-// What stands at (row, 4 vector .. 4 vector + 3): the diagonal added, zeros where the matrix does not reach.
-fn element_vector(row: u32, vector: u32, sum: vec4f) -> vec4f {
+// What stands at (row, 4 vector .. 4 vector + 3): `added` and the diagonal added, zeros where the matrix does not reach. Only
+// symmetric results have something to add: others would load it in vain.
+fn element_vector(row: u32, vector: u32, batch: u32, product: vec4f) -> vec4f {
+    var sum = product;
+    if SYMMETRIC == 1u {
+        sum += params.beta * added[(batch * params.m + row) * ((params.n + 3u) / 4u) + vector];
+    }
     let columns = vec4u(vector * 4u) + vec4u(0u, 1u, 2u, 3u);
     let diagonal = select(vec4f(0.0), vec4f(params.diagonal), columns == vec4u(row));
     return select(vec4f(0.0), sum + diagonal, (columns < vec4u(params.n)) & vec4<bool>(row < params.m));
@@ -42,10 +49,10 @@ fn store_block(block: u32, vector: u32, batch: u32, sum: mat4x4f) {
         return;
     }
     let row = block * 4u;
-    let v0 = element_vector(row, vector, sum[0]);
-    let v1 = element_vector(row + 1u, vector, sum[1]);
-    let v2 = element_vector(row + 2u, vector, sum[2]);
-    let v3 = element_vector(row + 3u, vector, sum[3]);
+    let v0 = element_vector(row, vector, batch, sum[0]);
+    let v1 = element_vector(row + 1u, vector, batch, sum[1]);
+    let v2 = element_vector(row + 2u, vector, batch, sum[2]);
+    let v3 = element_vector(row + 3u, vector, batch, sum[3]);
     store_vector(row, vector, batch, v0);
     store_vector(row + 1u, vector, batch, v1);
     store_vector(row + 2u, vector, batch, v2);

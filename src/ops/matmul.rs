@@ -13,12 +13,12 @@ use crate::{Error, Result};
 use std::ops::RangeInclusive;
 
 kernel_params! {
-    struct MatmulParams { m: u32, n: u32, k: u32, alpha: f32, diagonal: f32, shared_a: u32 }
+    struct MatmulParams { m: u32, n: u32, k: u32, alpha: f32, beta: f32, diagonal: f32, shared_a: u32 }
 }
 
 static MATMUL: Shader = Shader::with_variants::<MatmulParams>(
     "matmul.wgsl",
-    4,
+    5,
     1,
     &[
         tile_variant!(16, 4, 4, 2, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
@@ -40,7 +40,7 @@ static MATMUL: Shader = Shader::with_variants::<MatmulParams>(
 );
 static MATMUL_SUBGROUP: Shader = Shader::with_variants::<MatmulParams>(
     "matmul_subgroup.wgsl",
-    4,
+    5,
     1,
     &[
         tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
@@ -70,7 +70,7 @@ static MATMUL_SUBGROUP: Shader = Shader::with_variants::<MatmulParams>(
 );
 static MATMUL_SHARED: Shader = Shader::with_variants::<MatmulParams>(
     "matmul_shared.wgsl",
-    4,
+    5,
     1,
     &[
         tile_variant!(8, 2, 8, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
@@ -109,13 +109,15 @@ const SYMMETRIC_TILES: Tiles = Tiles {
 };
 pub(super) const SHADERS: &[&Shader] = &[&MATMUL, &MATMUL_SUBGROUP, &MATMUL_SHARED];
 
-/// One product: `c = alpha (a b [+ a2 b2]) + diagonal I`.
+/// One product: `c = alpha (a b [+ a2 b2]) [+ beta added] + diagonal I`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Product {
     pub a: Slot,
     pub b: Slot,
     pub pair: Option<(Slot, Slot)>,
     pub alpha: f32,
+    /// `(added, beta)`, of symmetric results alone.
+    pub added: Option<(Slot, f32)>,
     pub diagonal: f32,
     /// The result is known to be symmetric: compute one triangle.
     pub symmetric: bool,
@@ -127,7 +129,17 @@ pub(super) struct Product {
 
 impl Product {
     pub fn new(a: Slot, b: Slot) -> Self {
-        Self { a, b, pair: None, alpha: 1.0, diagonal: 0.0, symmetric: false, turned: false, shared_a: false }
+        Self {
+            a,
+            b,
+            pair: None,
+            alpha: 1.0,
+            added: None,
+            diagonal: 0.0,
+            symmetric: false,
+            turned: false,
+            shared_a: false,
+        }
     }
 
     /// Appends the launch; `[batches, m, n, k]`.
@@ -144,16 +156,19 @@ impl Product {
         let columns4 = if narrow { n4.min(NARROW.end() / 4) } else { n4 };
         let (kernel, [tm, tn, lx, ly]) = tiles.choose(launch.profile, columns4, &flags);
         let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
+        debug_assert!(self.symmetric || self.added.is_none());
+        let (added, beta) = self.added.unwrap_or((self.a, 0.0));
         let params = MatmulParams {
             m: m as u32,
             n: n as u32,
             k: k as u32,
             alpha: self.alpha,
+            beta,
             diagonal: self.diagonal,
             shared_a: u32::from(self.shared_a),
         };
         let grid = [n4.div_ceil(lx * tn), m.div_ceil(ly * tm), batches].map(|v| v as u32);
-        launch.dispatch(kernel, &params, &[self.a, self.b, a2, b2], &[c], grid);
+        launch.dispatch(kernel, &params, &[self.a, self.b, a2, b2, added], &[c], grid);
     }
 }
 

@@ -29,6 +29,7 @@ mod merge;
 mod mul;
 mod mul_channels;
 mod newton_schulz;
+mod newton_schulz_doubled;
 mod newton_schulz_small;
 mod one_hot;
 mod pair_loss;

@@ -5,8 +5,11 @@
 //! forward derivative in the direction of the symmetrised gradient, `6T - 6` products as `3T - 3` pairs. Up to
 //! T = 10 every result is symmetric to rounding and one triangle is computed, which halves both; beyond, full products
 //! keep the accuracy (spec 5, 9.4). The order of the factors is part of the algorithm: it must not be changed.
+//!
+//! Where only D is asked for and one triangle will do, `newton_schulz_doubled.rs` takes fewer products.
 
 use super::matmul::{Product, dims, matrix, product};
+use super::newton_schulz_doubled::{self, DoubledNewtonSchulz};
 use super::newton_schulz_small::{self, SmallNewtonSchulz};
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
@@ -41,6 +44,9 @@ pub fn newton_schulz(tape: &mut Tape, a: Var, iterations: usize) -> Result<Var> 
     let [s, d, _] = matrix("newton_schulz", tape.ty(a))?;
     if newton_schulz_small::suits(tape.profile(), [s, d]) {
         return Ok(tape.apply(SmallNewtonSchulz { iterations }, &[a])?[0]);
+    }
+    if newton_schulz_doubled::suits(iterations) {
+        return Ok(tape.apply(DoubledNewtonSchulz { iterations }, &[a])?[0]);
     }
     Ok(newton_schulz_all(tape, a, iterations)?.deconv)
 }
@@ -107,9 +113,51 @@ pub(super) fn square(op: &'static str, ty: &Type, iterations: usize) -> Result<[
     Ok([s, d, d.div_ceil(4)])
 }
 
-fn dot(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], a: Slot, b: Slot, out: Slot) {
+pub(super) fn dot(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], a: Slot, b: Slot, out: Slot) {
     let params = DotParams { vectors: (d * d4) as u32 };
     launch.dispatch(Kernel::new(&DOT, 0), &params, &[a, b], &[out], [s as u32, 1, 1]);
+}
+
+/// `y = a / ||a||_F` and `u = (3I - y) / 2`.
+pub(super) fn start(launch: &mut Launch<'_>, shape: [usize; 3], [a, norm]: [Slot; 2], [y, u]: [Slot; 2]) {
+    elementwise_start(launch, &START, shape, [a, norm], [y, u]);
+}
+
+/// `dy`, the direction of the derivative, which is g made symmetric and scaled, and `du = -dy / 2`.
+pub(super) fn grad_start(launch: &mut Launch<'_>, shape: [usize; 3], [g, norm]: [Slot; 2], [dy, du]: [Slot; 2]) {
+    elementwise_start(launch, &GRAD_START, shape, [g, norm], [dy, du]);
+}
+
+fn elementwise_start(
+    launch: &mut Launch<'_>,
+    shader: &'static Shader,
+    [s, d, d4]: [usize; 3],
+    reads: [Slot; 2],
+    writes: [Slot; 2],
+) {
+    let vectors = s * d * d4;
+    let params = StartParams { vectors: vectors as u32, d: d as u32, d4: d4 as u32 };
+    launch.flat(Kernel::new(shader, 0), &params, &reads, &writes, vectors);
+}
+
+/// `D = z / sqrt(||a||_F)`.
+pub(super) fn finish(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], [z, norm]: [Slot; 2], deconv: Slot) {
+    let params = FinishParams { vectors: (s * d * d4) as u32, per_batch: (d * d4) as u32 };
+    launch.flat(Kernel::new(&FINISH, 0), &params, &[z, norm], &[deconv], s * d * d4);
+}
+
+/// The gradient of a from the derivative `dz` of the last z, with the share of the scaling.
+pub(super) fn grad_finish(
+    launch: &mut Launch<'_>,
+    shape @ [s, d, d4]: [usize; 3],
+    [a, g, norm, z, dz]: [Slot; 5],
+    ga: Slot,
+) {
+    let (g_dot_z, gb_dot_a) = (launch.scratch("g.z", s), launch.scratch("gb.a", s));
+    dot(launch, shape, g, z, g_dot_z);
+    dot(launch, shape, dz, a, gb_dot_a);
+    let params = FinishParams { vectors: (s * d * d4) as u32, per_batch: (d * d4) as u32 };
+    launch.flat(Kernel::new(&GRAD_FINISH, 0), &params, &[dz, a, norm, g_dot_z, gb_dot_a], &[ga], s * d * d4);
 }
 
 #[derive(Debug)]
@@ -141,12 +189,10 @@ impl Op for NewtonSchulz {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let [s, d, _] = dims(launch.inputs[0]);
-        let d4 = d.div_ceil(4);
+        let shape = [s, d, d.div_ceil(4)];
         let (a, out, saved) = (launch.reads[0], launch.writes.clone(), Saved::new(self.iterations));
-        dot(launch, [s, d, d4], a, a, out[1]);
-        let vectors = s * d * d4;
-        let start = StartParams { vectors: vectors as u32, d: d as u32, d4: d4 as u32 };
-        launch.flat(Kernel::new(&START, 0), &start, &[a, out[1]], &[out[saved.y(0)], out[saved.u(0)]], vectors);
+        dot(launch, shape, a, a, out[1]);
+        start(launch, shape, [a, out[1]], [out[saved.y(0)], out[saved.u(0)]]);
         let symmetric = self.iterations <= MOST_SYMMETRIC;
         let multiply = |launch: &mut Launch<'_>, a: usize, b: usize, c: usize, alpha: f32, diagonal: f32| {
             Product { alpha, diagonal, symmetric, ..Product::new(out[a], out[b]) }.launch(launch, [s, d, d, d], out[c]);
@@ -156,9 +202,7 @@ impl Op for NewtonSchulz {
             multiply(launch, saved.z(t), saved.y(t), saved.u(t), -0.5, 1.5);
             multiply(launch, saved.u(t), saved.z(t), saved.z(t + 1), 1.0, 0.0);
         }
-        let finish = FinishParams { vectors: vectors as u32, per_batch: (d * d4) as u32 };
-        let z = out[saved.z(self.iterations)];
-        launch.flat(Kernel::new(&FINISH, 0), &finish, &[z, out[1]], &[out[0]], vectors);
+        finish(launch, shape, [out[saved.z(self.iterations)], out[1]], out[0]);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
@@ -183,11 +227,11 @@ pub(super) fn iterates(a: &Array, iterations: usize) -> Vec<Array> {
     out
 }
 
-fn squared_norms(a: &Array) -> Vec<f64> {
+pub(super) fn squared_norms(a: &Array) -> Vec<f64> {
     a.data.chunks(a.shape[1] * a.shape[2]).map(|m| m.iter().map(|v| v * v).sum()).collect()
 }
 
-fn scaled(a: &Array, factor: impl Fn(usize) -> f64) -> Array {
+pub(super) fn scaled(a: &Array, factor: impl Fn(usize) -> f64) -> Array {
     let per_batch = a.shape[1] * a.shape[2];
     let data = a.data.iter().enumerate().map(|(i, v)| v * factor(i / per_batch)).collect();
     Array { shape: a.shape.clone(), data }
@@ -227,8 +271,7 @@ impl Op for NewtonSchulzGrad {
         // The saved iterates follow A at the places they had among the outputs.
         let (saved, at) = (Saved::new(self.iterations), |place: usize| reads[place + 1]);
         let [mut dy, mut dz] = ["dy", "dz"].map(|label| launch.scratch(label, vectors * 4));
-        let start = StartParams { vectors: vectors as u32, d: d as u32, d4: d4 as u32 };
-        launch.flat(Kernel::new(&GRAD_START, 0), &start, &[g, norm], &[dy, dz], vectors);
+        grad_start(launch, shape, [g, norm], [dy, dz]);
         // After step t: dy is dY_(t+1), dz is dZ_(t+1); at t = 0 dz = dU_0.
         let symmetric = self.iterations <= MOST_SYMMETRIC;
         let pair = |launch: &mut Launch<'_>, [a, b, a2, b2]: [Slot; 4], alpha: f32| {
@@ -244,11 +287,7 @@ impl Op for NewtonSchulzGrad {
             dz = if t == 0 { du } else { pair(launch, [du, at(saved.z(t)), u, dz], 1.0) };
             dy = next_dy;
         }
-        let (g_dot_z, gb_dot_a) = (launch.scratch("g.z", s), launch.scratch("gb.a", s));
-        dot(launch, shape, g, at(saved.z(self.iterations)), g_dot_z);
-        dot(launch, shape, dz, a, gb_dot_a);
-        let finish = FinishParams { vectors: vectors as u32, per_batch: (d * d4) as u32 };
-        launch.flat(Kernel::new(&GRAD_FINISH, 0), &finish, &[dz, a, norm, g_dot_z, gb_dot_a], &[ga], vectors);
+        grad_finish(launch, shape, [a, g, norm, at(saved.z(self.iterations)), dz], ga);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
@@ -273,7 +312,12 @@ pub(super) fn gradient(a: &Array, g: &Array, squared: &[f64], stack: &[&Array], 
         gy = axpy(&product(&gy, &transposed(u)), &product(&transposed(z), &gu), -0.5);
         gz = axpy(&product(&transposed(u), &gz), &product(&gu, &transposed(y)), -0.5);
     }
-    let z = at(saved.z(iterations));
+    through_scaling([a, g, at(saved.z(iterations)), &gy], squared)
+}
+
+/// The gradient of A on the CPU from those of D and of `A / ||A||_F`, g and gb, symmetrised (spec 9.2).
+pub(super) fn through_scaling([a, g, z, gb]: [&Array; 4], squared: &[f64]) -> Array {
+    use super::transpose::transposed;
     let per_batch = a.shape[1] * a.shape[2];
     let sum = |x: &Array, y: &Array, batch: usize| -> f64 {
         let range = batch * per_batch..(batch + 1) * per_batch;
@@ -282,12 +326,12 @@ pub(super) fn gradient(a: &Array, g: &Array, squared: &[f64], stack: &[&Array], 
     let gs: Vec<f64> = (0..a.shape[0])
         .map(|batch| {
             let s = squared[batch].sqrt();
-            -0.5 * s.powf(-1.5) * sum(g, z, batch) - sum(&gy, a, batch) / (s * s)
+            -0.5 * s.powf(-1.5) * sum(g, z, batch) - sum(gb, a, batch) / (s * s)
         })
         .collect();
-    let direct = scaled(&gy, |batch| 1.0 / squared[batch].sqrt());
+    let direct = scaled(gb, |batch| 1.0 / squared[batch].sqrt());
     let through_norm = scaled(a, |batch| gs[batch] / squared[batch].sqrt());
-    let ga = axpy(&direct, &through_norm, 1.0);
+    let ga = direct.zip(&through_norm, |p, q| p + q);
     ga.zip(&transposed(&ga), |p, q| 0.5 * (p + q))
 }
 
@@ -308,14 +352,12 @@ impl Op for Uncoupled {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let [s, d, _] = dims(launch.inputs[0]);
-        let d4 = d.div_ceil(4);
-        let (a, out, vectors) = (launch.reads[0], launch.writes.clone(), s * d * d4);
+        let layout = [s, d, d.div_ceil(4)];
+        let (a, out, vectors) = (launch.reads[0], launch.writes.clone(), s * d * d.div_ceil(4));
         let norm = launch.scratch("norm", s);
-        dot(launch, [s, d, d4], a, a, norm);
+        dot(launch, layout, a, a, norm);
         let [b, mut p] = ["b", "p"].map(|label| launch.scratch(label, vectors * 4));
-        let start = StartParams { vectors: vectors as u32, d: d as u32, d4: d4 as u32 };
-        launch.flat(Kernel::new(&START, 0), &start, &[a, norm], &[b, p], vectors);
-        let finish = FinishParams { vectors: vectors as u32, per_batch: (d * d4) as u32 };
+        start(launch, layout, [a, norm], [b, p]);
         for (t, out) in out.iter().enumerate() {
             if t > 0 {
                 // (3 P - P^3 B)/2 as P ((3 I - P P B)/2).
@@ -326,7 +368,7 @@ impl Op for Uncoupled {
                 Product::new(p, u).launch(launch, shape, next);
                 p = next;
             }
-            launch.flat(Kernel::new(&FINISH, 0), &finish, &[p, norm], &[*out], vectors);
+            finish(launch, layout, [p, norm], *out);
         }
     }
 
