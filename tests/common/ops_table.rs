@@ -90,7 +90,7 @@ fn sgd(b: &mut Bench, s: Sizes, options: SgdOptions) -> Result<Vec<Var>> {
 
 /// Iterations of Newton-Schulz: below and above the bound of the one-triangle products.
 fn iterations(s: Sizes) -> usize {
-    [5, 3, 12, 1, 7, 2][s.choice % 6]
+    [5, 3, 12, 1, 7, 2, 10, 4][s.choice % 8]
 }
 
 fn batch_norm(b: &mut Bench, s: Sizes, relu: bool) -> Result<Vec<Var>> {
@@ -455,7 +455,8 @@ pub const OPERATIONS: &[Operation] = &[
     .within(1e-3)
     .at(|| {
         let sides = [1, 9, 19, 36, 37, 65, 126].into_iter().flat_map(|c| [0, 2].map(|choice| (c, choice)));
-        sides.map(|(c, choice)| Sizes { c, choice, n: 1 + c % 2, ..Sizes::SMALL }).collect()
+        let numbers = [1, 4, 5, 6, 7].into_iter().map(|choice| (42, choice));
+        sides.chain(numbers).map(|(c, choice)| Sizes { c, choice, n: 1 + c % 2, ..Sizes::SMALL }).collect()
     }),
     op("newton_schulz_all", |b, s| {
         let a = b.positive_definite(s.n, s.c)?;

@@ -106,7 +106,8 @@ pub(super) struct CovarianceArgs {
 /// Measures Newton-Schulz iterations.
 #[derive(Args)]
 #[command(after_help = "Example:\n  mexhat bench newton-schulz --shape 1x576 --iterations 5 --backward\n\n\
-    Operations are counted as 3T - 3 full products forward and 6T - 6 backward.")]
+    Operations are counted as 3T - 3 full products forward and 6T - 6 backward, as the plain iteration\n\
+    takes, whatever is saved of them.")]
 pub(super) struct NewtonSchulzArgs {
     /// Number x side of the matrices
     #[arg(long, default_value = "1x576", value_name = "SxD")]
