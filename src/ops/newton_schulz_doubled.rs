@@ -47,7 +47,7 @@ fn steps(iterations: usize) -> Vec<Step> {
     loop {
         let r = push(m, m, 1.0, Some((m, -4.5)), 3.375);
         let q = push(r, r, 1.0 / 16.0, Some((m, -69.0 / 128.0)), 1575.0 / 1024.0);
-        z = Some(z.map_or(q, |z| push(z, q, 1.0, None, 0.0)));
+        let product = z.map_or(q, |z| push(z, q, 1.0, None, 0.0));
         left -= 2;
         if left == 0 {
             return steps;
@@ -55,10 +55,10 @@ fn steps(iterations: usize) -> Vec<Step> {
         let half = push(m, q, 1.0, None, 0.0);
         if left == 1 {
             let p = push(half, q, -0.5, None, 1.5);
-            push(z.unwrap_or(q), p, 1.0, None, 0.0);
+            push(product, p, 1.0, None, 0.0);
             return steps;
         }
-        m = push(half, q, 1.0, None, 0.0);
+        (m, z) = (push(half, q, 1.0, None, 0.0), Some(product));
     }
 }
 
