@@ -6,6 +6,8 @@ struct Params {
     beta: f32,
     diagonal: f32,
     shared_a: u32,
+    // Tiles are walked down columns rather than along rows.
+    by_columns: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 use std::ops::RangeInclusive;
 
 kernel_params! {
-    struct MatmulParams { m: u32, n: u32, k: u32, alpha: f32, beta: f32, diagonal: f32, shared_a: u32 }
+    struct MatmulParams { m: u32, n: u32, k: u32, alpha: f32, beta: f32, diagonal: f32, shared_a: u32, by_columns: u32 }
 }
 
 static MATMUL: Shader = Shader::with_variants::<MatmulParams>(
@@ -53,14 +53,14 @@ static MATMUL_SUBGROUP: Shader = Shader::with_variants::<MatmulParams>(
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
-        tile_variant!(20, 3, 4, 2, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
-        tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
-        tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
-        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 0, TURNED = 0),
-        tile_variant!(20, 3, 4, 2, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
-        tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
-        tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
-        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 1, TURNED = 0),
+        tile_variant!(20, 3, 4, 2, SYMMETRIC = 1, PAIR = 0, TURNED = 1),
+        tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 0, TURNED = 1),
+        tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 0, TURNED = 1),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 0, TURNED = 1),
+        tile_variant!(20, 3, 4, 2, SYMMETRIC = 1, PAIR = 1, TURNED = 1),
+        tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 1, TURNED = 1),
+        tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 1, TURNED = 1),
+        tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 1, TURNED = 1),
         tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
         tile_variant!(20, 3, 4, 2, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
@@ -119,7 +119,7 @@ pub(super) struct Product {
     /// `(added, beta)`, of symmetric results alone.
     pub added: Option<(Slot, f32)>,
     pub diagonal: f32,
-    /// The result is known to be symmetric: compute one triangle.
+    /// The factors are symmetric and commute, so the result is symmetric: compute one triangle.
     pub symmetric: bool,
     /// `b` is given by its columns, as matrices (n,k).
     pub turned: bool,
@@ -146,13 +146,18 @@ impl Product {
     pub fn launch(self, launch: &mut Launch<'_>, [batches, m, n, k]: [usize; 4], c: Slot) {
         let n4 = n.div_ceil(4);
         let tiles = if self.symmetric { SYMMETRIC_TILES } else { TILES };
+        let family = launch.profile.family;
+        // Factors of a symmetric product are symmetric, and lanes that walk along rows meet each cache line in one piece.
+        let turned = self.turned || (self.symmetric && family == Family::Subgroup);
         let flags = [
             ("SYMMETRIC", u32::from(self.symmetric)),
             ("PAIR", u32::from(self.pair.is_some())),
-            ("TURNED", u32::from(self.turned)),
+            ("TURNED", u32::from(turned)),
         ];
+        // On a CPU the smaller factor stays in a core's cache while the larger one passes once.
+        let by_columns = family != Family::Shared && !self.symmetric && m < n;
         // Rows fill tiles as badly as columns.
-        let narrow = launch.profile.family == Family::Subgroup && NARROW.contains(&m);
+        let narrow = family == Family::Subgroup && NARROW.contains(&m);
         let columns4 = if narrow { n4.min(NARROW.end() / 4) } else { n4 };
         let (kernel, [tm, tn, lx, ly]) = tiles.choose(launch.profile, columns4, &flags);
         let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
@@ -166,8 +171,12 @@ impl Product {
             beta,
             diagonal: self.diagonal,
             shared_a: u32::from(self.shared_a),
+            by_columns: u32::from(by_columns),
         };
-        let grid = [n4.div_ceil(lx * tn), m.div_ceil(ly * tm), batches].map(|v| v as u32);
+        let mut grid = [n4.div_ceil(lx * tn), m.div_ceil(ly * tm), batches].map(|v| v as u32);
+        if by_columns {
+            grid.swap(0, 1);
+        }
         launch.dispatch(kernel, &params, &[self.a, self.b, a2, b2, added], &[c], grid);
     }
 }
