@@ -116,10 +116,11 @@ fn main(
     if PAIR == 1u {
         second_product(&sum, place);
     }
-    for (var i = 0u; i < BLOCKS; i++) {
-        for (var j = 0u; j < TN; j++) {
+    for (var j = 0u; j < TN; j++) {
+        let bias = bias_of(c0 + j * LX);
+        for (var i = 0u; i < BLOCKS; i++) {
             let block = mat4x4f(sum[i * 4u][j], sum[i * 4u + 1u][j], sum[i * 4u + 2u][j], sum[i * 4u + 3u][j]);
-            store_block(r0 / 4u + i, c0 + j * LX, group.z, params.alpha * block);
+            store_block(r0 / 4u + i, c0 + j * LX, group.z, scaled(block, bias));
         }
     }
 }

@@ -8,6 +8,8 @@ struct Params {
     shared_a: u32,
     // Tiles are walked down columns rather than along rows.
     by_columns: u32,
+    has_bias: u32,
+    relu: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -18,11 +20,25 @@ struct Params {
 @group(0) @binding(5) var<storage, read> added: array<vec4f>;
 @group(0) @binding(6) var<storage, read_write> c: array<vec4f>;
 
+// #import shared/relu.wgsl
 // #import shared/vec4.wgsl
 
 // Matrix of a for batch `batch`.
 fn batch_of_a(batch: u32) -> u32 {
     return select(batch, 0u, params.shared_a == 1u);
+}
+
+// What is added to vector `vector` of all rows, if anything is: other products have a matrix to add where the bias would be.
+fn bias_of(vector: u32) -> vec4f {
+    if SYMMETRIC == 1u {
+        return vec4f(0.0);
+    }
+    return select(vec4f(0.0), added[min(vector, (params.n + 3u) / 4u - 1u)], params.has_bias == 1u);
+}
+
+// Rows of the product with their factor and the bias.
+fn scaled(rows: mat4x4f, bias: vec4f) -> mat4x4f {
+    return params.alpha * rows + mat4x4f(bias, bias, bias, bias);
 }
 
 // What stands at (row, 4 vector .. 4 vector + 3): `added` and the diagonal added, zeros where the matrix does not reach. Only
@@ -34,7 +50,9 @@ fn element_vector(row: u32, vector: u32, batch: u32, product: vec4f) -> vec4f {
     }
     let columns = vec4u(vector * 4u) + vec4u(0u, 1u, 2u, 3u);
     let diagonal = select(vec4f(0.0), vec4f(params.diagonal), columns == vec4u(row));
-    return select(vec4f(0.0), sum + diagonal, (columns < vec4u(params.n)) & vec4<bool>(row < params.m));
+    sum += diagonal;
+    sum = select(sum, relu(sum), params.relu == 1u);
+    return select(vec4f(0.0), sum, (columns < vec4u(params.n)) & vec4<bool>(row < params.m));
 }
 
 fn store_vector(row: u32, vector: u32, batch: u32, value: vec4f) {

@@ -8,6 +8,7 @@
 use super::blocks::Sampling;
 use super::column_sum::{ColumnSum, launch_single_sum};
 use super::conv_grouped;
+use super::conv_pointwise;
 use super::expect_activation;
 use super::tiles::{Tiles, tile_variant};
 use super::weight_columns::{columns_of, columns_type, launch_columns, launch_rows, rows_of};
@@ -88,12 +89,14 @@ static CONV_SHARED: Shader = Shader::with_variants::<ConvParams>(
         tile_variant!(4, 1, 2, 32, TRANSPOSED = 1),
     ],
 );
-/// Vectors of columns for which a convolution of few pixels takes its tile, however many it has: a linear layer, with a pixel for each
-/// image, is done with any tile sooner than with a kernel of its own, which has to be compiled.
+/// A convolution of so few pixels, such as a linear layer's, with a pixel for each image, is done with any kernel sooner than with one of
+/// its own, which has to be compiled.
+pub(super) const FEW_PIXELS: usize = 256;
+/// Vectors of columns for which it takes its tile, however many it has.
 const FEW: usize = 32;
 
 fn columns_of_tile(pixels: usize, columns4: usize) -> usize {
-    if pixels > 256 { columns4 } else { FEW }
+    if pixels > FEW_PIXELS { columns4 } else { FEW }
 }
 
 const CONV_TILES: Tiles = Tiles {
@@ -306,7 +309,7 @@ pub fn linear_columns(tape: &mut Tape, x: Var, columns: Var, shape: &[usize], bi
 
 /// How a weight lies.
 #[derive(Clone, Debug)]
-enum Weight {
+pub(super) enum Weight {
     /// Row-major.
     Rows,
     /// As columns of a weight of this shape.
@@ -319,6 +322,10 @@ impl Weight {
         let Self::Columns(shape) = self else { return Ok(&ty.shape) };
         let fits = groups > 0 && *ty == columns_type(shape, groups);
         if fits { Ok(shape) } else { Err(Error::shape(op, format!("{ty} are not the columns of a weight {shape:?}"))) }
+    }
+
+    pub fn lies_in_rows(&self) -> bool {
+        matches!(self, Self::Rows)
     }
 
     /// A row-major weight as the twin needs it.
@@ -396,6 +403,9 @@ impl Op for Conv {
         if groups > 1 {
             let weight = self.weight.launch_rows(launch, launch.reads[1], groups);
             return conv_grouped::launch_forward(launch, &g, weight);
+        }
+        if conv_pointwise::suits(&g, &self.weight) {
+            return conv_pointwise::launch_forward(launch, &g, self.weight.lies_in_rows());
         }
         let (g, x) = g.with_patches(launch, launch.reads[0]);
         let o4 = g.o.div_ceil(4);
@@ -558,6 +568,9 @@ impl Op for ConvInputGrad {
             let weight = self.weight.launch_rows(launch, launch.reads[1], groups);
             return conv_grouped::launch_input_grad(launch, &g, weight);
         }
+        if conv_pointwise::suits(&g, &self.weight) {
+            return conv_pointwise::launch_input_grad(launch, &g, self.weight.lies_in_rows());
+        }
         // At stride 1 the adjoint is a convolution with the kernel turned around: one kernel less to compile. A padding that would be
         // negative wraps, and wraps back in the kernel.
         let plain = g.options.stride == 1 && g.kh == g.kw;
@@ -626,6 +639,9 @@ impl Op for ConvWeightGrad {
             let rows = launch.scratch("rows", shape.iter().product());
             conv_grouped::launch_weight_grad(launch, &g, rows);
             return launch_columns(launch, rows, shape, groups, write);
+        }
+        if conv_pointwise::suits(&g, &self.weight) {
+            return conv_pointwise::launch_weight_grad(launch, &g, self.weight.lies_in_rows());
         }
         let (g, x) = g.with_patches(launch, launch.reads[0]);
         let (c4, o4, pixels) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh * g.ow);

@@ -113,6 +113,17 @@ impl GramProduct {
     }
 }
 
+/// Appends `c = a^T b` of (S,R,da) and (S,R,db).
+pub(super) fn launch_gram(launch: &mut Launch<'_>, [s, r, da, db]: [usize; 4], [a, b]: [Slot; 2], c: Slot) {
+    // Partial sums of a result that is larger than a cost more than turning a.
+    if a != b && r <= db {
+        let turned = launch.scratch("turned", s * da * r.next_multiple_of(4));
+        launch_transpose(launch, [s, r, da], [0.0, 1.0], a, turned);
+        return Product::new(turned, b).launch(launch, [s, da, db, r], c);
+    }
+    GramProduct { a, b, scale: 1.0, diagonal: 0.0 }.launch(launch, [s, r, da, db], c);
+}
+
 /// `a^T b` of (S,R,da) and (S,R,db).
 ///
 /// # Errors
@@ -153,14 +164,8 @@ impl Op for Gram {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let ([s, r, da], db) = (dims(launch.inputs[0]), launch.inputs[1].inner());
-        let (a, b, c) = (launch.reads[0], launch.reads[1], launch.writes[0]);
-        // Partial sums of a result that is larger than a cost more than turning a.
-        if a != b && r <= db {
-            let turned = launch.scratch("turned", s * da * r.next_multiple_of(4));
-            launch_transpose(launch, [s, r, da], [0.0, 1.0], a, turned);
-            return Product::new(turned, b).launch(launch, [s, da, db, r], c);
-        }
-        GramProduct { a, b, scale: 1.0, diagonal: 0.0 }.launch(launch, [s, r, da, db], c);
+        let (factors, c) = ([launch.reads[0], launch.reads[1]], launch.writes[0]);
+        launch_gram(launch, [s, r, da, db], factors, c);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

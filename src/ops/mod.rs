@@ -15,6 +15,7 @@ mod concat;
 mod conv;
 mod conv_depthwise;
 mod conv_grouped;
+mod conv_pointwise;
 mod covariance;
 mod cross_entropy;
 mod dropout;

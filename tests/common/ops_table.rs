@@ -47,6 +47,13 @@ fn channel_corners() -> Vec<Sizes> {
     [&at(1)[..], &at(2), &many(1), &many(2)].concat()
 }
 
+/// Enough pixels for one tap to be a product of matrices, which channels in whole vectors are and others are not.
+fn pixel_corners() -> Vec<Sizes> {
+    let channels = [(1, 1), (4, 1), (8, 5), (12, 9), (5, 17), (36, 33), (64, 70), (140, 2), (2, 140)];
+    let corner = |(i, (c, o))| Sizes { n: 3, c, o, h: 9, w: 11, choice: i, ..Sizes::SMALL };
+    channels.into_iter().enumerate().map(corner).collect()
+}
+
 /// Matrices on both sides of every tile.
 fn matrix_corners() -> Vec<Sizes> {
     let sizes = [(1, 1), (3, 4), (4, 9), (13, 17), (19, 40), (17, 70), (70, 13), (67, 67), (35, 130), (40, 35)];
@@ -179,6 +186,13 @@ pub const OPERATIONS: &[Operation] = &[
         Ok(vec![ops::conv2d(&mut b.tape, x, w, Some(bias), options)?])
     })
     .at(channel_corners),
+    op("conv2d of one tap", |b, s| {
+        let (x, w) = (b.activation(&s.map())?, b.leaf(&[s.o, s.c, 1, 1]));
+        let bias = if s.choice.is_multiple_of(3) { None } else { Some(b.leaf(&[s.o])) };
+        let options = ConvOptions { relu: s.choice % 2 == 1, ..Default::default() };
+        Ok(vec![ops::conv2d(&mut b.tape, x, w, bias, options)?])
+    })
+    .at(pixel_corners),
     op("conv2d in groups", |b, s| {
         let inputs = [1, 2, 3, 4][s.choice % 4] * s.groups;
         let outputs = [1, 2, 3, 4][s.choice / 3] * s.groups;
@@ -492,6 +506,11 @@ pub const OPERATIONS: &[Operation] = &[
         on_columns(b, s, x, w, bias, 1)
     })
     .at(channel_corners),
+    op("conv2d_columns of one tap", |b, s| {
+        let (x, w, bias) = (b.activation(&s.map())?, b.leaf(&[s.o, s.c, 1, 1]), b.leaf(&[s.o]));
+        on_columns(b, Sizes { stride: 1, padding: 0, ..s }, x, w, bias, 1)
+    })
+    .at(pixel_corners),
     op("conv2d_columns of groups", |b, s| {
         let x = b.activation(&s.map_for_kernel(s.c * s.groups, s.dilation))?;
         let (w, bias) = (b.leaf(&[s.o * s.groups, s.c, s.k, s.k]), b.leaf(&[s.o * s.groups]));
