@@ -63,12 +63,12 @@ static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
     1,
     &[
         tile_variant!(32, 2, 8, 1, TRANSPOSED = 0),
-        tile_variant!(16, 1, 8, 1, TRANSPOSED = 0),
+        tile_variant!(32, 1, 8, 1, TRANSPOSED = 0),
         tile_variant!(16, 1, 4, 2, TRANSPOSED = 0),
         tile_variant!(8, 1, 2, 4, TRANSPOSED = 0),
         tile_variant!(8, 1, 1, 8, TRANSPOSED = 0),
         tile_variant!(32, 2, 8, 1, TRANSPOSED = 1),
-        tile_variant!(16, 1, 8, 1, TRANSPOSED = 1),
+        tile_variant!(32, 1, 8, 1, TRANSPOSED = 1),
         tile_variant!(16, 1, 4, 2, TRANSPOSED = 1),
         tile_variant!(8, 1, 2, 4, TRANSPOSED = 1),
         tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
@@ -103,7 +103,7 @@ const CONV_TILES: Tiles = Tiles {
     alone: (&CONV, &[(5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
     subgroup: (
         &CONV_SUBGROUP,
-        &[(33, [32, 2, 8, 1]), (8, [16, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])],
+        &[(25, [32, 2, 8, 1]), (8, [32, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])],
     ),
     shared: Some((&CONV_SHARED, &[(16, [8, 2, 8, 8]), (8, [8, 1, 8, 8]), (4, [8, 1, 4, 16]), (1, [4, 1, 2, 32])])),
 };
@@ -136,7 +136,7 @@ const WEIGHT_GRAD_TILES: Tiles = Tiles {
     alone: (&WEIGHT_GRAD, &[(5, [4, 2, 4, 2]), (1, [4, 2, 1, 8])]),
     subgroup: (
         &WEIGHT_GRAD_SUBGROUP,
-        &[(33, [16, 1, 8, 1]), (8, [8, 1, 8, 1]), (4, [4, 1, 4, 2]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])],
+        &[(25, [16, 1, 8, 1]), (8, [8, 1, 8, 1]), (4, [4, 1, 4, 2]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])],
     ),
     shared: Some((
         &WEIGHT_GRAD_SHARED,
