@@ -1,4 +1,5 @@
-// Batched matrix product with epilogue: c = alpha (a b [+ a2 b2]) + beta added + diagonal I, per batch, or with a bias and ReLU; a (m, k), b (k, n), c (m, n),
+// Batched matrix product with epilogue: c = alpha (a b [+ a2 b2]) + beta added + diagonal I, per batch, with ReLU where wanted; added is (m, n) where
+// c is symmetric, else a row for each batch; a (m, k), b (k, n), c (m, n),
 // rows in vectors of four with zero padding.
 //
 // Register tile: an invocation owns TM rows x TN vectors of four columns; LX lanes along the columns share the rows, LY

@@ -67,5 +67,5 @@ fn right_vector(place: Place, k: u32, column: u32) -> vec4f {
 }
 
 fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {
-    store_block(block, column, place.layer, scaled(values, bias_of(column)));
+    store_block(block, column, place.layer, scaled(values, added_row(column, place.layer)));
 }

@@ -117,10 +117,10 @@ fn main(
         second_product(&sum, place);
     }
     for (var j = 0u; j < TN; j++) {
-        let bias = bias_of(c0 + j * LX);
+        let row = added_row(c0 + j * LX, group.z);
         for (var i = 0u; i < BLOCKS; i++) {
             let block = mat4x4f(sum[i * 4u][j], sum[i * 4u + 1u][j], sum[i * 4u + 2u][j], sum[i * 4u + 3u][j]);
-            store_block(r0 / 4u + i, c0 + j * LX, group.z, scaled(block, bias));
+            store_block(r0 / 4u + i, c0 + j * LX, group.z, scaled(block, row));
         }
     }
 }

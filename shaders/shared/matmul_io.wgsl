@@ -8,7 +8,8 @@ struct Params {
     shared_a: u32,
     // Tiles are walked down columns rather than along rows.
     by_columns: u32,
-    has_bias: u32,
+    // A row, for each batch, is added rather than a matrix.
+    row_added: u32,
     relu: u32,
 }
 
@@ -28,21 +29,22 @@ fn batch_of_a(batch: u32) -> u32 {
     return select(batch, 0u, params.shared_a == 1u);
 }
 
-// What is added to vector `vector` of all rows, if anything is: other products have a matrix to add where the bias would be.
-fn bias_of(vector: u32) -> vec4f {
+// What is added to vector `vector` of all rows.
+fn added_row(vector: u32, batch: u32) -> vec4f {
     if SYMMETRIC == 1u {
         return vec4f(0.0);
     }
-    return select(vec4f(0.0), added[min(vector, (params.n + 3u) / 4u - 1u)], params.has_bias == 1u);
+    let n4 = (params.n + 3u) / 4u;
+    return select(vec4f(0.0), params.beta * added[batch * n4 + min(vector, n4 - 1u)], params.row_added == 1u);
 }
 
-// Rows of the product with their factor and the bias.
-fn scaled(rows: mat4x4f, bias: vec4f) -> mat4x4f {
-    return params.alpha * rows + mat4x4f(bias, bias, bias, bias);
+// Rows of the product with their factor and the row that is added.
+fn scaled(rows: mat4x4f, row: vec4f) -> mat4x4f {
+    return params.alpha * rows + mat4x4f(row, row, row, row);
 }
 
-// What stands at (row, 4 vector .. 4 vector + 3): `added` and the diagonal added, zeros where the matrix does not reach. Only
-// symmetric results have something to add: others would load it in vain.
+// What stands at (row, 4 vector .. 4 vector + 3): a matrix and the diagonal added, zeros where the result does not reach.
+// Only symmetric results have a matrix to add: others would load it in vain.
 fn element_vector(row: u32, vector: u32, batch: u32, product: vec4f) -> vec4f {
     var sum = product;
     if SYMMETRIC == 1u {

@@ -88,7 +88,8 @@ impl BlockLayout {
             blocks: channels / size,
             d: size * kernel * kernel,
             pooled: shared,
-            interleaved: shared,
+            // A single block is the same either way, and contiguous entries are found with fewer divisions.
+            interleaved: shared && channels > size,
         })
     }
 

@@ -23,8 +23,8 @@ fn pixels(g: &Geometry) -> usize {
 /// Of x, weight and perhaps bias.
 pub(super) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry, rows: bool) {
     let ([x, w], y) = ([0, 1].map(|i| launch.reads[i]), launch.writes[0]);
-    let bias = launch.reads.get(2).copied();
-    let product = Product { turned: rows, bias, relu: g.options.relu, ..Product::new(x, w) };
+    let added = launch.reads.get(2).map(|bias| (*bias, 1.0));
+    let product = Product { turned: rows, added, relu: g.options.relu, ..Product::new(x, w) };
     product.launch(launch, [1, pixels(g), g.o, g.c], y);
 }
 

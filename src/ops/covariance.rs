@@ -10,7 +10,6 @@ use super::blocks::{BlockLayout, RowGeometry, Sampling};
 use super::column_sum::{launch_column_sum, launch_shifted_sum};
 use super::gram::GramProduct;
 use super::matmul::{Product, product};
-use super::row_mean::row_mean;
 use super::transpose::{launch_transpose, transposed};
 use super::{expect_activation, expect_same};
 use crate::gpu::{Kernel, Shader, Slot};
@@ -26,23 +25,22 @@ kernel_params! {
     }
 }
 kernel_params! {
-    struct RowGradParams {
-        items: u32, pixels: u32, d: u32, d4: u32, samples: u32, blocks: u32, kernel: u32, pooled: u32,
-        height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32,
-        padding: u32, dilation: u32, channels: u32, scale: f32, add: u32,
+    struct FoldParams {
+        items: u32, pixels: u32, d: u32, d4: u32, samples: u32, blocks: u32, kernel: u32, height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32, padding: u32, dilation: u32,
+        channels: u32, add: u32,
     }
 }
 kernel_params! {
     struct CenterParams { items: u32, columns4: u32, rows: u32, chunks: u32 }
 }
 
-/// Patches that an invocation of `block_rows.wgsl` walks over, rows of `center.wgsl`, pixels of `block_rows_grad.wgsl`.
+/// Patches that an invocation of `block_rows.wgsl` walks over, rows of `center.wgsl`, pixels of `fold_rows.wgsl`.
 const LINES: usize = 8;
 
 static ROWS: Shader = Shader::new::<RowParams>("block_rows.wgsl", 1, 1);
-static ROWS_GRAD: Shader = Shader::with_variants::<RowGradParams>(
-    "block_rows_grad.wgsl",
-    3,
+static FOLD_ROWS: Shader = Shader::with_variants::<FoldParams>(
+    "fold_rows.wgsl",
+    2,
     1,
     &[
         &[("SAMPLES", 0), ("INTERLEAVED", 0)],
@@ -54,7 +52,7 @@ static ROWS_GRAD: Shader = Shader::with_variants::<RowGradParams>(
     ],
 );
 static CENTER: Shader = Shader::new::<CenterParams>("center.wgsl", 3, 1);
-pub(super) const SHADERS: &[&Shader] = &[&ROWS, &ROWS_GRAD, &CENTER];
+pub(super) const SHADERS: &[&Shader] = &[&ROWS, &FOLD_ROWS, &CENTER];
 
 /// Statistics of a layer's input.
 #[derive(Clone, Copy, Debug)]
@@ -97,10 +95,8 @@ pub fn sample_rows(tape: &mut Tape, x: Var, layout: BlockLayout, sampling: Sampl
 /// The rows are not what [`sample_rows`] makes of `x`.
 pub fn fold_rows(tape: &mut Tape, rows: Var, x: Type, layout: BlockLayout, sampling: Sampling) -> Result<Var> {
     let g = RowGeometry::new("fold_rows", x.nchw(), layout, sampling)?;
-    let (s, expected) = (layout.statistics(), Type::vec4(&[layout.statistics(), g.rows, layout.d]));
-    expect_same("fold_rows", tape.ty(rows), &expected)?;
-    let zero = super::constant(tape, Type::vec4(&[s, layout.d]), 0.0)?;
-    tape.apply1(RowsGrad { layout, sampling, x }, &[rows, zero])
+    expect_same("fold_rows", tape.ty(rows), &Type::vec4(&[layout.statistics(), g.rows, layout.d]))?;
+    tape.apply1(FoldRows { layout, sampling, x }, &[rows])
 }
 
 impl RowParams {
@@ -132,8 +128,8 @@ impl RowParams {
         }
     }
 
-    fn gradient(self, g: &RowGeometry) -> RowGradParams {
-        RowGradParams {
+    fn fold(self, g: &RowGeometry) -> FoldParams {
+        FoldParams {
             items: ((g.n * g.h * g.w).div_ceil(LINES) * g.layout.channels.div_ceil(4)) as u32,
             pixels: (g.n * g.h * g.w) as u32,
             d: self.d,
@@ -141,7 +137,6 @@ impl RowParams {
             samples: self.samples,
             blocks: self.blocks,
             kernel: self.kernel,
-            pooled: u32::from(g.layout.pooled),
             height: self.height,
             width: self.width,
             channel_stride: self.channel_stride,
@@ -151,7 +146,6 @@ impl RowParams {
             padding: self.padding,
             dilation: self.dilation,
             channels: (g.layout.features() / (g.layout.kernel * g.layout.kernel)) as u32,
-            scale: 1.0 / g.rows as f32,
             add: 0,
         }
     }
@@ -190,13 +184,13 @@ fn launch_centring(launch: &mut Launch<'_>, [s, rows, columns4]: [usize; 3], rea
     launch.flat(Kernel::new(&CENTER, 0), &params, &reads, &[centred], items);
 }
 
-fn rows_grad_kernel(g: &RowGeometry) -> Kernel {
+fn fold_kernel(g: &RowGeometry) -> Kernel {
     let samples = match g.sampling {
         Sampling::Pixels { .. } => 0,
         Sampling::Grid { step, dilation: 1, .. } if step >= g.layout.kernel => 1,
         Sampling::Grid { .. } => 2,
     };
-    Kernel::new(&ROWS_GRAD, samples * 2 + usize::from(g.layout.interleaved))
+    Kernel::new(&FOLD_ROWS, samples * 2 + usize::from(g.layout.interleaved))
 }
 
 fn gathered(g: &RowGeometry, x: &Array) -> Array {
@@ -279,18 +273,14 @@ impl Op for Covariance {
             return Ok(vec![None]);
         }
         let rows = context.outputs[2];
-        let mut grads = [0, 1].map(|i| context.grads[i]);
-        for (i, grad) in grads.iter_mut().enumerate() {
-            if grad.is_none() {
-                let ty = context.tape.ty(context.outputs[i]).clone();
-                *grad = Some(super::constant(context.tape, ty, 0.0)?);
-            }
-        }
-        let [Some(g_mean), Some(g_cov)] = grads else { return Ok(vec![None]) };
-        let g_rows = context.tape.apply1(CovarianceGrad, &[rows, g_cov])?;
+        let ty = context.tape.ty(context.outputs[1]).clone();
+        let [g_mean, g_cov] = [0, 1].map(|i| context.grads[i]);
+        let g_cov = g_cov.map_or_else(|| super::constant(context.tape, ty, 0.0), Ok)?;
+        let inputs: Vec<Var> = [rows, g_cov].into_iter().chain(g_mean).collect();
+        let g_rows = context.tape.apply1(CovarianceGrad, &inputs)?;
         let x = context.tape.ty(context.inputs[0]).clone();
-        let op = RowsGrad { layout: self.layout, sampling: self.sampling, x };
-        let inputs: Vec<Var> = [g_rows, g_mean].into_iter().chain(context.take(0)).collect();
+        let op = FoldRows { layout: self.layout, sampling: self.sampling, x };
+        let inputs: Vec<Var> = [g_rows].into_iter().chain(context.take(0)).collect();
         Ok(vec![Some(context.tape.apply1(op, &inputs)?)])
     }
 
@@ -334,7 +324,8 @@ impl Op for Covariance {
     }
 }
 
-/// `g_rows = rows (g + g^T) / R`: the covariance's share of the gradient of its rows.
+/// `g_rows = (rows (g + g^T) + 1 g_mean^T) / R`: the gradient of rows from those of their covariance and, where a third input has it,
+/// their mean.
 #[derive(Debug)]
 pub(super) struct CovarianceGrad;
 
@@ -352,27 +343,35 @@ impl Op for CovarianceGrad {
         let (rows, g, out) = (launch.reads[0], launch.reads[1], launch.writes[0]);
         let symmetric = launch.scratch("symmetric", s * d * d.next_multiple_of(4));
         launch_transpose(launch, [s, d, d], [1.0, 1.0], g, symmetric);
-        Product { alpha: 1.0 / r as f32, ..Product::new(rows, symmetric) }.launch(launch, [s, r, d, d], out);
+        let (alpha, g_mean) = (1.0 / r as f32, launch.reads.get(2).copied());
+        let product = Product { alpha, added: g_mean.map(|g| (g, alpha)), ..Product::new(rows, symmetric) };
+        product.launch(launch, [s, r, d, d], out);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         let symmetric = inputs[1].zip(&transposed(inputs[1]), |a, b| a + b);
-        let r = inputs[0].shape[1] as f64;
-        vec![product(inputs[0], &symmetric).map(|v| v / r)]
+        let (r, d) = (inputs[0].shape[1], inputs[0].shape[2]);
+        let mut g_rows = product(inputs[0], &symmetric).map(|v| v / r as f64);
+        if let Some(g_mean) = inputs.get(2) {
+            for (i, v) in g_rows.data.iter_mut().enumerate() {
+                *v += g_mean.data[i / (r * d) * d + i % d] / r as f64;
+            }
+        }
+        vec![g_rows]
     }
 }
 
-/// `gx = fold(g_rows + 1 g_mean^T / R)`: rows back to the map, added to what a third input has gathered there.
+/// `x = fold(rows)`: rows back to the map, added to what a second input has gathered there.
 #[derive(Debug)]
-struct RowsGrad {
+struct FoldRows {
     layout: BlockLayout,
     sampling: Sampling,
     x: Type,
 }
 
-impl Op for RowsGrad {
+impl Op for FoldRows {
     fn name(&self) -> &'static str {
-        "rows_grad"
+        "fold_rows"
     }
 
     fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
@@ -386,9 +385,8 @@ impl Op for RowsGrad {
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let grad = context.grad(0)?;
         let rows = sample_rows(context.tape, grad, self.layout, self.sampling)?;
-        let mean = if context.needs(1) { Some(row_mean(context.tape, rows)?) } else { None };
-        let mut grads = vec![Some(rows), mean];
-        if context.inputs.len() > 2 {
+        let mut grads = vec![Some(rows)];
+        if context.inputs.len() > 1 {
             grads.push(Some(grad));
         }
         Ok(grads)
@@ -396,22 +394,21 @@ impl Op for RowsGrad {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return };
-        let mut params = RowParams::new(&g).gradient(&g);
-        params.add = u32::from(launch.reads.len() > 2);
-        let (rows, mean, write) = (launch.reads[0], launch.reads[1], launch.writes[0]);
-        let gathered = launch.reads.get(2).copied().unwrap_or(mean);
-        launch.flat(rows_grad_kernel(&g), &params, &[rows, mean, gathered], &[write], params.items as usize);
+        let mut params = RowParams::new(&g).fold(&g);
+        params.add = u32::from(launch.reads.len() > 1);
+        let (rows, write) = (launch.reads[0], launch.writes[0]);
+        let gathered = launch.reads.get(1).copied().unwrap_or(rows);
+        launch.flat(fold_kernel(&g), &params, &[rows, gathered], &[write], params.items as usize);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return vec![] };
-        let mut gx = inputs.get(2).map_or_else(|| Array::zeros(&self.x.shape), |gathered| (*gathered).clone());
+        let mut x = inputs.get(1).map_or_else(|| Array::zeros(&self.x.shape), |gathered| (*gathered).clone());
         for (index, source) in g.sources().into_iter().enumerate() {
             if let Some(at) = source {
-                let (s, i) = (index / (g.rows * self.layout.d), index % self.layout.d);
-                gx.data[at] += inputs[0].data[index] + inputs[1].data[s * self.layout.d + i] / g.rows as f64;
+                x.data[at] += inputs[0].data[index];
             }
         }
-        vec![gx]
+        vec![x]
     }
 }

@@ -14,7 +14,7 @@ use std::ops::RangeInclusive;
 
 kernel_params! {
     struct MatmulParams {
-        m: u32, n: u32, k: u32, alpha: f32, beta: f32, diagonal: f32, shared_a: u32, by_columns: u32, has_bias: u32, relu: u32,
+        m: u32, n: u32, k: u32, alpha: f32, beta: f32, diagonal: f32, shared_a: u32, by_columns: u32, row_added: u32, relu: u32,
     }
 }
 
@@ -111,18 +111,16 @@ const SYMMETRIC_TILES: Tiles = Tiles {
 };
 pub(super) const SHADERS: &[&Shader] = &[&MATMUL, &MATMUL_SUBGROUP, &MATMUL_SHARED];
 
-/// One product: `c = alpha (a b [+ a2 b2]) [+ beta added] + diagonal I`, or `c = [max](alpha a b + bias[, 0])`.
+/// One product: `c = alpha (a b [+ a2 b2]) [+ beta added] + diagonal I`, or `c = relu(...)`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Product {
     pub a: Slot,
     pub b: Slot,
     pub pair: Option<(Slot, Slot)>,
     pub alpha: f32,
-    /// `(added, beta)`, of symmetric results alone.
+    /// `(added, beta)`: a matrix where the result is symmetric, else for each batch a row that goes to all of its rows.
     pub added: Option<(Slot, f32)>,
     pub diagonal: f32,
-    /// A row that is added to all of them, in whole vectors; of results that are not symmetric.
-    pub bias: Option<Slot>,
     /// Follow up with `max(c, 0)`.
     pub relu: bool,
     /// The factors are symmetric and commute, so the result is symmetric: compute one triangle.
@@ -142,7 +140,6 @@ impl Product {
             alpha: 1.0,
             added: None,
             diagonal: 0.0,
-            bias: None,
             relu: false,
             symmetric: false,
             turned: false,
@@ -169,8 +166,7 @@ impl Product {
         let columns4 = if narrow { n4.min(NARROW.end() / 4) } else { n4 };
         let (kernel, [tm, tn, lx, ly]) = tiles.choose(launch.profile, columns4, &flags);
         let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
-        debug_assert!(if self.symmetric { self.bias.is_none() } else { self.added.is_none() });
-        let (added, beta) = self.added.unwrap_or((self.bias.unwrap_or(self.a), 0.0));
+        let (added, beta) = self.added.unwrap_or((self.a, 0.0));
         let params = MatmulParams {
             m: m as u32,
             n: n as u32,
@@ -180,7 +176,7 @@ impl Product {
             diagonal: self.diagonal,
             shared_a: u32::from(self.shared_a),
             by_columns: u32::from(by_columns),
-            has_bias: u32::from(self.bias.is_some()),
+            row_added: u32::from(self.added.is_some() && !self.symmetric),
             relu: u32::from(self.relu),
         };
         let mut grid = [n4.div_ceil(lx * tn), m.div_ceil(ly * tm), batches].map(|v| v as u32);

@@ -1,7 +1,7 @@
-// The adjoint of block_rows.wgsl plus the mean's share (spec 9.2): gx = gathered + fold(g_rows + scale 1 g_mean^T), nothing
-// gathered where add = 0. Each input element asks which sampled patches cover it, so overlapping patches need no atomics. An
-// invocation owns one vector of four channels and walks over LINES pixels, so that what divides is done once for all of them.
-// What differs between layers is constant, as software adapters run both sides of a branch.
+// The adjoint of block_rows.wgsl (spec 9.2): x = gathered + fold(rows), nothing gathered where add = 0. Each element asks which
+// sampled patches cover it, so overlapping patches need no atomics. An invocation owns one vector of four channels and walks over
+// LINES pixels, so that what divides is done once for all of them. What differs between layers is constant, as software adapters
+// run both sides of a branch.
 struct Params {
     items: u32,
     pixels: u32,
@@ -10,7 +10,6 @@ struct Params {
     samples: u32,
     blocks: u32,
     kernel: u32,
-    pooled: u32,
     height: u32,
     width: u32,
     channel_stride: u32,
@@ -20,15 +19,13 @@ struct Params {
     padding: u32,
     dilation: u32,
     channels: u32,
-    scale: f32,
     add: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> g_rows: array<f32>;
-@group(0) @binding(2) var<storage, read> g_mean: array<f32>;
-@group(0) @binding(3) var<storage, read> gathered: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> gx: array<vec4f>;
+@group(0) @binding(1) var<storage, read> rows: array<f32>;
+@group(0) @binding(2) var<storage, read> gathered: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
 
 // Samples are 0 single pixels, 1 patches that do not overlap, 2 any patches.
 const SAMPLES: u32 = 1u;
@@ -52,8 +49,8 @@ fn channels_from(first: u32, taps: u32) -> Channels {
     return Channels(first, block, feature - block * params.d);
 }
 
-// What row m of the samples, and the mean, give to the four channels through tap `tap`.
-fn grad_of(channels: Channels, taps: u32, tap: u32, m: u32) -> vec4f {
+// What row m of the samples gives to the four channels through tap `tap`.
+fn row_of(channels: Channels, taps: u32, tap: u32, m: u32) -> vec4f {
     var block = channels.block;
     var entry = channels.entry + tap;
     if INTERLEAVED == 1u {
@@ -64,9 +61,7 @@ fn grad_of(channels: Channels, taps: u32, tap: u32, m: u32) -> vec4f {
     }
     let width = params.d4 * 4u;
     let at = (block * params.samples + m) * width + entry;
-    let mean = select(block * width, vec4u(0u), vec4<bool>(params.pooled == 1u)) + entry;
-    let of_rows = vec4f(g_rows[at.x], g_rows[at.y], g_rows[at.z], g_rows[at.w]);
-    return of_rows + params.scale * vec4f(g_mean[mean.x], g_mean[mean.y], g_mean[mean.z], g_mean[mean.w]);
+    return vec4f(rows[at.x], rows[at.y], rows[at.z], rows[at.w]);
 }
 
 // The sampled position whose tap lies on coordinate `at`, or -1.
@@ -81,7 +76,7 @@ fn position(at: u32, tap: u32, size: u32) -> i32 {
 fn apart(channels: Channels, taps: u32, image: u32, down: vec2u, across: vec2u) -> vec4f {
     let lies = max(down.y, across.y) < params.kernel && down.x < params.out_height && across.x < params.out_width;
     let m = (image * params.out_height + down.x) * params.out_width + across.x;
-    let found = grad_of(channels, taps, select(0u, down.y * params.kernel + across.y, lies), select(0u, m, lies));
+    let found = row_of(channels, taps, select(0u, down.y * params.kernel + across.y, lies), select(0u, m, lies));
     return select(vec4f(0.0), found, lies);
 }
 
@@ -102,7 +97,7 @@ fn covered(channels: Channels, taps: u32, image: u32, row: u32, col: u32, down: 
             }
             if i >= 0 && j >= 0 && i < i32(params.out_height) && j < i32(params.out_width) {
                 let m = (image * params.out_height + u32(i)) * params.out_width + u32(j);
-                sum += grad_of(channels, taps, u * params.kernel + w, m);
+                sum += row_of(channels, taps, u * params.kernel + w, m);
             }
             j -= 1;
         }
@@ -143,7 +138,7 @@ fn main(
         var v = vec4f(0.0);
         if SAMPLES == 0u {
             let sample = quotient(pixel, params.step);
-            let found = grad_of(channels, taps, 0u, sample);
+            let found = row_of(channels, taps, 0u, sample);
             v = select(v, found, sample * params.step == pixel);
         } else if SAMPLES == 1u {
             v = apart(channels, taps, image, down, across);
@@ -155,7 +150,7 @@ fn main(
         if params.add == 1u {
             v += gathered[at];
         }
-        gx[at] = v;
+        x[at] = v;
         col += 1u;
         across.y += 1u;
         if across.y == params.step {
