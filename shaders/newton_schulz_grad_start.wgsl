@@ -1,18 +1,30 @@
 // Direction of the derivative and its first step (spec 9.4): with s = ||a||_F,
-// dy = (g + g^T) / 2 s^(-1/2) and du = -dy / 2. One vector per invocation.
+// dy = (g + g^T) / 2 s^(-1/2) and du = -dy / 2. One invocation per block of four rows and four columns.
 struct Params {
-    vectors: u32,
+    items: u32,
     d: u32,
     d4: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> g: array<f32>;
+@group(0) @binding(1) var<storage, read> g: array<vec4f>;
 @group(0) @binding(2) var<storage, read> squared_norm: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dy: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> du: array<vec4f>;
 
+// #import shared/divide.wgsl
 // #import shared/index.wgsl
+
+// Rows 4 block .. 4 block + 3 of g and columns 4 vector .. 4 vector + 3, zero beyond the last row.
+fn block_of(batch: u32, block: u32, vector: u32) -> mat4x4f {
+    var v: mat4x4f;
+    for (var e = 0u; e < 4u; e++) {
+        let row = block * 4u + e;
+        let at = (batch * params.d + min(row, params.d - 1u)) * params.d4 + vector;
+        v[e] = select(vec4f(0.0), g[at], row < params.d);
+    }
+    return v;
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -20,22 +32,22 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_id) local: vec3u,
 ) {
-    let i = flat_index(group, groups, local);
-    if i >= params.vectors {
+    let index = flat_index(group, groups, local);
+    if index >= params.items {
         return;
     }
-    let width = params.d4 * 4u;
-    let row = (i / params.d4) % params.d;
-    let column = (i % params.d4) * 4u;
-    let batch = i / (params.d4 * params.d);
-    let base = batch * params.d * width;
-    var v = vec4f(0.0);
+    let line = quotient(index, params.d4);
+    let vector = index - line * params.d4;
+    let batch = quotient(line, params.d4);
+    let block = line - batch * params.d4;
+    let factor = 0.5 * inverseSqrt(sqrt(squared_norm[batch]));
+    let v = factor * (block_of(batch, block, vector) + transpose(block_of(batch, vector, block)));
     for (var e = 0u; e < 4u; e++) {
-        if column + e < params.d {
-            v[e] = 0.5 * (g[base + row * width + column + e] + g[base + (column + e) * width + row]);
+        let row = block * 4u + e;
+        if row < params.d {
+            let at = (batch * params.d + row) * params.d4 + vector;
+            dy[at] = v[e];
+            du[at] = -0.5 * v[e];
         }
     }
-    v *= inverseSqrt(sqrt(squared_norm[batch]));
-    dy[i] = v;
-    du[i] = -0.5 * v;
 }

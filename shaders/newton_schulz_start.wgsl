@@ -1,7 +1,7 @@
 // First step of the coupled iteration, which needs no product (spec 5): with s = ||a||_F, y = a / s and u = (3 I - y) / 2.
 // One vector per invocation: one read, two writes.
 struct Params {
-    vectors: u32,
+    items: u32,
     d: u32,
     d4: u32,
 }
@@ -21,7 +21,7 @@ fn main(
     @builtin(local_invocation_id) local: vec3u,
 ) {
     let i = flat_index(group, groups, local);
-    if i >= params.vectors {
+    if i >= params.items {
         return;
     }
     let row = (i / params.d4) % params.d;

@@ -15,7 +15,7 @@ kernel_params! {
 }
 kernel_params! {
     struct ReduceParams {
-        vectors: u32, da: u32, da4: u32, db: u32, db4: u32, splits: u32, scale: f32, diagonal: f32,
+        items: u32, da: u32, da4: u32, db: u32, db4: u32, splits: u32, scale: f32, diagonal: f32,
     }
 }
 
@@ -98,9 +98,9 @@ impl GramProduct {
         };
         let grid = [tiles[0] as u32, tiles[1] as u32, (batches * splits) as u32];
         launch.dispatch(kernel, &params, &[self.a, self.b], &[partial], grid);
-        let vectors = batches * da * db4;
+        let items = batches * da4 * db4;
         let params = ReduceParams {
-            vectors: vectors as u32,
+            items: items as u32,
             da: da as u32,
             da4: da4 as u32,
             db: db as u32,
@@ -109,7 +109,7 @@ impl GramProduct {
             scale: self.scale,
             diagonal: self.diagonal,
         };
-        launch.flat(Kernel::new(&REDUCE, usize::from(symmetric)), &params, &[partial], &[c], vectors);
+        launch.flat(Kernel::new(&REDUCE, usize::from(symmetric)), &params, &[partial], &[c], items);
     }
 }
 

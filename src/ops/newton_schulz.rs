@@ -20,7 +20,7 @@ kernel_params! {
     struct DotParams { vectors: u32 }
 }
 kernel_params! {
-    struct StartParams { vectors: u32, d: u32, d4: u32 }
+    struct StartParams { items: u32, d: u32, d4: u32 }
 }
 kernel_params! {
     struct FinishParams { vectors: u32, per_batch: u32 }
@@ -119,25 +119,17 @@ pub(super) fn dot(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], a: Slot, b: S
 }
 
 /// `y = a / ||a||_F` and `u = (3I - y) / 2`.
-pub(super) fn start(launch: &mut Launch<'_>, shape: [usize; 3], [a, norm]: [Slot; 2], [y, u]: [Slot; 2]) {
-    elementwise_start(launch, &START, shape, [a, norm], [y, u]);
+pub(super) fn start(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], [a, norm]: [Slot; 2], [y, u]: [Slot; 2]) {
+    let items = s * d * d4;
+    let params = StartParams { items: items as u32, d: d as u32, d4: d4 as u32 };
+    launch.flat(Kernel::new(&START, 0), &params, &[a, norm], &[y, u], items);
 }
 
 /// `dy`, the direction of the derivative, which is g made symmetric and scaled, and `du = -dy / 2`.
-pub(super) fn grad_start(launch: &mut Launch<'_>, shape: [usize; 3], [g, norm]: [Slot; 2], [dy, du]: [Slot; 2]) {
-    elementwise_start(launch, &GRAD_START, shape, [g, norm], [dy, du]);
-}
-
-fn elementwise_start(
-    launch: &mut Launch<'_>,
-    shader: &'static Shader,
-    [s, d, d4]: [usize; 3],
-    reads: [Slot; 2],
-    writes: [Slot; 2],
-) {
-    let vectors = s * d * d4;
-    let params = StartParams { vectors: vectors as u32, d: d as u32, d4: d4 as u32 };
-    launch.flat(Kernel::new(shader, 0), &params, &reads, &writes, vectors);
+pub(super) fn grad_start(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], [g, norm]: [Slot; 2], [dy, du]: [Slot; 2]) {
+    let items = s * d4 * d4;
+    let params = StartParams { items: items as u32, d: d as u32, d4: d4 as u32 };
+    launch.flat(Kernel::new(&GRAD_START, 0), &params, &[g, norm], &[dy, du], items);
 }
 
 /// `D = z / sqrt(||a||_F)`.

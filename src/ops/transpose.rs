@@ -7,7 +7,7 @@ use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 
 kernel_params! {
-    struct TransposeParams { vectors: u32, m: u32, n: u32, beta: f32, gamma: f32 }
+    struct TransposeParams { items: u32, m: u32, n: u32, beta: f32, gamma: f32 }
 }
 
 static TRANSPOSE: Shader = Shader::new::<TransposeParams>("transpose.wgsl", 1, 1);
@@ -21,9 +21,9 @@ pub(super) fn launch_transpose(
     x: Slot,
     y: Slot,
 ) {
-    let vectors = batches * n * m.div_ceil(4);
-    let params = TransposeParams { vectors: vectors as u32, m: m as u32, n: n as u32, beta, gamma };
-    launch.flat(Kernel::new(&TRANSPOSE, 0), &params, &[x], &[y], vectors);
+    let items = batches * n.div_ceil(4) * m.div_ceil(4);
+    let params = TransposeParams { items: items as u32, m: m as u32, n: n as u32, beta, gamma };
+    launch.flat(Kernel::new(&TRANSPOSE, 0), &params, &[x], &[y], items);
 }
 
 /// `x^T` of (S,M,N).
