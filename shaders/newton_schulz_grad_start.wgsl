@@ -1,5 +1,4 @@
-// Direction of the derivative and its first step (spec 9.4): with s = ||a||_F,
-// dy = (g + g^T) / 2 s^(-1/2) and du = -dy / 2. One invocation per block of four rows and four columns.
+// Direction of the derivative (spec 9.4): with s = ||a||_F, dy = (g + g^T) / 2 s^(-1/2). One invocation per block of four rows and four columns.
 struct Params {
     items: u32,
     d: u32,
@@ -10,7 +9,6 @@ struct Params {
 @group(0) @binding(1) var<storage, read> g: array<vec4f>;
 @group(0) @binding(2) var<storage, read> squared_norm: array<f32>;
 @group(0) @binding(3) var<storage, read_write> dy: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> du: array<vec4f>;
 
 // #import shared/divide.wgsl
 // #import shared/index.wgsl
@@ -45,9 +43,7 @@ fn main(
     for (var e = 0u; e < 4u; e++) {
         let row = block * 4u + e;
         if row < params.d {
-            let at = (batch * params.d + row) * params.d4 + vector;
-            dy[at] = v[e];
-            du[at] = -0.5 * v[e];
+            dy[(batch * params.d + row) * params.d4 + vector] = v[e];
         }
     }
 }

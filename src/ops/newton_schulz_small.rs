@@ -2,11 +2,12 @@
 //! for each matrix.
 //!
 //! The same numbers as in `newton_schulz.rs`, product for product; what differs is that a product of small matrices is too little
-//! work for a launch of its own. The iterates that the gradient needs lie in one stack, `Y_0 .. Y_(T-1), U_0 .. U_(T-1),
-//! Z_2 .. Z_T`, each (S,d,d).
+//! work for a launch of its own. The iterates that the gradient needs lie in one stack, in the order of the coupled steps: `Y_0, U_0`, then
+//! `Y_t, U_t, Z_(t+1)` for each t, all (S,d,d).
 
 use super::matmul::{dims, matrix};
-use super::newton_schulz::{MOST_SYMMETRIC, gradient, iterates, square};
+use super::newton_schulz::{MOST_SYMMETRIC, forward, gradient, square};
+use super::newton_schulz_steps::coupled;
 use crate::Result;
 use crate::gpu::{Family, Kernel, Loads, Profile, Shader};
 use crate::kernel_params;
@@ -105,7 +106,7 @@ impl Op for SmallNewtonSchulz {
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        let mut found = iterates(inputs[0], self.iterations);
+        let mut found = forward(inputs[0], &coupled(self.iterations));
         let stack = found.split_off(2);
         let [s, d, d2] = [0, 1, 2].map(|i| inputs[0].shape[i]);
         let data = stack.into_iter().flat_map(|matrices| matrices.data).collect();
@@ -144,6 +145,7 @@ impl Op for SmallNewtonSchulzGrad {
         let matrices =
             stack.data.chunks(a.data.len()).map(|data| Array { shape: a.shape.clone(), data: data.to_vec() });
         let matrices: Vec<Array> = matrices.collect();
-        vec![gradient(a, inputs[1], &inputs[2].data, &matrices.iter().collect::<Vec<_>>(), self.iterations)]
+        let stack: Vec<&Array> = matrices.iter().collect();
+        vec![gradient([a, inputs[1]], &inputs[2].data, &stack, &coupled(self.iterations))]
     }
 }

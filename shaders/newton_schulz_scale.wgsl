@@ -1,13 +1,15 @@
-// d = z s^(-1/2) with s = ||a||_F (spec 5). One vector per invocation.
+// y = x / s, or x s^(-1/2) with ROOT = 1; s = ||a||_F (spec 5). One vector per invocation.
+const ROOT: u32 = 0u;
+
 struct Params {
     vectors: u32,
     per_batch: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> z: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> squared_norm: array<f32>;
-@group(0) @binding(3) var<storage, read_write> d: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 
 // #import shared/index.wgsl
 
@@ -21,5 +23,10 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    d[i] = z[i] * inverseSqrt(sqrt(squared_norm[i / params.per_batch]));
+    let s = sqrt(squared_norm[i / params.per_batch]);
+    if ROOT == 1u {
+        y[i] = x[i] * inverseSqrt(s);
+    } else {
+        y[i] = x[i] / s;
+    }
 }
