@@ -1,6 +1,7 @@
 //! Network deconvolution as layers: the input's whitening, folded into the weights (spec 2-8).
 //!
-//! `W' = W D`, `b' = b - W' mean`, `y = conv(x, W', b')` with `D ~ Cov^(-1/2)` of the layer's own patches. Gradients flow through
+//! `W' = W D`, `b' = b - W' mean`, `y = conv(x, W', b')` with `D ~ Cov^(-1/2)` of the layer's own patches; where a batch has few positions,
+//! the patches are whitened instead of the weight. Gradients flow through
 //! the mean, the covariance and every Newton-Schulz iteration; they are skipped where they vanish by definition: in
 //! evaluation, in frozen layers, and towards an input that needs none (spec 9.1).
 
@@ -180,8 +181,41 @@ impl FastDeconv {
     pub fn forward_folded(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Folded)> {
         let folded = self.core.fold(ctx, x)?;
         let shape = &self.core.shape;
-        let y = ops::conv2d_columns(ctx.tape, x, folded.columns, shape, Some(folded.bias), self.options)?;
+        let [n, outputs, height, width] = self.output(ctx.tape.ty(x).nchw());
+        let y = if self.options.groups == 1 && 2 * n * height * width <= outputs {
+            self.convolve_whitened(ctx, x, folded)?
+        } else {
+            ops::conv2d_columns(ctx.tape, x, folded.columns, shape, Some(folded.bias), self.options)?
+        };
         Ok((y, folded))
+    }
+
+    /// (N,O,Ho,Wo) for an input (N,C,H,W); a size of 0 where the kernel does not fit.
+    fn output(&self, [n, _, height, width]: [usize; 4]) -> [usize; 4] {
+        let ConvOptions { stride, padding, dilation, .. } = self.options;
+        let reach = dilation * (self.core.layout.kernel - 1) + 1;
+        let size = |size: usize| (size + 2 * padding).checked_sub(reach).map_or(0, |rest| rest / stride + 1);
+        [n, self.core.shape[0], size(height), size(width)]
+    }
+
+    /// The same output where a batch has fewer positions than the layer outputs, so that D times the patches is less work than D times the
+    /// weight: `y = (X - 1 mean^T) D^T W^T + b` over the patches X of the padded input (spec 6).
+    fn convolve_whitened(&self, ctx: &mut Forward<'_>, x: Var, Folded { mean, deconv, .. }: Folded) -> Result<Var> {
+        let ConvOptions { stride, padding, dilation, relu, .. } = self.options;
+        let (layout, input) = (self.core.layout, ctx.tape.ty(x).nchw());
+        let patches = Sampling::Grid { step: stride, padding, dilation };
+        let rows = ops::sample_rows(ctx.tape, x, layout, patches)?;
+        let centered = ops::center_rows(ctx.tape, rows, mean)?;
+        let white = ops::matmul_nt(ctx.tape, centered, deconv)?;
+        // Blocks back to whole patches: a map with a channel for each feature, one pixel for each position.
+        let ([n, outputs, height, width], features) = (self.output(input), layout.features());
+        let flat = BlockLayout { channels: features, kernel: 1, ..layout };
+        let map = Type::vec4(&[n, features, height, width]);
+        let white = ops::fold_rows(ctx.tape, white, map, flat, Sampling::Pixels { step: 1 })?;
+        let weight = ctx.tape.state(ctx.state, self.core.weight);
+        let weight = ctx.tape.view(weight, &[outputs, features, 1, 1])?;
+        let bias = self.core.bias.map(|id| ctx.tape.state(ctx.state, id));
+        ops::conv2d(ctx.tape, white, weight, bias, ConvOptions { relu, ..Default::default() })
     }
 }
 
@@ -239,7 +273,7 @@ impl Module for Delinear {
 mod tests {
     use super::*;
     use crate::gpu::Profile;
-    use crate::tape::{DType, Tape, lower};
+    use crate::tape::{Array, DType, Tape, Values, interpret, lower};
 
     /// Launches of Newton-Schulz, `[forward, backward]`, in a layer of 16 channels and a block of `block` of them.
     fn launches(block: usize) -> Result<[usize; 2]> {
@@ -311,6 +345,66 @@ mod tests {
         // A frozen layer takes none, evaluation neither.
         assert_eq!(products([5, 5], Mode::Frozen, true)?, [5.0, 0.0]);
         assert_eq!(products([5, 5], Mode::Eval, false)?, [0.0, 0.0]);
+        Ok(())
+    }
+
+    /// Output and gradients of input, weight and bias for a layer of 4 channels in blocks of 2 on two maps of 3 x 3, which has 8 positions, once as
+    /// the layer computes them and once by way of the folded weight; and whether the former folds at all.
+    fn both_ways(outputs: usize, mode: BlockMode, step: Mode) -> Result<([Vec<Array>; 2], bool)> {
+        let mut state = State::new();
+        let whitening = Whitening { mode, block: 2, iterations: 3, sampling_stride: 1, eps: 0.1, ..Default::default() };
+        let options = ConvOptions { stride: 2, padding: 1, relu: true, ..Default::default() };
+        let layer = FastDeconv::new(&mut state, "layer", 4, outputs, 3, options, whitening, true, Rng::new(0))?;
+        let (mut rng, mut folds) = (Rng::new(1), false);
+        let mut random = |shape: &[usize]| {
+            let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal()).collect();
+            Array::from_f32(shape, &values)
+        };
+        let (image, gradient) = (random(&[2, 4, 3, 3]), random(&[2, outputs, 2, 2]));
+        let mut run = |as_it_does: bool| -> Result<Vec<Array>> {
+            let mut tape = Tape::new();
+            let x = tape.resident("x", Type::vec4(&image.shape), true);
+            let seed = tape.resident("seed", Type::vec4(&gradient.shape), false);
+            let (mut y, folded) =
+                layer.forward_folded(&mut Forward { tape: &mut tape, state: &state, mode: step }, x)?;
+            if !as_it_does {
+                let shape = &layer.core.shape;
+                y = ops::conv2d_columns(&mut tape, x, folded.columns, shape, Some(folded.bias), options)?;
+            }
+            let gradients = tape.backward_from(&[(y, seed)])?;
+            let parameters = state.parameters().into_iter().map(|id| tape.state(&state, id)).collect::<Vec<_>>();
+            let wanted: Vec<Var> = [x].into_iter().chain(parameters).filter_map(|var| gradients.get(var)).collect();
+            assert_eq!(wanted.len(), 3, "the input, the weight and the bias have gradients");
+            let mut values = Values::default();
+            values.set(x, image.clone());
+            values.set(seed, gradient.clone());
+            interpret(&tape, &state, &mut values);
+            if as_it_does {
+                tape.output(y);
+                folds = lower(&tape, Profile::PORTABLE).dispatches.iter().any(|dispatch| dispatch.op == "fold_weight");
+            }
+            Ok([y].into_iter().chain(wanted).map(|var| values.get(&tape, var)).collect())
+        };
+        let arrays = [run(true)?, run(false)?];
+        Ok((arrays, folds))
+    }
+
+    #[test]
+    fn whitened_patches_give_what_the_folded_weight_gives() -> Result<()> {
+        for mode in [BlockMode::Reference, BlockMode::Paper] {
+            for step in [Mode::Train, Mode::Eval] {
+                let ([found, expected], folds) = both_ways(16, mode, step)?;
+                assert!(!folds, "8 positions are few beside 16 outputs");
+                for (found, expected) in found.iter().zip(&expected) {
+                    let largest = expected.data.iter().fold(0.0_f64, |most, v| most.max(v.abs()));
+                    assert!(largest > 0.0);
+                    for (f, e) in found.data.iter().zip(&expected.data) {
+                        assert!((f - e).abs() < 1e-9 * largest, "{mode}, {step:?}: {f} and {e} of {largest}");
+                    }
+                }
+                assert!(both_ways(15, mode, step)?.1, "8 positions are many beside 15 outputs");
+            }
+        }
         Ok(())
     }
 }
