@@ -1,13 +1,13 @@
 //! Network deconvolution as layers: the input's whitening, folded into the weights (spec 2-8).
 //!
-//! `W' = W D`, `b' = b - W' mean`, `y = conv(x, W', b')` with `D ~ Cov^(-1/2)` of the layer's own patches; where a batch has few positions,
-//! the patches are whitened instead of the weight. Gradients flow through
-//! the mean, the covariance and every Newton-Schulz iteration; they are skipped where they vanish by definition: in
-//! evaluation, in frozen layers, and towards an input that needs none (spec 9.1).
+//! `W' = W D`, `b' = b - W' mean`, `y = conv(x, W', b')` with `D ~ Cov^(-1/2)` of the layer's own patches; where a batch has
+//! few positions, the patches are whitened instead of the weight. Gradients flow through the mean, the covariance and every
+//! Newton-Schulz iteration; they are skipped where they vanish by definition: in evaluation, in frozen layers, and towards an
+//! input that needs none (spec 9.1).
 
 use super::init::weight_and_bias;
 use super::{Forward, Mode, Module};
-use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Sampling};
+use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Geometry, Sampling};
 use crate::rng::Rng;
 use crate::tape::{State, StateId, Type, Var};
 use crate::{Error, Result};
@@ -181,39 +181,30 @@ impl FastDeconv {
     pub fn forward_folded(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Folded)> {
         let folded = self.core.fold(ctx, x)?;
         let shape = &self.core.shape;
-        let [n, outputs, height, width] = self.output(ctx.tape.ty(x).nchw());
-        let y = if self.options.groups == 1 && 2 * n * height * width <= outputs {
-            self.convolve_whitened(ctx, x, folded)?
+        let g = Geometry::new("conv2d", ctx.tape.shape(x), shape, self.options)?;
+        let y = if self.options.groups == 1 && 2 * g.n * g.oh * g.ow <= g.o {
+            self.convolve_whitened(ctx, x, folded, g)?
         } else {
             ops::conv2d_columns(ctx.tape, x, folded.columns, shape, Some(folded.bias), self.options)?
         };
         Ok((y, folded))
     }
 
-    /// (N,O,Ho,Wo) for an input (N,C,H,W); a size of 0 where the kernel does not fit.
-    fn output(&self, [n, _, height, width]: [usize; 4]) -> [usize; 4] {
-        let ConvOptions { stride, padding, dilation, .. } = self.options;
-        let reach = dilation * (self.core.layout.kernel - 1) + 1;
-        let size = |size: usize| (size + 2 * padding).checked_sub(reach).map_or(0, |rest| rest / stride + 1);
-        [n, self.core.shape[0], size(height), size(width)]
-    }
-
-    /// The same output where a batch has fewer positions than the layer outputs, so that D times the patches is less work than D times the
+    /// The same output for a batch of few positions beside the layer's outputs, where D times the patches is less work than D times the
     /// weight: `y = (X - 1 mean^T) D^T W^T + b` over the patches X of the padded input (spec 6).
-    fn convolve_whitened(&self, ctx: &mut Forward<'_>, x: Var, Folded { mean, deconv, .. }: Folded) -> Result<Var> {
+    fn convolve_whitened(&self, ctx: &mut Forward<'_>, x: Var, folded: Folded, g: Geometry) -> Result<Var> {
         let ConvOptions { stride, padding, dilation, relu, .. } = self.options;
-        let (layout, input) = (self.core.layout, ctx.tape.ty(x).nchw());
+        let (layout, features) = (self.core.layout, self.core.layout.features());
         let patches = Sampling::Grid { step: stride, padding, dilation };
         let rows = ops::sample_rows(ctx.tape, x, layout, patches)?;
-        let centered = ops::center_rows(ctx.tape, rows, mean)?;
-        let white = ops::matmul_nt(ctx.tape, centered, deconv)?;
+        let centered = ops::center_rows(ctx.tape, rows, folded.mean)?;
+        let white = ops::matmul_nt(ctx.tape, centered, folded.deconv)?;
         // Blocks back to whole patches: a map with a channel for each feature, one pixel for each position.
-        let ([n, outputs, height, width], features) = (self.output(input), layout.features());
         let flat = BlockLayout { channels: features, kernel: 1, ..layout };
-        let map = Type::vec4(&[n, features, height, width]);
+        let map = Type::vec4(&[g.n, features, g.oh, g.ow]);
         let white = ops::fold_rows(ctx.tape, white, map, flat, Sampling::Pixels { step: 1 })?;
         let weight = ctx.tape.state(ctx.state, self.core.weight);
-        let weight = ctx.tape.view(weight, &[outputs, features, 1, 1])?;
+        let weight = ctx.tape.view(weight, &[g.o, features, 1, 1])?;
         let bias = self.core.bias.map(|id| ctx.tape.state(ctx.state, id));
         ops::conv2d(ctx.tape, white, weight, bias, ConvOptions { relu, ..Default::default() })
     }
