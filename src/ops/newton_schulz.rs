@@ -116,15 +116,13 @@ fn advance(
     from: &[Slot],
     to: Slot,
 ) {
-    let added = step.added.map(|(place, beta)| (from[place], beta));
-    match (step.factors, added) {
-        (Some([left, right]), _) => {
-            let product = Product::new(from[left], from[right]);
-            let product = Product { alpha: step.alpha, added, diagonal: step.diagonal, symmetric, ..product };
+    match step {
+        Step::Affine { x, beta, diagonal } => affine(launch, shape, [beta, diagonal], from[x], to),
+        Step::Product { left, right, alpha, added, diagonal } => {
+            let added = added.map(|(place, beta)| (from[place], beta));
+            let product = Product { alpha, added, diagonal, symmetric, ..Product::new(from[left], from[right]) };
             product.launch(launch, [s, d, d, d], to);
         }
-        (None, Some((x, beta))) => affine(launch, shape, [beta, step.diagonal], x, to),
-        (None, None) => {}
     }
 }
 
@@ -137,16 +135,14 @@ fn derive(
     [from, derivatives]: [&[Slot]; 2],
     to: Slot,
 ) {
-    let added = step.added.map(|(place, beta)| (derivatives[place], beta));
-    match (step.factors, added) {
-        (Some([left, right]), _) => {
+    match step {
+        Step::Affine { x, beta, .. } => affine(launch, shape, [beta, 0.0], derivatives[x], to),
+        Step::Product { left, right, alpha, added, .. } => {
+            let added = added.map(|(place, beta)| (derivatives[place], beta));
             let pair = Some((from[left], derivatives[right]));
-            let product = Product::new(derivatives[left], from[right]);
-            let product = Product { pair, alpha: step.alpha, added, symmetric, ..product };
+            let product = Product { pair, alpha, added, symmetric, ..Product::new(derivatives[left], from[right]) };
             product.launch(launch, [s, d, d, d], to);
         }
-        (None, Some((x, beta))) => affine(launch, shape, [beta, 0.0], x, to),
-        (None, None) => {}
     }
 }
 

@@ -18,14 +18,13 @@ use super::matmul::product;
 use super::transpose::transposed;
 use crate::tape::Array;
 
-/// `to = [alpha left right] [+ beta added] + diagonal I`. Matrices are known by their place: M first, then the result of each step. The
-/// last result is Z.
+/// Matrices are known by their place: M first, then the result of each step. The last result is Z.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
-    pub factors: Option<[usize; 2]>,
-    pub alpha: f32,
-    pub added: Option<(usize, f32)>,
-    pub diagonal: f32,
+pub(super) enum Step {
+    /// `to = beta x + diagonal I`.
+    Affine { x: usize, beta: f32, diagonal: f32 },
+    /// `to = alpha left right [+ beta added] + diagonal I`.
+    Product { left: usize, right: usize, alpha: f32, added: Option<(usize, f32)>, diagonal: f32 },
 }
 
 /// Collects steps; each returns its place.
@@ -33,18 +32,28 @@ pub(super) struct Step {
 struct Steps(Vec<Step>);
 
 impl Steps {
-    fn push(&mut self, factors: Option<[usize; 2]>, alpha: f32, added: Option<(usize, f32)>, diagonal: f32) -> usize {
-        self.0.push(Step { factors, alpha, added, diagonal });
+    fn push(&mut self, step: Step) -> usize {
+        self.0.push(step);
         self.0.len()
     }
 
+    /// `(3I - M) / 2`.
+    fn first_factor(&mut self) -> usize {
+        self.push(Step::Affine { x: 0, beta: -0.5, diagonal: 1.5 })
+    }
+
+    /// `alpha x^2 + beta y + diagonal I`.
+    fn square(&mut self, x: usize, alpha: f32, added: (usize, f32), diagonal: f32) -> usize {
+        self.push(Step::Product { left: x, right: x, alpha, added: Some(added), diagonal })
+    }
+
     fn product(&mut self, left: usize, right: usize) -> usize {
-        self.push(Some([left, right]), 1.0, None, 0.0)
+        self.push(Step::Product { left, right, alpha: 1.0, added: None, diagonal: 0.0 })
     }
 
     /// `(3I - left right) / 2`.
     fn factor(&mut self, left: usize, right: usize) -> usize {
-        self.push(Some([left, right]), -0.5, None, 1.5)
+        self.push(Step::Product { left, right, alpha: -0.5, added: None, diagonal: 1.5 })
     }
 }
 
@@ -56,7 +65,7 @@ pub(super) fn place_of_iterate(t: usize) -> usize {
 /// Results in order: `U_0`, then `Y_t, U_t, Z_(t+1)` for each t from 1; `Z_1` is `U_0`.
 pub(super) fn coupled(iterations: usize) -> Vec<Step> {
     let mut steps = Steps::default();
-    let (mut y, mut u) = (0, steps.push(None, 0.0, Some((0, -0.5)), 1.5));
+    let (mut y, mut u) = (0, steps.first_factor());
     let mut z = u;
     for _ in 1..iterations {
         y = steps.product(y, u);
@@ -71,8 +80,8 @@ pub(super) fn doubled(iterations: usize) -> Vec<Step> {
     let mut steps = Steps::default();
     let (mut m, mut z, mut left) = (0, None, iterations);
     loop {
-        let r = steps.push(Some([m, m]), 1.0, Some((m, -4.5)), 3.375);
-        let q = steps.push(Some([r, r]), 1.0 / 16.0, Some((m, -69.0 / 128.0)), 1575.0 / 1024.0);
+        let r = steps.square(m, 1.0, (m, -4.5), 3.375);
+        let q = steps.square(r, 1.0 / 16.0, (m, -69.0 / 128.0), 1575.0 / 1024.0);
         let next = z.map_or(q, |z| steps.product(z, q));
         left -= 2;
         if left == 0 {
@@ -91,7 +100,7 @@ pub(super) fn doubled(iterations: usize) -> Vec<Step> {
 /// The textbook iteration `P <- (3 P - P^3 M) / 2`, as `P ((3 I - P P M) / 2)`.
 pub(super) fn uncoupled(iterations: usize) -> Vec<Step> {
     let mut steps = Steps::default();
-    let mut p = steps.push(None, 0.0, Some((0, -0.5)), 1.5);
+    let mut p = steps.first_factor();
     for _ in 1..iterations {
         let square = steps.product(p, p);
         let u = steps.factor(square, 0);
@@ -105,15 +114,15 @@ pub(super) fn run(steps: &[Step], m: Array) -> Vec<Array> {
     let d = m.shape[1];
     let mut stack = vec![m];
     for step in steps {
-        let mut to = match step.factors {
-            Some([left, right]) => product(&stack[left], &stack[right]).map(|v| f64::from(step.alpha) * v),
-            None => Array::zeros(&stack[0].shape),
+        let (mut to, diagonal) = match *step {
+            Step::Affine { x, beta, diagonal } => (stack[x].map(|v| f64::from(beta) * v), diagonal),
+            Step::Product { left, right, alpha, added, diagonal } => {
+                let to = product(&stack[left], &stack[right]).map(|v| f64::from(alpha) * v);
+                (added.map_or_else(|| to.clone(), |(place, beta)| plus(&to, &stack[place], beta)), diagonal)
+            }
         };
-        if let Some((place, beta)) = step.added {
-            to = plus(&to, &stack[place], beta);
-        }
         for i in 0..to.shape[0] * d {
-            to.data[i * d + i % d] += f64::from(step.diagonal);
+            to.data[i * d + i % d] += f64::from(diagonal);
         }
         stack.push(to);
     }
@@ -127,12 +136,17 @@ pub(super) fn reverse(steps: &[Step], stack: &[&Array], gz: Array) -> Array {
     gradients[steps.len()] = gz;
     for (i, step) in steps.iter().enumerate().rev() {
         let to = gradients[i + 1].clone();
-        if let Some([left, right]) = step.factors {
-            let (of_left, of_right) = (product(&to, &transposed(stack[right])), product(&transposed(stack[left]), &to));
-            gradients[left] = plus(&gradients[left], &of_left, step.alpha);
-            gradients[right] = plus(&gradients[right], &of_right, step.alpha);
-        }
-        if let Some((place, beta)) = step.added {
+        let added = match *step {
+            Step::Affine { x, beta, .. } => Some((x, beta)),
+            Step::Product { left, right, alpha, added, .. } => {
+                let of_left = product(&to, &transposed(stack[right]));
+                let of_right = product(&transposed(stack[left]), &to);
+                gradients[left] = plus(&gradients[left], &of_left, alpha);
+                gradients[right] = plus(&gradients[right], &of_right, alpha);
+                added
+            }
+        };
+        if let Some((place, beta)) = added {
             gradients[place] = plus(&gradients[place], &to, beta);
         }
     }
@@ -150,7 +164,7 @@ mod tests {
     use crate::rng::Rng;
 
     fn products(steps: &[Step]) -> usize {
-        steps.iter().filter(|step| step.factors.is_some()).count()
+        steps.iter().filter(|step| matches!(step, Step::Product { .. })).count()
     }
 
     #[test]
