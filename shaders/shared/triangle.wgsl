@@ -1,5 +1,9 @@
 // The row of tiles for group `y` of `count`: from both ends in turn, so that any run of groups has its share of a triangle. Software
-// adapters give each core one run.
+// adapters give each core one run. Where half of the rows are not whole pairs, the two rows in the middle stand where the halves meet.
 fn row_of_tiles(y: u32, count: u32) -> u32 {
-    return select(count - 1u - y / 2u, y / 2u, y % 2u == 0u);
+    let half = count / 2u;
+    let apart = count % 4u == 2u;
+    let z = select(y, y - 2u, apart & (y > half));
+    let row = select(count - 1u - z / 2u, z / 2u, z % 2u == 0u);
+    return select(row, y, apart & (y + 1u == half || y == half));
 }
