@@ -34,11 +34,11 @@ pub struct Peak {
 }
 
 fn slot(bytes: u64) -> SlotInfo {
-    SlotInfo { bytes, kind: SlotKind::Transient, label: "peak".into() }
+    SlotInfo::new(bytes, SlotKind::Transient, "peak")
 }
 
 fn dispatch(kernel: Kernel, params: Vec<u8>, reads: Vec<Slot>, writes: Vec<Slot>, items: usize) -> Dispatch {
-    Dispatch { op: "peak", kernel, params, reads, writes, grid: flat_grid(items) }
+    Dispatch { op: "peak", kernel, params, reads, writes, grid: flat_grid(items), update: false }
 }
 
 fn fma(gpu: &Gpu, groups: usize) -> Result<Runner> {

@@ -25,13 +25,23 @@ impl Profile {
 #[derive(Clone, Debug)]
 pub struct Buffer {
     pub(super) raw: wgpu::Buffer,
+    pub(super) offset: u64,
+    bytes: u64,
 }
 
 impl Buffer {
     /// Size in bytes.
     pub fn bytes(&self) -> u64 {
-        self.raw.size()
+        self.bytes
     }
+
+    /// The `bytes` from `offset` on, which is a multiple of [`Buffer::ALIGN`].
+    pub fn part(&self, offset: u64, bytes: u64) -> Self {
+        Self { raw: self.raw.clone(), offset: self.offset + offset, bytes }
+    }
+
+    /// Where in a buffer a kernel may begin: what WebGPU guarantees.
+    pub const ALIGN: u64 = 256;
 }
 
 /// A device, its queue and what has been built on it. Cheap to clone.
@@ -226,7 +236,7 @@ impl Gpu {
             });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        Ok(Buffer { raw: self.raw_buffer(label, bytes, usage, false) })
+        Ok(Buffer { raw: self.raw_buffer(label, bytes, usage, false), offset: 0, bytes })
     }
 
     pub(super) fn raw_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> wgpu::Buffer {
@@ -262,7 +272,7 @@ impl Gpu {
 
     /// Writes `data` to the start of `buffer` before the next submission.
     pub fn write(&self, buffer: &Buffer, data: &[u8]) {
-        self.inner.queue.write_buffer(&buffer.raw, 0, data);
+        self.inner.queue.write_buffer(&buffer.raw, buffer.offset, data);
     }
 
     /// Reads whole buffers back, in order, waiting for the GPU. Not for the steady state.
@@ -273,7 +283,7 @@ impl Gpu {
             .iter()
             .map(|buffer| {
                 let copy = self.raw_buffer("read-back", buffer.bytes(), usage, false);
-                encoder.copy_buffer_to_buffer(&buffer.raw, 0, &copy, 0, buffer.bytes());
+                encoder.copy_buffer_to_buffer(&buffer.raw, buffer.offset, &copy, 0, buffer.bytes());
                 copy
             })
             .collect();

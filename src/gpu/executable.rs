@@ -91,18 +91,21 @@ fn offsets(buffers: Vec<(Buffer, u64)>) -> (Vec<(Buffer, u64, u64)>, u64) {
 impl Executable {
     /// Builds pipelines and bind groups of `program`. `places[slot]` is the pool buffer of every slot that is not state.
     pub fn new(gpu: &Gpu, program: &Program, places: &[usize], pool: &Pool, state: &[Buffer]) -> Result<Self> {
-        let buffer = |slot: Slot| match program.slots[slot.0].kind {
-            SlotKind::State(index) => &state[index],
-            _ => &pool.buffers[places[slot.0]],
+        let buffer = |slot: Slot| {
+            let (whole, offset) = program.whole(slot);
+            let buffer = match program.slots[whole.0].kind {
+                SlotKind::State(index) => &state[index],
+                _ => &pool.buffers[places[whole.0]],
+            };
+            buffer.part(offset, program.slots[slot.0].bytes)
         };
-        let sized = |slots: &[Slot]| -> Vec<(Buffer, u64)> {
-            slots.iter().map(|slot| (buffer(*slot).clone(), program.slots[slot.0].bytes)).collect()
-        };
+        let sized =
+            |slots: &[Slot]| slots.iter().map(|slot| (buffer(*slot), program.slots[slot.0].bytes)).collect::<Vec<_>>();
         let (params, starts) = upload_params(gpu, program);
         #[cfg(not(target_arch = "wasm32"))]
         let new = gpu.prepare(program.dispatches.iter().map(|dispatch| &dispatch.kernel));
         let mirrors = Mirrors::plan(program).launches;
-        let bound = Bound { gpu, program, params: &params, textures: &pool.textures, buffer: &buffer };
+        let bound = Bound { gpu, program, params: &params, textures: &pool.textures, buffer };
         let launches: Vec<Launch> = program
             .dispatches
             .iter()
@@ -160,13 +163,13 @@ impl Executable {
         let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
         if let Some(staging) = self.ring.stage(&self.gpu, inputs)? {
             for (buffer, offset, bytes) in &self.uploads {
-                encoder.copy_buffer_to_buffer(&staging, *offset, &buffer.raw, 0, *bytes);
+                encoder.copy_buffer_to_buffer(&staging, *offset, &buffer.raw, buffer.offset, *bytes);
             }
         }
         self.encode_all(&mut encoder);
         if let Some(readback) = self.ring.readback() {
             for (buffer, offset, bytes) in &self.downloads {
-                encoder.copy_buffer_to_buffer(&buffer.raw, 0, &readback, *offset, *bytes);
+                encoder.copy_buffer_to_buffer(&buffer.raw, buffer.offset, &readback, *offset, *bytes);
             }
         }
         let submission = self.gpu.submit(encoder);
@@ -272,7 +275,7 @@ struct Bound<'a, F> {
     buffer: F,
 }
 
-impl<'a, F: Fn(Slot) -> &'a Buffer> Bound<'a, F> {
+impl<F: Fn(Slot) -> Buffer> Bound<'_, F> {
     fn launch(&self, dispatch: &Dispatch, start: u64, mirrored: &Mirrored) -> Launch {
         let uniform = wgpu::BufferBinding {
             buffer: self.params,
@@ -280,19 +283,18 @@ impl<'a, F: Fn(Slot) -> &'a Buffer> Bound<'a, F> {
             size: wgpu::BufferSize::new(dispatch.params.len() as u64),
         };
         let views: Vec<wgpu::TextureView> = mirrored.reads.iter().map(|mirror| self.textures.view(*mirror)).collect();
-        let reads = || dispatch.reads.iter().map(|slot| self.binding(*slot));
+        let [read, written] = [&dispatch.reads, &dispatch.writes]
+            .map(|slots| slots.iter().map(|slot| (self.buffer)(*slot)).collect::<Vec<_>>());
         let mut resources = vec![wgpu::BindingResource::Buffer(uniform)];
         match self.program.loads {
-            Loads::Buffers => resources.extend(reads()),
+            Loads::Buffers => resources.extend(read.iter().map(binding)),
             Loads::Textures => resources.extend(views.iter().map(wgpu::BindingResource::TextureView)),
         }
-        resources.extend(dispatch.writes.iter().map(|slot| self.binding(*slot)));
+        resources.extend(written.iter().map(binding));
         let entries: Vec<_> =
             (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
         Live::add(&self.gpu.inner.live.bind_groups, 1);
-        let copy = |(slot, mirror): &(Slot, Mirror)| {
-            self.textures.filled(*mirror, (self.buffer)(*slot), self.program.slots[slot.0].bytes)
-        };
+        let copy = |(slot, mirror): &(Slot, Mirror)| self.textures.filled(*mirror, &(self.buffer)(*slot));
         Launch {
             copies: mirrored.copies.iter().map(copy).collect(),
             pipeline: self.gpu.pipeline(&dispatch.kernel),
@@ -304,14 +306,11 @@ impl<'a, F: Fn(Slot) -> &'a Buffer> Bound<'a, F> {
             grid: dispatch.grid,
         }
     }
+}
 
-    fn binding(&self, slot: Slot) -> wgpu::BindingResource<'a> {
-        wgpu::BindingResource::Buffer(wgpu::BufferBinding {
-            buffer: &(self.buffer)(slot).raw,
-            offset: 0,
-            size: wgpu::BufferSize::new(self.program.slots[slot.0].bytes),
-        })
-    }
+fn binding(buffer: &Buffer) -> wgpu::BindingResource<'_> {
+    let (offset, size) = (buffer.offset, wgpu::BufferSize::new(buffer.bytes()));
+    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &buffer.raw, offset, size })
 }
 
 impl Launch {

@@ -105,7 +105,8 @@ impl Mirrors {
                 launch.reads.push(mirror);
             }
             for texture in held.iter_mut().flatten() {
-                texture.content = texture.content.filter(|slot| !dispatch.writes.contains(slot));
+                let written = |slot: &Slot| dispatch.writes.iter().any(|write| program.overlap(*write, *slot));
+                texture.content = texture.content.filter(|slot| !written(slot));
             }
             mirrors.launches.push(launch);
         }
@@ -168,14 +169,15 @@ impl Textures {
         self.0[mirror.texel as usize][mirror.index].create_view(&Default::default())
     }
 
-    /// What [`copy`] needs to fill `mirror` with the first `bytes` of `buffer`.
-    pub fn filled(&self, mirror: Mirror, buffer: &Buffer, bytes: u64) -> Copy {
+    /// What [`copy`] needs to fill `mirror` with `buffer`.
+    pub fn filled(&self, mirror: Mirror, buffer: &Buffer) -> Copy {
         let texture = self.0[mirror.texel as usize][mirror.index].clone();
         Copy {
             buffer: buffer.raw.clone(),
+            offset: buffer.offset,
             texture,
             texel_bytes: mirror.texel.bytes(),
-            elements: bytes / mirror.texel.bytes(),
+            elements: buffer.bytes() / mirror.texel.bytes(),
         }
     }
 }
@@ -200,6 +202,7 @@ fn texture(gpu: &Gpu, elements: u64, texel: Texel) -> Result<wgpu::Texture> {
 /// A copy of a buffer to a texture.
 pub(super) struct Copy {
     buffer: wgpu::Buffer,
+    offset: u64,
     texture: wgpu::Texture,
     texel_bytes: u64,
     elements: u64,
@@ -214,7 +217,7 @@ impl Copy {
                 return;
             }
             let layout = wgpu::TexelCopyBufferLayout {
-                offset: row * ROW * self.texel_bytes,
+                offset: self.offset + row * ROW * self.texel_bytes,
                 bytes_per_row: (height > 1).then_some((ROW * self.texel_bytes) as u32),
                 rows_per_image: None,
             };
@@ -242,7 +245,7 @@ mod tests {
 
     /// Launches of `mul`, which reads two slots and writes one.
     fn program(bytes: &[u64], launches: &[[usize; 3]]) -> Program {
-        let slot = |bytes: &u64| SlotInfo { bytes: *bytes, kind: SlotKind::Transient, label: String::new() };
+        let slot = |bytes: &u64| SlotInfo::new(*bytes, SlotKind::Transient, "");
         let dispatch = |[a, b, c]: &[usize; 3]| Dispatch {
             op: "test",
             kernel: Kernel::new(mul(), 0),
@@ -250,6 +253,7 @@ mod tests {
             reads: vec![Slot(*a), Slot(*b)],
             writes: vec![Slot(*c)],
             grid: [1, 1, 1],
+            update: false,
         };
         Program {
             slots: bytes.iter().map(slot).collect(),

@@ -66,8 +66,7 @@ impl Op for Adam {
             eps,
             weight_decay,
         };
-        let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
-        launch.flat(Kernel::new(&ADAM, usize::from(decoupled)), &params, &reads, &writes, len.div_ceil(4));
+        launch.update(Kernel::new(&ADAM, usize::from(decoupled)), &params);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

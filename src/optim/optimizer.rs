@@ -1,4 +1,5 @@
-//! The update of every parameter, appended to a training step.
+//! The update of every parameter, appended to a training step. The state keeps small parameters side by side, and their updates become one
+//! launch when the tape is lowered.
 
 use crate::Result;
 use crate::ops::{self, AdamOptions, SgdOptions};
@@ -58,10 +59,9 @@ impl Optimizer {
     }
 
     fn apply_one(&self, tape: &mut Tape, state: &mut State, id: StateId, gradient: crate::tape::Var) -> Result<()> {
-        let (name, ty) = (state.get(id).name.clone(), state.get(id).ty.clone());
         let parameter = tape.state(state, id);
         let mut moment = |tape: &mut Tape, kind: &str| {
-            let id = state.moment(&format!("{kind}.{name}"), ty.clone());
+            let id = state.moment(kind, id);
             tape.state(state, id)
         };
         match *self {

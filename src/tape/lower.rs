@@ -1,5 +1,6 @@
 //! From operations to kernel launches over numbered buffers.
 
+use super::merge::merge_updates;
 use super::{Source, Tape, Type, Var};
 use crate::gpu::{Dispatch, Kernel, Params, Profile, Program, Slot, SlotInfo, SlotKind, flat_grid};
 use std::collections::HashMap;
@@ -25,7 +26,7 @@ impl Launch<'_> {
     pub fn scratch(&mut self, label: &str, elements: usize) -> Slot {
         let bytes = (elements.max(1) as u64 * 4).next_multiple_of(16);
         let label = format!("{}.{label}", self.op);
-        self.program.slots.push(SlotInfo { bytes, kind: SlotKind::Transient, label });
+        self.program.slots.push(SlotInfo::new(bytes, SlotKind::Transient, label));
         Slot(self.program.slots.len() - 1)
     }
 
@@ -43,6 +44,7 @@ impl Launch<'_> {
             reads: reads.to_vec(),
             writes: writes.to_vec(),
             grid,
+            update: false,
         });
     }
 
@@ -50,14 +52,25 @@ impl Launch<'_> {
     pub fn flat<P: Params>(&mut self, kernel: Kernel, params: &P, reads: &[Slot], writes: &[Slot], items: usize) {
         self.dispatch(kernel, params, reads, writes, flat_grid(items));
     }
+
+    /// Appends an update of the outputs, state of one shape, element by element from the inputs: a gradient, then what all updates share.
+    /// The first parameter is the number of elements. Updates of one rule may become one launch.
+    pub fn update<P: Params>(&mut self, kernel: Kernel, params: &P) {
+        let (reads, writes) = (self.reads.clone(), self.writes.clone());
+        self.flat(kernel, params, &reads, &writes, self.outputs[0].stored().div_ceil(4));
+        if let Some(dispatch) = self.program.dispatches.last_mut() {
+            dispatch.update = true;
+        }
+    }
 }
 
-/// Asks every operation for its launches.
+/// Asks every operation for its launches, and joins small updates.
 ///
 /// Operations whose outputs nobody uses are left out, so a gradient that is not wanted costs nothing.
 pub fn lower(tape: &Tape, profile: Profile) -> Program {
     let mut program = Program { loads: profile.loads, ..Program::default() };
     let mut slots: HashMap<Var, Slot> = HashMap::new();
+    let mut places = HashMap::new();
     for (index, info) in tape.vars().iter().enumerate() {
         let kind = match info.source {
             Source::View(_) => continue,
@@ -66,7 +79,8 @@ pub fn lower(tape: &Tape, profile: Profile) -> Program {
             Source::Computed => SlotKind::Transient,
         };
         let slot = Slot(program.slots.len());
-        program.slots.push(SlotInfo { bytes: info.ty.bytes(), kind, label: info.label.clone() });
+        program.slots.push(SlotInfo::new(info.ty.bytes(), kind, &info.label));
+        places.extend(info.place.map(|place| (slot, place)));
         slots.insert(Var(index), slot);
         if kind == SlotKind::Input {
             program.inputs.push(slot);
@@ -93,6 +107,7 @@ pub fn lower(tape: &Tape, profile: Profile) -> Program {
         };
         node.op.launch(&mut launch);
     }
+    merge_updates(&mut program, &places);
     program
 }
 

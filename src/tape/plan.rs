@@ -54,7 +54,7 @@ fn lifetimes(program: &Program) -> Vec<Option<(usize, usize)>> {
     }
     for (time, dispatch) in program.dispatches.iter().enumerate() {
         for slot in dispatch.reads.iter().chain(&dispatch.writes) {
-            let life = lives[slot.0].get_or_insert((time, time));
+            let life = lives[program.whole(*slot).0.0].get_or_insert((time, time));
             life.1 = time;
         }
     }
@@ -77,6 +77,7 @@ pub fn plan(program: &Program) -> Plan {
     let lives = lifetimes(program);
     let mut order: Vec<usize> = (0..program.slots.len())
         .filter(|slot| lives[*slot].is_some() && !matches!(program.slots[*slot].kind, SlotKind::State(_)))
+        .filter(|slot| program.slots[*slot].within.is_none())
         .collect();
     order.sort_by_key(|slot| (lives[*slot], std::cmp::Reverse(program.slots[*slot].bytes)));
     let mut places = vec![usize::MAX; program.slots.len()];
@@ -114,7 +115,7 @@ mod tests {
         use crate::gpu::{Dispatch, Kernel};
         let mut program = Program::default();
         for (_, _, bytes) in lives {
-            program.slots.push(SlotInfo { bytes: *bytes, kind: SlotKind::Transient, label: String::new() });
+            program.slots.push(SlotInfo::new(*bytes, SlotKind::Transient, ""));
         }
         let end = lives.iter().map(|life| life.1).max().unwrap_or(0);
         for time in 0..=end {
@@ -127,6 +128,7 @@ mod tests {
                 reads: Vec::new(),
                 writes: touched,
                 grid: [1, 1, 1],
+                update: false,
             });
         }
         program

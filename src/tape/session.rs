@@ -84,6 +84,19 @@ impl MemoryUse {
     }
 }
 
+/// Buffers for the tensors of `state`; small parameters and their moments share some.
+///
+/// # Errors
+/// A tensor is too large for the adapter.
+pub fn state_buffers(gpu: &Gpu, state: &State) -> Result<Vec<Buffer>> {
+    let shared: Vec<Buffer> = state.shared().map(|(kind, bytes)| gpu.buffer(kind, bytes)).collect::<Result<_>>()?;
+    let own = |(id, tensor): (StateId, &super::StateTensor)| match state.place(id) {
+        Some(place) => Ok(shared[place.buffer].part(place.offset, tensor.ty.bytes())),
+        None => gpu.buffer(&tensor.name, tensor.ty.bytes()),
+    };
+    state.iter().map(own).collect()
+}
+
 /// State on a GPU.
 pub struct Session {
     gpu: Gpu,
@@ -101,14 +114,11 @@ pub fn planned_pool_bytes(tapes: &[&Tape], profile: crate::gpu::Profile) -> u64 
 impl Session {
     /// Uploads `state`.
     pub fn new(gpu: &Gpu, state: &State) -> Result<Self> {
-        let buffers =
-            state.iter().map(|(_, tensor)| gpu.buffer(&tensor.name, tensor.ty.bytes())).collect::<Result<Vec<_>>>()?;
-        let bytes = buffers.iter().map(Buffer::bytes).sum();
         let session = Self {
             gpu: gpu.clone(),
-            buffers,
+            buffers: state_buffers(gpu, state)?,
             pool: Pool::default(),
-            memory: MemoryUse { state: bytes, ..Default::default() },
+            memory: MemoryUse { state: state.bytes(), ..Default::default() },
         };
         session.upload(state);
         Ok(session)

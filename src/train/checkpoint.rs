@@ -185,7 +185,8 @@ mod tests {
         let spec = ModelSpec::new(&options, &load("glyphs", &limits).unwrap());
         let mut state = State::new();
         spec.build(3, &mut state).unwrap();
-        state.moment("momentum.x", crate::tape::Type::plain(&[3]));
+        let parameter = state.parameters()[0];
+        state.moment("momentum", parameter);
         let progress = Progress { step: 7, epoch: 1, batch: 2, seconds: 1.5, last_eval: Some((0.5, 0.25)) };
         let snapshot = Snapshot::new(&state, &spec, &options, progress).unwrap();
         assert_eq!(snapshot.model, Snapshot::new(&state, &spec, &options, Progress::default()).unwrap().model);

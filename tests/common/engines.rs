@@ -1,7 +1,7 @@
 //! A tape on the GPU, under any profile the adapter can run, and through the twins.
 
 use mexhat::gpu::{Executable, Family, Gpu, Pool, Profile};
-use mexhat::tape::{Array, DType, Layout, State, Tape, Type, Values, Var, interpret, lower, plan};
+use mexhat::tape::{Array, DType, Layout, State, Tape, Type, Values, Var, interpret, lower, plan, state_buffers};
 use mexhat::{Error, Result};
 use std::collections::{BTreeSet, HashMap};
 
@@ -75,11 +75,9 @@ pub async fn run(
     for buffer in pool.buffers() {
         gpu.write(buffer, &f32::NAN.to_le_bytes().repeat(buffer.bytes() as usize / 4));
     }
-    let mut tensors = Vec::new();
-    for (_, tensor) in state.iter() {
-        let buffer = gpu.buffer(&tensor.name, tensor.ty.bytes())?;
-        gpu.write(&buffer, bytemuck::cast_slice(&tensor.ty.encode(&tensor.values)));
-        tensors.push(buffer);
+    let tensors = state_buffers(gpu, state)?;
+    for ((_, tensor), buffer) in state.iter().zip(&tensors) {
+        gpu.write(buffer, bytemuck::cast_slice(&tensor.ty.encode(&tensor.values)));
     }
     let mut executable = Executable::new(gpu, &program, &plan.places, &pool, &tensors)?;
     let inputs: Vec<Vec<u8>> = tape.inputs().iter().map(|var| bytes(&values[var], tape.ty(*var).dtype)).collect();
