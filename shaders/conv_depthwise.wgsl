@@ -29,6 +29,7 @@ struct Params {
 }
 
 // #import shared/conv_io.wgsl
+// #import shared/conv_store.wgsl
 // #import shared/conv_columns.wgsl
 // #import shared/divide.wgsl
 // #import shared/index.wgsl

@@ -31,6 +31,7 @@ struct Params {
 }
 
 // #import shared/conv_io.wgsl
+// #import shared/conv_store.wgsl
 // #import shared/conv_position.wgsl
 // #import shared/index.wgsl
 

@@ -8,6 +8,7 @@ const ROWS4: u32 = TM / 4u;
 
 // #import shared/conv_params.wgsl
 // #import shared/conv_io.wgsl
+// #import shared/conv_store_added.wgsl
 // #import shared/conv_position.wgsl
 // #import shared/staged_body.wgsl
 // #import shared/staged_transposed.wgsl

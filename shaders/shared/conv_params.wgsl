@@ -12,6 +12,7 @@ struct Params {
     dilation: u32,
     pixels: u32,
     has_bias: u32,
+    has_added: u32,
     relu: u32,
     tap_rows: u32,
     channel_rows: u32,

@@ -155,7 +155,7 @@ pub fn bench_conv(gpu: &Gpu, shape: ConvShape, repeats: Repeats) -> Result<Kerne
     let weight = Type::plain(&[outputs, c / options.groups, kernel, kernel]);
     let weight = tape.resident("w", weight, pass == ConvPass::WeightGrad);
     let x4 = ops::to_vec4(&mut tape, x)?;
-    let y = ops::conv2d(&mut tape, x4, weight, None, options)?;
+    let y = ops::conv2d(&mut tape, x4, weight, ops::Epilogue::default(), options)?;
     let [_, _, oh, ow] = tape.ty(y).nchw();
     let out = match pass {
         ConvPass::Forward => y,

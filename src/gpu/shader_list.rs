@@ -84,6 +84,8 @@ shaders![
     "shared/conv_body.wgsl",
     "shared/conv_columns.wgsl",
     "shared/conv_io.wgsl",
+    "shared/conv_store.wgsl",
+    "shared/conv_store_added.wgsl",
     "shared/conv_params.wgsl",
     "shared/conv_position.wgsl",
     "shared/conv_weight_grad_body.wgsl",

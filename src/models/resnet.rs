@@ -3,7 +3,6 @@
 use super::build::{Build, Conv};
 use crate::Result;
 use crate::nn::{Forward, GlobalAvgPool, Module};
-use crate::ops;
 use crate::tape::Var;
 
 /// conv 3x3, relu, conv 3x3, plus the shortcut (1x1 where the shape changes), relu.
@@ -17,12 +16,11 @@ struct BasicBlock {
 impl Module for BasicBlock {
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
         let y = self.conv1.forward(ctx, x)?;
-        let y = self.conv2.forward(ctx, y)?;
         let shortcut = match &self.shortcut {
             Some(layer) => layer.forward(ctx, x)?,
             None => x,
         };
-        ops::add_relu(ctx.tape, y, shortcut)
+        self.conv2.forward_added(ctx, y, shortcut)
     }
 }
 

@@ -9,7 +9,7 @@
 use super::init::weight_and_bias;
 use super::{Forward, Module};
 use crate::Result;
-use crate::ops::{self, ConvOptions};
+use crate::ops::{self, ConvOptions, Epilogue};
 use crate::rng::Rng;
 use crate::tape::{State, StateId, Var};
 
@@ -42,10 +42,20 @@ impl Conv2d {
     }
 }
 
-impl Module for Conv2d {
-    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+impl Conv2d {
+    fn convolve(&self, ctx: &mut Forward<'_>, x: Var, added: Option<Var>, options: ConvOptions) -> Result<Var> {
         let weight = ctx.tape.state(ctx.state, self.weight);
         let bias = self.bias.map(|id| ctx.tape.state(ctx.state, id));
-        ops::conv2d(ctx.tape, x, weight, bias, self.options)
+        ops::conv2d(ctx.tape, x, weight, Epilogue { bias, added }, options)
+    }
+}
+
+impl Module for Conv2d {
+    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        self.convolve(ctx, x, None, self.options)
+    }
+
+    fn forward_added(&self, ctx: &mut Forward<'_>, x: Var, added: Var) -> Result<Var> {
+        self.convolve(ctx, x, Some(added), ConvOptions { relu: true, ..self.options })
     }
 }

@@ -7,7 +7,7 @@
 
 use super::init::weight_and_bias;
 use super::{Forward, Mode, Module};
-use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Geometry, Sampling};
+use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Epilogue, Geometry, Sampling};
 use crate::rng::Rng;
 use crate::tape::{State, StateId, Type, Var};
 use crate::{Error, Result};
@@ -180,20 +180,37 @@ impl FastDeconv {
     /// As `forward`, with what was folded.
     pub fn forward_folded(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Folded)> {
         let folded = self.core.fold(ctx, x)?;
+        Ok((self.convolve(ctx, x, folded, None, self.options)?, folded))
+    }
+
+    fn convolve(
+        &self,
+        ctx: &mut Forward<'_>,
+        x: Var,
+        folded: Folded,
+        added: Option<Var>,
+        options: ConvOptions,
+    ) -> Result<Var> {
         let shape = &self.core.shape;
-        let g = Geometry::new("conv2d", ctx.tape.shape(x), shape, self.options)?;
-        let y = if self.options.groups == 1 && 2 * g.n * g.oh * g.ow <= g.o {
-            self.convolve_whitened(ctx, x, folded, g)?
-        } else {
-            ops::conv2d_columns(ctx.tape, x, folded.columns, shape, Some(folded.bias), self.options)?
-        };
-        Ok((y, folded))
+        let g = Geometry::new("conv2d", ctx.tape.shape(x), shape, options)?;
+        if options.groups == 1 && 2 * g.n * g.oh * g.ow <= g.o {
+            return self.convolve_whitened(ctx, x, folded, added, g);
+        }
+        let epilogue = Epilogue { bias: Some(folded.bias), added };
+        ops::conv2d_columns(ctx.tape, x, folded.columns, shape, epilogue, options)
     }
 
     /// The same output for a batch of few positions beside the layer's outputs, where D times the patches is less work than D times the
     /// weight: `y = (X - 1 mean^T) D^T W^T + b` over the patches X of the padded input (spec 6).
-    fn convolve_whitened(&self, ctx: &mut Forward<'_>, x: Var, folded: Folded, g: Geometry) -> Result<Var> {
-        let ConvOptions { stride, padding, dilation, relu, .. } = self.options;
+    fn convolve_whitened(
+        &self,
+        ctx: &mut Forward<'_>,
+        x: Var,
+        folded: Folded,
+        added: Option<Var>,
+        g: Geometry,
+    ) -> Result<Var> {
+        let ConvOptions { stride, padding, dilation, relu, .. } = g.options;
         let (layout, features) = (self.core.layout, self.core.layout.features());
         let patches = Sampling::Grid { step: stride, padding, dilation };
         let rows = ops::sample_rows(ctx.tape, x, layout, patches)?;
@@ -206,13 +223,19 @@ impl FastDeconv {
         let weight = ctx.tape.state(ctx.state, self.core.weight);
         let weight = ctx.tape.view(weight, &[g.o, features, 1, 1])?;
         let bias = self.core.bias.map(|id| ctx.tape.state(ctx.state, id));
-        ops::conv2d(ctx.tape, white, weight, bias, ConvOptions { relu, ..Default::default() })
+        let epilogue = Epilogue { bias, added };
+        ops::conv2d(ctx.tape, white, weight, epilogue, ConvOptions { relu, ..Default::default() })
     }
 }
 
 impl Module for FastDeconv {
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
         Ok(self.forward_folded(ctx, x)?.0)
+    }
+
+    fn forward_added(&self, ctx: &mut Forward<'_>, x: Var, added: Var) -> Result<Var> {
+        let folded = self.core.fold(ctx, x)?;
+        self.convolve(ctx, x, folded, Some(added), ConvOptions { relu: true, ..self.options })
     }
 }
 

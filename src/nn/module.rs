@@ -37,6 +37,15 @@ pub struct Forward<'a> {
 pub trait Module: Debug {
     /// Appends the forward pass on the activation `x`.
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var>;
+
+    /// `max(forward(x) + added, 0)`, the end of a residual block: in one kernel where the layer can do that.
+    ///
+    /// # Errors
+    /// As `forward`, or `added` has not the result's shape.
+    fn forward_added(&self, ctx: &mut Forward<'_>, x: Var, added: Var) -> Result<Var> {
+        let y = self.forward(ctx, x)?;
+        ops::add_relu(ctx.tape, y, added)
+    }
 }
 
 /// Layers one after the other.

@@ -21,7 +21,7 @@ kernel_params! {
     struct ConvParams {
         height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
         kernel_height: u32, kernel_width: u32, stride: u32, padding: u32, dilation: u32, pixels: u32,
-        has_bias: u32, relu: u32, tap_rows: u32, channel_rows: u32, last_row: u32,
+        has_bias: u32, has_added: u32, relu: u32, tap_rows: u32, channel_rows: u32, last_row: u32,
     }
 }
 kernel_params! {
@@ -48,7 +48,7 @@ kernel_params! {
 
 static CONV: Shader = Shader::with_variants::<ConvParams>(
     "conv.wgsl",
-    3,
+    4,
     1,
     &[
         tile_variant!(8, 4, 2, 4, TRANSPOSED = 0),
@@ -59,7 +59,7 @@ static CONV: Shader = Shader::with_variants::<ConvParams>(
 );
 static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
     "conv_subgroup.wgsl",
-    3,
+    4,
     1,
     &[
         tile_variant!(32, 2, 8, 1, TRANSPOSED = 0),
@@ -76,7 +76,7 @@ static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
 );
 static CONV_SHARED: Shader = Shader::with_variants::<ConvParams>(
     "conv_shared.wgsl",
-    3,
+    4,
     1,
     &[
         tile_variant!(8, 2, 8, 8, TRANSPOSED = 0),
@@ -255,6 +255,11 @@ impl Geometry {
         (Self { c: features, h: self.oh, w: self.ow, kh: 1, kw: 1, options, ..self }, rows)
     }
 
+    /// Whether the kernels for such a convolution add a map: those of products and of groups do not.
+    fn adds(&self, weight: &Weight) -> bool {
+        self.options.groups == 1 && !conv_pointwise::suits(self, weight)
+    }
+
     /// Input coordinates under tap (u, v) of output (i, j), if inside the map.
     pub fn input_at(&self, i: usize, j: usize, u: usize, v: usize) -> Option<(usize, usize)> {
         let at = |out: usize, tap: usize, size: usize| {
@@ -265,14 +270,34 @@ impl Geometry {
     }
 }
 
-/// Convolution of `x` (N,C,H,W) with `weight` (O,C/groups,kh,kw) and optional `bias` (O) to (N,O,Ho,Wo),
-/// `Ho = floor((H + 2 padding - dilation (kh - 1) - 1) / stride) + 1`.
+/// What a convolution adds to its sums, before its ReLU.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Epilogue {
+    /// One number for each output channel, (O).
+    pub bias: Option<Var>,
+    /// A tensor of the result's shape: the other branch of a residual block.
+    pub added: Option<Var>,
+}
+
+impl From<Option<Var>> for Epilogue {
+    fn from(bias: Option<Var>) -> Self {
+        Self { bias, added: None }
+    }
+}
+
+/// Convolution of `x` (N,C,H,W) with `weight` (O,C/groups,kh,kw) to (N,O,Ho,Wo), `Ho = floor((H + 2 padding - dilation (kh - 1) - 1) /
+/// stride) + 1`, with an optional bias (O), or all that an [`Epilogue`] adds.
 ///
 /// # Errors
 /// Channels do not match, or the kernel does not fit into the padded map.
-pub fn conv2d(tape: &mut Tape, x: Var, weight: Var, bias: Option<Var>, options: ConvOptions) -> Result<Var> {
-    let inputs: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
-    tape.apply1(Conv { options, name: "conv2d", weight: Weight::Rows }, &inputs)
+pub fn conv2d(
+    tape: &mut Tape,
+    x: Var,
+    weight: Var,
+    epilogue: impl Into<Epilogue>,
+    options: ConvOptions,
+) -> Result<Var> {
+    convolve(tape, [x, weight], Weight::Rows, epilogue.into(), options)
 }
 
 /// As [`conv2d`] with the [columns](super::weight_columns) of a weight of the given shape.
@@ -284,17 +309,36 @@ pub fn conv2d_columns(
     x: Var,
     columns: Var,
     shape: &[usize],
-    bias: Option<Var>,
+    epilogue: impl Into<Epilogue>,
     options: ConvOptions,
 ) -> Result<Var> {
-    let inputs: Vec<Var> = [x, columns].into_iter().chain(bias).collect();
-    tape.apply1(Conv { options, name: "conv2d", weight: Weight::Columns(shape.to_vec()) }, &inputs)
+    convolve(tape, [x, columns], Weight::Columns(shape.to_vec()), epilogue.into(), options)
+}
+
+fn convolve(
+    tape: &mut Tape,
+    [x, w]: [Var; 2],
+    weight: Weight,
+    Epilogue { bias, added }: Epilogue,
+    options: ConvOptions,
+) -> Result<Var> {
+    let name = "conv2d";
+    let shape = weight.shape(name, tape.ty(w), options.groups)?;
+    let g = Geometry::new(name, tape.shape(x), shape, options)?;
+    let inputs = [x, w].into_iter().chain(bias);
+    if let Some(added) = added.filter(|_| !g.adds(&weight)) {
+        let plain = ConvOptions { relu: false, ..options };
+        let inputs: Vec<Var> = inputs.collect();
+        let y = tape.apply1(Conv { options: plain, name, weight, added: false }, &inputs)?;
+        return if options.relu { super::add_relu(tape, y, added) } else { super::add(tape, y, added) };
+    }
+    let inputs: Vec<Var> = inputs.chain(added).collect();
+    tape.apply1(Conv { options, name, weight, added: added.is_some() }, &inputs)
 }
 
 /// `y = x weight^T + bias` of `x` (N,F), `weight` (O,F) and optional `bias` (O).
 pub fn linear(tape: &mut Tape, x: Var, weight: Var, bias: Option<Var>) -> Result<Var> {
-    let inputs: Vec<Var> = [x, weight].into_iter().chain(bias).collect();
-    tape.apply1(Conv { options: ConvOptions::default(), name: "linear", weight: Weight::Rows }, &inputs)
+    tape.apply1(Conv::linear(Weight::Rows), &[x, weight].into_iter().chain(bias).collect::<Vec<_>>())
 }
 
 /// As [`linear`] with the [columns](super::weight_columns) of a weight of the given shape.
@@ -303,8 +347,7 @@ pub fn linear(tape: &mut Tape, x: Var, weight: Var, bias: Option<Var>) -> Result
 /// As [`linear`], or the columns are not those of such a weight.
 pub fn linear_columns(tape: &mut Tape, x: Var, columns: Var, shape: &[usize], bias: Option<Var>) -> Result<Var> {
     let inputs: Vec<Var> = [x, columns].into_iter().chain(bias).collect();
-    let weight = Weight::Columns(shape.to_vec());
-    tape.apply1(Conv { options: ConvOptions::default(), name: "linear", weight }, &inputs)
+    tape.apply1(Conv::linear(Weight::Columns(shape.to_vec())), &inputs)
 }
 
 /// How a weight lies.
@@ -354,6 +397,22 @@ struct Conv {
     options: ConvOptions,
     name: &'static str,
     weight: Weight,
+    /// The last input is added to the result.
+    added: bool,
+}
+
+impl Conv {
+    fn linear(weight: Weight) -> Self {
+        Self { options: ConvOptions::default(), name: "linear", weight, added: false }
+    }
+
+    /// The bias among inputs, if there is one, and what is added.
+    fn epilogue<T: Copy>(&self, inputs: &[T]) -> [Option<T>; 2] {
+        match (self.added, &inputs[2..]) {
+            (true, [bias @ .., added]) => [bias.first().copied(), Some(*added)],
+            (_, rest) => [rest.first().copied(), None],
+        }
+    }
 }
 
 impl Op for Conv {
@@ -366,13 +425,15 @@ impl Op for Conv {
         expect_activation(self.name, x)?;
         let weight = self.weight.shape(self.name, inputs[1], self.options.groups)?;
         let g = Geometry::new(self.name, &x.shape, weight, self.options)?;
-        if let Some(bias) = inputs.get(2)
-            && bias.shape != [g.o]
-        {
+        let [bias, added] = self.epilogue(inputs);
+        if let Some(bias) = bias.filter(|bias| bias.shape != [g.o]) {
             return Err(Error::shape(self.name, format!("expected a bias [{}], found {bias}", g.o)));
         }
-        let shape = if x.shape.len() == 2 { vec![g.n, g.o] } else { vec![g.n, g.o, g.oh, g.ow] };
-        Ok(vec![Type::vec4(&shape)])
+        let y = Type::vec4(&if x.shape.len() == 2 { vec![g.n, g.o] } else { vec![g.n, g.o, g.oh, g.ow] });
+        if let Some(added) = added {
+            super::expect_same(self.name, &y, added)?;
+        }
+        Ok(vec![y])
     }
 
     fn differentiable(&self) -> bool {
@@ -386,11 +447,17 @@ impl Op for Conv {
         }
         let (x_ty, w_ty) = (context.tape.ty(x).clone(), context.tape.ty(w).clone());
         let (options, weight) = (self.options, self.weight.clone());
-        let gx = context.when(0, ConvInputGrad { options, x: x_ty, weight: weight.clone() }, &[gy, w])?;
+        let g = Geometry::new(self.name, &x_ty.shape, weight.shape(self.name, &w_ty, options.groups)?, options)?;
+        let gathered = if context.needs(0) && g.adds(&weight) { context.take(0) } else { None };
+        let inputs: Vec<Var> = [gy, w].into_iter().chain(gathered).collect();
+        let gx = context.when(0, ConvInputGrad { options, x: x_ty, weight: weight.clone() }, &inputs)?;
         let gw = context.when(1, ConvWeightGrad { options, w: w_ty, weight }, &[x, gy])?;
         let mut grads = vec![gx, gw];
-        if context.inputs.len() > 2 {
+        if let [Some(_), _] = self.epilogue(context.inputs) {
             grads.push(context.when(2, ColumnSum, &[gy])?);
+        }
+        if self.added {
+            grads.push(Some(gy));
         }
         Ok(grads)
     }
@@ -423,26 +490,27 @@ impl Op for Conv {
             }
             Weight::Columns(_) => (launch.reads[1], WeightRowOrder::columns(g.taps())),
         };
+        let [bias, added] = self.epilogue(&launch.reads);
         let params = ConvParams {
             channels4: g.c.div_ceil(4) as u32,
             out_height: g.oh as u32,
             out_width: g.ow as u32,
             outputs4: o4 as u32,
             pixels: (g.n * g.oh * g.ow) as u32,
-            has_bias: u32::from(launch.reads.len() > 2),
+            has_bias: u32::from(bias.is_some()),
+            has_added: u32::from(added.is_some()),
             relu: u32::from(self.options.relu),
             ..ConvParams::sizes(&g, g.h, g.w, rows, g.c)
         };
-        let bias = launch.reads.get(2).copied().unwrap_or(packed);
-        let reads = [x, packed, bias];
+        let reads = [x, packed, bias.unwrap_or(packed), added.unwrap_or(packed)];
         let write = launch.writes[0];
         dispatch_conv(launch, &params, false, &reads, write);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         let weight = self.weight.rows(inputs[1], self.options.groups);
-        let inputs: Vec<&Array> = [inputs[0], &weight].into_iter().chain(inputs.get(2).copied()).collect();
-        vec![twin_forward(&inputs, self.options)]
+        let [bias, added] = self.epilogue(inputs);
+        vec![twin_forward([inputs[0], &weight], bias, added, self.options)]
     }
 }
 
@@ -543,7 +611,7 @@ fn dispatch_conv(launch: &mut Launch<'_>, params: &ConvParams, transposed: bool,
     launch.dispatch(kernel, params, reads, &[write], grid);
 }
 
-/// `gx = conv_transpose(gy, w)`, shape of `x`.
+/// `gx = conv_transpose(gy, w)`, shape of `x`, added to what a third input has gathered.
 #[derive(Debug)]
 struct ConvInputGrad {
     options: ConvOptions,
@@ -590,6 +658,7 @@ impl Op for ConvInputGrad {
             Weight::Columns(_) => pack_columns(launch, launch.reads[1], &g, plain),
         };
         let padding = g.options.padding as u32;
+        let gathered = launch.reads.get(2).copied();
         let params = ConvParams {
             padding: if plain { reach.wrapping_sub(padding) } else { padding },
             channels4: g.o.div_ceil(4) as u32,
@@ -597,16 +666,18 @@ impl Op for ConvInputGrad {
             out_width: g.w as u32,
             outputs4: g.c.div_ceil(4) as u32,
             pixels: (g.n * g.h * g.w) as u32,
+            has_added: u32::from(gathered.is_some()),
             ..ConvParams::sizes(&g, g.oh, g.ow, WeightRowOrder::packed(g.o), g.o)
         };
-        let reads = [launch.reads[0], packed, packed];
+        let reads = [launch.reads[0], packed, packed, gathered.unwrap_or(packed)];
         let write = launch.writes[0];
         dispatch_conv(launch, &params, !plain, &reads, write);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         let weight = self.weight.rows(inputs[1], self.options.groups);
-        vec![twin_input_grad(inputs[0], &weight, &self.x.shape, self.options)]
+        let gx = twin_input_grad(inputs[0], &weight, &self.x.shape, self.options);
+        vec![inputs.get(2).map_or_else(|| gx.clone(), |gathered| gx.zip(gathered, |a, b| a + b))]
     }
 }
 
@@ -746,17 +817,20 @@ fn twin_geometry(x: &[usize], w: &[usize], options: ConvOptions) -> Geometry {
     Geometry::new("conv2d", x, w, options).unwrap_or_else(|e| unreachable!("checked by infer: {e}"))
 }
 
-pub(super) fn twin_forward(inputs: &[&Array], options: ConvOptions) -> Array {
-    let (x, w) = (inputs[0], inputs[1]);
+fn twin_forward([x, w]: [&Array; 2], bias: Option<&Array>, added: Option<&Array>, options: ConvOptions) -> Array {
     let g = twin_geometry(&x.shape, &w.shape, options);
     let shape = if x.shape.len() == 2 { vec![g.n, g.o] } else { vec![g.n, g.o, g.oh, g.ow] };
     let mut y = Array::zeros(&shape);
-    if let Some(bias) = inputs.get(2) {
+    if let Some(bias) = bias {
         for (i, v) in y.data.iter_mut().enumerate() {
             *v = bias.data[i / (g.oh * g.ow) % g.o];
         }
     }
     products(&g, |xi, wi, yi| y.data[yi] += x.data[xi] * w.data[wi]);
+    let y = match added {
+        Some(added) => y.zip(added, |sum, other| sum + other),
+        None => y,
+    };
     if options.relu { y.map(super::unary::relu_of) } else { y }
 }
 

@@ -59,7 +59,7 @@ pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use column_sum::column_sum;
 pub use concat::concat;
 pub(crate) use conv::Geometry;
-pub use conv::{ConvOptions, conv2d, conv2d_columns, linear, linear_columns};
+pub use conv::{ConvOptions, Epilogue, conv2d, conv2d_columns, linear, linear_columns};
 pub use covariance::{CovarianceVars, covariance, fold_rows, sample_rows};
 pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
 pub use dropout::{dropout, dropout_with_mask};

@@ -53,7 +53,7 @@ fn tape([width, height]: [usize; 2], k: usize) -> Result<Tape> {
     let image = tape.input("tile", &[1, 3, height + k - 1, width + k - 1], DType::F32);
     let kernels = tape.input("kernels", &[3, 3, k, k], DType::F32);
     let image = ops::to_vec4(&mut tape, image)?;
-    let out = ops::conv2d(&mut tape, image, kernels, None, ConvOptions::default())?;
+    let out = ops::conv2d(&mut tape, image, kernels, ops::Epilogue::default(), ConvOptions::default())?;
     let out = ops::to_plain(&mut tape, out)?;
     tape.output(out);
     Ok(tape)

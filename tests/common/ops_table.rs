@@ -4,7 +4,7 @@
 use super::{Bench, Sizes};
 use mexhat::Result;
 use mexhat::ops::{
-    self, Activation, AdamOptions, ConvOptions, NormOptions, PatchOptions, ScalarStatistics, SgdOptions,
+    self, Activation, AdamOptions, ConvOptions, Epilogue, NormOptions, PatchOptions, ScalarStatistics, SgdOptions,
 };
 use mexhat::tape::{Array, Type, Var};
 
@@ -193,6 +193,16 @@ pub const OPERATIONS: &[Operation] = &[
         Ok(vec![ops::conv2d(&mut b.tape, x, w, bias, options)?])
     })
     .at(pixel_corners),
+    op("conv2d of a residual block", |b, s| {
+        let (x, kernel, groups) = (b.activation(&s.map())?, s.k | 1, if s.choice % 5 == 4 { s.c } else { 1 });
+        let w = b.leaf(&[s.c, s.c / groups, kernel, kernel]);
+        let bias = if s.choice.is_multiple_of(2) { Some(b.leaf(&[s.c])) } else { None };
+        let options = ConvOptions { padding: kernel / 2, groups, relu: s.choice % 3 > 0, ..Default::default() };
+        let y = ops::conv2d(&mut b.tape, x, w, Epilogue { bias, added: Some(x) }, options)?;
+        // What this gives to x is there when the convolution's gradient comes.
+        Ok(vec![ops::add(&mut b.tape, y, x)?])
+    })
+    .at(channel_corners),
     op("conv2d in groups", |b, s| {
         let inputs = [1, 2, 3, 4][s.choice % 4] * s.groups;
         let outputs = [1, 2, 3, 4][s.choice / 3] * s.groups;
