@@ -5,7 +5,7 @@
 //! by lane. DirectX's compiler takes minutes over such an index. What is written out here has none.
 //!
 //! A loop is written out when it reads `for (var i = 0u; i < BOUND; i++) {` on a line of its own, BOUND is a constant of at most
-//! [`MOST`], and no `break` or `continue` is inside.
+//! [`MOST`], or of what the shader's constant `MOST_ROUNDS` says, and no `break` or `continue` is inside.
 
 use std::collections::HashMap;
 
@@ -81,7 +81,7 @@ fn head<'a>(line: &'a str, known: &Constants<'_>) -> Option<(&'a str, u32)> {
     let (index, rest) = line.trim().strip_prefix("for (var ")?.split_once(" = 0u; ")?;
     let bound = rest.strip_prefix(index)?.strip_prefix(" < ")?.strip_suffix("++) {")?;
     let rounds = evaluate(bound.strip_suffix(index)?.strip_suffix("; ")?, known)?;
-    (rounds <= MOST).then_some((index, rounds))
+    (rounds <= known.get("MOST_ROUNDS").copied().unwrap_or(MOST)).then_some((index, rounds))
 }
 
 /// Lines from the head of a loop to its closing brace; nothing when it is left or cut short inside.
@@ -154,5 +154,13 @@ mod tests {
         ] {
             assert_eq!(unroll(text), text);
         }
+    }
+
+    #[test]
+    fn a_shader_has_its_own_limit() {
+        let text =
+            |most: u32| format!("const MOST_ROUNDS: u32 = {most}u;\nfor (var i = 0u; i < 40u; i++) {{\nf(i);\n}}\n");
+        assert_eq!(unroll(&text(40)).matches("f(").count(), 40);
+        assert_eq!(unroll(&text(39)), text(39));
     }
 }

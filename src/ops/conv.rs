@@ -62,13 +62,11 @@ static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
     4,
     1,
     &[
-        tile_variant!(32, 2, 8, 1, TRANSPOSED = 0),
-        tile_variant!(32, 1, 8, 1, TRANSPOSED = 0),
+        tile_variant!(64, 1, 8, 1, TRANSPOSED = 0),
         tile_variant!(16, 1, 4, 2, TRANSPOSED = 0),
         tile_variant!(8, 1, 2, 4, TRANSPOSED = 0),
         tile_variant!(8, 1, 1, 8, TRANSPOSED = 0),
-        tile_variant!(32, 2, 8, 1, TRANSPOSED = 1),
-        tile_variant!(32, 1, 8, 1, TRANSPOSED = 1),
+        tile_variant!(64, 1, 8, 1, TRANSPOSED = 1),
         tile_variant!(16, 1, 4, 2, TRANSPOSED = 1),
         tile_variant!(8, 1, 2, 4, TRANSPOSED = 1),
         tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
@@ -101,10 +99,7 @@ fn columns_of_tile(pixels: usize, columns4: usize) -> usize {
 
 const CONV_TILES: Tiles = Tiles {
     alone: (&CONV, &[(5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
-    subgroup: (
-        &CONV_SUBGROUP,
-        &[(25, [32, 2, 8, 1]), (8, [32, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])],
-    ),
+    subgroup: (&CONV_SUBGROUP, &[(8, [64, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
     shared: Some((&CONV_SHARED, &[(16, [8, 2, 8, 8]), (8, [8, 1, 8, 8]), (4, [8, 1, 4, 16]), (1, [4, 1, 2, 32])])),
 };
 

@@ -45,25 +45,27 @@ static MATMUL_SUBGROUP: Shader = Shader::with_variants::<MatmulParams>(
     5,
     1,
     &[
-        tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
+        tile_variant!(64, 1, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
         tile_variant!(20, 3, 4, 2, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 0, TURNED = 0),
-        tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
+        tile_variant!(64, 1, 8, 1, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
         tile_variant!(20, 3, 4, 2, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 0, PAIR = 1, TURNED = 0),
         tile_variant!(20, 3, 4, 2, SYMMETRIC = 1, PAIR = 0, TURNED = 1),
+        tile_variant!(64, 1, 8, 1, SYMMETRIC = 1, PAIR = 0, TURNED = 1),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 0, TURNED = 1),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 0, TURNED = 1),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 0, TURNED = 1),
         tile_variant!(20, 3, 4, 2, SYMMETRIC = 1, PAIR = 1, TURNED = 1),
+        tile_variant!(64, 1, 8, 1, SYMMETRIC = 1, PAIR = 1, TURNED = 1),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 1, PAIR = 1, TURNED = 1),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 1, PAIR = 1, TURNED = 1),
         tile_variant!(8, 1, 1, 8, SYMMETRIC = 1, PAIR = 1, TURNED = 1),
-        tile_variant!(32, 2, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
+        tile_variant!(64, 1, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
         tile_variant!(20, 3, 4, 2, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
         tile_variant!(32, 1, 8, 1, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
         tile_variant!(8, 1, 2, 4, SYMMETRIC = 0, PAIR = 0, TURNED = 1),
@@ -98,17 +100,12 @@ const TILES: Tiles = Tiles {
     alone: (&MATMUL, &[(32, [16, 4, 4, 2]), (5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
     subgroup: (
         &MATMUL_SUBGROUP,
-        &[(17, [32, 2, 8, 1]), (10, [32, 1, 8, 1]), (9, [20, 3, 4, 2]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])],
+        &[(17, [64, 1, 8, 1]), (10, [32, 1, 8, 1]), (9, [20, 3, 4, 2]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])],
     ),
     shared: Some((&MATMUL_SHARED, &[(16, [8, 2, 8, 8]), (5, [8, 1, 8, 8]), (1, [8, 1, 4, 16])])),
 };
 /// Rows of matrices that a tile of 32 rows would fill badly: those of 3x3 patches of 4 channels have a tile of their own.
 const NARROW: RangeInclusive<usize> = 33..=36;
-/// Square tiles leave less of the other triangle to compute; tiles of 32 x 2 are no faster, and pairs are slower with them.
-const SYMMETRIC_TILES: Tiles = Tiles {
-    subgroup: (&MATMUL_SUBGROUP, &[(10, [32, 1, 8, 1]), (9, [20, 3, 4, 2]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
-    ..TILES
-};
 pub(super) const SHADERS: &[&Shader] = &[&MATMUL, &MATMUL_SUBGROUP, &MATMUL_SHARED];
 
 /// One product: `c = alpha (a b [+ a2 b2]) [+ beta added] + diagonal I`, or `c = relu(...)`.
@@ -150,7 +147,6 @@ impl Product {
     /// Appends the launch; `[batches, m, n, k]`.
     pub fn launch(self, launch: &mut Launch<'_>, [batches, m, n, k]: [usize; 4], c: Slot) {
         let n4 = n.div_ceil(4);
-        let tiles = if self.symmetric { SYMMETRIC_TILES } else { TILES };
         let family = launch.profile.family;
         // Factors of a symmetric product are symmetric, and lanes that walk along rows meet each cache line in one piece.
         let turned = self.turned || (self.symmetric && family == Family::Subgroup);
@@ -164,7 +160,7 @@ impl Product {
         // Rows fill tiles as badly as columns.
         let narrow = family == Family::Subgroup && NARROW.contains(&m);
         let columns4 = if narrow { n4.min(NARROW.end() / 4) } else { n4 };
-        let (kernel, [tm, tn, lx, ly]) = tiles.choose(launch.profile, columns4, &flags);
+        let (kernel, [tm, tn, lx, ly]) = TILES.choose(launch.profile, columns4, &flags);
         let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
         let (added, beta) = self.added.unwrap_or((self.a, 0.0));
         let params = MatmulParams {
