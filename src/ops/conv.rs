@@ -93,6 +93,12 @@ pub(super) const FEW_PIXELS: usize = 256;
 /// Vectors of columns for which it takes its tile, however many it has.
 const FEW: usize = 32;
 
+/// Pixels whose gradients, `outputs4` vectors each, stay in a core's cache while all rows of the weight's gradient are summed; sums of fewer
+/// than these cost more to add than they save.
+fn cached_pixels(outputs4: usize) -> usize {
+    ((1 << 16) / outputs4).max(512)
+}
+
 fn columns_of_tile(pixels: usize, columns4: usize) -> usize {
     if pixels > FEW_PIXELS { columns4 } else { FEW }
 }
@@ -714,7 +720,8 @@ impl Op for ConvWeightGrad {
         let (kernel, [tm, tn, lx, ly]) = WEIGHT_GRAD_TILES.choose(launch.profile, columns_of_tile(pixels, o4), &[]);
         let grid = [o4.div_ceil(lx * tn), (g.taps() * c4).div_ceil(ly * tm)];
         let wanted = if launch.profile.software { 64 } else { 2048 };
-        let pixels_per_split = pixels.div_ceil((wanted / (grid[0] * grid[1])).clamp(1, pixels.div_ceil(16)));
+        let least = if launch.profile.software { pixels.div_ceil(cached_pixels(o4)) } else { 1 };
+        let pixels_per_split = pixels.div_ceil((wanted / (grid[0] * grid[1])).clamp(least, pixels.div_ceil(16)));
         let splits = pixels.div_ceil(pixels_per_split);
         let columns = matches!(self.weight, Weight::Columns(_));
         let (order, channels) = match self.weight {
