@@ -2,7 +2,7 @@
 //   partial[split][u, v, o] = sum over the columns of the split, in tiles of TM, of x[i + u - padding, j + v - padding, o] gy[i, j, o]
 //
 // An invocation owns all taps of one vector of channels. It walks down the columns of a tile and keeps the last KERNEL rows of x:
-// 2 TM + KERNEL - 1 vectors loaded for TM KERNEL^2 multiply-adds. `unpack_weight_grad.wgsl` adds the splits.
+// 2 TM + KERNEL - 1 vectors loaded for TM KERNEL^2 multiply-adds. `unpack_grouped_weight_grad.wgsl` adds the splits.
 const KERNEL: u32 = 3u;
 const TM: u32 = 4u;
 const TAPS: u32 = KERNEL * KERNEL;

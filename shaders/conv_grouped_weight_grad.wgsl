@@ -2,7 +2,7 @@
 //   partial[split][tap, c, o] = sum over the output pixels p of the split of x[position(p, tap), input c of o's group] gy[p, o]
 //
 // An invocation owns one tap, one vector of outputs and one input of each one's group, or, with GROUPING = 1, four
-// inputs: see `conv_grouped.wgsl` for the meaning of GROUPING. `unpack_weight_grad.wgsl` adds the splits.
+// inputs: see `conv_grouped.wgsl` for the meaning of GROUPING. `unpack_grouped_weight_grad.wgsl` adds the splits.
 const GROUPING: u32 = 0u;
 
 struct Params {

@@ -3,7 +3,7 @@
 //
 // Register tile: an invocation owns TM vectors of (tap, input channel) x TN vectors of output channels, 4 TM x 4 TN
 // values. Per pixel: TM + TN vector loads for 4 TM TN multiply-adds of vectors. LX lanes along output channels,
-// LY lanes along (tap, input channel). `unpack_weight_grad.wgsl` adds the splits.
+// LY lanes along (tap, input channel). `weight_rows.wgsl` or `column_sum.wgsl` adds the splits.
 const TM: u32 = 4u;
 const TN: u32 = 2u;
 const LX: u32 = 8u;

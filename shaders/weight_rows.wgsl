@@ -1,6 +1,6 @@
-// Columns (weight_columns.wgsl) back to row-major weights; with SHIFTED = 1, less u[feature] g[output]: g with each group's outputs filled
-// up to whole vectors, u by statistic and entry. A block of 4 features x 4 outputs per invocation: four vectors are read, 16
-// scalars written.
+// Columns (weight_columns.wgsl), or the sum of `parts` of them, back to row-major weights; with SHIFTED = 1, less u[feature] g[output]: g
+// with each group's outputs filled up to whole vectors, u by statistic and entry. A block of 4 features x 4 outputs per invocation:
+// four vectors of each part are read, 16 scalars written.
 const SHIFTED: u32 = 0u;
 
 struct Params {
@@ -14,6 +14,9 @@ struct Params {
     d4: u32,
     pooled: u32,
     interleaved: u32,
+    parts: u32,
+    // Vectors of one part.
+    part: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -58,7 +61,11 @@ fn main(
     }
     for (var k = 0u; k < 4u; k++) {
         if block.feature + k < params.features {
-            var v = columns[row_of(block) + k * params.outputs4];
+            let at = row_of(block) + k * params.outputs4;
+            var v = columns[at];
+            for (var s = 1u; s < params.parts; s++) {
+                v += columns[s * params.part + at];
+            }
             if SHIFTED == 1u {
                 v -= shift_of(place) * shared_g;
                 let last = place.y + 1u == select(params.d, params.blocks, params.interleaved == 1u);

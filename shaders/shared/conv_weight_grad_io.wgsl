@@ -13,9 +13,6 @@ struct Params {
     pixels: u32,
     pixels_per_split: u32,
     channels: u32,
-    tap_rows: u32,
-    channel_rows: u32,
-    split_rows: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -23,14 +20,15 @@ struct Params {
 @group(0) @binding(2) var<storage, read> gy: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
 
-// Writes vector `o` of outputs of tap `tap` and the channels of vector `vector` of a split, those that there are.
+// Writes vector `o` of outputs of tap `tap` and the channels of vector `vector` of a split, those that there are, as columns: a row for each
+// channel and tap.
 fn store(split: u32, tap: u32, vector: u32, o: u32, values: mat4x4f) {
-    let row = split * params.split_rows + tap * params.tap_rows + vector * 4u * params.channel_rows;
+    let row = (split * params.channels + vector * 4u) * params.taps + tap;
     // One bound for all four: conditions of their own would add half to the time that the kernel takes to compile.
     let count = select(0u, params.channels - vector * 4u, (tap < params.taps) & (o < params.outputs4));
     for (var e = 0u; e < 4u; e++) {
         if e < count {
-            partial[(row + e * params.channel_rows) * params.outputs4 + o] = values[e];
+            partial[(row + e * params.taps) * params.outputs4 + o] = values[e];
         }
     }
 }

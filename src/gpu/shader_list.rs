@@ -122,7 +122,7 @@ shaders![
     "transpose.wgsl",
     "unary.wgsl",
     "unary_grad.wgsl",
-    "unpack_weight_grad.wgsl",
+    "unpack_grouped_weight_grad.wgsl",
     "weight_columns.wgsl",
     "weight_rows.wgsl",
 ];

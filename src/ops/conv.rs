@@ -11,7 +11,7 @@ use super::conv_grouped;
 use super::conv_pointwise;
 use super::expect_activation;
 use super::tiles::{Tiles, tile_variant};
-use super::weight_columns::{columns_of, columns_type, launch_columns, launch_rows, rows_of};
+use super::weight_columns::{columns_of, columns_type, launch_columns, launch_rows, launch_rows_of_sum, rows_of};
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
@@ -28,7 +28,7 @@ kernel_params! {
     struct WeightGradParams {
         height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
         kernel_width: u32, stride: u32, padding: u32, dilation: u32, taps: u32, pixels: u32, pixels_per_split: u32,
-        channels: u32, tap_rows: u32, channel_rows: u32, split_rows: u32,
+        channels: u32,
     }
 }
 kernel_params! {
@@ -39,11 +39,6 @@ kernel_params! {
 }
 kernel_params! {
     struct PackColumnsParams { blocks: u32, taps: u32, outputs4: u32, channels: u32, channels4: u32, flipped: u32 }
-}
-kernel_params! {
-    struct UnpackParams {
-        vectors: u32, splits: u32, taps: u32, channels: u32, channels_padded: u32, outputs: u32, outputs4: u32,
-    }
 }
 
 static CONV: Shader = Shader::with_variants::<ConvParams>(
@@ -146,7 +141,6 @@ const WEIGHT_GRAD_TILES: Tiles = Tiles {
 };
 static PACK: Shader = Shader::new::<PackParams>("pack_weight.wgsl", 1, 1);
 static PACK_COLUMNS: Shader = Shader::new::<PackColumnsParams>("pack_columns.wgsl", 1, 1);
-static UNPACK: Shader = Shader::new::<UnpackParams>("unpack_weight_grad.wgsl", 1, 1);
 pub(super) const SHADERS: &[&Shader] = &[
     &CONV,
     &CONV_SUBGROUP,
@@ -156,7 +150,6 @@ pub(super) const SHADERS: &[&Shader] = &[
     &WEIGHT_GRAD_SHARED,
     &PACK,
     &PACK_COLUMNS,
-    &UNPACK,
 ];
 
 /// Stride, zero padding, dilation (each the same in both directions) and groups of a convolution.
@@ -724,11 +717,7 @@ impl Op for ConvWeightGrad {
         let pixels_per_split = pixels.div_ceil((wanted / (grid[0] * grid[1])).clamp(least, pixels.div_ceil(16)));
         let splits = pixels.div_ceil(pixels_per_split);
         let columns = matches!(self.weight, Weight::Columns(_));
-        let (order, channels) = match self.weight {
-            Weight::Rows => (WeightRowOrder::packed(g.c), c4 * 4),
-            Weight::Columns(_) => (WeightRowOrder::columns(g.taps()), g.c),
-        };
-        let rows = g.taps() * channels;
+        let rows = g.taps() * g.c;
         // A sum of one part is already what columns are.
         let whole = columns && splits == 1;
         let partial = if whole { write } else { launch.scratch("partial", splits * rows * o4 * 4) };
@@ -746,16 +735,13 @@ impl Op for ConvWeightGrad {
             taps: g.taps() as u32,
             pixels: pixels as u32,
             pixels_per_split: pixels_per_split as u32,
-            channels: channels as u32,
-            tap_rows: order.tap as u32,
-            channel_rows: order.channel as u32,
-            split_rows: rows as u32,
+            channels: g.c as u32,
         };
         let reads = [x, launch.reads[1]];
         let grid = [grid[0] as u32, grid[1] as u32, splits as u32];
         launch.dispatch(kernel, &params, &reads, &[partial], grid);
         if !columns {
-            launch_unpack(launch, &g, [splits, g.c, c4 * 4], partial, write);
+            launch_rows_of_sum(launch, (partial, splits), (&[g.o, rows], 1), None, write);
         } else if !whole {
             launch_single_sum(launch, [splits, rows * o4], partial, write);
         }
@@ -768,28 +754,6 @@ impl Op for ConvWeightGrad {
             Weight::Columns(shape) => columns_of(&twin_weight_grad(inputs[0], inputs[1], shape, self.options), groups),
         }]
     }
-}
-
-/// Appends the launch that adds `splits` partial weight gradients, `channels` of `channels_padded` for each tap.
-pub(super) fn launch_unpack(
-    launch: &mut Launch<'_>,
-    g: &Geometry,
-    [splits, channels, channels_padded]: [usize; 3],
-    partial: Slot,
-    write: Slot,
-) {
-    let o4 = g.o.div_ceil(4);
-    let vectors = g.taps() * channels_padded * o4;
-    let params = UnpackParams {
-        vectors: vectors as u32,
-        splits: splits as u32,
-        taps: g.taps() as u32,
-        channels: channels as u32,
-        channels_padded: channels_padded as u32,
-        outputs: g.o as u32,
-        outputs4: o4 as u32,
-    };
-    launch.flat(Kernel::new(&UNPACK, 0), &params, &[partial], &[write], vectors);
 }
 
 /// Calls `visit(x index, w index, y index)` for every product of the convolution.

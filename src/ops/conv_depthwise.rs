@@ -2,7 +2,8 @@
 //! has the others itself. Each row of the map is loaded once for all taps: about 2.5 vectors for an output of a 3x3 kernel,
 //! where a load for each tap would take 9.
 
-use super::conv::{Geometry, launch_unpack};
+use super::conv::Geometry;
+use super::conv_grouped::launch_unpack;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::Launch;
@@ -98,6 +99,6 @@ impl Depthwise {
         let reads = launch.reads.clone();
         let partial = launch.scratch("partial", splits * g.taps() * outputs4 * 4);
         launch.flat(Kernel::new(&WEIGHT_GRAD, self.variant), &params, &reads, &[partial], invocations);
-        launch_unpack(launch, g, [splits, 1, 1], partial, write);
+        launch_unpack(launch, g, [splits, 1], partial, write);
     }
 }

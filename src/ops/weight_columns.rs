@@ -15,7 +15,7 @@ kernel_params! {
 kernel_params! {
     struct RowsParams {
         items: u32, outputs: u32, outputs4: u32, features: u32, features4: u32, blocks: u32, d: u32, d4: u32, pooled: u32,
-        interleaved: u32,
+        interleaved: u32, parts: u32, part: u32,
     }
 }
 
@@ -68,12 +68,25 @@ pub(super) struct Shift {
 pub(super) fn launch_rows(
     launch: &mut Launch<'_>,
     columns: Slot,
+    shape: (&[usize], usize),
+    shift: Option<Shift>,
+    weight: Slot,
+) {
+    launch_rows_of_sum(launch, (columns, 1), shape, shift, weight);
+}
+
+/// As [`launch_rows`] of the sum of several columns, one behind the other.
+pub(super) fn launch_rows_of_sum(
+    launch: &mut Launch<'_>,
+    (columns, parts): (Slot, usize),
     (shape, groups): (&[usize], usize),
     shift: Option<Shift>,
     weight: Slot,
 ) {
     let ColumnsParams { items, outputs, outputs4, features, features4 } = params(shape, groups);
-    let mut params = RowsParams { items, outputs, outputs4, features, features4, ..Default::default() };
+    let part = (groups as u32) * features * outputs4;
+    let parts = parts as u32;
+    let mut params = RowsParams { items, outputs, outputs4, features, features4, parts, part, ..Default::default() };
     let mut reads = [columns; 3];
     let kernel = Kernel::new(&ROWS, usize::from(shift.is_some()));
     if let Some(Shift { layout, u, g }) = shift {

@@ -1,11 +1,10 @@
-// Sums partial weight gradients partial[split][tap][input channel][output channel / 4] and writes them row-major
-// (O, I, kh, kw). One invocation per vector of four output channels; reads `splits` vectors, writes four scalars.
+// Sums partial weight gradients of a grouped convolution, partial[split][tap][input channel][output channel / 4], and writes them
+// row-major (O, I, kh, kw). One invocation per vector of four output channels; reads `splits` vectors, writes four scalars.
 struct Params {
     vectors: u32,
     splits: u32,
     taps: u32,
     channels: u32,
-    channels_padded: u32,
     outputs: u32,
     outputs4: u32,
 }
@@ -26,11 +25,8 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    let channel = (i / params.outputs4) % params.channels_padded;
-    if channel >= params.channels {
-        return;
-    }
-    let tap = i / (params.outputs4 * params.channels_padded);
+    let channel = (i / params.outputs4) % params.channels;
+    let tap = i / (params.outputs4 * params.channels);
     let first = (i % params.outputs4) * 4u;
     var sum = vec4f(0.0);
     for (var s = 0u; s < params.splits; s++) {
