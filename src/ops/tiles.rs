@@ -1,8 +1,8 @@
 //! Register tiles and lane shapes of the product kernels, chosen from a static table by adapter and size.
 //!
 //! The families are those of [`Family`]. On software adapters a vector costs some hundred cycles to load, because lanes load by
-//! themselves, but every multiply-add of a tile is compiled before the first step: 32 x 2 tiles, which compute fastest, take three
-//! times as long to compile as 16 x 1. So large tiles are for products that are large enough to earn that back, and all are few.
+//! themselves, but every multiply-add of a tile is compiled before the first step: tiles of 64 vectors, which compute fastest, take three
+//! times as long to compile as those of 16. So large tiles are for products that are large enough to earn that back, and all are few.
 
 use crate::gpu::{Family, Kernel, Profile, Shader};
 
