@@ -18,7 +18,9 @@ use std::time::{Duration, Instant};
 const BATCH: usize = 6;
 const CLASSES: usize = 5;
 const SIDE: usize = 9;
-const OPTIMIZER: Optimizer = Optimizer::Sgd { momentum: 0.9, weight_decay: 1e-3, nesterov: false };
+const SGD: Optimizer = Optimizer::Sgd { momentum: 0.9, weight_decay: 1e-3, nesterov: false };
+/// Its eps keeps the rounding of small gradients small.
+const ADAM: Optimizer = Optimizer::AdamW { betas: [0.9, 0.99], eps: 1e-2, weight_decay: 1e-3 };
 const RATE: f64 = 0.02;
 /// Steps of which the counters are taken.
 const STEPS: u64 = 1000;
@@ -44,10 +46,11 @@ struct Step {
     tape: Tape,
     images: Var,
     labels: Var,
+    optimizer: Optimizer,
 }
 
 impl Step {
-    fn record(state: &mut State, net: &Sequential, mode: Mode) -> Result<Self> {
+    fn record(state: &mut State, net: &Sequential, mode: Mode, optimizer: Optimizer) -> Result<Self> {
         let mut tape = Tape::new();
         let images = tape.input("images", &[BATCH, 2, SIDE, SIDE], DType::F32);
         let labels = tape.input("labels", &[BATCH], DType::U32);
@@ -58,9 +61,9 @@ impl Step {
         tape.output(found.hits);
         if mode.training() {
             let gradients = tape.backward(found.loss)?;
-            OPTIMIZER.apply(&mut tape, state, &state.parameters(), &gradients)?;
+            optimizer.apply(&mut tape, state, &state.parameters(), &gradients)?;
         }
-        Ok(Self { tape, images, labels })
+        Ok(Self { tape, images, labels, optimizer })
     }
 
     /// Values of the tape's inputs in step `n`, in the order of upload: images, labels, scalars.
@@ -75,7 +78,7 @@ impl Step {
         let array = |shape: &[usize], data| Array { shape: shape.to_vec(), data };
         let mut inputs =
             vec![(self.images, array(&[BATCH, 2, SIDE, SIDE], images)), (self.labels, array(&[BATCH], labels))];
-        let scalars = OPTIMIZER.scalars(RATE, n + 1, 0).0;
+        let scalars = self.optimizer.scalars(RATE, n + 1, 0).0;
         inputs.extend(self.tape.scalars_input().map(|var| (var, Array::from_f32(&[SCALARS], &scalars))));
         inputs
     }
@@ -122,8 +125,8 @@ fn a_replayed_step_is_one_submission_and_creates_nothing() -> Result<()> {
     let gpu = &own_gpu();
     let mut state = State::new();
     let net = network(&mut state)?;
-    let train = Step::record(&mut state, &net, Mode::Train)?;
-    let eval = Step::record(&mut state, &net, Mode::Eval)?;
+    let train = Step::record(&mut state, &net, Mode::Train, SGD)?;
+    let eval = Step::record(&mut state, &net, Mode::Eval, SGD)?;
     let tapes = [&train.tape, &eval.tape];
     let mut session = Session::new(gpu, &state)?;
 
@@ -166,10 +169,14 @@ fn a_replayed_step_is_one_submission_and_creates_nothing() -> Result<()> {
 
 #[test]
 fn a_step_in_shared_memory_computes_what_the_interpreter_computes() -> Result<()> {
+    [SGD, ADAM].into_iter().try_for_each(compare_with_the_interpreter)
+}
+
+fn compare_with_the_interpreter(optimizer: Optimizer) -> Result<()> {
     let mut state = State::new();
     let net = network(&mut state)?;
-    let train = Step::record(&mut state, &net, Mode::Train)?;
-    let eval = Step::record(&mut state, &net, Mode::Eval)?;
+    let train = Step::record(&mut state, &net, Mode::Train, optimizer)?;
+    let eval = Step::record(&mut state, &net, Mode::Eval, optimizer)?;
     let mut session = Session::new(gpu(), &state)?;
     let mut compiled = session.compile(&[&train.tape, &eval.tape])?;
     let mut reference = state.clone();
@@ -219,7 +226,7 @@ fn interpreted(step: &Step, state: &mut State, n: u64) -> Vec<f64> {
 fn a_full_ring_waits_and_loses_nothing() -> Result<()> {
     let mut state = State::new();
     let net = network(&mut state)?;
-    let eval = Step::record(&mut state, &net, Mode::Eval)?;
+    let eval = Step::record(&mut state, &net, Mode::Eval, SGD)?;
     let mut session = Session::new(gpu(), &state)?;
     let mut compiled = session.compile(&[&eval.tape])?;
     let compiled = &mut compiled[0];

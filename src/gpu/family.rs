@@ -20,11 +20,14 @@ impl Family {
     /// Lanes of a subgroup that [`Family::Subgroup`] is written for.
     pub const SUBGROUP: u32 = 8;
 
+    /// Whether this program has that family at all: no page has, as browsers do not hand subgroups to wgpu yet.
+    pub(crate) const IN_SUBGROUPS: bool = cfg!(not(target_arch = "wasm32"));
+
     /// The static table: by type of adapter, then by subgroup.
     pub fn of(adapter: &AdapterSummary) -> Self {
         match (adapter.is_software(), adapter.subgroup) {
             (false, _) => Self::Shared,
-            (true, (Self::SUBGROUP, Self::SUBGROUP)) => Self::Subgroup,
+            (true, (Self::SUBGROUP, Self::SUBGROUP)) if Self::IN_SUBGROUPS => Self::Subgroup,
             (true, _) => Self::Register,
         }
     }

@@ -21,9 +21,9 @@ impl Tiles {
     /// The kernel for `columns4` vectors of columns, with the constants `flags` besides those of its tile.
     pub fn choose(&self, profile: Profile, columns4: usize, flags: &[(&'static str, u32)]) -> (Kernel, Tile) {
         let (shader, table) = match profile.family {
-            Family::Subgroup => self.subgroup,
+            Family::Subgroup if Family::IN_SUBGROUPS => self.subgroup,
             Family::Shared => self.shared.unwrap_or(self.alone),
-            Family::Register => self.alone,
+            _ => self.alone,
         };
         let index = table.iter().position(|(least, _)| columns4 >= *least).unwrap_or(table.len() - 1);
         let tile = table[index].1;

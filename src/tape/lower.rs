@@ -70,7 +70,7 @@ impl Launch<'_> {
 pub fn lower(tape: &Tape, profile: Profile) -> Program {
     let mut program = Program { loads: profile.loads, ..Program::default() };
     let mut slots: HashMap<Var, Slot> = HashMap::new();
-    let mut places = HashMap::new();
+    let mut places = Vec::new();
     for (index, info) in tape.vars().iter().enumerate() {
         let kind = match info.source {
             Source::View(_) => continue,
@@ -107,7 +107,10 @@ pub fn lower(tape: &Tape, profile: Profile) -> Program {
         };
         node.op.launch(&mut launch);
     }
-    merge_updates(&mut program, &places);
+    // A page has few parameters, and would load longer for this than it saves.
+    if cfg!(not(target_arch = "wasm32")) {
+        merge_updates(&mut program, &places);
+    }
     program
 }
 

@@ -2,92 +2,90 @@
 //!
 //! The [`State`](super::State) keeps small parameters, and the moments of each kind, next to each other in one buffer. Where all of a
 //! run are updated by the same rule, their gradients are given a buffer in which they lie likewise, and one launch updates the run. Its
-//! gaps hold nothing that is ever read.
+//! gaps hold nothing that is ever read. Pages do without.
 
 use super::Place;
 use crate::gpu::{Buffer, Dispatch, Program, Slot, SlotInfo, SlotKind, flat_grid};
-use std::collections::{BTreeMap, HashMap, HashSet};
 
-/// What updates must have in common: kernel, parameters but the number of elements, other inputs, and buffers of the state.
-type Rule = (String, Vec<u8>, Vec<Slot>, Vec<usize>);
-
-/// Updates whose states are neighbours: places in the list of dispatches, in the order of their offsets.
+/// Updates whose states are neighbours: the first byte of each in the shared buffers, and its place in the list of dispatches.
 type Run = Vec<(u64, usize)>;
 
 /// Joins the updates of `program` as far as possible; `places` are those of its state.
-pub(super) fn merge_updates(program: &mut Program, places: &HashMap<Slot, Place>) {
-    let mut joined: HashMap<usize, Option<Dispatch>> = HashMap::new();
+pub(super) fn merge_updates(program: &mut Program, places: &[(Slot, Place)]) {
+    let mut joined = vec![false; program.dispatches.len()];
     for run in runs(program, places) {
         if run.len() > 1 && independent(program, &run) {
-            let last = run.iter().map(|(_, index)| *index).max();
-            joined.extend(run.iter().map(|(_, index)| (*index, None)));
             let whole = join(program, &run);
-            joined.extend(last.map(|last| (last, Some(whole))));
+            let (_, last) = run[run.len() - 1];
+            run.iter().for_each(|(_, index)| joined[*index] = *index != last);
+            program.dispatches[last] = whole;
         }
     }
-    let dispatches = std::mem::take(&mut program.dispatches).into_iter().enumerate();
-    program.dispatches = dispatches.filter_map(|(index, own)| joined.remove(&index).unwrap_or(Some(own))).collect();
+    let mut joined = joined.into_iter();
+    program.dispatches.retain(|_| joined.next() != Some(true));
 }
 
-fn runs(program: &Program, places: &HashMap<Slot, Place>) -> Vec<Run> {
-    let mut rules: BTreeMap<Rule, Run> = BTreeMap::new();
-    let mut gradients = HashSet::new();
+/// In the order of the list, in which an optimiser updates one parameter after the other.
+fn runs(program: &Program, places: &[(Slot, Place)]) -> Vec<Run> {
+    let place = |slot: &Slot| places.iter().find(|(known, _)| known == slot).map(|(_, place)| *place);
+    let mut runs: Vec<Run> = Vec::new();
+    let (mut gradients, mut last) = (Vec::new(), Vec::new());
     for (index, dispatch) in program.dispatches.iter().enumerate().filter(|(_, dispatch)| dispatch.update) {
-        let states: Option<Vec<Place>> = dispatch.writes.iter().map(|slot| places.get(slot).copied()).collect();
-        let (Some(states), Some((gradient, others))) = (states, dispatch.reads.split_first()) else { continue };
+        let states: Vec<Place> = dispatch.writes.iter().filter_map(place).collect();
+        let Some(Place { offset, .. }) = states.first().copied() else { continue };
+        let alike = states.len() == dispatch.writes.len() && states.iter().all(|place| place.offset == offset);
+        let buffers: Vec<usize> = states.iter().map(|place| place.buffer).collect();
+        let gradient = dispatch.reads[0];
         let owned = matches!(program.slots[gradient.0].kind, SlotKind::Transient | SlotKind::Output);
-        let offset = states[0].offset;
-        if !owned || !gradients.insert(*gradient) || states.iter().any(|place| place.offset != offset) {
+        if !alike || !owned || gradients.contains(&gradient) {
             continue;
         }
-        let buffers = states.iter().map(|place| place.buffer).collect();
-        let rule = (dispatch.kernel.key(), dispatch.params[4..].to_vec(), others.to_vec(), buffers);
-        rules.entry(rule).or_default().push((offset, index));
-    }
-    let end = |(offset, index): (u64, usize)| {
-        let bytes = program.slots[program.dispatches[index].writes[0].0].bytes;
-        (offset + bytes).next_multiple_of(Buffer::ALIGN)
-    };
-    let mut runs: Vec<Run> = Vec::new();
-    for mut updates in rules.into_values() {
-        updates.sort_unstable();
-        for pair in updates.chunk_by(|before, after| end(*before) == after.0) {
-            runs.push(pair.to_vec());
+        gradients.push(gradient);
+        match runs.last_mut() {
+            Some(run) if last == buffers && follows(program, run[run.len() - 1], (offset, index)) => {
+                run.push((offset, index));
+            }
+            _ => runs.push(vec![(offset, index)]),
         }
+        last = buffers;
     }
     runs
+}
+
+/// Whether update `b` is as `a` but for its gradient and state, which lie behind those of `a`.
+fn follows(program: &Program, a: (u64, usize), b: (u64, usize)) -> bool {
+    let [before, after] = [a, b].map(|(_, index)| &program.dispatches[index]);
+    let end = (a.0 + program.slots[before.writes[0].0].bytes).next_multiple_of(Buffer::ALIGN);
+    end == b.0
+        && before.kernel.shader.file == after.kernel.shader.file
+        && before.kernel.constants == after.kernel.constants
+        && before.params[4..] == after.params[4..]
+        && before.reads[1..] == after.reads[1..]
 }
 
 /// Whether no launch reads one gradient and writes another, which one buffer would forbid, and nothing that comes between the updates
 /// meets their state.
 fn independent(program: &Program, run: &Run) -> bool {
-    let indices: HashSet<usize> = run.iter().map(|(_, index)| *index).collect();
-    let updates = || indices.iter().map(|index| &program.dispatches[*index]);
-    let gradients: HashSet<Slot> = updates().map(|update| update.reads[0]).collect();
-    let states: HashSet<Slot> = updates().flat_map(|update| update.writes.clone()).collect();
-    let first = indices.iter().min().copied().unwrap_or(0);
-    let meets = |slots: &[Slot], set: &HashSet<Slot>| slots.iter().any(|slot| set.contains(slot));
-    program.dispatches.iter().enumerate().filter(|(index, _)| !indices.contains(index)).all(|(index, dispatch)| {
+    let updates = || run.iter().map(|(_, index)| &program.dispatches[*index]);
+    let gradients: Vec<Slot> = updates().map(|update| update.reads[0]).collect();
+    let states: Vec<Slot> = updates().flat_map(|update| update.writes.iter().copied()).collect();
+    let meets = |slots: &[Slot], set: &[Slot]| slots.iter().any(|slot| set.contains(slot));
+    let own = |index: usize| run.iter().any(|(_, of_run)| *of_run == index);
+    program.dispatches.iter().enumerate().filter(|(index, _)| !own(*index)).all(|(index, dispatch)| {
         let mixes = meets(&dispatch.reads, &gradients) && meets(&dispatch.writes, &gradients);
-        let between = index > first && (meets(&dispatch.reads, &states) || meets(&dispatch.writes, &states));
+        let between = index > run[0].1 && (meets(&dispatch.reads, &states) || meets(&dispatch.writes, &states));
         !mixes && !between
     })
 }
 
 /// Makes the buffers of `run` parts of larger ones; returns the launch over those.
 fn join(program: &mut Program, run: &Run) -> Dispatch {
-    let start = run[0].0;
-    let mut whole = program.dispatches[run[0].1].clone();
-    let (last_offset, last) = run[run.len() - 1];
-    let bytes = last_offset - start + program.slots[program.dispatches[last].writes[0].0].bytes;
-    let parts = |program: &Program, place: fn(&Dispatch) -> &[Slot], at: usize| -> Vec<(u64, Slot)> {
-        run.iter().map(|(offset, index)| (*offset, place(&program.dispatches[*index])[at])).collect()
-    };
-    let gradients = parts(program, |update| &update.reads, 0);
-    whole.reads[0] = span(program, &gradients, start, bytes);
+    let ((start, first), (offset, last)) = (run[0], run[run.len() - 1]);
+    let bytes = offset - start + program.slots[program.dispatches[last].writes[0].0].bytes;
+    let mut whole = program.dispatches[first].clone();
+    whole.reads[0] = span(program, run, bytes, 0);
     for at in 0..whole.writes.len() {
-        let states = parts(program, |update| &update.writes, at);
-        whole.writes[at] = span(program, &states, start, bytes);
+        whole.writes[at] = span(program, run, bytes, at + 1);
     }
     let elements = bytes / 4;
     whole.params[..4].copy_from_slice(&(elements as u32).to_le_bytes());
@@ -95,17 +93,19 @@ fn join(program: &mut Program, run: &Run) -> Dispatch {
     whole
 }
 
-/// A new slot that the `parts`, by their offsets, are part of.
-fn span(program: &mut Program, parts: &[(u64, Slot)], start: u64, bytes: u64) -> Slot {
-    let infos = || parts.iter().map(|(_, slot)| &program.slots[slot.0]);
-    let first = &program.slots[parts[0].1.0];
-    let kept = infos().any(|info| info.kind == SlotKind::Output);
-    let kind = if kept { SlotKind::Output } else { first.kind };
-    let label = format!("{} and {} more", first.label, parts.len() - 1);
+/// A new slot of `bytes` that one slot of each update is part of: the gradient for `place` 0, then each state.
+fn span(program: &mut Program, run: &Run, bytes: u64, place: usize) -> Slot {
     let whole = Slot(program.slots.len());
-    program.slots.push(SlotInfo::new(bytes, kind, label));
-    for (offset, slot) in parts {
-        program.slots[slot.0].within = Some((whole, offset - start));
+    program.slots.push(SlotInfo::new(bytes, SlotKind::Transient, "run"));
+    for (offset, index) in run.iter().rev() {
+        let update = &program.dispatches[*index];
+        let part = if place == 0 { update.reads[0] } else { update.writes[place - 1] };
+        let kind = program.slots[part.0].kind;
+        program.slots[part.0].within = Some((whole, offset - run[0].0));
+        // Of states the first counts, which comes last here; of gradients whatever is not transient.
+        if kind != SlotKind::Transient {
+            program.slots[whole.0].kind = kind;
+        }
     }
     whole
 }
