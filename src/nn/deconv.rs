@@ -424,4 +424,47 @@ mod tests {
         }
         Ok(())
     }
+
+    #[test]
+    fn the_end_of_a_residual_block_is_the_sum_and_its_relu() -> Result<()> {
+        // 32 positions are many beside 4 outputs and few beside 64: the weight is folded, then patches are whitened.
+        for outputs in [4, 64] {
+            let mut state = State::new();
+            let options = ConvOptions { padding: 1, ..Default::default() };
+            let whitening = Whitening { eps: 0.1, ..Default::default() };
+            let layer = FastDeconv::new(&mut state, "layer", 2, outputs, 3, options, whitening, true, Rng::new(0))?;
+            let mut rng = Rng::new(1);
+            let mut random = |channels: usize| {
+                let values: Vec<f32> = (0..32 * channels).map(|_| rng.normal()).collect();
+                Array::from_f32(&[2, channels, 4, 4], &values)
+            };
+            let arrays = [random(2), random(outputs), random(outputs)];
+            let run = |at_once: bool| -> Result<Vec<Array>> {
+                let mut tape = Tape::new();
+                let vars = [true, true, false].into_iter().zip(&arrays);
+                let vars: Vec<Var> =
+                    vars.map(|(grad, array)| tape.resident("value", Type::vec4(&array.shape), grad)).collect();
+                let mut ctx = Forward { tape: &mut tape, state: &state, mode: Mode::Train };
+                let y = if at_once {
+                    layer.forward_added(&mut ctx, vars[0], vars[1])?
+                } else {
+                    let y = layer.forward(&mut ctx, vars[0])?;
+                    ops::add_relu(&mut tape, y, vars[1])?
+                };
+                let gradients = tape.backward_from(&[(y, vars[2])])?;
+                let mut values = Values::default();
+                vars.iter().zip(&arrays).for_each(|(var, array)| values.set(*var, array.clone()));
+                interpret(&tape, &state, &mut values);
+                let wanted = [Some(y), gradients.get(vars[0]), gradients.get(vars[1])];
+                Ok(wanted.into_iter().flatten().map(|var| values.get(&tape, var)).collect())
+            };
+            let (found, expected) = (run(true)?, run(false)?);
+            assert_eq!(found.len(), 3);
+            for (found, expected) in found.iter().zip(&expected) {
+                assert!(expected.data.iter().any(|v| *v != 0.0));
+                assert!(found.data.iter().zip(&expected.data).all(|(f, e)| (f - e).abs() < 1e-9), "{outputs} outputs");
+            }
+        }
+        Ok(())
+    }
 }

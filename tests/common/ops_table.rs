@@ -198,7 +198,13 @@ pub const OPERATIONS: &[Operation] = &[
         let w = b.leaf(&[s.c, s.c / groups, kernel, kernel]);
         let bias = if s.choice.is_multiple_of(2) { Some(b.leaf(&[s.c])) } else { None };
         let options = ConvOptions { padding: kernel / 2, groups, relu: s.choice % 3 > 0, ..Default::default() };
-        let y = ops::conv2d(&mut b.tape, x, w, Epilogue { bias, added: Some(x) }, options)?;
+        let epilogue = Epilogue { bias, added: Some(x) };
+        let y = if s.choice % 4 < 2 {
+            ops::conv2d(&mut b.tape, x, w, epilogue, options)?
+        } else {
+            let (shape, columns) = (b.tape.shape(w).to_vec(), ops::weight_columns(&mut b.tape, w, groups)?);
+            ops::conv2d_columns(&mut b.tape, x, columns, &shape, epilogue, options)?
+        };
         // What this gives to x is there when the convolution's gradient comes.
         Ok(vec![ops::add(&mut b.tape, y, x)?])
     })
