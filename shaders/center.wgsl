@@ -1,10 +1,12 @@
-// centred[s][r] = rows[s][r] - mean[s] - rest[s]; the rest is what rounding the mean has left. An invocation owns one vector of a
+// centred[s][r + offset] = scale (rows[s][r] - mean[s] - rest[s]); the rest is what rounding the mean has left. An invocation owns one vector of a
 // column and walks over LINES rows.
 struct Params {
     items: u32,
     columns4: u32,
     rows: u32,
     chunks: u32,
+    offset: u32,
+    scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -37,6 +39,6 @@ fn main(
     let r = rest[s * params.columns4 + column];
     for (var row = first; row < last; row++) {
         let at = (s * params.rows + row) * params.columns4 + column;
-        centred[at] = (rows[at] - m) - r;
+        centred[at + params.offset * params.columns4] = params.scale * ((rows[at] - m) - r);
     }
 }

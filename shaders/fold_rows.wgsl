@@ -19,6 +19,7 @@ struct Params {
     padding: u32,
     dilation: u32,
     channels: u32,
+    images: u32,
     add: u32,
 }
 
@@ -30,6 +31,8 @@ struct Params {
 // Samples are 0 single pixels, 1 patches that do not overlap, 2 any patches.
 const SAMPLES: u32 = 1u;
 const INTERLEAVED: u32 = 0u;
+// Rows lie in strata (`ops/strata.rs`).
+const STRATA: u32 = 0u;
 const LINES: u32 = 8u;
 
 // #import shared/index.wgsl
@@ -49,6 +52,14 @@ fn channels_from(first: u32, taps: u32) -> Channels {
     return Channels(first, block, feature - block * params.d);
 }
 
+// The row of a sampled position of an image among the rows of a block.
+fn sample(image: u32, row: u32, column: u32) -> u32 {
+    if STRATA == 1u {
+        return (row * params.out_width + column) * params.images + image;
+    }
+    return (image * params.out_height + row) * params.out_width + column;
+}
+
 // What row m of the samples gives to the four channels through tap `tap`.
 fn row_of(channels: Channels, taps: u32, tap: u32, m: u32) -> vec4f {
     var block = channels.block;
@@ -58,6 +69,10 @@ fn row_of(channels: Channels, taps: u32, tap: u32, m: u32) -> vec4f {
         let feature = channel * taps + tap;
         entry = quotients(feature, params.blocks);
         block = feature - entry * params.blocks;
+    }
+    if STRATA == 1u {
+        let place = quotients(entry, taps);
+        entry = (entry - place * taps) * quotient(params.d, taps) + place;
     }
     let width = params.d4 * 4u;
     let at = (block * params.samples + m) * width + entry;
@@ -75,7 +90,7 @@ fn position(at: u32, tap: u32, size: u32) -> i32 {
 // number of a step and the rest.
 fn apart(channels: Channels, taps: u32, image: u32, down: vec2u, across: vec2u) -> vec4f {
     let lies = max(down.y, across.y) < params.kernel && down.x < params.out_height && across.x < params.out_width;
-    let m = (image * params.out_height + down.x) * params.out_width + across.x;
+    let m = sample(image, down.x, across.x);
     let found = row_of(channels, taps, select(0u, down.y * params.kernel + across.y, lies), select(0u, m, lies));
     return select(vec4f(0.0), found, lies);
 }
@@ -96,7 +111,7 @@ fn covered(channels: Channels, taps: u32, image: u32, row: u32, col: u32, down: 
                 j = position(col, w, params.out_width);
             }
             if i >= 0 && j >= 0 && i < i32(params.out_height) && j < i32(params.out_width) {
-                let m = (image * params.out_height + u32(i)) * params.out_width + u32(j);
+                let m = sample(image, u32(i), u32(j));
                 sum += row_of(channels, taps, u * params.kernel + w, m);
             }
             j -= 1;

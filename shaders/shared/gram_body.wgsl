@@ -1,6 +1,7 @@
 // #import shared/gram_io.wgsl
 // #import shared/triangle.wgsl
 // #import shared/vec4.wgsl
+// #import shared/gram_tile.wgsl
 
 @compute @workgroup_size(LX * LY)
 fn main(
@@ -19,47 +20,10 @@ fn main(
     }
     let batch = group.z / params.splits;
     let split = group.z % params.splits;
-    var left: array<u32, OWN>;
-    for (var i = 0u; i < OWN; i++) {
-        left[i] = min(i0 + owned_row(i, local.x), params.da4 - 1u);
-    }
-    var right: array<u32, TN>;
-    for (var j = 0u; j < TN; j++) {
-        right[j] = min(j0 + j * LX, params.db4 - 1u);
-    }
-    var sum: array<array<array<vec4f, TN>, 4>, TM>;
     let first = split * params.rows_per_split;
     let last = min(first + params.rows_per_split, params.rows);
-    // Four rows at a time, so that each partial sum is fetched once for four multiply-adds; rows beyond the last count as zero.
-    for (var r = first; r < last; r += 4u) {
-        var x: array<array<vec4f, OWN>, 4>;
-        var y: array<array<vec4f, TN>, 4>;
-        for (var q = 0u; q < 4u; q++) {
-            let row = batch * params.rows + min(r + q, last - 1u);
-            for (var i = 0u; i < OWN; i++) {
-                x[q][i] = select(vec4f(0.0), a[row * params.da4 + left[i]], r + q < last);
-            }
-            for (var j = 0u; j < TN; j++) {
-                y[q][j] = b[row * params.db4 + right[j]];
-            }
-        }
-        for (var i = 0u; i < TM; i++) {
-            let v0 = row_vector(x[0][i % OWN], i, local.y);
-            let v1 = row_vector(x[1][i % OWN], i, local.y);
-            let v2 = row_vector(x[2][i % OWN], i, local.y);
-            let v3 = row_vector(x[3][i % OWN], i, local.y);
-            for (var j = 0u; j < TN; j++) {
-                let y0 = y[0][j];
-                let y1 = y[1][j];
-                let y2 = y[2][j];
-                let y3 = y[3][j];
-                sum[i][0][j] = multiply_add(sum[i][0][j], vec4f(v0.x, v1.x, v2.x, v3.x), y0, y1, y2, y3);
-                sum[i][1][j] = multiply_add(sum[i][1][j], vec4f(v0.y, v1.y, v2.y, v3.y), y0, y1, y2, y3);
-                sum[i][2][j] = multiply_add(sum[i][2][j], vec4f(v0.z, v1.z, v2.z, v3.z), y0, y1, y2, y3);
-                sum[i][3][j] = multiply_add(sum[i][3][j], vec4f(v0.w, v1.w, v2.w, v3.w), y0, y1, y2, y3);
-            }
-        }
-    }
+    var sum: Tile;
+    add_rows(&sum, place_at(i0, j0, local), batch * params.rows + first, batch * params.rows + last);
     for (var i = 0u; i < TM; i++) {
         for (var e = 0u; e < 4u; e++) {
             for (var j = 0u; j < TN; j++) {

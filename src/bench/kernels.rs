@@ -3,7 +3,7 @@
 use super::peak::Peak;
 use super::runner::{Repeats, Runner, median};
 use crate::gpu::Gpu;
-use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Sampling};
+use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, RowGeometry, Sampling};
 use crate::tape::{Tape, Type, Var};
 use crate::{Error, Result};
 use serde::Serialize;
@@ -214,13 +214,15 @@ pub fn bench_covariance(gpu: &Gpu, shape: CovarianceShape, repeats: Repeats) -> 
     let CovarianceShape { input: [n, c, h, w], kernel, step, block, mode } = shape;
     at_least_1("covariance", &[n, c, h, w, kernel, step, block])?;
     let layout = BlockLayout::conv(mode, c, kernel, 1, block)?;
-    let mut tape = Tape::new();
-    let x = tape.resident("x", Type::vec4(&shape.input), false);
+    let mut tape = Tape::for_adapter(gpu.profile());
+    let ty = Type::vec4(&shape.input);
     let sampling = Sampling::Grid { step, padding: kernel / 2, dilation: 1 };
+    let r = RowGeometry::new("covariance", ty.nchw(), layout, sampling)?.rows;
+    let x = tape.resident("x", ty, false);
     let found = ops::covariance(&mut tape, x, layout, sampling, 1e-5)?;
     tape.output(found.mean);
     tape.output(found.covariance);
-    let [s, r, d] = [layout.statistics(), tape.shape(found.rows)[1], layout.d];
+    let (s, d) = (layout.statistics(), layout.d);
     let case = Case {
         bench: "covariance",
         size: None,

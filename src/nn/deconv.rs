@@ -46,6 +46,9 @@ impl Default for Whitening {
     }
 }
 
+/// Whitening patches saves at least this many times its work before it takes the place of folding: it moves more data.
+const LEAST_GAIN: f64 = 2.0;
+
 /// What both deconvolution layers have: weights, a cut into blocks, running statistics.
 #[derive(Clone, Debug)]
 struct Core {
@@ -193,8 +196,11 @@ impl FastDeconv {
     ) -> Result<Var> {
         let shape = &self.core.shape;
         let g = Geometry::new("conv2d", ctx.tape.shape(x), shape, options)?;
-        if options.groups == 1 && 2 * g.n * g.oh * g.ow <= g.o {
-            return self.convolve_whitened(ctx, x, folded, added, g);
+        let patches = Sampling::Grid { step: options.stride, padding: options.padding, dilation: options.dilation };
+        let positions = (g.n * g.oh * g.ow) as f64;
+        let share = ops::whitening_share(ctx.tape, x, self.core.layout, patches);
+        if options.groups == 1 && LEAST_GAIN * share * positions <= g.o as f64 {
+            return self.convolve_whitened(ctx, x, folded, added, patches, g);
         }
         let epilogue = Epilogue { bias: Some(folded.bias), added };
         ops::conv2d_columns(ctx.tape, x, folded.columns, shape, epilogue, options)
@@ -208,23 +214,18 @@ impl FastDeconv {
         x: Var,
         folded: Folded,
         added: Option<Var>,
+        patches: Sampling,
         g: Geometry,
     ) -> Result<Var> {
-        let ConvOptions { stride, padding, dilation, relu, .. } = g.options;
-        let (layout, features) = (self.core.layout, self.core.layout.features());
-        let patches = Sampling::Grid { step: stride, padding, dilation };
-        let rows = ops::sample_rows(ctx.tape, x, layout, patches)?;
-        let centered = ops::center_rows(ctx.tape, rows, folded.mean)?;
-        let white = ops::matmul_nt(ctx.tape, centered, folded.deconv)?;
-        // Blocks back to whole patches: a map with a channel for each feature, one pixel for each position.
-        let flat = BlockLayout { channels: features, kernel: 1, ..layout };
-        let map = Type::vec4(&[g.n, features, g.oh, g.ow]);
-        let white = ops::fold_rows(ctx.tape, white, map, flat, Sampling::Pixels { step: 1 })?;
+        let statistics = [folded.deconv, folded.mean];
+        let white = ops::whiten_patches(ctx.tape, x, statistics, self.core.layout, patches)?;
         let weight = ctx.tape.state(ctx.state, self.core.weight);
-        let weight = ctx.tape.view(weight, &[g.o, features, 1, 1])?;
+        let weight = ctx.tape.view(weight, &[g.o, self.core.layout.features(), 1, 1])?;
         let bias = self.core.bias.map(|id| ctx.tape.state(ctx.state, id));
-        let epilogue = Epilogue { bias, added };
-        ops::conv2d(ctx.tape, white, weight, epilogue, ConvOptions { relu, ..Default::default() })
+        let added = added.map(|added| white.order(ctx.tape, added)).transpose()?;
+        let options = ConvOptions { relu: g.options.relu, ..Default::default() };
+        let y = ops::conv2d(ctx.tape, white.map, weight, Epilogue { bias, added }, options)?;
+        white.restore(ctx.tape, y)
     }
 }
 

@@ -183,6 +183,11 @@ impl RowGeometry {
         Ok(Self { layout, sampling, n, h, w, oh, ow, samples, rows })
     }
 
+    /// Whether no two patches have a pixel in common.
+    pub fn apart(&self) -> bool {
+        matches!(self.sampling, Sampling::Grid { step, dilation: 1, .. } if step >= self.layout.kernel)
+    }
+
     /// For every entry of every row, (s, r, i) in order, its place in the row-major input, if inside the map.
     pub fn sources(&self) -> Vec<Option<usize>> {
         let layout = self.layout;
@@ -196,7 +201,8 @@ impl RowGeometry {
         sources
     }
 
-    fn source(&self, feature: usize, m: usize) -> Option<usize> {
+    /// The place in the row-major input of a flat feature of sample `m`, if inside the map.
+    pub fn source(&self, feature: usize, m: usize) -> Option<usize> {
         let (k, area) = (self.layout.kernel, self.h * self.w);
         let (channel, tap) = (feature / (k * k), feature % (k * k));
         match self.sampling {

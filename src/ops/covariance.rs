@@ -10,6 +10,7 @@ use super::blocks::{BlockLayout, RowGeometry, Sampling};
 use super::column_sum::{launch_column_sum, launch_shifted_sum};
 use super::gram::GramProduct;
 use super::matmul::{Product, product};
+use super::strata::{Strata, StrataCovariance};
 use super::transpose::{launch_transpose, transposed};
 use super::{expect_activation, expect_same};
 use crate::gpu::{Kernel, Shader, Slot};
@@ -27,11 +28,11 @@ kernel_params! {
 kernel_params! {
     struct FoldParams {
         items: u32, pixels: u32, d: u32, d4: u32, samples: u32, blocks: u32, kernel: u32, height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32, padding: u32, dilation: u32,
-        channels: u32, add: u32,
+        channels: u32, images: u32, add: u32,
     }
 }
 kernel_params! {
-    struct CenterParams { items: u32, columns4: u32, rows: u32, chunks: u32 }
+    struct CenterParams { items: u32, columns4: u32, rows: u32, chunks: u32, offset: u32, scale: f32 }
 }
 
 /// Patches that an invocation of `block_rows.wgsl` walks over, rows of `center.wgsl`, pixels of `fold_rows.wgsl`.
@@ -43,12 +44,14 @@ static FOLD_ROWS: Shader = Shader::with_variants::<FoldParams>(
     2,
     1,
     &[
-        &[("SAMPLES", 0), ("INTERLEAVED", 0)],
-        &[("SAMPLES", 0), ("INTERLEAVED", 1)],
-        &[("SAMPLES", 1), ("INTERLEAVED", 0)],
-        &[("SAMPLES", 1), ("INTERLEAVED", 1)],
-        &[("SAMPLES", 2), ("INTERLEAVED", 0)],
-        &[("SAMPLES", 2), ("INTERLEAVED", 1)],
+        &[("SAMPLES", 0), ("INTERLEAVED", 0), ("STRATA", 0)],
+        &[("SAMPLES", 0), ("INTERLEAVED", 1), ("STRATA", 0)],
+        &[("SAMPLES", 1), ("INTERLEAVED", 0), ("STRATA", 0)],
+        &[("SAMPLES", 1), ("INTERLEAVED", 1), ("STRATA", 0)],
+        &[("SAMPLES", 2), ("INTERLEAVED", 0), ("STRATA", 0)],
+        &[("SAMPLES", 2), ("INTERLEAVED", 1), ("STRATA", 0)],
+        &[("SAMPLES", 1), ("INTERLEAVED", 1), ("STRATA", 1)],
+        &[("SAMPLES", 2), ("INTERLEAVED", 1), ("STRATA", 1)],
     ],
 );
 static CENTER: Shader = Shader::new::<CenterParams>("center.wgsl", 3, 1);
@@ -61,8 +64,6 @@ pub struct CovarianceVars {
     pub mean: Var,
     /// Covariance plus `eps` on the diagonal, (S,d,d).
     pub covariance: Var,
-    /// Centred rows, (S,R,d).
-    pub rows: Var,
 }
 
 /// Mean and regularised covariance of the sampled patches of `x` (N,C,H,W) or (N,F).
@@ -76,8 +77,12 @@ pub fn covariance(
     sampling: Sampling,
     eps: f32,
 ) -> Result<CovarianceVars> {
-    let outputs = tape.apply(Covariance { layout, sampling, eps }, &[x])?;
-    Ok(CovarianceVars { mean: outputs[0], covariance: outputs[1], rows: outputs[2] })
+    let strata = Strata::of(tape.profile(), tape.ty(x), layout, sampling);
+    let outputs = match strata.filter(Strata::suit_covariance) {
+        Some(strata) => tape.apply(StrataCovariance { strata, eps }, &[x])?,
+        None => tape.apply(Covariance { layout, sampling, eps }, &[x])?,
+    };
+    Ok(CovarianceVars { mean: outputs[0], covariance: outputs[1] })
 }
 
 /// The sampled patches themselves, (S,R,d), not centred.
@@ -146,6 +151,7 @@ impl RowParams {
             padding: self.padding,
             dilation: self.dilation,
             channels: (g.layout.features() / (g.layout.kernel * g.layout.kernel)) as u32,
+            images: g.n as u32,
             add: 0,
         }
     }
@@ -175,22 +181,53 @@ pub(super) fn gather_patches(
     out
 }
 
-/// Appends `centred = rows - mean - rest` for rows of `[S, R, vectors]`.
-fn launch_centring(launch: &mut Launch<'_>, [s, rows, columns4]: [usize; 3], reads: [Slot; 3], centred: Slot) {
-    let chunks = rows.div_ceil(LINES);
-    let items = s * chunks * columns4;
-    let params =
-        CenterParams { items: items as u32, columns4: columns4 as u32, rows: rows as u32, chunks: chunks as u32 };
-    launch.flat(Kernel::new(&CENTER, 0), &params, &reads, &[centred], items);
+/// `centred = scale (rows - mean - rest)` for rows of `[S, R, vectors]`, `offset` rows behind the beginning.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Centring {
+    pub shape: [usize; 3],
+    pub offset: usize,
+    pub scale: f32,
+}
+
+impl Centring {
+    /// Appends the launch, which reads rows, mean and rest.
+    pub fn launch(self, launch: &mut Launch<'_>, reads: [Slot; 3], centred: Slot) {
+        let [s, rows, columns4] = self.shape;
+        let chunks = rows.div_ceil(LINES);
+        let items = s * chunks * columns4;
+        let params = CenterParams {
+            items: items as u32,
+            columns4: columns4 as u32,
+            rows: rows as u32,
+            chunks: chunks as u32,
+            offset: self.offset as u32,
+            scale: self.scale,
+        };
+        launch.flat(Kernel::new(&CENTER, 0), &params, &reads, &[centred], items);
+    }
 }
 
 fn fold_kernel(g: &RowGeometry) -> Kernel {
     let samples = match g.sampling {
         Sampling::Pixels { .. } => 0,
-        Sampling::Grid { step, dilation: 1, .. } if step >= g.layout.kernel => 1,
+        Sampling::Grid { .. } if g.apart() => 1,
         Sampling::Grid { .. } => 2,
     };
     Kernel::new(&FOLD_ROWS, samples * 2 + usize::from(g.layout.interleaved))
+}
+
+/// Appends `kernel`, which folds the rows that a launch reads first, added to what a second input has gathered.
+fn launch_fold(launch: &mut Launch<'_>, kernel: Kernel, g: &RowGeometry) {
+    let mut params = RowParams::new(g).fold(g);
+    params.add = u32::from(launch.reads.len() > 1);
+    let (rows, write) = (launch.reads[0], launch.writes[0]);
+    let gathered = launch.reads.get(1).copied().unwrap_or(rows);
+    launch.flat(kernel, &params, &[rows, gathered], &[write], params.items as usize);
+}
+
+/// As [`fold_rows`], of rows in strata.
+pub(super) fn fold_strata(launch: &mut Launch<'_>, g: &RowGeometry) {
+    launch_fold(launch, Kernel::new(&FOLD_ROWS, if g.apart() { 6 } else { 7 }), g);
 }
 
 fn gathered(g: &RowGeometry, x: &Array) -> Array {
@@ -297,7 +334,7 @@ impl Op for Covariance {
         // and the backward product relies on that sum (spec 9.2).
         let rest = launch.scratch("rest", s * d4 * 4);
         launch_shifted_sum(launch, shape, share, patches, Some(mean), rest);
-        launch_centring(launch, shape, [patches, mean, rest], rows);
+        Centring { shape, offset: 0, scale: 1.0 }.launch(launch, [patches, mean, rest], rows);
         GramProduct { a: rows, b: rows, scale: 1.0 / g.rows as f32, diagonal: self.eps }.launch(
             launch,
             [s, g.rows, d, d],
@@ -394,11 +431,7 @@ impl Op for FoldRows {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return };
-        let mut params = RowParams::new(&g).fold(&g);
-        params.add = u32::from(launch.reads.len() > 1);
-        let (rows, write) = (launch.reads[0], launch.writes[0]);
-        let gathered = launch.reads.get(1).copied().unwrap_or(rows);
-        launch.flat(fold_kernel(&g), &params, &[rows, gathered], &[write], params.items as usize);
+        launch_fold(launch, fold_kernel(&g), &g);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

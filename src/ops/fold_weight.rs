@@ -38,6 +38,14 @@ static FEATURE_DOT: Shader = Shader::new::<FeatureDotParams>("feature_dot.wgsl",
 static ADD_OUTER: Shader = Shader::new::<AddOuterParams>("add_outer.wgsl", 3, 1);
 pub(super) const SHADERS: &[&Shader] = &[&SHIFT, &FOLD_BIAS, &FEATURE_DOT, &ADD_OUTER];
 
+/// Appends `y = x + u v^T` of `[S, d]` square matrices; reads x, u, v.
+pub(super) fn launch_add_outer(launch: &mut Launch<'_>, [s, d]: [usize; 2], reads: [Slot; 3], y: Slot) {
+    let d4 = d.div_ceil(4);
+    let vectors = s * d * d4;
+    let params = AddOuterParams { vectors: vectors as u32, m: d as u32, m4: d4 as u32, n4: d4 as u32 };
+    launch.flat(Kernel::new(&ADD_OUTER, 0), &params, &reads, &[y], vectors);
+}
+
 /// Results of [`fold_weight`].
 #[derive(Clone, Copy, Debug)]
 pub struct FoldedWeight {
@@ -357,9 +365,7 @@ impl Op for DeconvGrad {
             launch_single_sum(launch, [s, size], products, sum);
             products = sum;
         }
-        let vectors = self.0.layout.statistics() * size;
-        let params = AddOuterParams { vectors: vectors as u32, m: d as u32, m4: d4 as u32, n4: d4 as u32 };
-        launch.flat(Kernel::new(&ADD_OUTER, 0), &params, &[products, dot, mean], &[write], vectors);
+        launch_add_outer(launch, [self.0.layout.statistics(), d], [products, dot, mean], write);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

@@ -98,19 +98,32 @@ impl GramProduct {
         };
         let grid = [tiles[0] as u32, tiles[1] as u32, (batches * splits) as u32];
         launch.dispatch(kernel, &params, &[self.a, self.b], &[partial], grid);
-        let items = batches * da4 * db4;
-        let params = ReduceParams {
-            items: items as u32,
-            da: da as u32,
-            da4: da4 as u32,
-            db: db as u32,
-            db4: db4 as u32,
-            splits: splits as u32,
-            scale: self.scale,
-            diagonal: self.diagonal,
-        };
-        launch.flat(Kernel::new(&REDUCE, usize::from(symmetric)), &params, &[partial], &[c], items);
+        launch_reduce(launch, [batches, splits, da, db], (self.scale, self.diagonal), symmetric, partial, c);
     }
+}
+
+/// Appends `c = scale (sum of `splits` partial sums) + diagonal I`; `[batches, splits, da, db]`.
+pub(super) fn launch_reduce(
+    launch: &mut Launch<'_>,
+    [batches, splits, da, db]: [usize; 4],
+    (scale, diagonal): (f32, f32),
+    symmetric: bool,
+    partial: Slot,
+    c: Slot,
+) {
+    let (da4, db4) = (da.div_ceil(4), db.div_ceil(4));
+    let items = batches * da4 * db4;
+    let params = ReduceParams {
+        items: items as u32,
+        da: da as u32,
+        da4: da4 as u32,
+        db: db as u32,
+        db4: db4 as u32,
+        splits: splits as u32,
+        scale,
+        diagonal,
+    };
+    launch.flat(Kernel::new(&REDUCE, usize::from(symmetric)), &params, &[partial], &[c], items);
 }
 
 /// Appends `c = a^T b` of (S,R,da) and (S,R,db).

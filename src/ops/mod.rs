@@ -43,11 +43,14 @@ mod second_moment;
 mod sgd;
 mod slice;
 mod softmax;
+mod strata;
 mod strided_rows;
 mod tiles;
 mod transpose;
+mod turn_pixels;
 mod unary;
 mod weight_columns;
+mod whiten;
 mod window;
 
 pub use adam::{AdamOptions, adam};
@@ -55,6 +58,7 @@ pub use add::{add, add_relu};
 pub use average_pool::{adaptive_avg_pool2d, avg_pool2d, global_avg_pool};
 pub use batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
 pub use bilinear::bilinear;
+pub(crate) use blocks::RowGeometry;
 pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use column_sum::column_sum;
 pub use concat::concat;
@@ -87,8 +91,10 @@ pub use slice::slice;
 pub use softmax::{log_softmax, softmax};
 pub use strided_rows::every_row;
 pub use transpose::transpose;
+pub use turn_pixels::turn_pixels;
 pub use unary::{Activation, activation, relu, sigmoid};
 pub use weight_columns::{weight_columns, weight_rows};
+pub use whiten::{WhitePatches, whiten_patches, whitening_share};
 
 use crate::gpu::Shader;
 use crate::tape::{Layout, Type};
@@ -130,8 +136,10 @@ pub const SHADERS: &[&[&Shader]] = &[
     sgd::SHADERS,
     slice::SHADERS,
     softmax::SHADERS,
+    strata::SHADERS,
     strided_rows::SHADERS,
     transpose::SHADERS,
+    turn_pixels::SHADERS,
     unary::SHADERS,
     weight_columns::SHADERS,
 ];

@@ -4,7 +4,8 @@
 use super::{Bench, Sizes};
 use mexhat::Result;
 use mexhat::ops::{
-    self, Activation, AdamOptions, ConvOptions, Epilogue, NormOptions, PatchOptions, ScalarStatistics, SgdOptions,
+    self, Activation, AdamOptions, ConvOptions, Epilogue, NormOptions, PatchOptions, Sampling, ScalarStatistics,
+    SgdOptions,
 };
 use mexhat::tape::{Array, Type, Var};
 
@@ -72,6 +73,19 @@ fn block_corners() -> Vec<Sizes> {
     let corner =
         |i: usize| Sizes { c: [4, 8, 6, 12, 24][i % 5], k: 1 + i % 3, stride: 1 + i % 2, choice: i, ..Sizes::SMALL };
     (0..10).map(corner).collect()
+}
+
+/// As `block_corners`, and patches in strata: one block and two, with rows for both tiles.
+fn strata_corners() -> Vec<Sizes> {
+    let strata = [
+        Sizes { n: 32, c: 32, h: 2, w: 2, k: 2, stride: 2, choice: 9, ..Sizes::SMALL },
+        Sizes { n: 64, c: 64, h: 3, w: 2, k: 2, stride: 3, choice: 4, ..Sizes::SMALL },
+        Sizes { n: 32, c: 128, h: 2, w: 2, k: 3, stride: 3, choice: 9, ..Sizes::SMALL },
+        Sizes { n: 64, c: 128, h: 4, w: 2, k: 2, stride: 2, choice: 9, ..Sizes::SMALL },
+        Sizes { n: 32, c: 32, h: 3, w: 2, k: 3, stride: 1, choice: 9, ..Sizes::SMALL },
+        Sizes { n: 32, c: 128, h: 2, w: 3, k: 2, stride: 1, choice: 9, ..Sizes::SMALL },
+    ];
+    [block_corners(), strata.to_vec()].concat()
 }
 
 fn unary(b: &mut Bench, s: Sizes, f: Activation) -> Result<Vec<Var>> {
@@ -471,7 +485,21 @@ pub const OPERATIONS: &[Operation] = &[
         let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
         Ok(vec![found.covariance, found.mean])
     })
-    .at(block_corners),
+    .at(strata_corners),
+    op("whiten_patches", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        let (layout, _) = s.layout(1)?;
+        let sampling = Sampling::Grid { step: s.stride, padding: s.padding, dilation: s.dilation };
+        let (statistics, d) = (layout.statistics(), layout.d);
+        let (deconv, mean) = (b.activation(&[statistics, d, d])?, b.activation(&[statistics, d])?);
+        let white = ops::whiten_patches(&mut b.tape, x, [deconv, mean], layout, sampling)?;
+        Ok(vec![white.restore(&mut b.tape, white.map)?])
+    })
+    .at(strata_corners),
+    op("turn_pixels", |b, s| {
+        let x = b.activation(&s.map())?;
+        ops::turn_pixels(&mut b.tape, x, [s.h * s.w, s.c, s.n, 1]).map(|y| vec![y])
+    }),
     op("covariance of groups", |b, s| {
         let x = b.activation(&s.map_for_kernel(s.c * s.groups, s.dilation))?;
         let (layout, sampling) = s.layout(s.groups)?;

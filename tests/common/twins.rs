@@ -3,11 +3,13 @@
 use super::{Bench, Operation, Sizes, engines};
 use mexhat::Result;
 use mexhat::gpu::{Gpu, Profile};
+use mexhat::tape::Tape;
 use std::collections::BTreeSet;
 
 /// The operation, its gradients, and all of them as outputs of the tape.
-fn build(operation: &Operation, sizes: Sizes) -> Result<Bench> {
+fn build(operation: &Operation, sizes: Sizes, profile: Profile) -> Result<Bench> {
     let mut bench = Bench::new(sizes.seed);
+    bench.tape = Tape::for_adapter(profile);
     let outputs = (operation.build)(&mut bench, sizes)?;
     let (_, gradients) = bench.backward(&outputs)?;
     let gradients = gradients.into_iter().map(|(_, grad)| grad);
@@ -44,7 +46,7 @@ pub async fn check(
     profile: Profile,
 ) -> Result<BTreeSet<String>, String> {
     let named = |what: &str| format!("{} at {sizes:?} under {profile:?}: {what}", operation.name);
-    let bench = build(operation, sizes).map_err(|e| named(&e.to_string()))?;
+    let bench = build(operation, sizes, profile).map_err(|e| named(&e.to_string()))?;
     let (found, kernels) = engines::run(gpu, &bench.tape, &bench.state, &bench.values, profile)
         .await
         .map_err(|e| named(&e.to_string()))?;

@@ -1,0 +1,73 @@
+// c = alpha a b + a row, for rows a in strata (`ops/strata.rs`) and one matrix b. With `of_rows` a is in the order of strata, and what a
+// stratum does not see is left out of the sums; with `of_columns` c is, and its entries that are not seen stay as they were.
+struct Params {
+    m: u32,
+    n: u32,
+    k: u32,
+    alpha: f32,
+    size4: u32,
+    positions: u32,
+    blocks: u32,
+    kernel: u32,
+    height: u32,
+    width: u32,
+    out_width: u32,
+    step: u32,
+    padding: u32,
+    of_rows: u32,
+    of_columns: u32,
+    // From one stratum's row to that of the next; 0 for one that all have.
+    row_stride4: u32,
+    has_row: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(3) var<storage, read> added: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> c: array<vec4f>;
+
+// Tiles have up to as many rows, each with a place of its own.
+const MOST_ROUNDS: u32 = 64u;
+const TM: u32 = 64u;
+const TN: u32 = 1u;
+const LX: u32 = 8u;
+const LY: u32 = 1u;
+const TURNED: u32 = 0u;
+
+// #import shared/lanes_subgroup.wgsl
+// #import shared/vec4.wgsl
+// #import shared/matmul_tile.wgsl
+// #import shared/divide.wgsl
+// #import shared/strata.wgsl
+
+@compute @workgroup_size(LX * LY)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let stratum = group.z;
+    let parts = params.kernel * params.kernel;
+    if (params.of_columns == 1u) & !tap_of(stratum, quotient(group.y * LX, params.size4)).seen {
+        return;
+    }
+    let r0 = group.x * TM;
+    let column = group.y * LX + lane;
+    var place: Place;
+    place.batch = 0u;
+    place.lane_row = 0u;
+    for (var i = 0u; i < OWN; i++) {
+        place.row[i] = stratum * params.m + min(r0 + owned_row(i, lane), params.m - 1u);
+    }
+    place.column[0] = column;
+    var sum: Tile;
+    for (var part = 0u; part < parts; part++) {
+        let first = part * params.size4;
+        let last = select(first, first + params.size4, tap_of(stratum, part).seen | (params.of_rows == 0u));
+        first_product(&sum, place, first, last);
+    }
+    let n4 = params.n / 4u;
+    let row = select(vec4f(0.0), added[stratum * params.row_stride4 + column], params.has_row == 1u);
+    for (var i = 0u; i < TM; i++) {
+        if r0 + i < params.m {
+            c[(stratum * params.m + r0 + i) * n4 + column] = fma(vec4f(params.alpha), sum[i][0], row);
+        }
+    }
+}

@@ -1,0 +1,470 @@
+//! Covariances of patches that partly lie outside the map, without the products of its zeros.
+//!
+//! Where small maps are padded, most of a patch can lie outside: four of the nine taps of a 3x3 kernel see a corner. Which ones do is the
+//! same for every image, so the rows of one block at one sampled position are a stratum with zeros in the same places. Centred rows
+//! have none; but the total covariance is that within strata plus that between them,
+//!
+//! ```text
+//! R Cov = sum over rows x^T x + sum over strata N w^T w,   x = row - mean of its stratum,   w = mean of the stratum - mean
+//! ```
+//!
+//! and rows less their stratum's mean are still zero outside. So a row of strata is `x`, the rows `sqrt(N) w` follow them, and the
+//! products pass over what a stratum does not see. For ranges of entries to lie outside together, entries are ordered by tap: entry
+//! `part B + c` is entry `c k^2 + part` of the block, whose tap is `(part blocks + block) mod k^2` when blocks are interleaved.
+//! Of R d^2 multiply-adds forward and twice as many backward a 2x2 map takes a fifth, an 8x8 map two thirds (kernel 3, padding 1, step 3).
+
+use super::blocks::{BlockLayout, RowGeometry, Sampling};
+use super::column_sum::{launch_column_sum, launch_shifted_sum};
+use super::covariance::{Centring, fold_strata};
+use super::gram::launch_reduce;
+use super::matmul::{Product, product};
+use super::tiles::tile_variant;
+use super::transpose::transposed;
+use crate::Result;
+use crate::gpu::{Family, Kernel, Profile, Shader, Slot};
+use crate::kernel_params;
+use crate::tape::{Array, Backward, Launch, Op, Type, Var};
+
+kernel_params! {
+    struct RowsParams {
+        items: u32, d4: u32, size4: u32, images: u32, positions: u32, blocks: u32, kernel: u32, height: u32, width: u32,
+        channel_stride: u32, out_width: u32, step: u32, padding: u32, centered: u32,
+    }
+}
+kernel_params! {
+    struct GramParams {
+        rows: u32, da4: u32, db4: u32, runs_per_split: u32, strata: u32, images: u32, size4: u32, positions: u32, blocks: u32,
+        kernel: u32, height: u32, width: u32, out_width: u32, step: u32, padding: u32, symmetric: u32,
+    }
+}
+kernel_params! {
+    struct ProductParams {
+        m: u32, n: u32, k: u32, alpha: f32, size4: u32, positions: u32, blocks: u32, kernel: u32, height: u32, width: u32,
+        out_width: u32, step: u32, padding: u32, of_rows: u32, of_columns: u32, row_stride4: u32, has_row: u32,
+    }
+}
+kernel_params! {
+    struct OrderParams { items: u32, d4: u32, p: u32, q: u32, rows: u32, columns: u32, turned: u32 }
+}
+
+static ROWS: Shader =
+    Shader::with_variants::<RowsParams>("strata_rows.wgsl", 1, 2, &[&[("CONTIGUOUS", 0)], &[("CONTIGUOUS", 1)]]);
+static GRAM: Shader =
+    Shader::with_variants::<GramParams>("gram_strata_subgroup.wgsl", 2, 1, &[tile_variant!(8, 1, 8, 1)]);
+static PRODUCT: Shader = Shader::with_variants::<ProductParams>(
+    "matmul_strata_subgroup.wgsl",
+    3,
+    1,
+    &[tile_variant!(64, 1, 8, 1), tile_variant!(32, 1, 8, 1)],
+);
+static ORDER: Shader =
+    Shader::with_variants::<OrderParams>("strata_order.wgsl", 1, 1, &[&[("BOTH", 0)], &[("BOTH", 1)]]);
+pub(super) const SHADERS: &[&Shader] = &[&ROWS, &GRAM, &PRODUCT, &ORDER];
+
+/// Entries that a tile of the products spans: a part is whole tiles, and so are a stratum's rows.
+const SPAN: usize = 32;
+
+/// The rows of one statistic, cut into strata.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Strata(RowGeometry);
+
+impl Strata {
+    /// The strata of a gathering, where there are kernels for them.
+    pub fn of(profile: Option<Profile>, x: &Type, layout: BlockLayout, sampling: Sampling) -> Option<Self> {
+        if !Family::IN_SUBGROUPS || profile?.family != Family::Subgroup {
+            return None;
+        }
+        let Sampling::Grid { dilation: 1, .. } = sampling else { return None };
+        let strata = Self(RowGeometry::new("strata", x.nchw(), layout, sampling).ok()?);
+        let whole = strata.size().is_multiple_of(SPAN) && strata.0.n.is_multiple_of(SPAN);
+        (layout.statistics() == 1 && layout.kernel > 1 && whole).then_some(strata)
+    }
+
+    /// Whether patches do not overlap, as those of a covariance seldom do, and passing over what is not seen is worth it.
+    pub fn suit_covariance(&self) -> bool {
+        self.0.apart() && self.seen(2) + 1.0 / (self.0.n as f64) < 0.95
+    }
+
+    /// Number of strata.
+    pub fn count(&self) -> usize {
+        self.0.layout.blocks * self.positions()
+    }
+
+    pub fn positions(&self) -> usize {
+        self.0.oh * self.0.ow
+    }
+
+    fn parts(&self) -> usize {
+        self.0.layout.kernel * self.0.layout.kernel
+    }
+
+    /// Entries of a part.
+    fn size(&self) -> usize {
+        self.0.layout.d / self.parts()
+    }
+
+    /// Height and width of the map of positions.
+    pub fn map(&self) -> [usize; 2] {
+        [self.0.oh, self.0.ow]
+    }
+
+    /// Entries of a row.
+    pub fn entries(&self) -> usize {
+        self.0.layout.d
+    }
+
+    /// Type of the rows.
+    pub fn rows_type(&self) -> Type {
+        Type::vec4(&[1, self.0.rows, self.0.layout.d])
+    }
+
+    fn d4(&self) -> usize {
+        self.0.layout.d / 4
+    }
+
+    fn step_and_padding(&self) -> [usize; 2] {
+        match self.0.sampling {
+            Sampling::Grid { step, padding, .. } => [step, padding],
+            Sampling::Pixels { step } => [step, 0],
+        }
+    }
+
+    /// The share of a patch that lies on the map, to this power, on average over the positions.
+    pub fn seen(&self, power: i32) -> f64 {
+        let ([step, padding], kernel) = (self.step_and_padding(), self.0.layout.kernel);
+        let inside = |position: usize, size: usize| {
+            (0..kernel).filter(|tap| (padding..size + padding).contains(&(position * step + tap))).count() as f64
+        };
+        let average = |size: usize, positions: usize| {
+            let sum: f64 = (0..positions).map(|at| (inside(at, size) / kernel as f64).powi(power)).sum();
+            sum / positions as f64
+        };
+        average(self.0.h, self.0.oh) * average(self.0.w, self.0.ow)
+    }
+
+    /// Place in the block of entry `i` of a row of strata.
+    pub fn entry(&self, i: usize) -> usize {
+        i % self.size() * self.parts() + i / self.size()
+    }
+
+    /// For every entry of every row of strata its place in the row-major input, if inside the map.
+    pub fn sources(&self) -> impl Iterator<Item = Option<usize>> + use<> {
+        let Self(g) = *self;
+        let (strata, positions) = (*self, self.positions());
+        let rows = (0..self.count()).flat_map(move |stratum| (0..g.n).map(move |image| (stratum, image)));
+        rows.flat_map(move |(stratum, image)| {
+            let (block, sample) = (stratum / positions, image * positions + stratum % positions);
+            (0..g.layout.d).map(move |i| g.source(g.layout.feature(block, strata.entry(i)), sample))
+        })
+    }
+
+    fn rows_params(&self) -> RowsParams {
+        let Self(g) = self;
+        let [step, padding] = self.step_and_padding();
+        RowsParams {
+            items: (self.count() * self.d4()) as u32,
+            d4: self.d4() as u32,
+            size4: (self.size() / 4) as u32,
+            images: g.n as u32,
+            positions: self.positions() as u32,
+            blocks: g.layout.blocks as u32,
+            kernel: g.layout.kernel as u32,
+            height: g.h as u32,
+            width: g.w as u32,
+            channel_stride: g.layout.channels.next_multiple_of(4) as u32,
+            out_width: g.ow as u32,
+            step: step as u32,
+            padding: padding as u32,
+            centered: 0,
+        }
+    }
+
+    /// Appends the gathering of rows, and of their strata's means where they are to be centred.
+    pub fn gather(&self, launch: &mut Launch<'_>, centered: bool, x: Slot, [rows, means]: [Slot; 2]) {
+        let params = RowsParams { centered: u32::from(centered), ..self.rows_params() };
+        let contiguous = usize::from(self.0.layout.blocks == 1);
+        launch.flat(Kernel::new(&ROWS, contiguous), &params, &[x], &[rows, means], params.items as usize);
+    }
+
+    /// Appends `to`, a matrix of `rows` rows with its entries in another order.
+    pub fn order(&self, launch: &mut Launch<'_>, rows: usize, order: Order, [from, to]: [Slot; 2]) {
+        let (parts, size) = (self.parts() as u32, self.size() as u32);
+        let (p, q) = if order.back { (size, parts) } else { (parts, size) };
+        let items = rows * self.d4();
+        let params = OrderParams {
+            items: items as u32,
+            d4: self.d4() as u32,
+            p,
+            q,
+            rows: u32::from(order.rows),
+            columns: u32::from(order.columns),
+            turned: u32::from(order.turned),
+        };
+        launch.flat(Kernel::new(&ORDER, usize::from(order.both)), &params, &[from], &[to], items);
+    }
+
+    pub fn product(&self, launch: &mut Launch<'_>, product: StrataProduct, [a, b]: [Slot; 2], c: Slot) {
+        let RowsParams { size4, positions, blocks, kernel, height, width, out_width, step, padding, .. } =
+            self.rows_params();
+        let (images, d) = (self.0.n, self.0.layout.d as u32);
+        let params = ProductParams {
+            m: images as u32,
+            n: d,
+            k: d,
+            alpha: product.alpha,
+            size4,
+            positions,
+            blocks,
+            kernel,
+            height,
+            width,
+            out_width,
+            step,
+            padding,
+            of_rows: u32::from(product.of_rows),
+            of_columns: u32::from(product.of_columns),
+            row_stride4: if product.row_each { d / 4 } else { 0 },
+            has_row: u32::from(product.row.is_some()),
+        };
+        let (variant, tile) = if images.is_multiple_of(64) { (0, 64) } else { (1, 32) };
+        let grid = [images.div_ceil(tile), self.0.layout.d / SPAN, self.count()].map(|v| v as u32);
+        launch.dispatch(Kernel::new(&PRODUCT, variant), &params, &[a, b, product.row.unwrap_or(b)], &[c], grid);
+    }
+
+    /// Appends `c = scale a^T b + diagonal I` of rows that `more` rows follow; symmetric where a is b.
+    pub fn gram(&self, launch: &mut Launch<'_>, more: usize, [scale, diagonal]: [f32; 2], [a, b]: [Slot; 2], c: Slot) {
+        let RowsParams {
+            d4, size4, images, positions, blocks, kernel, height, width, out_width, step, padding, ..
+        } = self.rows_params();
+        let (strata, n, d) = (self.count(), self.0.n, self.0.layout.d);
+        let (rows, runs) = (self.0.rows + more, strata + more.div_ceil(n));
+        // Longer sums lose accuracy, as in `gram.rs`.
+        let runs_per_split = runs.div_ceil(rows.div_ceil(2048));
+        let splits = runs.div_ceil(runs_per_split);
+        let partial = launch.scratch("partial", splits * d * d);
+        let symmetric = a == b;
+        let params = GramParams {
+            rows: rows as u32,
+            da4: d4,
+            db4: d4,
+            runs_per_split: runs_per_split as u32,
+            strata: strata as u32,
+            images,
+            size4,
+            positions,
+            blocks,
+            kernel,
+            height,
+            width,
+            out_width,
+            step,
+            padding,
+            symmetric: u32::from(symmetric),
+        };
+        let tiles = (d / SPAN) as u32;
+        launch.dispatch(Kernel::new(&GRAM, 0), &params, &[a, b], &[partial], [tiles, tiles, splits as u32]);
+        launch_reduce(launch, [1, splits, d, d], (scale, diagonal), symmetric, partial, c);
+    }
+}
+
+/// From the order of a block to that of strata, or back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Order {
+    pub rows: bool,
+    pub columns: bool,
+    pub back: bool,
+    /// Read the transpose.
+    pub turned: bool,
+    /// Add the transpose.
+    pub both: bool,
+}
+
+/// `c = alpha a b + row`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct StrataProduct {
+    pub alpha: f32,
+    /// Sum over what is seen of a.
+    pub of_rows: bool,
+    /// Compute what is seen of c.
+    pub of_columns: bool,
+    pub row: Option<Slot>,
+    /// Each stratum has a row of its own.
+    pub row_each: bool,
+}
+
+impl Default for StrataProduct {
+    fn default() -> Self {
+        Self { alpha: 1.0, of_rows: false, of_columns: false, row: None, row_each: false }
+    }
+}
+
+/// Mean and covariance, in the order of the block, then rows of strata followed by those between strata, and the latter again.
+#[derive(Debug)]
+pub(super) struct StrataCovariance {
+    pub strata: Strata,
+    pub eps: f32,
+}
+
+impl Op for StrataCovariance {
+    fn name(&self) -> &'static str {
+        "covariance"
+    }
+
+    fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
+        let Strata(g) = self.strata;
+        let (d, strata) = (g.layout.d, self.strata.count());
+        let shapes: [&[usize]; 4] = [&[1, d], &[1, d, d], &[1, g.rows + strata, d], &[1, strata, d]];
+        Ok(shapes.map(Type::vec4).to_vec())
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
+        if !context.needs(0) {
+            return Ok(vec![None]);
+        }
+        let ty = context.tape.ty(context.outputs[1]).clone();
+        let [g_mean, g_cov] = [0, 1].map(|i| context.grads[i]);
+        let g_cov = g_cov.map_or_else(|| super::constant(context.tape, ty, 0.0), Ok)?;
+        let inputs: Vec<Var> = [context.outputs[2], context.outputs[3], g_cov].into_iter().chain(g_mean).collect();
+        let g_rows = context.tape.apply1(StrataCovarianceGrad(self.strata), &inputs)?;
+        let op = FoldStrata { strata: self.strata, x: context.tape.ty(context.inputs[0]).clone() };
+        let inputs: Vec<Var> = [g_rows].into_iter().chain(context.take(0)).collect();
+        Ok(vec![Some(context.tape.apply1(op, &inputs)?)])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let strata @ Strata(g) = self.strata;
+        let (count, d4) = (strata.count(), strata.d4());
+        let (x, [mean, cov, rows, between]) = (launch.reads[0], [0, 1, 2, 3].map(|i| launch.writes[i]));
+        let [means, center, rest] = [count, 1, 1].map(|rows| launch.scratch("means", rows * g.layout.d));
+        strata.gather(launch, true, x, [rows, means]);
+        let (shape, share) = ([1, count, d4], 1.0 / count as f32);
+        launch_column_sum(launch, shape, share, means, center);
+        launch_shifted_sum(launch, shape, share, means, Some(center), rest);
+        let scale = (g.n as f32).sqrt();
+        for (offset, to) in [(g.rows, rows), (0, between)] {
+            Centring { shape, offset, scale }.launch(launch, [means, center, rest], to);
+        }
+        let back = Order { columns: true, back: true, ..Order::default() };
+        strata.order(launch, 1, back, [center, mean]);
+        let d = g.layout.d;
+        let ordered = launch.scratch("ordered", d * d);
+        strata.gram(launch, count, [1.0 / g.rows as f32, self.eps], [rows, rows], ordered);
+        strata.order(launch, d, Order { rows: true, ..back }, [ordered, cov]);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        let strata @ Strata(g) = self.strata;
+        let (d, count) = (g.layout.d, strata.count());
+        let mut rows: Vec<f64> = strata.sources().map(|at| at.map_or(0.0, |at| inputs[0].data[at])).collect();
+        let mut means = vec![0.0; count * d];
+        rows.iter().enumerate().for_each(|(i, v)| means[i / (g.n * d) * d + i % d] += v / g.n as f64);
+        let mut center = vec![0.0; d];
+        means.iter().enumerate().for_each(|(i, v)| center[i % d] += v / count as f64);
+        rows.iter_mut().enumerate().for_each(|(i, v)| *v -= means[i / (g.n * d) * d + i % d]);
+        let scale = (g.n as f64).sqrt();
+        let between: Vec<f64> = means.iter().enumerate().map(|(i, v)| scale * (v - center[i % d])).collect();
+        rows.extend(&between);
+        let rows = Array { shape: vec![1, g.rows + count, d], data: rows };
+        let ordered = product(&transposed(&rows), &rows);
+        let (mut mean, mut cov) = (Array::zeros(&[1, d]), Array::zeros(&[1, d, d]));
+        for i in 0..d {
+            let at = strata.entry(i);
+            mean.data[at] = center[i];
+            for j in 0..d {
+                cov.data[at * d + strata.entry(j)] = ordered.data[i * d + j] / g.rows as f64;
+            }
+            cov.data[at * d + at] += f64::from(self.eps);
+        }
+        vec![mean, cov, rows, Array { shape: vec![1, count, d], data: between }]
+    }
+}
+
+/// The gradient of rows of strata as far as they are seen, from rows, rows between strata, and the gradients of their covariance and, where
+/// there is a fourth input, their mean: `(x (g + g^T) + w (g + g^T) + g_mean) / R`.
+#[derive(Debug)]
+struct StrataCovarianceGrad(Strata);
+
+impl Op for StrataCovarianceGrad {
+    fn name(&self) -> &'static str {
+        "covariance_grad"
+    }
+
+    fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
+        Ok(vec![self.0.rows_type()])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let strata @ Strata(g) = self.0;
+        let (d, count) = (g.layout.d, strata.count());
+        let ([rows, between, g_cov], out) = ([0, 1, 2].map(|i| launch.reads[i]), launch.writes[0]);
+        let symmetric = launch.scratch("symmetric", d * d);
+        let order = Order { columns: true, ..Order::default() };
+        strata.order(launch, d, Order { rows: true, both: true, ..order }, [g_cov, symmetric]);
+        let share = 1.0 / g.rows as f32;
+        let added = launch.reads.get(3).copied().map(|g_mean| {
+            let ordered = launch.scratch("g_mean", d);
+            strata.order(launch, 1, order, [g_mean, ordered]);
+            (ordered, share)
+        });
+        let shift = launch.scratch("shift", count * d);
+        let alpha = share / (g.n as f32).sqrt();
+        Product { alpha, added, ..Product::new(between, symmetric) }.launch(launch, [1, count, d, d], shift);
+        let seen = StrataProduct { alpha: share, of_rows: true, of_columns: true, row: Some(shift), row_each: true };
+        strata.product(launch, seen, [rows, symmetric], out);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        let strata @ Strata(g) = self.0;
+        let (d, count) = (g.layout.d, strata.count());
+        let mut symmetric = Array::zeros(&[1, d, d]);
+        for i in 0..d {
+            for j in 0..d {
+                let (from, to) = (strata.entry(i), strata.entry(j));
+                symmetric.data[i * d + j] = inputs[2].data[from * d + to] + inputs[2].data[to * d + from];
+            }
+        }
+        let within = Array { shape: vec![1, g.rows, d], data: inputs[0].data[..g.rows * d].to_vec() };
+        let (within, between) = (product(&within, &symmetric), product(inputs[1], &symmetric));
+        let data = within.data.iter().enumerate().map(|(i, v)| {
+            let shift = between.data[i / (g.n * d) % count * d + i % d] / (g.n as f64).sqrt();
+            let g_mean = inputs.get(3).map_or(0.0, |g_mean| g_mean.data[strata.entry(i % d)]);
+            (v + shift + g_mean) / g.rows as f64
+        });
+        vec![Array { shape: vec![1, g.rows, d], data: data.collect() }]
+    }
+}
+
+/// `x = fold(rows)` of rows of strata, added to what a second input has gathered there.
+#[derive(Debug)]
+pub(super) struct FoldStrata {
+    pub strata: Strata,
+    pub x: Type,
+}
+
+impl Op for FoldStrata {
+    fn name(&self) -> &'static str {
+        "fold_rows"
+    }
+
+    fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
+        Ok(vec![self.x.clone()])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        fold_strata(launch, &self.strata.0);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        let mut x = inputs.get(1).map_or_else(|| Array::zeros(&self.x.shape), |gathered| (*gathered).clone());
+        for (at, v) in self.strata.sources().zip(&inputs[0].data) {
+            if let Some(at) = at {
+                x.data[at] += v;
+            }
+        }
+        vec![x]
+    }
+}
