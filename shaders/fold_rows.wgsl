@@ -1,4 +1,5 @@
-// The adjoint of block_rows.wgsl (spec 9.2): x = gathered + fold(rows), nothing gathered where add = 0. Each element asks which
+// The adjoint of block_rows.wgsl (spec 9.2): x = gathered + fold(rows), nothing gathered where add = 0, and with mask = 1 zero where the
+// ReLU whose output was gathered from is not above 0. Each element asks which
 // sampled patches cover it, so overlapping patches need no atomics. An invocation owns one vector of four channels and walks over
 // LINES pixels, so that what divides is done once for all of them. What differs between layers is constant, as software adapters
 // run both sides of a branch.
@@ -21,12 +22,14 @@ struct Params {
     channels: u32,
     images: u32,
     add: u32,
+    mask: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> rows: array<f32>;
 @group(0) @binding(2) var<storage, read> gathered: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> x: array<vec4f>;
+@group(0) @binding(3) var<storage, read> rectified: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> x: array<vec4f>;
 
 // Samples are 0 single pixels, 1 patches that do not overlap, 2 any patches.
 const SAMPLES: u32 = 1u;
@@ -164,6 +167,9 @@ fn main(
         v = select(vec4f(0.0), v, used);
         if params.add == 1u {
             v += gathered[at];
+        }
+        if params.mask == 1u {
+            v *= select(vec4f(0.0), vec4f(1.0), rectified[at] > vec4f(0.0));
         }
         x[at] = v;
         col += 1u;

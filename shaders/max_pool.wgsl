@@ -14,6 +14,7 @@ struct Params {
     kernel: u32,
     stride: u32,
     padding: u32,
+    rectified: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -58,6 +59,8 @@ fn main(
             empty = empty && !inside;
         }
     }
+    // Of a ReLU's output: no gradient passes where nothing is above 0.
+    winner = select(winner, vec4u(255u), (best <= vec4f(0.0)) & vec4<bool>(params.rectified == 1u));
     y[i] = best;
     tap[i] = winner.x | (winner.y << 8u) | (winner.z << 16u) | (winner.w << 24u);
 }

@@ -51,13 +51,20 @@ mod bare {
         true
     }
 
-    /// Whether no page uses `file`: browsers do not hand subgroups to wgpu yet, Chromium's software adapter does not get along with
+    /// Parts of names of files that no page uses.
+    const NATIVE: [&[u8]; 5] = [b"subgroup", b"strata", b"turn_pixels", b"small", b"peak"];
+
+    /// Whether no page uses `file`: browsers do not hand subgroups to wgpu yet, which strata are for, Chromium's software adapter does not get along with
     /// small matrices in one launch (`newton_schulz_small.rs`), and no page measures an adapter's peak.
     pub const fn of_native_programs(file: &str) -> bool {
         let (file, mut at) = (file.as_bytes(), 0);
         while at < file.len() {
-            if starts_with(file, at, b"subgroup") || starts_with(file, at, b"small") || starts_with(file, at, b"peak") {
-                return true;
+            let mut i = 0;
+            while i < NATIVE.len() {
+                if starts_with(file, at, NATIVE[i]) {
+                    return true;
+                }
+                i += 1;
             }
             at += 1;
         }

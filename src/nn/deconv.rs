@@ -47,7 +47,7 @@ impl Default for Whitening {
 }
 
 /// Whitening patches saves at least this many times its work before it takes the place of folding: it moves more data.
-const LEAST_GAIN: f64 = 2.0;
+const LEAST_GAIN: f64 = 1.4;
 
 /// What both deconvolution layers have: weights, a cut into blocks, running statistics.
 #[derive(Clone, Debug)]

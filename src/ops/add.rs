@@ -45,10 +45,14 @@ impl Op for Add {
         true
     }
 
+    fn rectified(&self) -> bool {
+        self.relu
+    }
+
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let mut grad = context.grad(0)?;
         if self.relu {
-            grad = super::unary::relu_grad(context.tape, context.outputs[0], grad)?;
+            grad = super::unary::relu_grad(context, grad)?;
         }
         Ok(vec![Some(grad), Some(grad)])
     }

@@ -434,10 +434,14 @@ impl Op for Conv {
         true
     }
 
+    fn rectified(&self) -> bool {
+        self.options.relu
+    }
+
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let (x, w, mut gy) = (context.inputs[0], context.inputs[1], context.grad(0)?);
         if self.options.relu {
-            gy = super::unary::relu_grad(context.tape, context.outputs[0], gy)?;
+            gy = super::unary::relu_grad(context, gy)?;
         }
         let (x_ty, w_ty) = (context.tape.ty(x).clone(), context.tape.ty(w).clone());
         let (options, weight) = (self.options, self.weight.clone());

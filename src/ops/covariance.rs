@@ -28,7 +28,7 @@ kernel_params! {
 kernel_params! {
     struct FoldParams {
         items: u32, pixels: u32, d: u32, d4: u32, samples: u32, blocks: u32, kernel: u32, height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32, padding: u32, dilation: u32,
-        channels: u32, images: u32, add: u32,
+        channels: u32, images: u32, add: u32, mask: u32,
     }
 }
 kernel_params! {
@@ -41,7 +41,7 @@ const LINES: usize = 8;
 static ROWS: Shader = Shader::new::<RowParams>("block_rows.wgsl", 1, 1);
 static FOLD_ROWS: Shader = Shader::with_variants::<FoldParams>(
     "fold_rows.wgsl",
-    2,
+    3,
     1,
     &[
         &[("SAMPLES", 0), ("INTERLEAVED", 0), ("STRATA", 0)],
@@ -101,7 +101,7 @@ pub fn sample_rows(tape: &mut Tape, x: Var, layout: BlockLayout, sampling: Sampl
 pub fn fold_rows(tape: &mut Tape, rows: Var, x: Type, layout: BlockLayout, sampling: Sampling) -> Result<Var> {
     let g = RowGeometry::new("fold_rows", x.nchw(), layout, sampling)?;
     expect_same("fold_rows", tape.ty(rows), &Type::vec4(&[layout.statistics(), g.rows, layout.d]))?;
-    tape.apply1(FoldRows { layout, sampling, x }, &[rows])
+    tape.apply1(FoldRows { layout, sampling, x, masked: false }, &[rows])
 }
 
 impl RowParams {
@@ -153,6 +153,7 @@ impl RowParams {
             channels: (g.layout.features() / (g.layout.kernel * g.layout.kernel)) as u32,
             images: g.n as u32,
             add: 0,
+            mask: 0,
         }
     }
 }
@@ -216,18 +217,52 @@ fn fold_kernel(g: &RowGeometry) -> Kernel {
     Kernel::new(&FOLD_ROWS, samples * 2 + usize::from(g.layout.interleaved))
 }
 
-/// Appends `kernel`, which folds the rows that a launch reads first, added to what a second input has gathered.
-fn launch_fold(launch: &mut Launch<'_>, kernel: Kernel, g: &RowGeometry) {
+/// Appends `kernel`, which folds the rows that a launch reads first, added to what a second input has gathered; with `masked` the last input
+/// is the ReLU's output that the rows were sampled from.
+fn launch_fold(launch: &mut Launch<'_>, kernel: Kernel, masked: bool, g: &RowGeometry) {
+    let reads = launch.reads.clone();
+    let (others, mask) = if masked { reads.split_at(reads.len() - 1) } else { (&reads[..], &[][..]) };
     let mut params = RowParams::new(g).fold(g);
-    params.add = u32::from(launch.reads.len() > 1);
-    let (rows, write) = (launch.reads[0], launch.writes[0]);
-    let gathered = launch.reads.get(1).copied().unwrap_or(rows);
-    launch.flat(kernel, &params, &[rows, gathered], &[write], params.items as usize);
+    (params.add, params.mask) = (u32::from(others.len() > 1), u32::from(masked));
+    let gathered = others.get(1).or(mask.first()).unwrap_or(&reads[0]);
+    let mask = mask.first().unwrap_or(gathered);
+    launch.flat(kernel, &params, &[reads[0], *gathered, *mask], &[launch.writes[0]], params.items as usize);
 }
 
 /// As [`fold_rows`], of rows in strata.
-pub(super) fn fold_strata(launch: &mut Launch<'_>, g: &RowGeometry) {
-    launch_fold(launch, Kernel::new(&FOLD_ROWS, if g.apart() { 6 } else { 7 }), g);
+pub(super) fn fold_strata(launch: &mut Launch<'_>, masked: bool, g: &RowGeometry) {
+    launch_fold(launch, Kernel::new(&FOLD_ROWS, if g.apart() { 6 } else { 7 }), masked, g);
+}
+
+/// The gradient of input 0 by the op that folds `g_rows` back to it, given whether that is to mask it. It adds what others have gathered.
+pub(super) fn fold_gradient<O: Op + 'static>(
+    context: &mut Backward<'_>,
+    g_rows: Var,
+    op: impl FnOnce(bool) -> O,
+) -> Result<Vec<Option<Var>>> {
+    let x = context.inputs[0];
+    let mask = context.tape.is_rectified(x).then_some(x);
+    let inputs: Vec<Var> = [g_rows].into_iter().chain(context.take(0)).chain(mask).collect();
+    let grad = context.tape.apply1(op(mask.is_some()), &inputs)?;
+    context.mask(0, mask.map(|_| grad));
+    Ok(vec![Some(grad)])
+}
+
+/// [`FoldRows`] on the CPU: adds rows to where they come from.
+pub(super) fn folded(
+    x: &Type,
+    sources: impl Iterator<Item = Option<usize>>,
+    masked: bool,
+    inputs: &[&Array],
+) -> Vec<Array> {
+    let gathered = inputs.get(1).filter(|_| inputs.len() > 1 + usize::from(masked));
+    let mut sum = gathered.map_or_else(|| Array::zeros(&x.shape), |gathered| (*gathered).clone());
+    for (at, v) in sources.zip(&inputs[0].data) {
+        if let Some(at) = at {
+            sum.data[at] += v;
+        }
+    }
+    vec![if masked { sum.zip(inputs[inputs.len() - 1], |v, x| if x > 0.0 { v } else { 0.0 }) } else { sum }]
 }
 
 fn gathered(g: &RowGeometry, x: &Array) -> Array {
@@ -316,9 +351,8 @@ impl Op for Covariance {
         let inputs: Vec<Var> = [rows, g_cov].into_iter().chain(g_mean).collect();
         let g_rows = context.tape.apply1(CovarianceGrad, &inputs)?;
         let x = context.tape.ty(context.inputs[0]).clone();
-        let op = FoldRows { layout: self.layout, sampling: self.sampling, x };
-        let inputs: Vec<Var> = [g_rows].into_iter().chain(context.take(0)).collect();
-        Ok(vec![Some(context.tape.apply1(op, &inputs)?)])
+        let (layout, sampling) = (self.layout, self.sampling);
+        fold_gradient(context, g_rows, |masked| FoldRows { layout, sampling, x, masked })
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
@@ -398,12 +432,13 @@ impl Op for CovarianceGrad {
     }
 }
 
-/// `x = fold(rows)`: rows back to the map, added to what a second input has gathered there.
+/// `x = fold(rows)`: rows back to the map, added to what a second input has gathered there, and zero where the last one is not above 0.
 #[derive(Debug)]
 struct FoldRows {
     layout: BlockLayout,
     sampling: Sampling,
     x: Type,
+    masked: bool,
 }
 
 impl Op for FoldRows {
@@ -431,17 +466,11 @@ impl Op for FoldRows {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return };
-        launch_fold(launch, fold_kernel(&g), &g);
+        launch_fold(launch, fold_kernel(&g), self.masked, &g);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return vec![] };
-        let mut x = inputs.get(1).map_or_else(|| Array::zeros(&self.x.shape), |gathered| (*gathered).clone());
-        for (index, source) in g.sources().into_iter().enumerate() {
-            if let Some(at) = source {
-                x.data[at] += inputs[0].data[index];
-            }
-        }
-        vec![x]
+        folded(&self.x, g.sources().into_iter(), self.masked, inputs)
     }
 }

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 kernel_params! {
     struct MaxPoolParams {
         vectors: u32, channels4: u32, height: u32, width: u32, out_height: u32, out_width: u32,
-        kernel: u32, stride: u32, padding: u32,
+        kernel: u32, stride: u32, padding: u32, rectified: u32,
     }
 }
 kernel_params! {
@@ -40,6 +40,8 @@ pub(super) const SHADERS: &[&Shader] = &[&MAX_POOL, &MAX_POOL_GRAD];
 
 /// Largest kernel: a tap's number fits into one byte.
 const LARGEST: usize = 16;
+/// The tap of a window of a ReLU's output in which nothing is above 0: no gradient passes such a ReLU.
+const NONE: usize = 255;
 
 fn variant(window: Window) -> usize {
     FIXED.iter().position(|fixed| *fixed == (window.kernel, window.stride)).unwrap_or(0)
@@ -51,13 +53,16 @@ fn variant(window: Window) -> usize {
 /// # Errors
 /// The window does not fit into the padded map, is larger than 16x16, or the padding exceeds half of it.
 pub fn max_pool2d(tape: &mut Tape, x: Var, kernel: usize, stride: usize, padding: usize) -> Result<Var> {
-    tape.apply1(MaxPool { window: Window { kernel, stride, padding } }, &[x])
+    let rectified = tape.is_rectified(x) && kernel < LARGEST;
+    tape.apply1(MaxPool { window: Window { kernel, stride, padding }, rectified }, &[x])
 }
 
 /// Outputs: the maxima, and the winning taps of four neighbouring channels in the bytes of one word.
 #[derive(Debug)]
 struct MaxPool {
     window: Window,
+    /// Windows without a value above 0 have no winner.
+    rectified: bool,
 }
 
 impl Op for MaxPool {
@@ -83,7 +88,9 @@ impl Op for MaxPool {
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let (grad, tap) = (context.grad(0)?, context.outputs[1]);
         let x = context.tape.ty(context.inputs[0]).clone();
-        Ok(vec![context.when(0, MaxPoolGrad { window: self.window, x }, &[grad, tap])?])
+        let grad = context.when(0, MaxPoolGrad { window: self.window, x }, &[grad, tap])?;
+        context.mask(0, grad.filter(|_| self.rectified));
+        Ok(vec![grad])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
@@ -100,6 +107,7 @@ impl Op for MaxPool {
             kernel: self.window.kernel as u32,
             stride: self.window.stride as u32,
             padding: self.window.padding as u32,
+            rectified: u32::from(self.rectified),
         };
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
         launch.flat(Kernel::new(&MAX_POOL, variant(self.window)), &params, &reads, &writes, count);
@@ -123,7 +131,10 @@ impl Op for MaxPool {
                     }
                 }
             }
-            let (most, winner) = best.unwrap_or_default();
+            let (most, mut winner) = best.unwrap_or_default();
+            if self.rectified && most <= 0.0 {
+                winner = NONE;
+            }
             y.data[place] = most;
             tap.data[word([c, oh, ow], image, channel, i, j)] += (winner << (channel % 4 * 8)) as f64;
         }
@@ -192,6 +203,9 @@ impl Op for MaxPoolGrad {
         for (place, (image, channel, i, j)) in places([n, c, oh, ow]).enumerate() {
             let winner = tap.data[word([c, oh, ow], image, channel, i, j)] as u32 >> (channel % 4 * 8) & 255;
             let (u, v) = (winner as usize / k, winner as usize % k);
+            if winner as usize == NONE && k < LARGEST {
+                continue;
+            }
             if let (Some(a), Some(b)) = (self.window.input_at(i, u, h), self.window.input_at(j, v, w)) {
                 let at = gx.index4(image, channel, a, b);
                 gx.data[at] += gy.data[place];

@@ -15,7 +15,7 @@
 
 use super::blocks::{BlockLayout, RowGeometry, Sampling};
 use super::column_sum::{launch_column_sum, launch_shifted_sum};
-use super::covariance::{Centring, fold_strata};
+use super::covariance::{Centring, fold_gradient, fold_strata, folded};
 use super::gram::launch_reduce;
 use super::matmul::{Product, product};
 use super::tiles::tile_variant;
@@ -330,9 +330,8 @@ impl Op for StrataCovariance {
         let g_cov = g_cov.map_or_else(|| super::constant(context.tape, ty, 0.0), Ok)?;
         let inputs: Vec<Var> = [context.outputs[2], context.outputs[3], g_cov].into_iter().chain(g_mean).collect();
         let g_rows = context.tape.apply1(StrataCovarianceGrad(self.strata), &inputs)?;
-        let op = FoldStrata { strata: self.strata, x: context.tape.ty(context.inputs[0]).clone() };
-        let inputs: Vec<Var> = [g_rows].into_iter().chain(context.take(0)).collect();
-        Ok(vec![Some(context.tape.apply1(op, &inputs)?)])
+        let (strata, x) = (self.strata, context.tape.ty(context.inputs[0]).clone());
+        fold_gradient(context, g_rows, |masked| FoldStrata { strata, x, masked })
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
@@ -371,9 +370,9 @@ impl Op for StrataCovariance {
         let rows = Array { shape: vec![1, g.rows + count, d], data: rows };
         let ordered = product(&transposed(&rows), &rows);
         let (mut mean, mut cov) = (Array::zeros(&[1, d]), Array::zeros(&[1, d, d]));
-        for i in 0..d {
+        for (i, center) in center.iter().enumerate() {
             let at = strata.entry(i);
-            mean.data[at] = center[i];
+            mean.data[at] = *center;
             for j in 0..d {
                 cov.data[at * d + strata.entry(j)] = ordered.data[i * d + j] / g.rows as f64;
             }
@@ -438,11 +437,12 @@ impl Op for StrataCovarianceGrad {
     }
 }
 
-/// `x = fold(rows)` of rows of strata, added to what a second input has gathered there.
+/// `x = fold(rows)` of rows of strata, added to what a second input has gathered there, and zero where the last one is not above 0.
 #[derive(Debug)]
 pub(super) struct FoldStrata {
     pub strata: Strata,
     pub x: Type,
+    pub masked: bool,
 }
 
 impl Op for FoldStrata {
@@ -455,16 +455,10 @@ impl Op for FoldStrata {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        fold_strata(launch, &self.strata.0);
+        fold_strata(launch, self.masked, &self.strata.0);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        let mut x = inputs.get(1).map_or_else(|| Array::zeros(&self.x.shape), |gathered| (*gathered).clone());
-        for (at, v) in self.strata.sources().zip(&inputs[0].data) {
-            if let Some(at) = at {
-                x.data[at] += v;
-            }
-        }
-        vec![x]
+        folded(&self.x, self.strata.sources(), self.masked, inputs)
     }
 }

@@ -18,12 +18,14 @@ pub(super) const SHADERS: &[&Shader] = &[&TURN];
 /// # Errors
 /// `shape` is not such a shape.
 pub fn turn_pixels(tape: &mut Tape, x: Var, shape: [usize; 4]) -> Result<Var> {
-    tape.apply1(TurnPixels { shape }, &[x])
+    let rectified = tape.is_rectified(x);
+    tape.apply1(TurnPixels { shape, rectified }, &[x])
 }
 
 #[derive(Debug)]
 struct TurnPixels {
     shape: [usize; 4],
+    rectified: bool,
 }
 
 impl Op for TurnPixels {
@@ -45,9 +47,17 @@ impl Op for TurnPixels {
         true
     }
 
+    fn rectified(&self) -> bool {
+        self.rectified
+    }
+
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let (grad, shape) = (context.grad(0)?, context.tape.ty(context.inputs[0]).nchw());
-        Ok(vec![context.when(0, Self { shape }, &[grad])?])
+        let turned = context.when(0, Self { shape, rectified: false }, &[grad])?;
+        if context.masked(0) {
+            context.mask(0, turned);
+        }
+        Ok(vec![turned])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {

@@ -126,10 +126,16 @@ impl Op for Unary {
         true
     }
 
+    fn rectified(&self) -> bool {
+        self.f == Activation::Relu
+    }
+
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let grad = context.grad(0)?;
-        // relu's sign can be read from its output, which spares the input its memory.
-        let x = if self.f == Activation::Relu { context.outputs[0] } else { context.inputs[0] };
+        if self.f == Activation::Relu {
+            return Ok(vec![Some(relu_grad(context, grad)?)]);
+        }
+        let x = context.inputs[0];
         Ok(vec![context.when(0, UnaryGrad { f: self.f }, &[x, grad])?])
     }
 
@@ -156,9 +162,13 @@ pub(super) fn relu_of(x: f64) -> f64 {
     if x < 0.0 { 0.0 } else { x }
 }
 
-/// `gy` where `y`, the output of a relu, is above 0.
-pub(super) fn relu_grad(tape: &mut Tape, y: Var, gy: Var) -> Result<Var> {
-    tape.apply1(UnaryGrad { f: Activation::Relu }, &[y, gy])
+/// The gradient of the first output where that, the output of a ReLU, is above 0: its sign can be read from it, which spares the input its
+/// memory.
+pub(super) fn relu_grad(context: &mut Backward<'_>, gy: Var) -> Result<Var> {
+    if context.masked(0) {
+        return Ok(gy);
+    }
+    context.tape.apply1(UnaryGrad { f: Activation::Relu }, &[context.outputs[0], gy])
 }
 
 #[derive(Debug)]

@@ -103,9 +103,10 @@ impl Op for SampleStrata {
         if !context.needs(0) {
             return Ok(vec![None]);
         }
-        let op = FoldStrata { strata: self.0, x: context.tape.ty(context.inputs[0]).clone() };
+        // The covariance of the same map folds its share after this and masks both.
+        let x = context.tape.ty(context.inputs[0]).clone();
         let inputs: Vec<Var> = [grad].into_iter().chain(context.take(0)).collect();
-        Ok(vec![Some(context.tape.apply1(op, &inputs)?)])
+        Ok(vec![Some(context.tape.apply1(FoldStrata { strata: self.0, x, masked: false }, &inputs)?)])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {

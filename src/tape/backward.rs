@@ -3,7 +3,7 @@
 use super::{Source, Tape, Var};
 use crate::ops;
 use crate::{Error, Result};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 /// What a gradient rule sees.
@@ -39,6 +39,16 @@ impl Backward<'_> {
         self.gathered.by_var.remove(&self.inputs[i])
     }
 
+    /// Whether the gradient of output `i` is already zero wherever the output is not above 0, as the gradient of a ReLU's is.
+    pub fn masked(&self, i: usize) -> bool {
+        self.grads[i].is_some_and(|grad| self.gathered.masked.contains(&(self.outputs[i], grad)))
+    }
+
+    /// Says that `grad`, the gradient of input `i`, which [is rectified](Tape::is_rectified), is zero wherever that is not above 0.
+    pub fn mask(&mut self, i: usize, grad: Option<Var>) {
+        self.gathered.masked.extend(grad.map(|grad| (self.inputs[i], grad)));
+    }
+
     /// Appends `op` on `inputs` when input `i` needs a gradient.
     pub fn when(&mut self, i: usize, op: impl super::Op + 'static, inputs: &[Var]) -> Result<Option<Var>> {
         self.append_when(i, Rc::new(op), inputs)
@@ -53,6 +63,8 @@ impl Backward<'_> {
 #[derive(Clone, Debug, Default)]
 pub struct Gradients {
     by_var: HashMap<Var, Var>,
+    /// Values with those gradients of theirs that a ReLU would leave as they are.
+    masked: HashSet<(Var, Var)>,
 }
 
 impl Gradients {
@@ -63,7 +75,12 @@ impl Gradients {
 
     fn accumulate(&mut self, tape: &mut Tape, var: Var, grad: Var) -> Result<()> {
         let sum = match self.by_var.get(&var) {
-            Some(seen) => ops::add(tape, *seen, grad)?,
+            Some(seen) => {
+                let sum = ops::add(tape, *seen, grad)?;
+                let masked = [*seen, grad].iter().all(|part| self.masked.contains(&(var, *part)));
+                self.masked.extend(masked.then_some((var, sum)));
+                sum
+            }
             None => grad,
         };
         self.by_var.insert(var, sum);

@@ -192,6 +192,12 @@ impl Tape {
         self.outputs.push(var);
     }
 
+    /// Whether `var` is the output of a ReLU, whose own gradient rule zeroes its gradient where it is not above 0: what makes that
+    /// gradient may do so, too, and [say it](Backward::mask).
+    pub fn is_rectified(&self, var: Var) -> bool {
+        self.nodes.iter().any(|node| node.outputs[0] == var && node.op.rectified())
+    }
+
     /// Appends an operation; its outputs take their types from the operation's own rule.
     ///
     /// # Errors

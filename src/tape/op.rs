@@ -17,6 +17,11 @@ pub trait Op: Debug {
         false
     }
 
+    /// Whether the first output is that of a ReLU, which this operation's gradient rule takes into account.
+    fn rectified(&self) -> bool {
+        false
+    }
+
     /// Appends the operations that compute the gradient of each input that needs one.
     ///
     /// # Errors

@@ -500,6 +500,27 @@ pub const OPERATIONS: &[Operation] = &[
         let x = b.activation(&s.map())?;
         ops::turn_pixels(&mut b.tape, x, [s.h * s.w, s.c, s.n, 1]).map(|y| vec![y])
     }),
+    op("max_pool2d of turned pixels of a ReLU", |b, s| {
+        let x = b.activation(&s.map())?;
+        let x = ops::relu(&mut b.tape, x)?;
+        let x = ops::turn_pixels(&mut b.tape, x, [s.h * s.w, s.c, s.n, 1])?;
+        ops::max_pool2d(&mut b.tape, x, 1, s.stride, 0).map(|y| vec![y])
+    }),
+    op("max_pool2d of a ReLU", |b, s| {
+        let x = b.scaled(&s.map_for_window(), 100.0)?;
+        let x = ops::relu(&mut b.tape, x)?;
+        ops::max_pool2d(&mut b.tape, x, s.k, s.stride, s.window_padding()).map(|y| vec![y])
+    })
+    .at(window_corners),
+    op("covariance of a ReLU", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        let x = ops::relu(&mut b.tape, x)?;
+        let (layout, sampling) = s.layout(1)?;
+        let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
+        // What others have gathered is masked once, with what is folded.
+        Ok(vec![found.covariance, found.mean, ops::sigmoid(&mut b.tape, x)?])
+    })
+    .at(strata_corners),
     op("covariance of groups", |b, s| {
         let x = b.activation(&s.map_for_kernel(s.c * s.groups, s.dilation))?;
         let (layout, sampling) = s.layout(s.groups)?;
