@@ -224,9 +224,11 @@ fn launch_fold(launch: &mut Launch<'_>, kernel: Kernel, masked: bool, g: &RowGeo
     let (others, mask) = if masked { reads.split_at(reads.len() - 1) } else { (&reads[..], &[][..]) };
     let mut params = RowParams::new(g).fold(g);
     (params.add, params.mask) = (u32::from(others.len() > 1), u32::from(masked));
-    let gathered = others.get(1).or(mask.first()).unwrap_or(&reads[0]);
-    let mask = mask.first().unwrap_or(gathered);
-    launch.flat(kernel, &params, &[reads[0], *gathered, *mask], &[launch.writes[0]], params.items as usize);
+    // What is not read is small, in case that it is copied.
+    let unread = launch.scratch("unread", 4);
+    let gathered = others.get(1).or(mask.first()).copied().unwrap_or(unread);
+    let mask = mask.first().copied().unwrap_or(gathered);
+    launch.flat(kernel, &params, &[reads[0], gathered, mask], &[launch.writes[0]], params.items as usize);
 }
 
 /// As [`fold_rows`], of rows in strata.
