@@ -1,7 +1,7 @@
 //! Mean and covariance of sampled patches, per block (spec 4), and their gradient (spec 9.2).
 //!
 //! The sampled patches are gathered once into centred rows per block, which the reduction and the backward product both
-//! stream. With the usual step (3 for a 3x3 kernel) patches do not overlap, so the rows take no more room than
+//! stream; where much of the patches lies outside the map, in strata (`strata_covariance.rs`). With the usual step (3 for a 3x3 kernel) patches do not overlap, so the rows take no more room than
 //! the map itself; in `reference` mode the entries of a block are scattered over channels and taps, and gathering them
 //! inside the reduction would cost scalar loads in its inner loop. R d^2 multiply-adds forward (one triangle), twice that
 //! backward.
@@ -10,7 +10,8 @@ use super::blocks::{BlockLayout, RowGeometry, Sampling};
 use super::column_sum::{launch_column_sum, launch_shifted_sum};
 use super::gram::GramProduct;
 use super::matmul::{Product, product};
-use super::strata::{Strata, StrataCovariance};
+use super::strata::Strata;
+use super::strata_covariance::StrataCovariance;
 use super::transpose::{launch_transpose, transposed};
 use super::{expect_activation, expect_same};
 use crate::gpu::{Kernel, Shader, Slot};

@@ -44,6 +44,7 @@ mod sgd;
 mod slice;
 mod softmax;
 mod strata;
+mod strata_covariance;
 mod strided_rows;
 mod tiles;
 mod transpose;

@@ -14,16 +14,11 @@
 //! Of R d^2 multiply-adds forward and twice as many backward a 2x2 map takes a fifth, an 8x8 map two thirds (kernel 3, padding 1, step 3).
 
 use super::blocks::{BlockLayout, RowGeometry, Sampling};
-use super::column_sum::{launch_column_sum, launch_shifted_sum};
-use super::covariance::{Centring, fold_gradient, fold_strata, folded};
 use super::gram::launch_reduce;
-use super::matmul::{Product, product};
 use super::tiles::tile_variant;
-use super::transpose::transposed;
-use crate::Result;
 use crate::gpu::{Family, Kernel, Profile, Shader, Slot};
 use crate::kernel_params;
-use crate::tape::{Array, Backward, Launch, Op, Type, Var};
+use crate::tape::{Launch, Type};
 
 kernel_params! {
     struct RowsParams {
@@ -64,9 +59,12 @@ pub(super) const SHADERS: &[&Shader] = &[&ROWS, &GRAM, &PRODUCT, &ORDER];
 /// Entries that a tile of the products spans: a part is whole tiles, and so are a stratum's rows.
 const SPAN: usize = 32;
 
+/// A launch counts strata along z, of which every adapter has as many.
+const MOST: usize = 65_535;
+
 /// The rows of one statistic, cut into strata.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Strata(RowGeometry);
+pub(super) struct Strata(pub RowGeometry);
 
 impl Strata {
     /// The strata of a gathering, where there are kernels for them.
@@ -77,7 +75,8 @@ impl Strata {
         let Sampling::Grid { dilation: 1, .. } = sampling else { return None };
         let strata = Self(RowGeometry::new("strata", x.nchw(), layout, sampling).ok()?);
         let whole = strata.size().is_multiple_of(SPAN) && strata.0.n.is_multiple_of(SPAN);
-        (layout.statistics() == 1 && layout.kernel > 1 && whole).then_some(strata)
+        let few = strata.count() <= MOST;
+        (layout.statistics() == 1 && layout.kernel > 1 && whole && few).then_some(strata)
     }
 
     /// Whether patches do not overlap, as those of a covariance seldom do, and passing over what is not seen is worth it.
@@ -90,6 +89,7 @@ impl Strata {
         self.0.layout.blocks * self.positions()
     }
 
+    /// Sampled positions of a map.
     pub fn positions(&self) -> usize {
         self.0.oh * self.0.ow
     }
@@ -118,7 +118,8 @@ impl Strata {
         Type::vec4(&[1, self.0.rows, self.0.layout.d])
     }
 
-    fn d4(&self) -> usize {
+    /// Vectors in a row.
+    pub fn d4(&self) -> usize {
         self.0.layout.d / 4
     }
 
@@ -203,6 +204,7 @@ impl Strata {
         launch.flat(Kernel::new(&ORDER, usize::from(order.both)), &params, &[from], &[to], items);
     }
 
+    /// Appends `product` of rows a in strata and a matrix b.
     pub fn product(&self, launch: &mut Launch<'_>, product: StrataProduct, [a, b]: [Slot; 2], c: Slot) {
         let RowsParams { size4, positions, blocks, kernel, height, width, out_width, step, padding, .. } =
             self.rows_params();
@@ -295,170 +297,5 @@ pub(super) struct StrataProduct {
 impl Default for StrataProduct {
     fn default() -> Self {
         Self { alpha: 1.0, of_rows: false, of_columns: false, row: None, row_each: false }
-    }
-}
-
-/// Mean and covariance, in the order of the block, then rows of strata followed by those between strata, and the latter again.
-#[derive(Debug)]
-pub(super) struct StrataCovariance {
-    pub strata: Strata,
-    pub eps: f32,
-}
-
-impl Op for StrataCovariance {
-    fn name(&self) -> &'static str {
-        "covariance"
-    }
-
-    fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
-        let Strata(g) = self.strata;
-        let (d, strata) = (g.layout.d, self.strata.count());
-        let shapes: [&[usize]; 4] = [&[1, d], &[1, d, d], &[1, g.rows + strata, d], &[1, strata, d]];
-        Ok(shapes.map(Type::vec4).to_vec())
-    }
-
-    fn differentiable(&self) -> bool {
-        true
-    }
-
-    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
-        if !context.needs(0) {
-            return Ok(vec![None]);
-        }
-        let ty = context.tape.ty(context.outputs[1]).clone();
-        let [g_mean, g_cov] = [0, 1].map(|i| context.grads[i]);
-        let g_cov = g_cov.map_or_else(|| super::constant(context.tape, ty, 0.0), Ok)?;
-        let inputs: Vec<Var> = [context.outputs[2], context.outputs[3], g_cov].into_iter().chain(g_mean).collect();
-        let g_rows = context.tape.apply1(StrataCovarianceGrad(self.strata), &inputs)?;
-        let (strata, x) = (self.strata, context.tape.ty(context.inputs[0]).clone());
-        fold_gradient(context, g_rows, |masked| FoldStrata { strata, x, masked })
-    }
-
-    fn launch(&self, launch: &mut Launch<'_>) {
-        let strata @ Strata(g) = self.strata;
-        let (count, d4) = (strata.count(), strata.d4());
-        let (x, [mean, cov, rows, between]) = (launch.reads[0], [0, 1, 2, 3].map(|i| launch.writes[i]));
-        let [means, center, rest] = [count, 1, 1].map(|rows| launch.scratch("means", rows * g.layout.d));
-        strata.gather(launch, true, x, [rows, means]);
-        let (shape, share) = ([1, count, d4], 1.0 / count as f32);
-        launch_column_sum(launch, shape, share, means, center);
-        launch_shifted_sum(launch, shape, share, means, Some(center), rest);
-        let scale = (g.n as f32).sqrt();
-        for (offset, to) in [(g.rows, rows), (0, between)] {
-            Centring { shape, offset, scale }.launch(launch, [means, center, rest], to);
-        }
-        let back = Order { columns: true, back: true, ..Order::default() };
-        strata.order(launch, 1, back, [center, mean]);
-        let d = g.layout.d;
-        let ordered = launch.scratch("ordered", d * d);
-        strata.gram(launch, count, [1.0 / g.rows as f32, self.eps], [rows, rows], ordered);
-        strata.order(launch, d, Order { rows: true, ..back }, [ordered, cov]);
-    }
-
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        let strata @ Strata(g) = self.strata;
-        let (d, count) = (g.layout.d, strata.count());
-        let mut rows: Vec<f64> = strata.sources().map(|at| at.map_or(0.0, |at| inputs[0].data[at])).collect();
-        let mut means = vec![0.0; count * d];
-        rows.iter().enumerate().for_each(|(i, v)| means[i / (g.n * d) * d + i % d] += v / g.n as f64);
-        let mut center = vec![0.0; d];
-        means.iter().enumerate().for_each(|(i, v)| center[i % d] += v / count as f64);
-        rows.iter_mut().enumerate().for_each(|(i, v)| *v -= means[i / (g.n * d) * d + i % d]);
-        let scale = (g.n as f64).sqrt();
-        let between: Vec<f64> = means.iter().enumerate().map(|(i, v)| scale * (v - center[i % d])).collect();
-        rows.extend(&between);
-        let rows = Array { shape: vec![1, g.rows + count, d], data: rows };
-        let ordered = product(&transposed(&rows), &rows);
-        let (mut mean, mut cov) = (Array::zeros(&[1, d]), Array::zeros(&[1, d, d]));
-        for (i, center) in center.iter().enumerate() {
-            let at = strata.entry(i);
-            mean.data[at] = *center;
-            for j in 0..d {
-                cov.data[at * d + strata.entry(j)] = ordered.data[i * d + j] / g.rows as f64;
-            }
-            cov.data[at * d + at] += f64::from(self.eps);
-        }
-        vec![mean, cov, rows, Array { shape: vec![1, count, d], data: between }]
-    }
-}
-
-/// The gradient of rows of strata as far as they are seen, from rows, rows between strata, and the gradients of their covariance and, where
-/// there is a fourth input, their mean: `(x (g + g^T) + w (g + g^T) + g_mean) / R`.
-#[derive(Debug)]
-struct StrataCovarianceGrad(Strata);
-
-impl Op for StrataCovarianceGrad {
-    fn name(&self) -> &'static str {
-        "covariance_grad"
-    }
-
-    fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
-        Ok(vec![self.0.rows_type()])
-    }
-
-    fn launch(&self, launch: &mut Launch<'_>) {
-        let strata @ Strata(g) = self.0;
-        let (d, count) = (g.layout.d, strata.count());
-        let ([rows, between, g_cov], out) = ([0, 1, 2].map(|i| launch.reads[i]), launch.writes[0]);
-        let symmetric = launch.scratch("symmetric", d * d);
-        let order = Order { columns: true, ..Order::default() };
-        strata.order(launch, d, Order { rows: true, both: true, ..order }, [g_cov, symmetric]);
-        let share = 1.0 / g.rows as f32;
-        let added = launch.reads.get(3).copied().map(|g_mean| {
-            let ordered = launch.scratch("g_mean", d);
-            strata.order(launch, 1, order, [g_mean, ordered]);
-            (ordered, share)
-        });
-        let shift = launch.scratch("shift", count * d);
-        let alpha = share / (g.n as f32).sqrt();
-        Product { alpha, added, ..Product::new(between, symmetric) }.launch(launch, [1, count, d, d], shift);
-        let seen = StrataProduct { alpha: share, of_rows: true, of_columns: true, row: Some(shift), row_each: true };
-        strata.product(launch, seen, [rows, symmetric], out);
-    }
-
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        let strata @ Strata(g) = self.0;
-        let (d, count) = (g.layout.d, strata.count());
-        let mut symmetric = Array::zeros(&[1, d, d]);
-        for i in 0..d {
-            for j in 0..d {
-                let (from, to) = (strata.entry(i), strata.entry(j));
-                symmetric.data[i * d + j] = inputs[2].data[from * d + to] + inputs[2].data[to * d + from];
-            }
-        }
-        let within = Array { shape: vec![1, g.rows, d], data: inputs[0].data[..g.rows * d].to_vec() };
-        let (within, between) = (product(&within, &symmetric), product(inputs[1], &symmetric));
-        let data = within.data.iter().enumerate().map(|(i, v)| {
-            let shift = between.data[i / (g.n * d) % count * d + i % d] / (g.n as f64).sqrt();
-            let g_mean = inputs.get(3).map_or(0.0, |g_mean| g_mean.data[strata.entry(i % d)]);
-            (v + shift + g_mean) / g.rows as f64
-        });
-        vec![Array { shape: vec![1, g.rows, d], data: data.collect() }]
-    }
-}
-
-/// `x = fold(rows)` of rows of strata, added to what a second input has gathered there, and zero where the last one is not above 0.
-#[derive(Debug)]
-pub(super) struct FoldStrata {
-    pub strata: Strata,
-    pub x: Type,
-    pub masked: bool,
-}
-
-impl Op for FoldStrata {
-    fn name(&self) -> &'static str {
-        "fold_rows"
-    }
-
-    fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
-        Ok(vec![self.x.clone()])
-    }
-
-    fn launch(&self, launch: &mut Launch<'_>) {
-        fold_strata(launch, self.masked, &self.strata.0);
-    }
-
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        folded(&self.x, self.strata.sources(), self.masked, inputs)
     }
 }
