@@ -221,15 +221,13 @@ fn fold_kernel(g: &RowGeometry) -> Kernel {
 /// Appends `kernel`, which folds the rows that a launch reads first, added to what a second input has gathered; with `masked` the last input
 /// is the ReLU's output that the rows were sampled from.
 fn launch_fold(launch: &mut Launch<'_>, kernel: Kernel, masked: bool, g: &RowGeometry) {
-    let reads = launch.reads.clone();
-    let (others, mask) = if masked { reads.split_at(reads.len() - 1) } else { (&reads[..], &[][..]) };
+    let (rows, write, inputs) = (launch.reads[0], launch.writes[0], launch.reads.len());
     let mut params = RowParams::new(g).fold(g);
-    (params.add, params.mask) = (u32::from(others.len() > 1), u32::from(masked));
+    (params.add, params.mask) = (u32::from(inputs > 1 + usize::from(masked)), u32::from(masked));
     // What is not read is small, in case that it is copied.
     let unread = launch.scratch("unread", 4);
-    let gathered = others.get(1).or(mask.first()).copied().unwrap_or(unread);
-    let mask = mask.first().copied().unwrap_or(gathered);
-    launch.flat(kernel, &params, &[reads[0], gathered, mask], &[launch.writes[0]], params.items as usize);
+    let [gathered, mask] = [1, inputs - 1].map(|i| if inputs > 1 { launch.reads[i] } else { unread });
+    launch.flat(kernel, &params, &[rows, gathered, mask], &[write], params.items as usize);
 }
 
 /// As [`fold_rows`], of rows in strata.

@@ -59,6 +59,7 @@ pub use add::{add, add_relu};
 pub use average_pool::{adaptive_avg_pool2d, avg_pool2d, global_avg_pool};
 pub use batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
 pub use bilinear::bilinear;
+#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use blocks::RowGeometry;
 pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use column_sum::column_sum;

@@ -68,8 +68,14 @@ pub(super) struct Strata(pub RowGeometry);
 
 impl Strata {
     /// The strata of a gathering, where there are kernels for them.
+    #[inline]
     pub fn of(profile: Option<Profile>, x: &Type, layout: BlockLayout, sampling: Sampling) -> Option<Self> {
-        if !Family::IN_SUBGROUPS || profile?.family != Family::Subgroup {
+        // Known when a page is compiled, which then downloads none of this.
+        if Family::IN_SUBGROUPS { Self::in_subgroups(profile, x, layout, sampling) } else { None }
+    }
+
+    fn in_subgroups(profile: Option<Profile>, x: &Type, layout: BlockLayout, sampling: Sampling) -> Option<Self> {
+        if profile?.family != Family::Subgroup {
             return None;
         }
         let Sampling::Grid { dilation: 1, .. } = sampling else { return None };

@@ -12,6 +12,8 @@ pub(super) type Tile = [usize; 4];
 /// The tiles of one kernel in both families, each with the least number of column vectors that it is for.
 pub(super) struct Tiles {
     pub alone: (&'static Shader, &'static [(usize, Tile)]),
+    /// No page has [`Family::IN_SUBGROUPS`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub subgroup: (&'static Shader, &'static [(usize, Tile)]),
     /// Where there is none, lanes work alone.
     pub shared: Option<(&'static Shader, &'static [(usize, Tile)])>,
@@ -21,7 +23,8 @@ impl Tiles {
     /// The kernel for `columns4` vectors of columns, with the constants `flags` besides those of its tile.
     pub fn choose(&self, profile: Profile, columns4: usize, flags: &[(&'static str, u32)]) -> (Kernel, Tile) {
         let (shader, table) = match profile.family {
-            Family::Subgroup if Family::IN_SUBGROUPS => self.subgroup,
+            #[cfg(not(target_arch = "wasm32"))]
+            Family::Subgroup => self.subgroup,
             Family::Shared => self.shared.unwrap_or(self.alone),
             _ => self.alone,
         };

@@ -16,6 +16,7 @@ use super::strata_covariance::FoldStrata;
 use super::transpose::transposed;
 use super::turn_pixels::turn_pixels;
 use crate::Result;
+use crate::gpu::Family;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 
 /// Whitened patches as a map with a channel for each feature, one pixel for each position.
@@ -23,17 +24,24 @@ use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 pub struct WhitePatches {
     /// (N,F,h,w), or with its [pixels turned](turn_pixels).
     pub map: Var,
-    turned: Option<[usize; 2]>,
+    /// Height and width of the map of positions.
+    size: [usize; 2],
+    turned: bool,
 }
 
 impl WhitePatches {
+    fn is_turned(&self) -> bool {
+        // No page has strata, so none downloads what turns.
+        Family::IN_SUBGROUPS && self.turned
+    }
+
     /// An activation (N,C,h,w) in the order of the map.
     ///
     /// # Errors
     /// The shape does not fit.
     pub fn order(&self, tape: &mut Tape, x: Var) -> Result<Var> {
         let [n, c, h, w] = tape.ty(x).nchw();
-        self.turned.map_or(Ok(x), |_| turn_pixels(tape, x, [h * w, c, 1, n]))
+        if self.is_turned() { turn_pixels(tape, x, [h * w, c, 1, n]) } else { Ok(x) }
     }
 
     /// An activation in the order of the map as (N,C,h,w).
@@ -42,7 +50,7 @@ impl WhitePatches {
     /// The shape does not fit.
     pub fn restore(&self, tape: &mut Tape, y: Var) -> Result<Var> {
         let [_, c, h, w] = tape.ty(y).nchw();
-        self.turned.map_or(Ok(y), |[oh, ow]| turn_pixels(tape, y, [h * w, c, oh, ow]))
+        if self.is_turned() { turn_pixels(tape, y, [h * w, c, self.size[0], self.size[1]]) } else { Ok(y) }
     }
 }
 
@@ -72,14 +80,14 @@ pub fn whiten_patches(
         let white = tape.apply1(Whiten(strata), &[rows, deconv, mean])?;
         let map = Type::vec4(&[strata.positions(), layout.features(), 1, n]);
         let map = fold_rows(tape, white, map, flat, whole)?;
-        return Ok(WhitePatches { map, turned: Some(strata.map()) });
+        return Ok(WhitePatches { map, size: strata.map(), turned: true });
     }
     let rows = sample_rows(tape, x, layout, patches)?;
     let RowGeometry { oh, ow, .. } = RowGeometry::new("whiten_patches", tape.ty(x).nchw(), layout, patches)?;
     let centered = center_rows(tape, rows, mean)?;
     let white = matmul_nt(tape, centered, deconv)?;
     let map = fold_rows(tape, white, Type::vec4(&[n, layout.features(), oh, ow]), flat, whole)?;
-    Ok(WhitePatches { map, turned: None })
+    Ok(WhitePatches { map, size: [oh, ow], turned: false })
 }
 
 /// Patches as rows in strata, not centred.

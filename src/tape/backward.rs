@@ -3,7 +3,7 @@
 use super::{Source, Tape, Var};
 use crate::ops;
 use crate::{Error, Result};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// What a gradient rule sees.
@@ -64,7 +64,7 @@ impl Backward<'_> {
 pub struct Gradients {
     by_var: HashMap<Var, Var>,
     /// Values with those gradients of theirs that a ReLU would leave as they are.
-    masked: HashSet<(Var, Var)>,
+    masked: Vec<(Var, Var)>,
 }
 
 impl Gradients {
@@ -78,7 +78,9 @@ impl Gradients {
             Some(seen) => {
                 let sum = ops::add(tape, *seen, grad)?;
                 let masked = [*seen, grad].iter().all(|part| self.masked.contains(&(var, *part)));
-                self.masked.extend(masked.then_some((var, sum)));
+                if masked {
+                    self.masked.push((var, sum));
+                }
                 sum
             }
             None => grad,
