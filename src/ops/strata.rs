@@ -54,7 +54,7 @@ static PRODUCT: Shader = Shader::with_variants::<ProductParams>(
 );
 static ORDER: Shader =
     Shader::with_variants::<OrderParams>("strata_order.wgsl", 1, 1, &[&[("BOTH", 0)], &[("BOTH", 1)]]);
-pub(super) const SHADERS: &[&Shader] = &[&ROWS, &GRAM, &PRODUCT, &ORDER];
+pub(super) const SHADERS: &[&Shader] = if Family::IN_SUBGROUPS { &[&ROWS, &GRAM, &PRODUCT, &ORDER] } else { &[] };
 
 /// Entries that a tile of the products spans: a part is whole tiles, and so are a stratum's rows.
 const SPAN: usize = 32;

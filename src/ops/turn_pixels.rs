@@ -1,7 +1,7 @@
 //! Activations whose images are the pixels of others: the order in which whitened patches come (`whiten.rs`).
 
 use super::expect_activation;
-use crate::gpu::{Kernel, Shader};
+use crate::gpu::{Family, Kernel, Shader};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
@@ -11,7 +11,8 @@ kernel_params! {
 }
 
 static TURN: Shader = Shader::new::<TurnParams>("turn_pixels.wgsl", 1, 1);
-pub(super) const SHADERS: &[&Shader] = &[&TURN];
+/// Only strata need it.
+pub(super) const SHADERS: &[&Shader] = if Family::IN_SUBGROUPS { &[&TURN] } else { &[] };
 
 /// `x` (N,C,H,W) as (H W,C,h,w) with h w = N: pixel p of image i becomes pixel i of image p. Reads and writes each element once.
 ///
