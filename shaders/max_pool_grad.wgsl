@@ -64,7 +64,7 @@ fn main(
                 for (var px = 0u; px < BLOCK; px++) {
                     let u = qy % stride + wy * stride + py;
                     let v = qx % stride + wx * stride + px;
-                    let here = (winner == vec4u(u * kernel + v)) & vec4<bool>(v < kernel);
+                    let here = (winner == vec4u(u * kernel + v)) & vec4<bool>(max(u, v) < kernel);
                     sum[py * BLOCK + px] += select(vec4f(0.0), g, here);
                 }
             }

@@ -188,7 +188,14 @@ mod tests {
 
     #[test]
     fn pages_leave_out_what_they_cannot_use() {
-        for file in ["matmul_subgroup.wgsl", "shared/small_blocks.wgsl", "newton_schulz_small.wgsl", "peak_fma.wgsl"] {
+        for file in [
+            "matmul_subgroup.wgsl",
+            "shared/small_blocks.wgsl",
+            "newton_schulz_small.wgsl",
+            "peak_fma.wgsl",
+            "strata_rows.wgsl",
+            "turn_pixels.wgsl",
+        ] {
             assert!(SHADERS.iter().any(|(known, _)| *known == file) && bare::of_native_programs(file), "{file}");
         }
         assert!(!bare::of_native_programs("matmul_shared.wgsl"));

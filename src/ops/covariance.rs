@@ -230,7 +230,7 @@ fn launch_fold(launch: &mut Launch<'_>, kernel: Kernel, masked: bool, g: &RowGeo
     launch.flat(kernel, &params, &[rows, gathered, mask], &[write], params.items as usize);
 }
 
-/// As [`fold_rows`], of rows in strata.
+/// As [`fold_rows`], of rows in strata, which the last two variants are for.
 pub(super) fn fold_strata(launch: &mut Launch<'_>, masked: bool, g: &RowGeometry) {
     launch_fold(launch, Kernel::new(&FOLD_ROWS, if g.apart() { 6 } else { 7 }), masked, g);
 }

@@ -68,7 +68,8 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// The gradient of `var`; `None` where the loss does not depend on it.
+    /// The gradient of `var`; `None` where the loss does not depend on it. That of a hidden ReLU's output may be zero already where the
+    /// ReLU lets none pass.
     pub fn get(&self, var: Var) -> Option<Var> {
         self.by_var.get(&var).copied()
     }
