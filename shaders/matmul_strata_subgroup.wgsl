@@ -1,5 +1,5 @@
 // c = alpha a b + a row, for rows a in strata (`ops/strata.rs`) and one matrix b. With `of_rows` a is in the order of strata, and what a
-// stratum does not see is left out of the sums; with `of_columns` c is, and its entries that are not seen stay as they were.
+// stratum does not see is left out of the sums; with `of_columns` c is, and its entries that are not seen go nowhere.
 struct Params {
     m: u32,
     n: u32,
@@ -19,13 +19,18 @@ struct Params {
     // From one stratum's row to that of the next; 0 for one that all have.
     row_stride4: u32,
     has_row: u32,
+    // Where entries of c go: 0 to rows, 1 to the pixels that patches were gathered from, 2 to a map with a channel for each feature and a
+    // pixel for each row of the strata of one block.
+    to: u32,
+    // Of a pixel of either map.
+    channels: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read> added: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> c: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> c: array<f32>;
 
 // Tiles have up to as many rows, each with a place of its own.
 const MOST_ROUNDS: u32 = 64u;
@@ -40,6 +45,29 @@ const TURNED: u32 = 0u;
 // #import shared/matmul_tile.wgsl
 // #import shared/divide.wgsl
 // #import shared/strata.wgsl
+
+// Where the first of a lane's four columns goes in the stratum's first row, and how far apart rows and columns are.
+struct Target {
+    first: u32,
+    row: u32,
+    column: u32,
+}
+
+fn target_of(stratum: u32, column: u32) -> Target {
+    if params.to == 0u {
+        return Target(stratum * params.m * params.n + column * 4u, params.n, 1u);
+    }
+    if params.to == 2u {
+        let block = quotient(stratum, params.positions);
+        let position = stratum - block * params.positions;
+        let first = position * params.m * params.channels + column * 4u * params.blocks + block;
+        return Target(first, params.channels, params.blocks);
+    }
+    let part = quotient(column, params.size4);
+    let tap = tap_of(stratum, part);
+    let first = tap.pixel * params.channels + tap.channel + (column - part * params.size4) * 4u * params.blocks;
+    return Target(first, params.height * params.width * params.channels, params.blocks);
+}
 
 @compute @workgroup_size(LX * LY)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
@@ -63,11 +91,16 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
         let last = select(first, first + params.size4, tap_of(stratum, part).seen | (params.of_rows == 0u));
         first_product(&sum, place, first, last);
     }
-    let n4 = params.n / 4u;
+    let to = target_of(stratum, column);
     let row = select(vec4f(0.0), added[stratum * params.row_stride4 + column], params.has_row == 1u);
     for (var i = 0u; i < TM; i++) {
         if r0 + i < params.m {
-            c[(stratum * params.m + r0 + i) * n4 + column] = fma(vec4f(params.alpha), sum[i][0], row);
+            let v = fma(vec4f(params.alpha), sum[i][0], row);
+            let at = to.first + (r0 + i) * to.row;
+            c[at] = v.x;
+            c[at + to.column] = v.y;
+            c[at + 2u * to.column] = v.z;
+            c[at + 3u * to.column] = v.w;
         }
     }
 }

@@ -130,7 +130,14 @@ fn every_gradient_agrees_with_finite_differences() {
 #[test]
 fn gradients_over_strata_agree_with_finite_differences() -> Result<(), String> {
     let profile = Profile { software: true, family: Family::Subgroup, loads: Loads::Textures };
-    for name in ["covariance", "whiten_patches"] {
+    let names = [
+        "covariance",
+        "whiten_patches",
+        "conv2d of a ReLU that is used twice",
+        "covariance and conv2d of a ReLU",
+        "covariance and whitened patches of a ReLU",
+    ];
+    for name in names {
         for stride in [1, 2] {
             let sizes = Sizes { n: 32, c: 32, h: 2, w: 3, k: 2, stride, choice: 9, ..Sizes::SMALL };
             let operation = OPERATIONS.iter().find(|operation| operation.name == name);

@@ -1,6 +1,5 @@
 // #import shared/conv_params.wgsl
 // #import shared/conv_io.wgsl
-// #import shared/conv_store_added.wgsl
 // #import shared/conv_position.wgsl
 
 @compute @workgroup_size(LX * LY)

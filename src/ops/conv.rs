@@ -12,7 +12,7 @@ use super::conv_pointwise;
 use super::expect_activation;
 use super::tiles::{Tiles, tile_variant};
 use super::weight_columns::{columns_of, columns_type, launch_columns, launch_rows, launch_rows_of_sum, rows_of};
-use crate::gpu::{Kernel, Shader, Slot};
+use crate::gpu::{Family, Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
@@ -54,7 +54,7 @@ static CONV: Shader = Shader::with_variants::<ConvParams>(
 );
 static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
     "conv_subgroup.wgsl",
-    4,
+    5,
     1,
     &[
         tile_variant!(64, 1, 8, 1, TRANSPOSED = 0),
@@ -65,6 +65,10 @@ static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
         tile_variant!(16, 1, 4, 2, TRANSPOSED = 1),
         tile_variant!(8, 1, 2, 4, TRANSPOSED = 1),
         tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
+        tile_variant!(64, 1, 8, 1, TRANSPOSED = 0, MASKED = 1),
+        tile_variant!(16, 1, 4, 2, TRANSPOSED = 0, MASKED = 1),
+        tile_variant!(8, 1, 2, 4, TRANSPOSED = 0, MASKED = 1),
+        tile_variant!(8, 1, 1, 8, TRANSPOSED = 0, MASKED = 1),
     ],
 );
 static CONV_SHARED: Shader = Shader::with_variants::<ConvParams>(
@@ -254,6 +258,11 @@ impl Geometry {
     /// Whether the kernels for such a convolution add a map: those of products and of groups do not.
     fn adds(&self, weight: &Weight) -> bool {
         self.options.groups == 1 && !conv_pointwise::suits(self, weight)
+    }
+
+    /// Whether the adjoint is a convolution with the kernel turned around.
+    fn turns(&self) -> bool {
+        self.options.stride == 1 && self.kh == self.kw
     }
 
     /// Input coordinates under tap (u, v) of output (i, j), if inside the map.
@@ -448,9 +457,20 @@ impl Op for Conv {
         let (x_ty, w_ty) = (context.tape.ty(x).clone(), context.tape.ty(w).clone());
         let (options, weight) = (self.options, self.weight.clone());
         let g = Geometry::new(self.name, &x_ty.shape, weight.shape(self.name, &w_ty, options.groups)?, options)?;
-        let gathered = if context.needs(0) && g.adds(&weight) { context.take(0) } else { None };
-        let inputs: Vec<Var> = [gy, w].into_iter().chain(gathered).collect();
-        let gx = context.when(0, ConvInputGrad { options, x: x_ty, weight: weight.clone() }, &inputs)?;
+        let gx = match (context.needs(0), g.adds(&weight)) {
+            (true, true) if comes_last(context.tape, x, &g) => {
+                let weight = weight.clone();
+                context.last(0, vec![gy, w], move |masked| ConvInputGrad { options, x: x_ty, weight, masked });
+                None
+            }
+            (true, adds) => {
+                let gathered = if adds { context.take(0) } else { None };
+                let inputs: Vec<Var> = [gy, w].into_iter().chain(gathered).collect();
+                let grad = ConvInputGrad { options, x: x_ty, weight: weight.clone(), masked: false };
+                context.when(0, grad, &inputs)?
+            }
+            (false, _) => None,
+        };
         let gw = context.when(1, ConvWeightGrad { options, w: w_ty, weight }, &[x, gy])?;
         let mut grads = vec![gx, gw];
         if let [Some(_), _] = self.epilogue(context.inputs) {
@@ -502,9 +522,9 @@ impl Op for Conv {
             relu: u32::from(self.options.relu),
             ..ConvParams::sizes(&g, g.h, g.w, rows, g.c)
         };
-        let reads = [x, packed, bias.unwrap_or(packed), added.unwrap_or(packed)];
+        let reads = [x, packed, bias.unwrap_or(packed), added.unwrap_or(packed), packed];
         let write = launch.writes[0];
-        dispatch_conv(launch, &params, false, &reads, write);
+        dispatch_conv(launch, &params, ("TRANSPOSED", 0), reads, write);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
@@ -601,9 +621,24 @@ fn pack_columns(launch: &mut Launch<'_>, columns: Slot, g: &Geometry, flipped: b
     packed
 }
 
-fn dispatch_conv(launch: &mut Launch<'_>, params: &ConvParams, transposed: bool, reads: &[Slot], write: Slot) {
+/// Whether the input gradient waits for others, to add and to mask what they gather: the kernels for that are those of the family for
+/// subgroups, and of the forward pass.
+fn comes_last(tape: &Tape, x: Var, g: &Geometry) -> bool {
+    let in_subgroups = || tape.profile().is_some_and(|profile| profile.family == Family::Subgroup);
+    Family::IN_SUBGROUPS && g.turns() && in_subgroups() && tape.uses(x) > 1
+}
+
+/// Appends the kernel with a constant set; reads x, weight, bias, what is added and what masks.
+fn dispatch_conv(
+    launch: &mut Launch<'_>,
+    params: &ConvParams,
+    flag: (&'static str, u32),
+    reads: [Slot; 5],
+    write: Slot,
+) {
     let columns4 = columns_of_tile(params.pixels as usize, params.outputs4 as usize);
-    let (kernel, tile) = CONV_TILES.choose(launch.profile, columns4, &[("TRANSPOSED", u32::from(transposed))]);
+    let (kernel, tile) = CONV_TILES.choose(launch.profile, columns4, &[flag]);
+    let reads = &reads[..kernel.shader.reads as usize];
     let [tm, tn, lx, ly] = tile.map(|v| v as u32);
     let tiles = params.pixels.div_ceil(tm * ly);
     let rows = tiles.div_ceil(65_535).max(1);
@@ -611,12 +646,13 @@ fn dispatch_conv(launch: &mut Launch<'_>, params: &ConvParams, transposed: bool,
     launch.dispatch(kernel, params, reads, &[write], grid);
 }
 
-/// `gx = conv_transpose(gy, w)`, shape of `x`, added to what a third input has gathered.
+/// `gx = conv_transpose(gy, w)`, shape of `x`, added to what a third input has gathered; with `masked` zero where a fourth is not above 0.
 #[derive(Debug)]
 struct ConvInputGrad {
     options: ConvOptions,
     x: Type,
     weight: Weight,
+    masked: bool,
 }
 
 impl Op for ConvInputGrad {
@@ -641,7 +677,7 @@ impl Op for ConvInputGrad {
         }
         // At stride 1 the adjoint is a convolution with the kernel turned around: one kernel less to compile. A padding that would be
         // negative wraps, and wraps back in the kernel.
-        let plain = g.options.stride == 1 && g.kh == g.kw;
+        let plain = g.turns();
         let reach = (g.options.dilation * (g.kh - 1)) as u32;
         let packed = match self.weight {
             Weight::Rows => {
@@ -669,15 +705,18 @@ impl Op for ConvInputGrad {
             has_added: u32::from(gathered.is_some()),
             ..ConvParams::sizes(&g, g.oh, g.ow, WeightRowOrder::packed(g.o), g.o)
         };
-        let reads = [launch.reads[0], packed, packed, gathered.unwrap_or(packed)];
+        let mask = launch.reads.get(3).copied();
+        let reads = [launch.reads[0], packed, packed, gathered.unwrap_or(packed), mask.unwrap_or(packed)];
         let write = launch.writes[0];
-        dispatch_conv(launch, &params, !plain, &reads, write);
+        let flag = if self.masked { ("MASKED", 1) } else { ("TRANSPOSED", u32::from(!plain)) };
+        dispatch_conv(launch, &params, flag, reads, write);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         let weight = self.weight.rows(inputs[1], self.options.groups);
         let gx = twin_input_grad(inputs[0], &weight, &self.x.shape, self.options);
-        vec![inputs.get(2).map_or_else(|| gx.clone(), |gathered| gx.zip(gathered, |a, b| a + b))]
+        let sum = inputs.get(2).map_or_else(|| gx.clone(), |gathered| gx.zip(gathered, |a, b| a + b));
+        vec![inputs.get(3).map_or_else(|| sum.clone(), |x| sum.zip(x, super::unary::masked))]
     }
 }
 

@@ -235,14 +235,15 @@ pub(super) fn fold_strata(launch: &mut Launch<'_>, masked: bool, g: &RowGeometry
     launch_fold(launch, Kernel::new(&FOLD_ROWS, if g.apart() { 6 } else { 7 }), masked, g);
 }
 
-/// The gradient of input 0 by the op that folds `g_rows` back to it, given whether that is to mask it. It adds what others have gathered.
+/// The gradient of input 0 by the op that folds `g_rows` back to it, given whether that is to mask it. It adds what others have gathered; what comes last
+/// masks instead of it.
 pub(super) fn fold_gradient<O: Op + 'static>(
     context: &mut Backward<'_>,
     g_rows: Var,
     op: impl FnOnce(bool) -> O,
 ) -> Result<Vec<Option<Var>>> {
     let x = context.inputs[0];
-    let mask = context.tape.is_rectified(x).then_some(x);
+    let mask = (context.tape.is_rectified(x) && !context.has_last(0)).then_some(x);
     let inputs: Vec<Var> = [g_rows].into_iter().chain(context.take(0)).chain(mask).collect();
     let grad = context.tape.apply1(op(mask.is_some()), &inputs)?;
     context.mask(0, mask.map(|_| grad));
@@ -263,7 +264,7 @@ pub(super) fn folded(
             sum.data[at] += v;
         }
     }
-    vec![if masked { sum.zip(inputs[inputs.len() - 1], |v, x| if x > 0.0 { v } else { 0.0 }) } else { sum }]
+    vec![if masked { sum.zip(inputs[inputs.len() - 1], super::unary::masked) } else { sum }]
 }
 
 fn gathered(g: &RowGeometry, x: &Array) -> Array {

@@ -36,6 +36,7 @@ kernel_params! {
     struct ProductParams {
         m: u32, n: u32, k: u32, alpha: f32, size4: u32, positions: u32, blocks: u32, kernel: u32, height: u32, width: u32,
         out_width: u32, step: u32, padding: u32, of_rows: u32, of_columns: u32, row_stride4: u32, has_row: u32,
+        to: u32, channels: u32,
     }
 }
 kernel_params! {
@@ -88,6 +89,13 @@ impl Strata {
     /// Whether patches do not overlap, as those of a covariance seldom do, and passing over what is not seen is worth it.
     pub fn suit_covariance(&self) -> bool {
         self.0.apart() && self.seen(2) + 1.0 / (self.0.n as f64) < 0.95
+    }
+
+    /// Whether each pixel lies in just one patch, so that what is seen of all rows makes up the map.
+    pub fn make_up_map(&self) -> bool {
+        let ([step, padding], kernel) = (self.step_and_padding(), self.0.layout.kernel);
+        let reaches = |size: usize, positions: usize| positions * step >= size + padding;
+        step == kernel && reaches(self.0.h, self.0.oh) && reaches(self.0.w, self.0.ow)
     }
 
     /// Number of strata.
@@ -212,8 +220,19 @@ impl Strata {
 
     /// Appends `product` of rows a in strata and a matrix b.
     pub fn product(&self, launch: &mut Launch<'_>, product: StrataProduct, [a, b]: [Slot; 2], c: Slot) {
-        let RowsParams { size4, positions, blocks, kernel, height, width, out_width, step, padding, .. } =
-            self.rows_params();
+        let RowsParams {
+            size4,
+            positions,
+            blocks,
+            kernel,
+            height,
+            width,
+            channel_stride,
+            out_width,
+            step,
+            padding,
+            ..
+        } = self.rows_params();
         let (images, d) = (self.0.n, self.0.layout.d as u32);
         let params = ProductParams {
             m: images as u32,
@@ -233,6 +252,8 @@ impl Strata {
             of_columns: u32::from(product.of_columns),
             row_stride4: if product.row_each { d / 4 } else { 0 },
             has_row: u32::from(product.row.is_some()),
+            to: product.to as u32,
+            channels: if product.to == Target::Features { self.0.layout.features() as u32 } else { channel_stride },
         };
         let (variant, tile) = if images.is_multiple_of(64) { (0, 64) } else { (1, 32) };
         let grid = [images.div_ceil(tile), self.0.layout.d / SPAN, self.count()].map(|v| v as u32);
@@ -287,6 +308,17 @@ pub(super) struct Order {
     pub both: bool,
 }
 
+/// Where a product's entries go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Target {
+    #[default]
+    Rows,
+    /// The pixels that patches were gathered from.
+    Pixels,
+    /// A map with a channel for each feature and the rows of one block as pixels.
+    Features,
+}
+
 /// `c = alpha a b + row`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StrataProduct {
@@ -298,10 +330,11 @@ pub(super) struct StrataProduct {
     pub row: Option<Slot>,
     /// Each stratum has a row of its own.
     pub row_each: bool,
+    pub to: Target,
 }
 
 impl Default for StrataProduct {
     fn default() -> Self {
-        Self { alpha: 1.0, of_rows: false, of_columns: false, row: None, row_each: false }
+        Self { alpha: 1.0, of_rows: false, of_columns: false, row: None, row_each: false, to: Target::Rows }
     }
 }

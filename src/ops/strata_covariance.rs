@@ -3,7 +3,7 @@
 use super::column_sum::{launch_column_sum, launch_shifted_sum};
 use super::covariance::{Centring, fold_gradient, fold_strata, folded};
 use super::matmul::{Product, product};
-use super::strata::{Order, Strata, StrataProduct};
+use super::strata::{Order, Strata, StrataProduct, Target};
 use super::transpose::transposed;
 use crate::Result;
 use crate::tape::{Array, Backward, Launch, Op, Type, Var};
@@ -39,8 +39,13 @@ impl Op for StrataCovariance {
         let [g_mean, g_cov] = [0, 1].map(|i| context.grads[i]);
         let g_cov = g_cov.map_or_else(|| super::constant(context.tape, ty, 0.0), Ok)?;
         let inputs: Vec<Var> = [context.outputs[2], context.outputs[3], g_cov].into_iter().chain(g_mean).collect();
-        let g_rows = context.tape.apply1(StrataCovarianceGrad(self.strata), &inputs)?;
         let (strata, x) = (self.strata, context.tape.ty(context.inputs[0]).clone());
+        // What others have gathered is added when rows are folded, unless something is added later still.
+        if strata.make_up_map() && context.has_last(0) && !context.has_gathered(0) {
+            let grad = StrataCovarianceGrad { strata, map: Some(x) };
+            return Ok(vec![Some(context.tape.apply1(grad, &inputs)?)]);
+        }
+        let g_rows = context.tape.apply1(StrataCovarianceGrad { strata, map: None }, &inputs)?;
         fold_gradient(context, g_rows, |masked| FoldStrata { strata, x, masked })
     }
 
@@ -95,7 +100,11 @@ impl Op for StrataCovariance {
 /// The gradient of rows of strata as far as they are seen, from rows, rows between strata, and the gradients of their covariance and, where
 /// there is a fourth input, their mean: `(x (g + g^T) + w (g + g^T) + g_mean) / R`.
 #[derive(Debug)]
-struct StrataCovarianceGrad(Strata);
+struct StrataCovarianceGrad {
+    strata: Strata,
+    /// The type of the map, where [that is what they make up](Strata::make_up_map).
+    map: Option<Type>,
+}
 
 impl Op for StrataCovarianceGrad {
     fn name(&self) -> &'static str {
@@ -103,11 +112,11 @@ impl Op for StrataCovarianceGrad {
     }
 
     fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
-        Ok(vec![self.0.rows_type()])
+        Ok(vec![self.map.clone().unwrap_or_else(|| self.strata.rows_type())])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let strata @ Strata(g) = self.0;
+        let strata @ Strata(g) = self.strata;
         let (d, count) = (g.layout.d, strata.count());
         let ([rows, between, g_cov], out) = ([0, 1, 2].map(|i| launch.reads[i]), launch.writes[0]);
         let symmetric = launch.scratch("symmetric", d * d);
@@ -122,12 +131,14 @@ impl Op for StrataCovarianceGrad {
         let shift = launch.scratch("shift", count * d);
         let alpha = share / (g.n as f32).sqrt();
         Product { alpha, added, ..Product::new(between, symmetric) }.launch(launch, [1, count, d, d], shift);
-        let seen = StrataProduct { alpha: share, of_rows: true, of_columns: true, row: Some(shift), row_each: true };
+        let to = if self.map.is_some() { Target::Pixels } else { Target::Rows };
+        let seen =
+            StrataProduct { alpha: share, of_rows: true, of_columns: true, row: Some(shift), row_each: true, to };
         strata.product(launch, seen, [rows, symmetric], out);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        let strata @ Strata(g) = self.0;
+        let strata @ Strata(g) = self.strata;
         let (d, count) = (g.layout.d, strata.count());
         let mut symmetric = Array::zeros(&[1, d, d]);
         for i in 0..d {
@@ -143,7 +154,11 @@ impl Op for StrataCovarianceGrad {
             let g_mean = inputs.get(3).map_or(0.0, |g_mean| g_mean.data[strata.entry(i % d)]);
             (v + shift + g_mean) / g.rows as f64
         });
-        vec![Array { shape: vec![1, g.rows, d], data: data.collect() }]
+        let rows = Array { shape: vec![1, g.rows, d], data: data.collect() };
+        match &self.map {
+            Some(map) => folded(map, strata.sources(), false, &[&rows]),
+            None => vec![rows],
+        }
     }
 }
 

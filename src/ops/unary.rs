@@ -162,6 +162,11 @@ pub(super) fn relu_of(x: f64) -> f64 {
     if x < 0.0 { 0.0 } else { x }
 }
 
+/// The gradient `g` where a ReLU's output `x` is above 0, and 0 elsewhere.
+pub(super) fn masked(g: f64, x: f64) -> f64 {
+    if x > 0.0 { g } else { 0.0 }
+}
+
 /// The gradient of the first output where that, the output of a ReLU, is above 0: its sign can be read from it, which spares the input its
 /// memory.
 pub(super) fn relu_grad(context: &mut Backward<'_>, gy: Var) -> Result<Var> {

@@ -7,11 +7,11 @@
 
 use super::blocks::{BlockLayout, RowGeometry, Sampling};
 use super::column_sum::launch_column_sum;
-use super::covariance::{fold_rows, sample_rows};
+use super::covariance::{fold_rows, folded, sample_rows};
 use super::fold_weight::launch_add_outer;
 use super::matmul::{Product, matmul_nt, product};
 use super::row_mean::center_rows;
-use super::strata::{Order, Strata, StrataProduct};
+use super::strata::{Order, Strata, StrataProduct, Target};
 use super::strata_covariance::FoldStrata;
 use super::transpose::transposed;
 use super::turn_pixels::turn_pixels;
@@ -71,24 +71,28 @@ pub fn whiten_patches(
     layout: BlockLayout,
     patches: Sampling,
 ) -> Result<WhitePatches> {
-    let [n, ..] = tape.ty(x).nchw();
-    let flat = BlockLayout { channels: layout.features(), kernel: 1, ..layout };
-    let whole = Sampling::Pixels { step: 1 };
     let strata = Strata::of(tape.profile(), tape.ty(x), layout, patches);
     if let Some(strata) = strata.filter(|strata| strata.seen(1) < 1.0) {
         let rows = tape.apply1(SampleStrata(strata), &[x])?;
-        let white = tape.apply1(Whiten(strata), &[rows, deconv, mean])?;
-        let map = Type::vec4(&[strata.positions(), layout.features(), 1, n]);
-        let map = fold_rows(tape, white, map, flat, whole)?;
+        let map = tape.apply1(Whiten(strata), &[rows, deconv, mean])?;
         return Ok(WhitePatches { map, size: strata.map(), turned: true });
     }
     let rows = sample_rows(tape, x, layout, patches)?;
     let RowGeometry { oh, ow, .. } = RowGeometry::new("whiten_patches", tape.ty(x).nchw(), layout, patches)?;
     let centered = center_rows(tape, rows, mean)?;
     let white = matmul_nt(tape, centered, deconv)?;
-    let map = fold_rows(tape, white, Type::vec4(&[n, layout.features(), oh, ow]), flat, whole)?;
+    let [n, ..] = tape.ty(x).nchw();
+    let map = fold_rows(tape, white, Type::vec4(&[n, layout.features(), oh, ow]), flat(layout), EACH)?;
     Ok(WhitePatches { map, size: [oh, ow], turned: false })
 }
+
+/// The cut of a map with a channel for each of the layout's features.
+fn flat(layout: BlockLayout) -> BlockLayout {
+    BlockLayout { channels: layout.features(), kernel: 1, ..layout }
+}
+
+/// Every pixel of such a map.
+const EACH: Sampling = Sampling::Pixels { step: 1 };
 
 /// Patches as rows in strata, not centred.
 #[derive(Debug)]
@@ -112,10 +116,9 @@ impl Op for SampleStrata {
         if !context.needs(0) {
             return Ok(vec![None]);
         }
-        // The covariance of the same map folds its share after this and masks both.
-        let x = context.tape.ty(context.inputs[0]).clone();
-        let inputs: Vec<Var> = [grad].into_iter().chain(context.take(0)).collect();
-        Ok(vec![Some(context.tape.apply1(FoldStrata { strata: self.0, x, masked: false }, &inputs)?)])
+        let (strata, x) = (self.0, context.tape.ty(context.inputs[0]).clone());
+        context.last(0, vec![grad], move |masked| FoldStrata { strata, x, masked });
+        Ok(vec![None])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
@@ -130,17 +133,24 @@ impl Op for SampleStrata {
     }
 }
 
-/// `(X - 1 mean^T) D^T` of rows X in strata; inputs X, D, mean. The result's entries are in the order of the block.
+/// `(X - 1 mean^T) D^T` of rows X in strata as a map with its pixels turned; inputs X, D, mean.
 #[derive(Debug)]
 struct Whiten(Strata);
+
+impl Whiten {
+    fn map(&self) -> Type {
+        let Strata(g) = self.0;
+        Type::vec4(&[self.0.positions(), g.layout.features(), 1, g.n])
+    }
+}
 
 impl Op for Whiten {
     fn name(&self) -> &'static str {
         "whiten"
     }
 
-    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
-        Ok(vec![inputs[0].clone()])
+    fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
+        Ok(vec![self.map()])
     }
 
     fn differentiable(&self) -> bool {
@@ -149,6 +159,7 @@ impl Op for Whiten {
 
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let (grad, [rows, deconv, mean]) = (context.grad(0)?, [0, 1, 2].map(|i| context.inputs[i]));
+        let grad = sample_rows(context.tape, grad, flat(self.0.0.layout), EACH)?;
         let g_rows = context.when(0, WhitenRowsGrad(self.0), &[grad, deconv])?;
         if !context.needs(1) && !context.needs(2) {
             return Ok(vec![g_rows, None, None]);
@@ -163,7 +174,7 @@ impl Op for Whiten {
         let [turned, u] = [d * d, d].map(|elements| launch.scratch("turned", elements));
         strata.order(launch, d, Order { rows: true, turned: true, ..Order::default() }, [deconv, turned]);
         Product { alpha: -1.0, turned: true, ..Product::new(mean, deconv) }.launch(launch, [1, 1, d, d], u);
-        let product = StrataProduct { of_rows: true, row: Some(u), ..StrataProduct::default() };
+        let product = StrataProduct { of_rows: true, row: Some(u), to: Target::Features, ..StrataProduct::default() };
         strata.product(launch, product, [rows, turned], white);
     }
 
@@ -174,7 +185,10 @@ impl Op for Whiten {
             let entry = strata.entry(at % d);
             centered.data[at / d * d + entry] = v - inputs[2].data[entry];
         }
-        vec![product(&centered, &transposed(inputs[1]))]
+        let white = product(&centered, &transposed(inputs[1]));
+        let (map, Strata(g)) = (self.map(), strata);
+        let sources = RowGeometry::new(self.name(), map.nchw(), flat(g.layout), EACH).map_or(vec![], |g| g.sources());
+        folded(&map, sources.into_iter(), false, &[&white])
     }
 }
 

@@ -1,6 +1,7 @@
 //! Reverse-mode differentiation by appending operations to the tape.
 
-use super::{Source, Tape, Var};
+use super::{Op, Source, Tape, Var};
+use crate::gpu::Family;
 use crate::ops;
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -17,6 +18,7 @@ pub struct Backward<'a> {
     /// Gradient of each output, where one arrived.
     pub grads: &'a [Option<Var>],
     gathered: &'a mut Gradients,
+    last: &'a mut Last,
 }
 
 impl Backward<'_> {
@@ -49,15 +51,35 @@ impl Backward<'_> {
         self.gathered.masked.extend(grad.map(|grad| (self.inputs[i], grad)));
     }
 
+    /// Whether others have contributed to the gradient of input `i` so far.
+    pub fn has_gathered(&self, i: usize) -> bool {
+        self.gathered.by_var.contains_key(&self.inputs[i])
+    }
+
+    /// Contributes to the gradient of input `i` when all others have: by an operation on `inputs`, followed by what those have gathered, if
+    /// anything, and, if it is told to mask the sum, by the ReLU's output that it is the gradient of.
+    pub fn last<O: Op + 'static>(&mut self, i: usize, inputs: Vec<Var>, op: impl FnOnce(bool) -> O + 'static) {
+        let op = Box::new(move |masked| Rc::new(op(masked)) as Rc<dyn Op>);
+        self.last.entry(self.inputs[i]).or_default().push((inputs, op));
+    }
+
+    /// Whether there will be a [last](Self::last) contribution to the gradient of input `i`.
+    pub fn has_last(&self, i: usize) -> bool {
+        Family::IN_SUBGROUPS && self.last.contains_key(&self.inputs[i])
+    }
+
     /// Appends `op` on `inputs` when input `i` needs a gradient.
-    pub fn when(&mut self, i: usize, op: impl super::Op + 'static, inputs: &[Var]) -> Result<Option<Var>> {
+    pub fn when(&mut self, i: usize, op: impl Op + 'static, inputs: &[Var]) -> Result<Option<Var>> {
         self.append_when(i, Rc::new(op), inputs)
     }
 
-    fn append_when(&mut self, i: usize, op: Rc<dyn super::Op>, inputs: &[Var]) -> Result<Option<Var>> {
+    fn append_when(&mut self, i: usize, op: Rc<dyn Op>, inputs: &[Var]) -> Result<Option<Var>> {
         if self.needs(i) { Ok(Some(self.tape.append1(op, inputs)?)) } else { Ok(None) }
     }
 }
+
+/// Operations that add to a value's gradient what others have gathered, with their own inputs.
+type Last = HashMap<Var, Vec<(Vec<Var>, Box<dyn FnOnce(bool) -> Rc<dyn Op>>)>>;
 
 /// Gradients by value, as far as they were needed.
 #[derive(Clone, Debug, Default)]
@@ -90,17 +112,32 @@ impl Gradients {
         Ok(())
     }
 
-    /// Moves what views have received to the values they look at.
-    fn settle(&mut self, tape: &mut Tape, var: Var) -> Result<()> {
+    /// Moves what views have received to the values they look at, and appends the contributions that come last.
+    fn settle(&mut self, last: &mut Last, tape: &mut Tape, var: Var) -> Result<()> {
         let views: Vec<Var> =
             (0..tape.vars.len()).map(Var).filter(|v| tape.vars[v.0].source == Source::View(var)).collect();
         for view in views {
-            self.settle(tape, view)?;
+            self.settle(last, tape, view)?;
             if let Some(grad) = self.by_var.remove(&view) {
                 let shape = tape.shape(var).to_vec();
                 let grad = tape.view(grad, &shape)?;
                 self.accumulate(tape, var, grad)?;
             }
+        }
+        // No page has such contributions.
+        if Family::IN_SUBGROUPS { self.append_last(last, tape, var) } else { Ok(()) }
+    }
+
+    fn append_last(&mut self, last: &mut Last, tape: &mut Tape, var: Var) -> Result<()> {
+        let mut left = last.remove(&var).unwrap_or_default().into_iter().peekable();
+        while let Some((mut inputs, op)) = left.next() {
+            let gathered = self.by_var.remove(&var);
+            // A sum of one is left to the ReLU: the kernel of a plain convolution, which has been compiled, does for it.
+            let masked = gathered.is_some() && left.peek().is_none() && tape.is_rectified(var);
+            inputs.extend(gathered.into_iter().chain(masked.then_some(var)));
+            let grad = tape.append1(op(masked), &inputs)?;
+            self.masked.extend(masked.then_some((var, grad)));
+            self.by_var.insert(var, grad);
         }
         Ok(())
     }
@@ -112,14 +149,14 @@ impl Tape {
     /// # Errors
     /// An operation on the way has no gradient rule.
     pub fn backward_from(&mut self, seeds: &[(Var, Var)]) -> Result<Gradients> {
-        let mut gradients = Gradients::default();
+        let (mut gradients, mut last) = (Gradients::default(), Last::new());
         for (var, seed) in seeds {
             gradients.accumulate(self, *var, *seed)?;
         }
         for index in (0..self.nodes.len()).rev() {
             let node = self.nodes[index].clone();
             for output in &node.outputs {
-                gradients.settle(self, *output)?;
+                gradients.settle(&mut last, self, *output)?;
             }
             if !node.op.differentiable() || !node.inputs.iter().any(|var| self.needs_grad(*var)) {
                 continue;
@@ -130,7 +167,8 @@ impl Tape {
             }
             let op = Rc::clone(&node.op);
             let (inputs, outputs) = (&node.inputs, &node.outputs);
-            let mut context = Backward { tape: self, inputs, outputs, grads: &grads, gathered: &mut gradients };
+            let mut context =
+                Backward { tape: self, inputs, outputs, grads: &grads, gathered: &mut gradients, last: &mut last };
             let flows = op.backward(&mut context)?;
             for (input, flow) in node.inputs.iter().zip(flows) {
                 if let Some(grad) = flow
@@ -143,7 +181,7 @@ impl Tape {
         let roots: Vec<Var> = (0..self.vars.len()).map(Var).collect();
         for var in roots {
             if matches!(self.vars[var.0].source, Source::Input | Source::State(_)) {
-                gradients.settle(self, var)?;
+                gradients.settle(&mut last, self, var)?;
             }
         }
         Ok(gradients)

@@ -198,6 +198,11 @@ impl Tape {
         self.nodes.iter().any(|node| node.outputs[0] == var && node.op.rectified())
     }
 
+    /// Number of operations that have `var` among their inputs so far.
+    pub fn uses(&self, var: Var) -> usize {
+        self.nodes.iter().filter(|node| node.inputs.contains(&var)).count()
+    }
+
     /// Appends an operation; its outputs take their types from the operation's own rule.
     ///
     /// # Errors

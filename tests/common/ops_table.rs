@@ -200,6 +200,14 @@ pub const OPERATIONS: &[Operation] = &[
         Ok(vec![ops::conv2d(&mut b.tape, x, w, Some(bias), options)?])
     })
     .at(channel_corners),
+    op("conv2d of a ReLU that is used twice", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        let x = ops::relu(&mut b.tape, x)?;
+        let w = b.leaf(&[s.o, s.c, s.k, s.k]);
+        // The other use comes first in the gradient, and the convolution's adds and masks.
+        Ok(vec![ops::conv2d(&mut b.tape, x, w, None, s.conv_options(1))?, ops::sigmoid(&mut b.tape, x)?])
+    })
+    .at(channel_corners),
     op("conv2d of one tap", |b, s| {
         let (x, w) = (b.activation(&s.map())?, b.leaf(&[s.o, s.c, 1, 1]));
         let bias = if s.choice.is_multiple_of(3) { None } else { Some(b.leaf(&[s.o])) };
@@ -523,6 +531,27 @@ pub const OPERATIONS: &[Operation] = &[
         let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
         // What others have gathered is masked once, with what is folded.
         Ok(vec![found.covariance, found.mean, ops::sigmoid(&mut b.tape, x)?])
+    })
+    .at(strata_corners),
+    op("covariance and conv2d of a ReLU", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        let x = ops::relu(&mut b.tape, x)?;
+        let (layout, sampling) = s.layout(1)?;
+        let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
+        let w = b.leaf(&[s.o, s.c, s.k, s.k]);
+        let options = ConvOptions { stride: 1, ..s.conv_options(1) };
+        Ok(vec![found.covariance, found.mean, ops::conv2d(&mut b.tape, x, w, None, options)?])
+    })
+    .at(strata_corners),
+    op("covariance and whitened patches of a ReLU", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        let x = ops::relu(&mut b.tape, x)?;
+        let (layout, sampling) = s.layout(1)?;
+        let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
+        let patches = Sampling::Grid { step: 1, padding: s.padding, dilation: s.dilation };
+        let statistics = [found.covariance, found.mean];
+        let white = ops::whiten_patches(&mut b.tape, x, statistics, layout, patches)?;
+        Ok(vec![found.covariance, found.mean, white.restore(&mut b.tape, white.map)?])
     })
     .at(strata_corners),
     op("covariance of groups", |b, s| {
