@@ -69,15 +69,20 @@ fn target_of(stratum: u32, column: u32) -> Target {
     return Target(first, params.height * params.width * params.channels, params.blocks);
 }
 
+// Along x are the tiles of rows and every other tile of columns, along y strata, along z the other tiles of columns: adapters that compute on a
+// few cores give each of them a run of workgroups, and half of b's columns stay in its cache while it walks through the strata.
 @compute @workgroup_size(LX * LY)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-    let stratum = group.z;
+    let stratum = group.y;
     let parts = params.kernel * params.kernel;
-    if (params.of_columns == 1u) & !tap_of(stratum, quotient(group.y * LX, params.size4)).seen {
+    let tiles = (params.m + TM - 1u) / TM;
+    let first = (group.x / tiles * 2u + group.z) * LX;
+    let wanted = tap_of(stratum, quotient(first, params.size4)).seen | (params.of_columns == 0u);
+    if !(wanted & (first * 4u < params.n)) {
         return;
     }
-    let r0 = group.x * TM;
-    let column = group.y * LX + lane;
+    let r0 = group.x % tiles * TM;
+    let column = first + lane;
     var place: Place;
     place.batch = 0u;
     place.lane_row = 0u;

@@ -60,7 +60,7 @@ pub(super) const SHADERS: &[&Shader] = if Family::IN_SUBGROUPS { &[&ROWS, &GRAM,
 /// Entries that a tile of the products spans: a part is whole tiles, and so are a stratum's rows.
 const SPAN: usize = 32;
 
-/// A launch counts strata along z, of which every adapter has as many.
+/// Launches count strata along y or z, of which every adapter has as many.
 const MOST: usize = 65_535;
 
 /// The rows of one statistic, cut into strata.
@@ -256,7 +256,8 @@ impl Strata {
             channels: if product.to == Target::Features { self.0.layout.features() as u32 } else { channel_stride },
         };
         let (variant, tile) = if images.is_multiple_of(64) { (0, 64) } else { (1, 32) };
-        let grid = [images.div_ceil(tile), self.0.layout.d / SPAN, self.count()].map(|v| v as u32);
+        let columns = self.0.layout.d / SPAN;
+        let grid = [images.div_ceil(tile) * columns.div_ceil(2), self.count(), 2].map(|v| v as u32);
         launch.dispatch(Kernel::new(&PRODUCT, variant), &params, &[a, b, product.row.unwrap_or(b)], &[c], grid);
     }
 

@@ -566,7 +566,7 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .within(1e-3)
     .at(|| {
-        let sides = [1, 9, 19, 36, 37, 65, 126].into_iter().flat_map(|c| [0, 2].map(|choice| (c, choice)));
+        let sides = [1, 9, 19, 36, 37, 65, 126, 210].into_iter().flat_map(|c| [0, 2].map(|choice| (c, choice)));
         let numbers = [1, 4, 5, 6, 7].into_iter().map(|choice| (42, choice));
         sides.chain(numbers).map(|(c, choice)| Sizes { c, choice, n: 1 + c % 2, ..Sizes::SMALL }).collect()
     }),
