@@ -22,8 +22,8 @@ macro_rules! shaders {
 #[cfg(target_arch = "wasm32")]
 macro_rules! shaders {
     ($($file:literal),* $(,)?) => {
-        /// Every file of `shaders/` with its bare text.
-        pub const SHADERS: &[(&str, &str)] = &[$(($file, {
+        /// Every file of `shaders/` with its bare text, or neither.
+        pub const SHADERS: &[(&str, &str)] = &[$((if bare::of_native_programs($file) { "" } else { $file }, {
             const TEXT: &str =
                 if bare::of_native_programs($file) { "" } else { include_str!(concat!("../../shaders/", $file)) };
             const BARE: [u8; bare::length(TEXT)] = bare::text(TEXT);

@@ -638,7 +638,7 @@ fn dispatch_conv(
 ) {
     let columns4 = columns_of_tile(params.pixels as usize, params.outputs4 as usize);
     let (kernel, tile) = CONV_TILES.choose(launch.profile, columns4, &[flag]);
-    let reads = &reads[..kernel.shader.reads as usize];
+    let reads = if kernel.shader.reads == 5 { &reads[..] } else { &reads[..4] };
     let [tm, tn, lx, ly] = tile.map(|v| v as u32);
     let tiles = params.pixels.div_ceil(tm * ly);
     let rows = tiles.div_ceil(65_535).max(1);
@@ -705,10 +705,12 @@ impl Op for ConvInputGrad {
             has_added: u32::from(gathered.is_some()),
             ..ConvParams::sizes(&g, g.oh, g.ow, WeightRowOrder::packed(g.o), g.o)
         };
-        let mask = launch.reads.get(3).copied();
-        let reads = [launch.reads[0], packed, packed, gathered.unwrap_or(packed), mask.unwrap_or(packed)];
+        let (mut mask, mut flag) = (packed, ("TRANSPOSED", u32::from(!plain)));
+        if Family::IN_SUBGROUPS && self.masked {
+            (mask, flag) = (launch.reads[3], ("MASKED", 1));
+        }
+        let reads = [launch.reads[0], packed, packed, gathered.unwrap_or(packed), mask];
         let write = launch.writes[0];
-        let flag = if self.masked { ("MASKED", 1) } else { ("TRANSPOSED", u32::from(!plain)) };
         dispatch_conv(launch, &params, flag, reads, write);
     }
 

@@ -60,12 +60,12 @@ impl Backward<'_> {
     /// anything, and, if it is told to mask the sum, by the ReLU's output that it is the gradient of.
     pub fn last<O: Op + 'static>(&mut self, i: usize, inputs: Vec<Var>, op: impl FnOnce(bool) -> O + 'static) {
         let op = Box::new(move |masked| Rc::new(op(masked)) as Rc<dyn Op>);
-        self.last.entry(self.inputs[i]).or_default().push((inputs, op));
+        self.last.push((self.inputs[i], inputs, op));
     }
 
     /// Whether there will be a [last](Self::last) contribution to the gradient of input `i`.
     pub fn has_last(&self, i: usize) -> bool {
-        Family::IN_SUBGROUPS && self.last.contains_key(&self.inputs[i])
+        Family::IN_SUBGROUPS && self.last.iter().any(|(var, ..)| *var == self.inputs[i])
     }
 
     /// Appends `op` on `inputs` when input `i` needs a gradient.
@@ -78,8 +78,8 @@ impl Backward<'_> {
     }
 }
 
-/// Operations that add to a value's gradient what others have gathered, with their own inputs.
-type Last = HashMap<Var, Vec<(Vec<Var>, Box<dyn FnOnce(bool) -> Rc<dyn Op>>)>>;
+/// Values with an operation that adds to their gradient what others have gathered, and its own inputs.
+type Last = Vec<(Var, Vec<Var>, Box<dyn FnOnce(bool) -> Rc<dyn Op>>)>;
 
 /// Gradients by value, as far as they were needed.
 #[derive(Clone, Debug, Default)]
@@ -129,11 +129,12 @@ impl Gradients {
     }
 
     fn append_last(&mut self, last: &mut Last, tape: &mut Tape, var: Var) -> Result<()> {
-        let mut left = last.remove(&var).unwrap_or_default().into_iter().peekable();
-        while let Some((mut inputs, op)) = left.next() {
+        while let Some(at) = last.iter().position(|(of, ..)| *of == var) {
+            let (_, mut inputs, op) = last.remove(at);
             let gathered = self.by_var.remove(&var);
             // A sum of one is left to the ReLU: the kernel of a plain convolution, which has been compiled, does for it.
-            let masked = gathered.is_some() && left.peek().is_none() && tape.is_rectified(var);
+            let ends = !last.iter().any(|(of, ..)| *of == var);
+            let masked = ends && gathered.is_some() && tape.is_rectified(var);
             inputs.extend(gathered.into_iter().chain(masked.then_some(var)));
             let grad = tape.append1(op(masked), &inputs)?;
             self.masked.extend(masked.then_some((var, grad)));
