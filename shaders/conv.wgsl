@@ -14,4 +14,3 @@ const LY: u32 = 1u;
 
 // #import shared/lanes_alone.wgsl
 // #import shared/conv_body.wgsl
-// #import shared/conv_store_added.wgsl

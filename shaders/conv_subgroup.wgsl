@@ -10,4 +10,3 @@ const LY: u32 = 1u;
 
 // #import shared/lanes_subgroup.wgsl
 // #import shared/conv_body.wgsl
-// #import shared/conv_store_subgroup.wgsl

@@ -1,25 +1,5 @@
 // Partial sums of a^T b over rows in strata (`ops/strata.rs`): partial[split][i][j / 4]. A stratum is passed over where it does not see the
 // entries of a or, with `symmetric`, those of b = a, of which one triangle is computed; rows that follow the strata have all entries.
-struct Params {
-    rows: u32,
-    da4: u32,
-    db4: u32,
-    runs_per_split: u32,
-    strata: u32,
-    images: u32,
-    size4: u32,
-    positions: u32,
-    blocks: u32,
-    kernel: u32,
-    height: u32,
-    width: u32,
-    out_width: u32,
-    step: u32,
-    padding: u32,
-    symmetric: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;

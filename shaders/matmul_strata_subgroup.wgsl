@@ -1,32 +1,5 @@
 // c = alpha a b + a row, for rows a in strata (`ops/strata.rs`) and one matrix b. With `of_rows` a is in the order of strata, and what a
 // stratum does not see is left out of the sums; with `of_columns` c is, and its entries that are not seen go nowhere.
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    alpha: f32,
-    size4: u32,
-    positions: u32,
-    blocks: u32,
-    kernel: u32,
-    height: u32,
-    width: u32,
-    out_width: u32,
-    step: u32,
-    padding: u32,
-    of_rows: u32,
-    of_columns: u32,
-    // From one stratum's row to that of the next; 0 for one that all have.
-    row_stride4: u32,
-    has_row: u32,
-    // Where entries of c go: 0 to rows, 1 to the pixels that patches were gathered from, 2 to a map with a channel for each feature and a
-    // pixel for each row of the strata of one block.
-    to: u32,
-    // Of a pixel of either map.
-    channels: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;
 @group(0) @binding(2) var<storage, read> b: array<vec4f>;
 @group(0) @binding(3) var<storage, read> added: array<vec4f>;
@@ -55,18 +28,19 @@ struct Target {
 
 fn target_of(stratum: u32, column: u32) -> Target {
     if params.to == 0u {
-        return Target(stratum * params.m * params.n + column * 4u, params.n, 1u);
+        return Target(stratum * params.images * params.n + column * 4u, params.n, 1u);
     }
     if params.to == 2u {
         let block = quotient(stratum, params.positions);
         let position = stratum - block * params.positions;
-        let first = position * params.m * params.channels + column * 4u * params.blocks + block;
-        return Target(first, params.channels, params.blocks);
+        let features = params.blocks * params.n;
+        let first = position * params.images * features + column * 4u * params.blocks + block;
+        return Target(first, features, params.blocks);
     }
     let part = quotient(column, params.size4);
     let tap = tap_of(stratum, part);
-    let first = tap.pixel * params.channels + tap.channel + (column - part * params.size4) * 4u * params.blocks;
-    return Target(first, params.height * params.width * params.channels, params.blocks);
+    let first = tap.pixel * params.channel_stride + tap.channel + (column - part * params.size4) * 4u * params.blocks;
+    return Target(first, params.height * params.width * params.channel_stride, params.blocks);
 }
 
 // Along x are the tiles of rows and every other tile of columns, along y strata, along z the other tiles of columns: adapters that compute on a
@@ -75,7 +49,7 @@ fn target_of(stratum: u32, column: u32) -> Target {
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
     let stratum = group.y;
     let parts = params.kernel * params.kernel;
-    let tiles = (params.m + TM - 1u) / TM;
+    let tiles = (params.images + TM - 1u) / TM;
     let first = (group.x / tiles * 2u + group.z) * LX;
     let wanted = tap_of(stratum, quotient(first, params.size4)).seen | (params.of_columns == 0u);
     if !(wanted & (first * 4u < params.n)) {
@@ -87,7 +61,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     place.batch = 0u;
     place.lane_row = 0u;
     for (var i = 0u; i < OWN; i++) {
-        place.row[i] = stratum * params.m + min(r0 + owned_row(i, lane), params.m - 1u);
+        place.row[i] = stratum * params.images + min(r0 + owned_row(i, lane), params.images - 1u);
     }
     place.column[0] = column;
     var sum: Tile;
@@ -99,7 +73,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let to = target_of(stratum, column);
     let row = select(vec4f(0.0), added[stratum * params.row_stride4 + column], params.has_row == 1u);
     for (var i = 0u; i < TM; i++) {
-        if r0 + i < params.m {
+        if r0 + i < params.images {
             let v = fma(vec4f(params.alpha), sum[i][0], row);
             let at = to.first + (r0 + i) * to.row;
             c[at] = v.x;

@@ -1,23 +1,5 @@
 // Gathers patches into rows in strata, with `centered` less their stratum's mean, which is also written. Entries that a stratum does not
 // see stay as they were. An invocation owns one vector of a stratum: gathers it twice from each image, writes it once.
-struct Params {
-    items: u32,
-    d4: u32,
-    size4: u32,
-    images: u32,
-    positions: u32,
-    blocks: u32,
-    kernel: u32,
-    height: u32,
-    width: u32,
-    channel_stride: u32,
-    out_width: u32,
-    step: u32,
-    padding: u32,
-    centered: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> rows: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> means: array<vec4f>;
@@ -49,11 +31,11 @@ fn main(
     @builtin(local_invocation_id) local: vec3u,
 ) {
     let index = flat_index(group, groups, local);
-    if index >= params.items {
+    if index >= params.strata * params.da4 {
         return;
     }
-    let stratum = quotient(index, params.d4);
-    let column = index - stratum * params.d4;
+    let stratum = quotient(index, params.da4);
+    let column = index - stratum * params.da4;
     let part = quotient(column, params.size4);
     let tap = tap_of(stratum, part);
     let channel = (column - part * params.size4) * 4u * params.blocks + tap.channel;
@@ -67,9 +49,9 @@ fn main(
         sum += vector(first + image * stride) - origin;
     }
     let shift = sum / f32(params.images);
-    let row = stratum * params.images * params.d4 + column;
+    let row = stratum * params.images * params.da4 + column;
     for (var image = 0u; image < images; image++) {
-        rows[row + image * params.d4] = (vector(first + image * stride) - origin) - shift;
+        rows[row + image * params.da4] = (vector(first + image * stride) - origin) - shift;
     }
     means[index] = select(vec4f(0.0), origin + shift, tap.seen);
 }

@@ -1,5 +1,6 @@
 // #import shared/conv_params.wgsl
 // #import shared/conv_io.wgsl
+// #import shared/conv_store_added.wgsl
 // #import shared/conv_position.wgsl
 
 @compute @workgroup_size(LX * LY)

@@ -88,7 +88,6 @@ shaders![
     "shared/conv_io.wgsl",
     "shared/conv_store.wgsl",
     "shared/conv_store_added.wgsl",
-    "shared/conv_store_subgroup.wgsl",
     "shared/conv_params.wgsl",
     "shared/conv_position.wgsl",
     "shared/conv_weight_grad_body.wgsl",

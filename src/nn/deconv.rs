@@ -343,6 +343,9 @@ mod tests {
             let count = |op: &str| found.iter().filter(|found| **found == op).count();
             // That of the last layer, whose gradient comes from outside.
             assert_eq!(count("activation_grad"), 1, "{found:?}");
+            // Strata's products go straight to the map, and the convolution adds them.
+            let passes = if profile.family == Family::Subgroup { 0 } else { 2 };
+            assert_eq!(count("fold_rows"), passes, "{found:?}");
         }
         Ok(())
     }

@@ -43,7 +43,7 @@ kernel_params! {
 
 static CONV: Shader = Shader::with_variants::<ConvParams>(
     "conv.wgsl",
-    4,
+    5,
     1,
     &[
         tile_variant!(8, 4, 2, 4, TRANSPOSED = 0),
@@ -73,7 +73,7 @@ static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
 );
 static CONV_SHARED: Shader = Shader::with_variants::<ConvParams>(
     "conv_shared.wgsl",
-    4,
+    5,
     1,
     &[
         tile_variant!(8, 2, 8, 8, TRANSPOSED = 0),
@@ -457,19 +457,18 @@ impl Op for Conv {
         let (x_ty, w_ty) = (context.tape.ty(x).clone(), context.tape.ty(w).clone());
         let (options, weight) = (self.options, self.weight.clone());
         let g = Geometry::new(self.name, &x_ty.shape, weight.shape(self.name, &w_ty, options.groups)?, options)?;
-        let gx = match (context.needs(0), g.adds(&weight)) {
-            (true, true) if comes_last(context.tape, x, &g) => {
-                let weight = weight.clone();
-                context.last(0, vec![gy, w], move |masked| ConvInputGrad { options, x: x_ty, weight, masked });
-                None
-            }
-            (true, adds) => {
-                let gathered = if adds { context.take(0) } else { None };
-                let inputs: Vec<Var> = [gy, w].into_iter().chain(gathered).collect();
-                let grad = ConvInputGrad { options, x: x_ty, weight: weight.clone(), masked: false };
-                context.when(0, grad, &inputs)?
-            }
-            (false, _) => None,
+        let adds = context.needs(0) && g.adds(&weight);
+        let grad = {
+            let (x, weight) = (x_ty, weight.clone());
+            move |masked| ConvInputGrad { options, x, weight, masked }
+        };
+        let gx = if adds && comes_last(context.tape, x, &g) {
+            context.last(0, vec![gy, w], grad);
+            None
+        } else {
+            let gathered = if adds { context.take(0) } else { None };
+            let inputs: Vec<Var> = [gy, w].into_iter().chain(gathered).collect();
+            context.when(0, grad(false), &inputs)?
         };
         let gw = context.when(1, ConvWeightGrad { options, w: w_ty, weight }, &[x, gy])?;
         let mut grads = vec![gx, gw];
@@ -621,8 +620,8 @@ fn pack_columns(launch: &mut Launch<'_>, columns: Slot, g: &Geometry, flipped: b
     packed
 }
 
-/// Whether the input gradient waits for others, to add and to mask what they gather: the kernels for that are those of the family for
-/// subgroups, and of the forward pass.
+/// Whether the input gradient waits for others, to add and to mask what they gather: the family for subgroups has kernels that mask,
+/// where the adjoint is a convolution itself.
 fn comes_last(tape: &Tape, x: Var, g: &Geometry) -> bool {
     let in_subgroups = || tape.profile().is_some_and(|profile| profile.family == Family::Subgroup);
     Family::IN_SUBGROUPS && g.turns() && in_subgroups() && tape.uses(x) > 1
@@ -638,12 +637,11 @@ fn dispatch_conv(
 ) {
     let columns4 = columns_of_tile(params.pixels as usize, params.outputs4 as usize);
     let (kernel, tile) = CONV_TILES.choose(launch.profile, columns4, &[flag]);
-    let reads = if kernel.shader.reads == 5 { &reads[..] } else { &reads[..4] };
     let [tm, tn, lx, ly] = tile.map(|v| v as u32);
     let tiles = params.pixels.div_ceil(tm * ly);
     let rows = tiles.div_ceil(65_535).max(1);
     let grid = [tiles.div_ceil(rows), rows, params.outputs4.div_ceil(lx * tn)];
-    launch.dispatch(kernel, params, reads, &[write], grid);
+    launch.dispatch(kernel, params, &reads, &[write], grid);
 }
 
 /// `gx = conv_transpose(gy, w)`, shape of `x`, added to what a third input has gathered; with `masked` zero where a fourth is not above 0.

@@ -21,22 +21,12 @@ use crate::kernel_params;
 use crate::tape::{Launch, Type};
 
 kernel_params! {
-    struct RowsParams {
-        items: u32, d4: u32, size4: u32, images: u32, positions: u32, blocks: u32, kernel: u32, height: u32, width: u32,
-        channel_stride: u32, out_width: u32, step: u32, padding: u32, centered: u32,
-    }
-}
-kernel_params! {
-    struct GramParams {
-        rows: u32, da4: u32, db4: u32, runs_per_split: u32, strata: u32, images: u32, size4: u32, positions: u32, blocks: u32,
-        kernel: u32, height: u32, width: u32, out_width: u32, step: u32, padding: u32, symmetric: u32,
-    }
-}
-kernel_params! {
-    struct ProductParams {
-        m: u32, n: u32, k: u32, alpha: f32, size4: u32, positions: u32, blocks: u32, kernel: u32, height: u32, width: u32,
-        out_width: u32, step: u32, padding: u32, of_rows: u32, of_columns: u32, row_stride4: u32, has_row: u32,
-        to: u32, channels: u32,
+    struct StrataParams {
+        images: u32, strata: u32, positions: u32, blocks: u32, kernel: u32, height: u32, width: u32, channel_stride: u32,
+        out_width: u32, step: u32, padding: u32, size4: u32, n: u32, k: u32, da4: u32, db4: u32,
+        centered: u32,
+        rows: u32, runs_per_split: u32, symmetric: u32,
+        alpha: f32, of_rows: u32, of_columns: u32, has_row: u32, row_stride4: u32, to: u32,
     }
 }
 kernel_params! {
@@ -44,10 +34,10 @@ kernel_params! {
 }
 
 static ROWS: Shader =
-    Shader::with_variants::<RowsParams>("strata_rows.wgsl", 1, 2, &[&[("CONTIGUOUS", 0)], &[("CONTIGUOUS", 1)]]);
+    Shader::with_variants::<StrataParams>("strata_rows.wgsl", 1, 2, &[&[("CONTIGUOUS", 0)], &[("CONTIGUOUS", 1)]]);
 static GRAM: Shader =
-    Shader::with_variants::<GramParams>("gram_strata_subgroup.wgsl", 2, 1, &[tile_variant!(8, 1, 8, 1)]);
-static PRODUCT: Shader = Shader::with_variants::<ProductParams>(
+    Shader::with_variants::<StrataParams>("gram_strata_subgroup.wgsl", 2, 1, &[tile_variant!(8, 1, 8, 1)]);
+static PRODUCT: Shader = Shader::with_variants::<StrataParams>(
     "matmul_strata_subgroup.wgsl",
     3,
     1,
@@ -173,14 +163,13 @@ impl Strata {
         })
     }
 
-    fn rows_params(&self) -> RowsParams {
+    /// What no operation changes.
+    fn params(&self) -> StrataParams {
         let Self(g) = self;
-        let [step, padding] = self.step_and_padding();
-        RowsParams {
-            items: (self.count() * self.d4()) as u32,
-            d4: self.d4() as u32,
-            size4: (self.size() / 4) as u32,
+        let ([step, padding], d, d4) = (self.step_and_padding(), g.layout.d as u32, self.d4() as u32);
+        StrataParams {
             images: g.n as u32,
+            strata: self.count() as u32,
             positions: self.positions() as u32,
             blocks: g.layout.blocks as u32,
             kernel: g.layout.kernel as u32,
@@ -190,15 +179,20 @@ impl Strata {
             out_width: g.ow as u32,
             step: step as u32,
             padding: padding as u32,
-            centered: 0,
+            size4: (self.size() / 4) as u32,
+            n: d,
+            k: d,
+            da4: d4,
+            db4: d4,
+            ..StrataParams::default()
         }
     }
 
     /// Appends the gathering of rows, and of their strata's means where they are to be centred.
     pub fn gather(&self, launch: &mut Launch<'_>, centered: bool, x: Slot, [rows, means]: [Slot; 2]) {
-        let params = RowsParams { centered: u32::from(centered), ..self.rows_params() };
+        let params = StrataParams { centered: u32::from(centered), ..self.params() };
         let contiguous = usize::from(self.0.layout.blocks == 1);
-        launch.flat(Kernel::new(&ROWS, contiguous), &params, &[x], &[rows, means], params.items as usize);
+        launch.flat(Kernel::new(&ROWS, contiguous), &params, &[x], &[rows, means], self.count() * self.d4());
     }
 
     /// Appends `to`, a matrix of `rows` rows with its entries in another order.
@@ -220,40 +214,15 @@ impl Strata {
 
     /// Appends `product` of rows a in strata and a matrix b.
     pub fn product(&self, launch: &mut Launch<'_>, product: StrataProduct, [a, b]: [Slot; 2], c: Slot) {
-        let RowsParams {
-            size4,
-            positions,
-            blocks,
-            kernel,
-            height,
-            width,
-            channel_stride,
-            out_width,
-            step,
-            padding,
-            ..
-        } = self.rows_params();
-        let (images, d) = (self.0.n, self.0.layout.d as u32);
-        let params = ProductParams {
-            m: images as u32,
-            n: d,
-            k: d,
+        let (images, d4) = (self.0.n, self.d4() as u32);
+        let params = StrataParams {
             alpha: product.alpha,
-            size4,
-            positions,
-            blocks,
-            kernel,
-            height,
-            width,
-            out_width,
-            step,
-            padding,
             of_rows: u32::from(product.of_rows),
             of_columns: u32::from(product.of_columns),
-            row_stride4: if product.row_each { d / 4 } else { 0 },
             has_row: u32::from(product.row.is_some()),
+            row_stride4: if product.row_each { d4 } else { 0 },
             to: product.to as u32,
-            channels: if product.to == Target::Features { self.0.layout.features() as u32 } else { channel_stride },
+            ..self.params()
         };
         let (variant, tile) = if images.is_multiple_of(64) { (0, 64) } else { (1, 32) };
         let columns = self.0.layout.d / SPAN;
@@ -263,9 +232,6 @@ impl Strata {
 
     /// Appends `c = scale a^T b + diagonal I` of rows that `more` rows follow; symmetric where a is b.
     pub fn gram(&self, launch: &mut Launch<'_>, more: usize, [scale, diagonal]: [f32; 2], [a, b]: [Slot; 2], c: Slot) {
-        let RowsParams {
-            d4, size4, images, positions, blocks, kernel, height, width, out_width, step, padding, ..
-        } = self.rows_params();
         let (strata, n, d) = (self.count(), self.0.n, self.0.layout.d);
         let (rows, runs) = (self.0.rows + more, strata + more.div_ceil(n));
         // Longer sums lose accuracy, as in `gram.rs`.
@@ -273,23 +239,11 @@ impl Strata {
         let splits = runs.div_ceil(runs_per_split);
         let partial = launch.scratch("partial", splits * d * d);
         let symmetric = a == b;
-        let params = GramParams {
+        let params = StrataParams {
             rows: rows as u32,
-            da4: d4,
-            db4: d4,
             runs_per_split: runs_per_split as u32,
-            strata: strata as u32,
-            images,
-            size4,
-            positions,
-            blocks,
-            kernel,
-            height,
-            width,
-            out_width,
-            step,
-            padding,
             symmetric: u32::from(symmetric),
+            ..self.params()
         };
         let tiles = (d / SPAN) as u32;
         launch.dispatch(Kernel::new(&GRAM, 0), &params, &[a, b], &[partial], [tiles, tiles, splits as u32]);

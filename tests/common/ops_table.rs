@@ -4,8 +4,8 @@
 use super::{Bench, Sizes};
 use mexhat::Result;
 use mexhat::ops::{
-    self, Activation, AdamOptions, ConvOptions, Epilogue, NormOptions, PatchOptions, Sampling, ScalarStatistics,
-    SgdOptions,
+    self, Activation, AdamOptions, BlockLayout, ConvOptions, Epilogue, NormOptions, PatchOptions, Sampling,
+    ScalarStatistics, SgdOptions,
 };
 use mexhat::tape::{Array, Type, Var};
 
@@ -112,6 +112,15 @@ fn sgd(b: &mut Bench, s: Sizes, options: SgdOptions) -> Result<Vec<Var>> {
 /// Iterations of Newton-Schulz: below and above the bound of the one-triangle products.
 fn iterations(s: Sizes) -> usize {
     [5, 3, 12, 1, 7, 2, 10, 4][s.choice % 8]
+}
+
+/// A ReLU's output, its covariance and mean, and how they are cut.
+fn covariance_of_relu(b: &mut Bench, s: Sizes) -> Result<(Var, [Var; 2], BlockLayout)> {
+    let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+    let x = ops::relu(&mut b.tape, x)?;
+    let (layout, sampling) = s.layout(1)?;
+    let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
+    Ok((x, [found.covariance, found.mean], layout))
 }
 
 fn batch_norm(b: &mut Bench, s: Sizes, relu: bool) -> Result<Vec<Var>> {
@@ -525,33 +534,23 @@ pub const OPERATIONS: &[Operation] = &[
         [window_corners(), vec![apart]].concat()
     }),
     op("covariance of a ReLU", |b, s| {
-        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
-        let x = ops::relu(&mut b.tape, x)?;
-        let (layout, sampling) = s.layout(1)?;
-        let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
+        let (x, [covariance, mean], _) = covariance_of_relu(b, s)?;
         // What others have gathered is masked once, with what is folded.
-        Ok(vec![found.covariance, found.mean, ops::sigmoid(&mut b.tape, x)?])
+        Ok(vec![covariance, mean, ops::sigmoid(&mut b.tape, x)?])
     })
     .at(strata_corners),
     op("covariance and conv2d of a ReLU", |b, s| {
-        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
-        let x = ops::relu(&mut b.tape, x)?;
-        let (layout, sampling) = s.layout(1)?;
-        let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
+        let (x, [covariance, mean], _) = covariance_of_relu(b, s)?;
         let w = b.leaf(&[s.o, s.c, s.k, s.k]);
         let options = ConvOptions { stride: 1, ..s.conv_options(1) };
-        Ok(vec![found.covariance, found.mean, ops::conv2d(&mut b.tape, x, w, None, options)?])
+        Ok(vec![covariance, mean, ops::conv2d(&mut b.tape, x, w, None, options)?])
     })
     .at(strata_corners),
     op("covariance and whitened patches of a ReLU", |b, s| {
-        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
-        let x = ops::relu(&mut b.tape, x)?;
-        let (layout, sampling) = s.layout(1)?;
-        let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
+        let (x, [covariance, mean], layout) = covariance_of_relu(b, s)?;
         let patches = Sampling::Grid { step: 1, padding: s.padding, dilation: s.dilation };
-        let statistics = [found.covariance, found.mean];
-        let white = ops::whiten_patches(&mut b.tape, x, statistics, layout, patches)?;
-        Ok(vec![found.covariance, found.mean, white.restore(&mut b.tape, white.map)?])
+        let white = ops::whiten_patches(&mut b.tape, x, [covariance, mean], layout, patches)?;
+        Ok(vec![covariance, mean, white.restore(&mut b.tape, white.map)?])
     })
     .at(strata_corners),
     op("covariance of groups", |b, s| {
@@ -631,7 +630,7 @@ pub const OPERATIONS: &[Operation] = &[
     })
     .at(block_corners),
     op("fold_weight of pooled features", |b, s| {
-        let layout = ops::BlockLayout::linear(ops::BlockMode::Reference, 4 * s.c, s.c)?;
+        let layout = BlockLayout::linear(ops::BlockMode::Reference, 4 * s.c, s.c)?;
         let w = b.leaf(&[s.o, 4 * s.c]);
         let deconv = b.activation(&[1, layout.d, layout.d])?;
         let mean = b.activation(&[1, layout.d])?;
