@@ -23,14 +23,18 @@ const steps = (page, count) => until(page, (count) => mexhat.lanes.every((lane) 
 
 async function health(page) {
   await page.evaluate(() => {
-    mexhat.lanes.health = null;
+    delete mexhat.lanes.health;
+    // Steps are counted when the answer comes: the networks go on while it is waited for and garbage is collected.
+    const count = () => mexhat.lanes.reduce((sum, lane) => sum + lane.loss.steps.length, 0);
+    const keep = (health) => Object.defineProperty(mexhat.lanes, "health", { configurable: true, value: { ...health, steps: count() } });
+    Object.defineProperty(mexhat.lanes, "health", { configurable: true, get: () => null, set: keep });
     mexhat.send("health");
   });
   await until(page, () => mexhat.lanes.health || mexhat.state() === "failed");
   const session = await page.context().newCDPSession(page);
   await session.send("HeapProfiler.collectGarbage");
   const { usedSize } = await session.send("Runtime.getHeapUsage");
-  return page.evaluate((heap) => ({ ...mexhat.lanes.health, heap, steps: mexhat.lanes.reduce((sum, lane) => sum + lane.loss.steps.length, 0) }), usedSize);
+  return { ...(await page.evaluate(() => mexhat.lanes.health)), heap: usedSize };
 }
 
 // Without deconvolution there are no pictures of it, and within an epoch there are no looks at the test images.
