@@ -30,6 +30,7 @@ mod merge;
 mod mul;
 mod mul_channels;
 mod newton_schulz;
+mod newton_schulz_fitted;
 mod newton_schulz_small;
 mod newton_schulz_steps;
 mod one_hot;

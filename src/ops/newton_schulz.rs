@@ -1,13 +1,15 @@
 //! The inverse square root of covariances by Newton-Schulz iterations, and its exact gradient.
 //!
-//! Forward (spec 5): `s = ||A||_F, M = A/s`, then the steps of `newton_schulz_steps.rs`, `D = Z / sqrt(s)`: 10 products of 2 d^3 at T = 5.
+//! Forward (spec 5): `s = ||A||_F, M = A/s`, then the steps of `newton_schulz_steps.rs`, `D = Z / sqrt(s)`: at T = 5, 10 products of 2 d^3, and
+//! 6 from d = 256 on.
 //! Backward (spec 9.4): as the forward derivative in the direction of the symmetrised gradient, a pair of products for each one
 //! forward. Up to T = 10 every result is symmetric to rounding and one triangle is computed, which halves both; beyond, full
 //! products in the coupled order keep the accuracy (spec 5, 9.4).
 
 use super::matmul::{Product, dims, matrix};
+use super::newton_schulz_fitted::{self, fitted};
 use super::newton_schulz_small::{self, SmallNewtonSchulz};
-use super::newton_schulz_steps::{Step, coupled, doubled, place_of_iterate, reverse, run, uncoupled};
+use super::newton_schulz_steps::{MOST_ADDED, Step, coupled, doubled, place_of_iterate, reverse, run, uncoupled};
 use super::transpose::transposed;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
@@ -18,7 +20,7 @@ kernel_params! {
     struct DotParams { vectors: u32 }
 }
 kernel_params! {
-    struct AffineParams { vectors: u32, d: u32, d4: u32, beta: f32, diagonal: f32 }
+    struct SumParams { vectors: u32, d: u32, d4: u32, beta0: f32, beta1: f32, beta2: f32, beta3: f32, diagonal: f32 }
 }
 kernel_params! {
     struct GradStartParams { items: u32, d: u32, d4: u32 }
@@ -30,15 +32,16 @@ kernel_params! {
 static DOT: Shader = Shader::new::<DotParams>("batch_dot.wgsl", 2, 1);
 static SCALE: Shader =
     Shader::with_variants::<ScaleParams>("newton_schulz_scale.wgsl", 2, 1, &[&[("ROOT", 0)], &[("ROOT", 1)]]);
-static AFFINE: Shader = Shader::new::<AffineParams>("newton_schulz_affine.wgsl", 1, 1);
+static SUM: Shader = Shader::new::<SumParams>("newton_schulz_sum.wgsl", MOST_ADDED as u32, 1);
 static GRAD_START: Shader = Shader::new::<GradStartParams>("newton_schulz_grad_start.wgsl", 2, 1);
 static GRAD_FINISH: Shader = Shader::new::<ScaleParams>("newton_schulz_grad_finish.wgsl", 5, 1);
-pub(super) const SHADERS: &[&Shader] = &[&DOT, &SCALE, &AFFINE, &GRAD_START, &GRAD_FINISH];
+pub(super) const SHADERS: &[&Shader] = &[&DOT, &SCALE, &SUM, &GRAD_START, &GRAD_FINISH];
 
 /// Beyond this many iterations one-triangle products lose all accuracy (spec 9.4).
 pub(super) const MOST_SYMMETRIC: usize = 10;
 
-/// `D ~ A^(-1/2)` of symmetric positive definite (S,d,d) matrices by `iterations` coupled steps.
+/// `D ~ A^(-1/2)` of symmetric positive definite (S,d,d) matrices by `iterations` coupled steps, as the polynomial that they are (spec 5).
+/// Beyond rounding, what has negative eigenvalues gets another one.
 ///
 /// # Errors
 /// The matrices are not square, or `iterations` is 0.
@@ -47,8 +50,12 @@ pub fn newton_schulz(tape: &mut Tape, a: Var, iterations: usize) -> Result<Var> 
     if newton_schulz_small::suits(tape.profile(), [s, d]) {
         return Ok(tape.apply(SmallNewtonSchulz { iterations }, &[a])?[0]);
     }
-    let doubled = (2..=MOST_SYMMETRIC).contains(&iterations);
-    Ok(tape.apply(NewtonSchulz { iterations, doubled }, &[a])?[0])
+    let form = match iterations {
+        newton_schulz_fitted::ITERATIONS if d >= newton_schulz_fitted::SMALLEST => Form::Fitted,
+        2..=MOST_SYMMETRIC => Form::Doubled,
+        _ => Form::Coupled,
+    };
+    Ok(tape.apply(NewtonSchulz { iterations, form }, &[a])?[0])
 }
 
 /// Results of [`newton_schulz_all`].
@@ -64,7 +71,7 @@ pub struct NewtonSchulzVars {
 
 /// As [`newton_schulz`], with every iterate.
 pub fn newton_schulz_all(tape: &mut Tape, a: Var, iterations: usize) -> Result<NewtonSchulzVars> {
-    let outputs = tape.apply(NewtonSchulz { iterations, doubled: false }, &[a])?;
+    let outputs = tape.apply(NewtonSchulz { iterations, form: Form::Coupled }, &[a])?;
     let z = (1..=iterations).map(|t| outputs[STACK + place_of_iterate(t)]).collect();
     Ok(NewtonSchulzVars { deconv: outputs[0], squared_norm: outputs[1], z })
 }
@@ -101,26 +108,46 @@ fn scale(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], root: bool, [x, norm]:
     launch.flat(Kernel::new(&SCALE, usize::from(root)), &params, &[x, norm], &[y], s * d * d4);
 }
 
-/// `y = beta x + diagonal I`.
-fn affine(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], [beta, diagonal]: [f32; 2], x: Slot, y: Slot) {
-    let params = AffineParams { vectors: (s * d * d4) as u32, d: d as u32, d4: d4 as u32, beta, diagonal };
-    launch.flat(Kernel::new(&AFFINE, 0), &params, &[x], &[y], s * d * d4);
+/// `y = sum of beta x + diagonal I`, of one to [`MOST_ADDED`] `(x, beta)`.
+fn sum(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], terms: &[(Slot, f32)], diagonal: f32, y: Slot) {
+    let [beta0, beta1, beta2, beta3] = std::array::from_fn(|i| terms.get(i).map_or(0.0, |term| term.1));
+    let x: [Slot; MOST_ADDED] = std::array::from_fn(|i| terms.get(i).unwrap_or(&terms[0]).0);
+    let [vectors, d, d4] = [s * d * d4, d, d4].map(|v| v as u32);
+    let params = SumParams { vectors, d, d4, beta0, beta1, beta2, beta3, diagonal };
+    launch.flat(Kernel::new(&SUM, 0), &params, &x, &[y], vectors as usize);
+}
+
+/// What a product adds: nothing, a matrix times a number, or a sum launched before it.
+fn sum_added(
+    launch: &mut Launch<'_>,
+    shape @ [s, d, d4]: [usize; 3],
+    added: &[(usize, f32)],
+    from: &[Slot],
+) -> Option<(Slot, f32)> {
+    let terms: Vec<_> = added.iter().map(|(place, beta)| (from[*place], *beta)).collect();
+    if terms.len() < 2 {
+        return terms.first().copied();
+    }
+    let to = launch.scratch("added", s * d * d4 * 4);
+    sum(launch, shape, &terms, 0.0, to);
+    Some((to, 1.0))
 }
 
 /// Appends `step`, from matrices in their places.
 fn advance(
     launch: &mut Launch<'_>,
     shape @ [s, d, _]: [usize; 3],
-    step: Step,
+    step: &Step,
     symmetric: bool,
     from: &[Slot],
     to: Slot,
 ) {
     match step {
-        Step::Affine { x, beta, diagonal } => affine(launch, shape, [beta, diagonal], from[x], to),
+        Step::Affine { x, beta, diagonal } => sum(launch, shape, &[(from[*x], *beta)], *diagonal, to),
         Step::Product { left, right, alpha, added, diagonal } => {
-            let added = added.map(|(place, beta)| (from[place], beta));
-            let product = Product { alpha, added, diagonal, symmetric, ..Product::new(from[left], from[right]) };
+            let added = sum_added(launch, shape, added, from);
+            let factors = Product::new(from[*left], from[*right]);
+            let product = Product { alpha: *alpha, added, diagonal: *diagonal, symmetric, ..factors };
             product.launch(launch, [s, d, d, d], to);
         }
     }
@@ -130,18 +157,37 @@ fn advance(
 fn derive(
     launch: &mut Launch<'_>,
     shape @ [s, d, _]: [usize; 3],
-    step: Step,
+    step: &Step,
     symmetric: bool,
     [from, derivatives]: [&[Slot]; 2],
     to: Slot,
 ) {
     match step {
-        Step::Affine { x, beta, .. } => affine(launch, shape, [beta, 0.0], derivatives[x], to),
+        Step::Affine { x, beta, .. } => sum(launch, shape, &[(derivatives[*x], *beta)], 0.0, to),
         Step::Product { left, right, alpha, added, .. } => {
-            let added = added.map(|(place, beta)| (derivatives[place], beta));
-            let pair = Some((from[left], derivatives[right]));
-            let product = Product { pair, alpha, added, symmetric, ..Product::new(derivatives[left], from[right]) };
+            let added = sum_added(launch, shape, added, derivatives);
+            let pair = Some((from[*left], derivatives[*right]));
+            let factors = Product::new(derivatives[*left], from[*right]);
+            let product = Product { pair, alpha: *alpha, added, symmetric, ..factors };
             product.launch(launch, [s, d, d, d], to);
+        }
+    }
+}
+
+/// How iterations become steps.
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    Coupled,
+    Doubled,
+    Fitted,
+}
+
+impl Form {
+    fn steps(self, iterations: usize) -> Vec<Step> {
+        match self {
+            Form::Coupled => coupled(iterations),
+            Form::Doubled => doubled(iterations),
+            Form::Fitted => fitted(),
         }
     }
 }
@@ -150,15 +196,11 @@ fn derive(
 #[derive(Debug)]
 struct NewtonSchulz {
     iterations: usize,
-    doubled: bool,
+    form: Form,
 }
 
 /// Where M stands among the outputs.
 const STACK: usize = 2;
-
-fn steps_of(iterations: usize, two_at_a_time: bool) -> Vec<Step> {
-    if two_at_a_time { doubled(iterations) } else { coupled(iterations) }
-}
 
 impl Op for NewtonSchulz {
     fn name(&self) -> &'static str {
@@ -167,7 +209,7 @@ impl Op for NewtonSchulz {
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let [s, ..] = square(self.name(), inputs[0], self.iterations)?;
-        let mut types = vec![inputs[0].clone(); STACK + 1 + steps_of(self.iterations, self.doubled).len()];
+        let mut types = vec![inputs[0].clone(); STACK + 1 + self.form.steps(self.iterations).len()];
         types[1] = Type::plain(&[s]);
         Ok(types)
     }
@@ -179,7 +221,7 @@ impl Op for NewtonSchulz {
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let mut inputs = vec![context.inputs[0], context.grad(0)?];
         inputs.extend(&context.outputs[1..]);
-        let grad = NewtonSchulzGrad { iterations: self.iterations, doubled: self.doubled };
+        let grad = NewtonSchulzGrad { iterations: self.iterations, form: self.form };
         Ok(vec![context.when(0, grad, &inputs)?])
     }
 
@@ -190,14 +232,14 @@ impl Op for NewtonSchulz {
         let symmetric = self.iterations <= MOST_SYMMETRIC;
         dot(launch, shape, a, a, norm);
         scale(launch, shape, false, [a, norm], stack[0]);
-        for (step, to) in steps_of(self.iterations, self.doubled).into_iter().zip(&stack[1..]) {
+        for (step, to) in self.form.steps(self.iterations).iter().zip(&stack[1..]) {
             advance(launch, shape, step, symmetric, stack, *to);
         }
         scale(launch, shape, true, [stack[stack.len() - 1], norm], out[0]);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        forward(inputs[0], &steps_of(self.iterations, self.doubled))
+        forward(inputs[0], &self.form.steps(self.iterations))
     }
 }
 
@@ -224,7 +266,7 @@ fn scaled(a: &Array, factor: impl Fn(usize) -> f64) -> Array {
 #[derive(Debug)]
 struct NewtonSchulzGrad {
     iterations: usize,
-    doubled: bool,
+    form: Form,
 }
 
 impl Op for NewtonSchulzGrad {
@@ -245,7 +287,7 @@ impl Op for NewtonSchulzGrad {
         let params = GradStartParams { items: (s * d4 * d4) as u32, d: d as u32, d4: d4 as u32 };
         launch.flat(Kernel::new(&GRAD_START, 0), &params, &[g, norm], &[direction], s * d4 * d4);
         let mut derivatives = vec![direction];
-        for step in steps_of(self.iterations, self.doubled) {
+        for step in &self.form.steps(self.iterations) {
             let to = launch.scratch("derivative", s * d * d4 * 4);
             derive(launch, shape, step, symmetric, [stack, &derivatives], to);
             derivatives.push(to);
@@ -259,7 +301,7 @@ impl Op for NewtonSchulzGrad {
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        let steps = steps_of(self.iterations, self.doubled);
+        let steps = self.form.steps(self.iterations);
         vec![gradient([inputs[0], inputs[1]], &inputs[2].data, &inputs[3..], &steps)]
     }
 }
@@ -307,7 +349,7 @@ impl Op for Uncoupled {
         dot(launch, shape, a, a, norm);
         scale(launch, shape, false, [a, norm], m);
         let mut stack = vec![m];
-        for step in uncoupled(self.iterations) {
+        for step in &uncoupled(self.iterations) {
             let to = launch.scratch("result", s * d * d4 * 4);
             advance(launch, shape, step, false, &stack, to);
             stack.push(to);
