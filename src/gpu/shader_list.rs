@@ -55,6 +55,7 @@ shaders![
     "max_pool_grad.wgsl",
     "mul.wgsl",
     "mul_channels.wgsl",
+    "newton_schulz_affine.wgsl",
     "newton_schulz_grad_finish.wgsl",
     "newton_schulz_grad_start.wgsl",
     "newton_schulz_scale.wgsl",

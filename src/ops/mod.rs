@@ -128,6 +128,7 @@ pub const SHADERS: &[&[&Shader]] = &[
     mul::SHADERS,
     mul_channels::SHADERS,
     newton_schulz::SHADERS,
+    newton_schulz::SUM_SHADERS,
     newton_schulz_small::SHADERS,
     one_hot::SHADERS,
     pair_loss::SHADERS,

@@ -11,7 +11,7 @@ use super::newton_schulz_fitted::{self, fitted};
 use super::newton_schulz_small::{self, SmallNewtonSchulz};
 use super::newton_schulz_steps::{MOST_ADDED, Step, coupled, doubled, place_of_iterate, reverse, run, uncoupled};
 use super::transpose::transposed;
-use crate::gpu::{Kernel, Shader, Slot};
+use crate::gpu::{Family, Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
@@ -20,7 +20,10 @@ kernel_params! {
     struct DotParams { vectors: u32 }
 }
 kernel_params! {
-    struct SumParams { vectors: u32, d: u32, d4: u32, beta0: f32, beta1: f32, beta2: f32, beta3: f32, diagonal: f32 }
+    struct AffineParams { vectors: u32, d: u32, d4: u32, beta: f32, diagonal: f32 }
+}
+kernel_params! {
+    struct SumParams { vectors: u32, beta0: f32, beta1: f32, beta2: f32, beta3: f32 }
 }
 kernel_params! {
     struct GradStartParams { items: u32, d: u32, d4: u32 }
@@ -32,10 +35,12 @@ kernel_params! {
 static DOT: Shader = Shader::new::<DotParams>("batch_dot.wgsl", 2, 1);
 static SCALE: Shader =
     Shader::with_variants::<ScaleParams>("newton_schulz_scale.wgsl", 2, 1, &[&[("ROOT", 0)], &[("ROOT", 1)]]);
+static AFFINE: Shader = Shader::new::<AffineParams>("newton_schulz_affine.wgsl", 1, 1);
 static SUM: Shader = Shader::new::<SumParams>("newton_schulz_sum.wgsl", MOST_ADDED as u32, 1);
 static GRAD_START: Shader = Shader::new::<GradStartParams>("newton_schulz_grad_start.wgsl", 2, 1);
 static GRAD_FINISH: Shader = Shader::new::<ScaleParams>("newton_schulz_grad_finish.wgsl", 5, 1);
-pub(super) const SHADERS: &[&Shader] = &[&DOT, &SCALE, &SUM, &GRAD_START, &GRAD_FINISH];
+pub(super) const SHADERS: &[&Shader] = &[&DOT, &SCALE, &AFFINE, &GRAD_START, &GRAD_FINISH];
+pub(super) const SUM_SHADERS: &[&Shader] = if FITS { &[&SUM] } else { &[] };
 
 /// Beyond this many iterations one-triangle products lose all accuracy (spec 9.4).
 pub(super) const MOST_SYMMETRIC: usize = 10;
@@ -51,7 +56,7 @@ pub fn newton_schulz(tape: &mut Tape, a: Var, iterations: usize) -> Result<Var> 
         return Ok(tape.apply(SmallNewtonSchulz { iterations }, &[a])?[0]);
     }
     let form = match iterations {
-        newton_schulz_fitted::ITERATIONS if d >= newton_schulz_fitted::SMALLEST => Form::Fitted,
+        newton_schulz_fitted::ITERATIONS if FITS && d >= newton_schulz_fitted::SMALLEST => Form::Fitted,
         2..=MOST_SYMMETRIC => Form::Doubled,
         _ => Form::Coupled,
     };
@@ -108,28 +113,28 @@ fn scale(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], root: bool, [x, norm]:
     launch.flat(Kernel::new(&SCALE, usize::from(root)), &params, &[x, norm], &[y], s * d * d4);
 }
 
-/// `y = sum of beta x + diagonal I`, of one to [`MOST_ADDED`] `(x, beta)`.
-fn sum(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], terms: &[(Slot, f32)], diagonal: f32, y: Slot) {
-    let [beta0, beta1, beta2, beta3] = std::array::from_fn(|i| terms.get(i).map_or(0.0, |term| term.1));
-    let x: [Slot; MOST_ADDED] = std::array::from_fn(|i| terms.get(i).unwrap_or(&terms[0]).0);
-    let [vectors, d, d4] = [s * d * d4, d, d4].map(|v| v as u32);
-    let params = SumParams { vectors, d, d4, beta0, beta1, beta2, beta3, diagonal };
-    launch.flat(Kernel::new(&SUM, 0), &params, &x, &[y], vectors as usize);
+/// `y = beta x + diagonal I`.
+fn affine(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], [beta, diagonal]: [f32; 2], x: Slot, y: Slot) {
+    let params = AffineParams { vectors: (s * d * d4) as u32, d: d as u32, d4: d4 as u32, beta, diagonal };
+    launch.flat(Kernel::new(&AFFINE, 0), &params, &[x], &[y], s * d * d4);
 }
 
 /// What a product adds: nothing, a matrix times a number, or a sum launched before it.
 fn sum_added(
     launch: &mut Launch<'_>,
-    shape @ [s, d, d4]: [usize; 3],
+    [s, d, d4]: [usize; 3],
     added: &[(usize, f32)],
     from: &[Slot],
 ) -> Option<(Slot, f32)> {
-    let terms: Vec<_> = added.iter().map(|(place, beta)| (from[*place], *beta)).collect();
-    if terms.len() < 2 {
-        return terms.first().copied();
+    if !FITS || added.len() < 2 {
+        return added.first().map(|(place, beta)| (from[*place], *beta));
     }
+    // Of fewer matrices, the rest are the first times 0.
+    let [beta0, beta1, beta2, beta3] = std::array::from_fn(|i| added.get(i).map_or(0.0, |term| term.1));
+    let x: [Slot; MOST_ADDED] = std::array::from_fn(|i| from[added.get(i).unwrap_or(&added[0]).0]);
     let to = launch.scratch("added", s * d * d4 * 4);
-    sum(launch, shape, &terms, 0.0, to);
+    let params = SumParams { vectors: (s * d * d4) as u32, beta0, beta1, beta2, beta3 };
+    launch.flat(Kernel::new(&SUM, 0), &params, &x, &[to], s * d * d4);
     Some((to, 1.0))
 }
 
@@ -143,7 +148,7 @@ fn advance(
     to: Slot,
 ) {
     match step {
-        Step::Affine { x, beta, diagonal } => sum(launch, shape, &[(from[*x], *beta)], *diagonal, to),
+        Step::Affine { x, beta, diagonal } => affine(launch, shape, [*beta, *diagonal], from[*x], to),
         Step::Product { left, right, alpha, added, diagonal } => {
             let added = sum_added(launch, shape, added, from);
             let factors = Product::new(from[*left], from[*right]);
@@ -163,7 +168,7 @@ fn derive(
     to: Slot,
 ) {
     match step {
-        Step::Affine { x, beta, .. } => sum(launch, shape, &[(derivatives[*x], *beta)], 0.0, to),
+        Step::Affine { x, beta, .. } => affine(launch, shape, [*beta, 0.0], derivatives[*x], to),
         Step::Product { left, right, alpha, added, .. } => {
             let added = sum_added(launch, shape, added, derivatives);
             let pair = Some((from[*left], derivatives[*right]));
@@ -173,6 +178,9 @@ fn derive(
         }
     }
 }
+
+/// No page trains matrices so large that the fitted steps are worth what they add to its download.
+const FITS: bool = Family::IN_SUBGROUPS;
 
 /// How iterations become steps.
 #[derive(Clone, Copy, Debug)]
@@ -186,8 +194,8 @@ impl Form {
     fn steps(self, iterations: usize) -> Vec<Step> {
         match self {
             Form::Coupled => coupled(iterations),
-            Form::Doubled => doubled(iterations),
-            Form::Fitted => fitted(),
+            Form::Fitted if FITS => fitted(),
+            Form::Doubled | Form::Fitted => doubled(iterations),
         }
     }
 }
