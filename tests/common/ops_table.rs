@@ -567,7 +567,9 @@ pub const OPERATIONS: &[Operation] = &[
     .at(|| {
         let sides = [1, 9, 19, 36, 37, 65, 126, 210].into_iter().flat_map(|c| [0, 2].map(|choice| (c, choice)));
         let numbers = [1, 4, 5, 6, 7].into_iter().map(|choice| (42, choice));
-        sides.chain(numbers).map(|(c, choice)| Sizes { c, choice, n: 1 + c % 2, ..Sizes::SMALL }).collect()
+        let fitted = [(259, 0)];
+        let all = sides.chain(numbers).chain(fitted);
+        all.map(|(c, choice)| Sizes { c, choice, n: 1 + c % 2, ..Sizes::SMALL }).collect()
     }),
     op("newton_schulz_all", |b, s| {
         let a = b.positive_definite(s.n, s.c)?;
