@@ -55,7 +55,7 @@ mod bare {
     const NATIVE: [&[u8]; 6] = [b"subgroup", b"strata", b"turn_pixels", b"small", b"peak", b"schulz_sum"];
 
     /// Whether no page uses `file`: browsers do not hand subgroups to wgpu yet, which strata are for, Chromium's software adapter does not get along with
-    /// small matrices in one launch (`newton_schulz_small.rs`), no page has large ones (`newton_schulz_fitted.rs`), and none measures an adapter's peak.
+    /// small matrices in one launch (`newton_schulz_small.rs`), no page has room for the steps of large ones (`newton_schulz_fitted.rs`), and none measures an adapter's peak.
     pub const fn of_native_programs(file: &str) -> bool {
         let (file, mut at) = (file.as_bytes(), 0);
         while at < file.len() {

@@ -1,7 +1,7 @@
 //! The inverse square root of covariances by Newton-Schulz iterations, and its exact gradient.
 //!
 //! Forward (spec 5): `s = ||A||_F, M = A/s`, then the steps of `newton_schulz_steps.rs`, `D = Z / sqrt(s)`: at T = 5, 10 products of 2 d^3, and
-//! 6 from d = 256 on.
+//! in native programs 6 from d = 256 on.
 //! Backward (spec 9.4): as the forward derivative in the direction of the symmetrised gradient, a pair of products for each one
 //! forward. Up to T = 10 every result is symmetric to rounding and one triangle is computed, which halves both; beyond, full
 //! products in the coupled order keep the accuracy (spec 5, 9.4).
@@ -45,8 +45,10 @@ pub(super) const SUM_SHADERS: &[&Shader] = if FITS { &[&SUM] } else { &[] };
 /// Beyond this many iterations one-triangle products lose all accuracy (spec 9.4).
 pub(super) const MOST_SYMMETRIC: usize = 10;
 
-/// `D ~ A^(-1/2)` of symmetric positive definite (S,d,d) matrices by `iterations` coupled steps, as the polynomial that they are (spec 5).
-/// Beyond rounding, what has negative eigenvalues gets another one.
+/// `D ~ A^(-1/2)` of symmetric positive definite (S,d,d) matrices by `iterations` coupled steps.
+///
+/// The steps are a polynomial (spec 5), which native programs compute from fewer products: exactly, or for 5 iterations and d >= 256
+/// to f32 rounding wherever no eigenvalue is negative. Of a matrix that is not positive semidefinite those give something else.
 ///
 /// # Errors
 /// The matrices are not square, or `iterations` is 0.
@@ -55,13 +57,23 @@ pub fn newton_schulz(tape: &mut Tape, a: Var, iterations: usize) -> Result<Var> 
     if newton_schulz_small::suits(tape.profile(), [s, d]) {
         return Ok(tape.apply(SmallNewtonSchulz { iterations }, &[a])?[0]);
     }
-    let form = match iterations {
-        newton_schulz_fitted::ITERATIONS if FITS && d >= newton_schulz_fitted::SMALLEST => Form::Fitted,
-        2..=MOST_SYMMETRIC => Form::Doubled,
-        _ => Form::Coupled,
-    };
-    Ok(tape.apply(NewtonSchulz { iterations, form }, &[a])?[0])
+    Ok(tape.apply(NewtonSchulz { iterations, steps_of: fewest_steps(iterations, d) }, &[a])?[0])
 }
+
+/// How a number of iterations becomes steps.
+type StepsOf = fn(usize) -> Vec<Step>;
+
+/// The steps of fewest products for matrices of side `d`.
+fn fewest_steps(iterations: usize, d: usize) -> StepsOf {
+    match iterations {
+        newton_schulz_fitted::ITERATIONS if FITS && d >= newton_schulz_fitted::SMALLEST => |_| fitted(),
+        2..=MOST_SYMMETRIC => doubled,
+        _ => coupled,
+    }
+}
+
+/// Whether the fitted steps are used: a page's download has no room for them.
+const FITS: bool = Family::IN_SUBGROUPS;
 
 /// Results of [`newton_schulz_all`].
 #[derive(Clone, Debug)]
@@ -76,7 +88,7 @@ pub struct NewtonSchulzVars {
 
 /// As [`newton_schulz`], with every iterate.
 pub fn newton_schulz_all(tape: &mut Tape, a: Var, iterations: usize) -> Result<NewtonSchulzVars> {
-    let outputs = tape.apply(NewtonSchulz { iterations, form: Form::Coupled }, &[a])?;
+    let outputs = tape.apply(NewtonSchulz { iterations, steps_of: coupled }, &[a])?;
     let z = (1..=iterations).map(|t| outputs[STACK + place_of_iterate(t)]).collect();
     Ok(NewtonSchulzVars { deconv: outputs[0], squared_norm: outputs[1], z })
 }
@@ -179,32 +191,11 @@ fn derive(
     }
 }
 
-/// No page trains matrices so large that the fitted steps are worth what they add to its download.
-const FITS: bool = Family::IN_SUBGROUPS;
-
-/// How iterations become steps.
-#[derive(Clone, Copy, Debug)]
-enum Form {
-    Coupled,
-    Doubled,
-    Fitted,
-}
-
-impl Form {
-    fn steps(self, iterations: usize) -> Vec<Step> {
-        match self {
-            Form::Coupled => coupled(iterations),
-            Form::Fitted if FITS => fitted(),
-            Form::Doubled | Form::Fitted => doubled(iterations),
-        }
-    }
-}
-
 /// Outputs D (S,d,d), `||A||_F^2` (S), then M and the result of each step, (S,d,d).
 #[derive(Debug)]
 struct NewtonSchulz {
     iterations: usize,
-    form: Form,
+    steps_of: StepsOf,
 }
 
 /// Where M stands among the outputs.
@@ -217,7 +208,7 @@ impl Op for NewtonSchulz {
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let [s, ..] = square(self.name(), inputs[0], self.iterations)?;
-        let mut types = vec![inputs[0].clone(); STACK + 1 + self.form.steps(self.iterations).len()];
+        let mut types = vec![inputs[0].clone(); STACK + 1 + (self.steps_of)(self.iterations).len()];
         types[1] = Type::plain(&[s]);
         Ok(types)
     }
@@ -229,7 +220,7 @@ impl Op for NewtonSchulz {
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let mut inputs = vec![context.inputs[0], context.grad(0)?];
         inputs.extend(&context.outputs[1..]);
-        let grad = NewtonSchulzGrad { iterations: self.iterations, form: self.form };
+        let grad = NewtonSchulzGrad { iterations: self.iterations, steps_of: self.steps_of };
         Ok(vec![context.when(0, grad, &inputs)?])
     }
 
@@ -240,14 +231,14 @@ impl Op for NewtonSchulz {
         let symmetric = self.iterations <= MOST_SYMMETRIC;
         dot(launch, shape, a, a, norm);
         scale(launch, shape, false, [a, norm], stack[0]);
-        for (step, to) in self.form.steps(self.iterations).iter().zip(&stack[1..]) {
+        for (step, to) in (self.steps_of)(self.iterations).iter().zip(&stack[1..]) {
             advance(launch, shape, step, symmetric, stack, *to);
         }
         scale(launch, shape, true, [stack[stack.len() - 1], norm], out[0]);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        forward(inputs[0], &self.form.steps(self.iterations))
+        forward(inputs[0], &(self.steps_of)(self.iterations))
     }
 }
 
@@ -274,7 +265,7 @@ fn scaled(a: &Array, factor: impl Fn(usize) -> f64) -> Array {
 #[derive(Debug)]
 struct NewtonSchulzGrad {
     iterations: usize,
-    form: Form,
+    steps_of: StepsOf,
 }
 
 impl Op for NewtonSchulzGrad {
@@ -295,7 +286,7 @@ impl Op for NewtonSchulzGrad {
         let params = GradStartParams { items: (s * d4 * d4) as u32, d: d as u32, d4: d4 as u32 };
         launch.flat(Kernel::new(&GRAD_START, 0), &params, &[g, norm], &[direction], s * d4 * d4);
         let mut derivatives = vec![direction];
-        for step in &self.form.steps(self.iterations) {
+        for step in &(self.steps_of)(self.iterations) {
             let to = launch.scratch("derivative", s * d * d4 * 4);
             derive(launch, shape, step, symmetric, [stack, &derivatives], to);
             derivatives.push(to);
@@ -309,8 +300,7 @@ impl Op for NewtonSchulzGrad {
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        let steps = self.form.steps(self.iterations);
-        vec![gradient([inputs[0], inputs[1]], &inputs[2].data, &inputs[3..], &steps)]
+        vec![gradient([inputs[0], inputs[1]], &inputs[2].data, &inputs[3..], &(self.steps_of)(self.iterations))]
     }
 }
 
@@ -372,5 +362,21 @@ impl Op for Uncoupled {
         let stack = run(&uncoupled(self.iterations), scaled(inputs[0], |batch| 1.0 / squared[batch].sqrt()));
         let deconv = |t| scaled(&stack[place_of_iterate(t)], |batch| squared[batch].powf(-0.25));
         (1..=self.iterations).map(deconv).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_matrices_take_six_products_at_five_iterations() {
+        for (iterations, d, expected) in
+            [(5, 576, 6), (5, 256, 6), (5, 255, 10), (4, 576, 7), (6, 576, 12), (15, 576, 42)]
+        {
+            let steps = fewest_steps(iterations, d)(iterations);
+            let products = steps.iter().filter(|step| matches!(step, Step::Product { .. })).count();
+            assert_eq!(products, expected, "{iterations} iterations, d = {d}");
+        }
     }
 }

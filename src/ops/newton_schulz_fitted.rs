@@ -3,17 +3,17 @@
 //! `Z_5` is a polynomial of `M = A / ||A||_F`. A is positive semidefinite, so M's eigenvalues lie in [0, 1], and there that polynomial of
 //! degree 121 is one of degree 26 to f32 rounding. These steps are fitted, in `2 M - I`, to its values and its derivative, which is what the
 //! gradient takes: over [0, 1] they are within 1.3e-7 of the largest value and 6e-7 of the largest slope. No result exceeds 1.7
-//! before the last, nor a coefficient 2.5, so rounding is not amplified: with covariances of d = 576 in f32, D errs by 7 to 9e-7
-//! and the gradient by 1.0 to 1.4e-6, as by the coupled iteration (7 to 8e-7, 1.1 to 1.2e-6); the fit itself by 3e-8 and 6e-7.
+//! before the last, nor a coefficient 2.5, so rounding is not amplified: `tests/newton_schulz.rs` compares them with the coupled steps in f64.
 //!
 //! Coefficients are by least squares at Chebyshev nodes, of values and slopes, from random starts with a penalty on large ones that shrinks
-//! to nothing; of all sequences of 6 products, each adding all results before it, the best was taken, and what it could do without dropped.
+//! to nothing. Of the sequences of 6 products that were tried, each adding all results before it, the best was taken, and what it lost
+//! nothing by was dropped.
 
 use super::newton_schulz_steps::Step;
 
 pub(super) const ITERATIONS: usize = 5;
 
-/// Sides from this one on take these steps. Smaller matrices, whose products are a small part of a training step, keep the exact ones.
+/// Sides from this one on take these steps. Smaller matrices keep exact ones: what they would gain has not been measured.
 pub(super) const SMALLEST: usize = 256;
 
 /// `(left, right, alpha, added, diagonal)` of each product; 1 is `2 M - I`, 2 the first product.
