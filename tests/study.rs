@@ -14,7 +14,7 @@ fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
     GPU.get_or_init(|| {
         let choice = std::env::var("MEXHAT_DEVICE").ok();
-        Gpu::open_blocking(choice.as_deref()).unwrap_or_else(|e| panic!("{e}"))
+        Gpu::open(choice.as_deref()).unwrap_or_else(|e| panic!("{e}"))
     })
 }
 

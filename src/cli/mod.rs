@@ -67,7 +67,7 @@ impl DeviceArgs {
 
     /// Opens the adapter, and says so when it computes on the CPU.
     fn open(&self) -> Result<Gpu> {
-        let gpu = Gpu::open_blocking(self.choice().as_deref())?;
+        let gpu = Gpu::open(self.choice().as_deref())?;
         if let Some(warning) = software_warning(gpu.adapter()) {
             eprintln!("{warning}");
         }

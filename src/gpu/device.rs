@@ -132,7 +132,7 @@ impl Gpu {
     ///
     /// # Errors
     /// No adapter at all (with what to install), no adapter of that name, or limits below WebGPU's.
-    pub async fn open(choice: Option<&str>) -> Result<Self> {
+    pub async fn open_async(choice: Option<&str>) -> Result<Self> {
         let (summary, adapter) = adapter::choose(choice).await?;
         check_limits(&summary, &adapter.limits())?;
         let profile = Profile {
@@ -173,10 +173,10 @@ impl Gpu {
         })
     }
 
-    /// [`Gpu::open`], blocking.
+    /// [`Gpu::open_async`], blocking.
     #[cfg(not(target_arch = "wasm32"))]
-    pub fn open_blocking(choice: Option<&str>) -> Result<Self> {
-        pollster::block_on(Self::open(choice))
+    pub fn open(choice: Option<&str>) -> Result<Self> {
+        pollster::block_on(Self::open_async(choice))
     }
 
     /// The adapter this device belongs to.

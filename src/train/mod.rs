@@ -7,7 +7,7 @@
 //! # use mexhat::{data, gpu::Gpu, train::{Event, Options, Trainer}};
 //! # async fn run() -> mexhat::Result<()> {
 //! let options = Options { epochs: Some(1), ..Default::default() };
-//! let gpu = Gpu::open(None).await?;
+//! let gpu = Gpu::open_async(None).await?;
 //! let mut trainer = Trainer::new(&gpu, &options, data::load(&options.data, &options.load())?)?;
 //! while let Some(event) = trainer.next().await? {
 //!     if let Event::Eval { accuracy, .. } = event {

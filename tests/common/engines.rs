@@ -16,7 +16,7 @@ pub fn gpu() -> &'static Gpu {
 #[cfg(not(target_arch = "wasm32"))]
 pub fn own_gpu() -> Gpu {
     let choice = std::env::var("MEXHAT_DEVICE").ok();
-    Gpu::open_blocking(choice.as_deref()).unwrap_or_else(|e| panic!("{e}"))
+    Gpu::open(choice.as_deref()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The ways in which kernels may be chosen on this adapter: its own, and those of lesser and other adapters.

@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     env_logger::init();
     let filter: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wanted = |case: &Case| filter.is_empty() || filter.iter().any(|f| case.name.contains(f) || case.op.contains(f));
-    let gpu = match Gpu::open_blocking(std::env::var("MEXHAT_DEVICE").ok().as_deref()) {
+    let gpu = match Gpu::open(std::env::var("MEXHAT_DEVICE").ok().as_deref()) {
         Ok(gpu) => gpu,
         Err(error) => {
             eprintln!("golden: {error}");

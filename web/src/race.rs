@@ -126,7 +126,7 @@ impl Race {
                 options.norms[0] = saved.spec.net.norm;
             }
         }
-        let gpu = Gpu::open(None).await.map_err(thrown)?;
+        let gpu = Gpu::open_async(None).await.map_err(thrown)?;
         let splits = if files.is_null() || files.is_undefined() {
             data::load("glyphs", &options.run.load()).map_err(thrown)?
         } else {
@@ -211,7 +211,7 @@ impl Race {
 
     /// Opens the GPU anew after it went away; each network goes on from its last checkpoint. Returns the step of each.
     pub async fn recover(&mut self) -> Result<Vec<u32>, JsValue> {
-        let gpu = Gpu::open(None).await.map_err(thrown)?;
+        let gpu = Gpu::open_async(None).await.map_err(thrown)?;
         for lane in &mut self.lanes {
             let lr = lane.trainer.options().lr;
             let kept = std::mem::take(&mut lane.kept);

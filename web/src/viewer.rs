@@ -29,7 +29,7 @@ fn rgba(samples: &[u8]) -> Uint8ClampedArray {
 impl Viewer {
     /// Opens the GPU.
     pub async fn open() -> Result<Viewer, JsValue> {
-        Ok(Self { gpu: Gpu::open(None).await.map_err(thrown)? })
+        Ok(Self { gpu: Gpu::open_async(None).await.map_err(thrown)? })
     }
 
     /// A generated picture with the statistics of photographs, RGBA.

@@ -67,7 +67,7 @@ impl Checks {
             found.map(|bytes| bytes.to_vec()).ok_or_else(|| format!("{file}: not given"))
         };
         let manifest = Manifest::load(read).map_err(text)?;
-        Ok(Self { gpu: Gpu::open(None).await.map_err(text)?, manifest })
+        Ok(Self { gpu: Gpu::open_async(None).await.map_err(text)?, manifest })
     }
 
     /// Names of the shipped kernels that need no subgroups, which browsers do not hand to wgpu yet.
