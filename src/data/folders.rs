@@ -62,7 +62,9 @@ pub fn datasets(files: &dyn Files, name: &str, limits: [Option<usize>; 2]) -> Re
         let shape = [if grey { 1 } else { 3 }, height as usize, width as usize];
         let mut images = Vec::with_capacity(pictures.len() * shape.iter().product::<usize>());
         pictures.iter().for_each(|picture| picture.append(grey, &mut images));
-        Dataset::new(name, names.len(), shape, images, chosen.iter().map(|&(label, _)| label).collect())
+        let labels = chosen.iter().map(|&(label, _)| label).collect();
+        let known: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
+        Dataset::new(name, names.len(), shape, images, labels)?.with_class_names(&known)
     };
     Ok(Some((build(train, &chosen[0])?, build(test, &chosen[1])?)))
 }
@@ -192,7 +194,7 @@ mod tests {
         let entries: [(&str, &[u8]); 4] =
             [("x/train/b/0.png", &red), ("x/train/a/0.png", &grey), ("x/val/b/0.PNG", &red), ("readme.txt", b"hi")];
         let (train, test) = run(&entries, [None; 2]).unwrap().unwrap();
-        assert_eq!((train.shape, train.classes, train.labels.as_slice()), ([3, 1, 2], 2, &[0, 1][..]));
+        assert_eq!((train.shape, train.classes(), train.labels.as_slice()), ([3, 1, 2], 2, &[0, 1][..]));
         assert_eq!(train.image(0), [9; 6]);
         assert_eq!(train.image(1), [200, 200, 10, 10, 20, 20]);
         assert_eq!(test.labels, [1]);

@@ -153,7 +153,7 @@ mod tests {
         assert_eq!(parse("f", &plain, 3).unwrap(), wanted);
         assert_eq!(parse("f", &gz(&plain), 3).unwrap(), wanted);
         let data = dataset("x", ("i", plain.as_slice()), ("l", &gz(&encode(&[2], &[0, 4])))).unwrap();
-        assert_eq!((data.shape, data.classes, data.labels.as_slice()), ([1, 1, 3], 5, &[0, 4][..]));
+        assert_eq!((data.shape, data.classes(), data.labels.as_slice()), ([1, 1, 3], 5, &[0, 4][..]));
         assert_eq!(data.image(1), [4, 5, 6]);
     }
 

@@ -17,6 +17,7 @@
 //! ```
 
 pub mod cifar;
+mod dataset;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub mod fetch;
 pub mod files;
@@ -24,106 +25,42 @@ pub mod folders;
 pub mod glyphs;
 pub mod idx;
 mod loader;
+mod report;
 mod source;
 mod threads;
 
-use crate::error::{Error, Result};
-
+pub use dataset::{Dataset, class_name};
 pub use loader::{Batch, Epoch, Loader, LoaderOptions, fill};
+pub use report::{ClassCount, Report, Skipped};
 pub use source::{LoadOptions, NAMES, load, load_files};
 #[cfg(not(target_arch = "wasm32"))]
 pub use source::{data_home, places};
-
-/// Labelled images of one size, as bytes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Dataset {
-    /// What messages and summaries call it.
-    pub name: String,
-    /// Number of classes; every label is below it.
-    pub classes: usize,
-    /// Channels, height, width of every image.
-    pub shape: [usize; 3],
-    /// All pixels, (N, C, H, W), 0 to 255.
-    pub images: Vec<u8>,
-    /// One class per image.
-    pub labels: Vec<u32>,
-}
-
-impl Dataset {
-    /// A data set whose parts fit together.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] when there is no image, the shape has a zero, the bytes are not `labels.len()` images of
-    /// `shape`, or a label is not below `classes`.
-    pub fn new(
-        name: impl Into<String>,
-        classes: usize,
-        shape: [usize; 3],
-        images: Vec<u8>,
-        labels: Vec<u32>,
-    ) -> Result<Self> {
-        let name = name.into();
-        let wanted = shape.iter().try_fold(labels.len(), |n, &d| n.checked_mul(d));
-        if labels.is_empty() || shape.contains(&0) {
-            return Err(Error::Usage(format!("data set '{name}' is empty: {} images of {shape:?}", labels.len())));
-        }
-        if wanted != Some(images.len()) {
-            return Err(Error::Usage(format!(
-                "data set '{name}' has {} labels of images {shape:?} (channels, height, width), so it needs {} bytes, \
-                 but {} were given",
-                labels.len(),
-                wanted.map_or("more than the memory's".into(), |w| w.to_string()),
-                images.len()
-            )));
-        }
-        if let Some((i, label)) = labels.iter().enumerate().find(|&(_, &l)| l as usize >= classes) {
-            return Err(Error::Usage(format!(
-                "image {i} of data set '{name}' has label {label}, but with {classes} classes labels are below {classes}"
-            )));
-        }
-        Ok(Self { name, classes, shape, images, labels })
-    }
-
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there is no image.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// Bytes of one image, `C * H * W`.
-    pub fn pixels(&self) -> usize {
-        self.shape.iter().product()
-    }
-
-    /// The bytes of image `i`, (C, H, W); `i` below [`len`](Self::len).
-    pub fn image(&self, i: usize) -> &[u8] {
-        let pixels = self.pixels();
-        &self.images[i * pixels..][..pixels]
-    }
-
-    /// Keeps the first `n` images.
-    pub fn truncate(&mut self, n: usize) {
-        let n = n.min(self.len());
-        self.images.truncate(n * self.pixels());
-        self.labels.truncate(n);
-    }
-}
 
 /// What a training run needs to know about its data.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Splits {
     /// Images to learn from.
     pub train: Dataset,
+    /// Images to choose settings by, where the data set has such a split; same shape and classes.
+    pub validation: Option<Dataset>,
     /// Images to judge by; same shape and classes.
     pub test: Dataset,
     /// Normalisation of both.
     pub normalize: Normalize,
     /// Augmentation of the training split.
     pub augment: Augment,
+    /// What was decided about the data, for the user.
+    pub report: Report,
+}
+
+impl Splits {
+    /// Two splits, the report saying what can be seen from them.
+    pub fn new(train: Dataset, test: Dataset, normalize: Normalize, augment: Augment) -> Self {
+        let mut report = Report { normalize: normalize.to_string(), augment: augment.to_string(), ..Report::default() };
+        report.source = train.name.clone();
+        report.count(&train, None, &test);
+        Self { train, validation: None, test, normalize, augment, report }
+    }
 }
 
 /// Per channel: `(value / 255 - mean) / std`.
@@ -203,24 +140,29 @@ impl Augment {
     }
 }
 
+impl std::fmt::Display for Normalize {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if *self == Self::none(self.mean.len()) {
+            return write!(f, "none, values from 0 to 1");
+        }
+        let list = |values: &[f32]| values.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(" ");
+        write!(f, "mean {}, deviation {} (of 0 to 1)", list(&self.mean), list(&self.std))
+    }
+}
+
+impl std::fmt::Display for Augment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match (self.flip, self.pad) {
+            (false, 0) => write!(f, "none"),
+            (true, 0) => write!(f, "flip"),
+            (flip, pad) => write!(f, "{}crop (window moved by up to {pad} pixels)", if flip { "flip, " } else { "" }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn parts_that_do_not_fit_are_refused() {
-        let make = |classes, shape, bytes, labels: &[u32]| {
-            Dataset::new("x", classes, shape, vec![0; bytes], labels.to_vec())
-                .map(|d| d.len())
-                .map_err(|e| e.to_string())
-        };
-        assert_eq!(make(2, [1, 2, 2], 8, &[0, 1]), Ok(2));
-        assert!(make(2, [1, 2, 2], 7, &[0, 1]).unwrap_err().contains("needs 8 bytes, but 7"));
-        assert!(make(2, [1, 2, 2], 8, &[0, 2]).unwrap_err().contains("image 1"));
-        assert!(make(2, [1, 2, 2], 0, &[]).unwrap_err().contains("empty"));
-        assert!(make(2, [1, 0, 2], 0, &[0]).unwrap_err().contains("empty"));
-        assert!(make(2, [usize::MAX, 2, 2], 8, &[0, 1]).unwrap_err().contains("memory"));
-    }
 
     #[test]
     fn statistics_are_per_channel() {
@@ -229,14 +171,5 @@ mod tests {
         let norm = Normalize::of(&data);
         assert!((norm.mean[0] - 0.5).abs() < 1e-6 && (norm.std[0] - 0.5).abs() < 1e-6, "{norm:?}");
         assert!((norm.mean[1] - 0.2).abs() < 1e-6 && norm.std[1] == 1.0, "{norm:?}");
-    }
-
-    #[test]
-    fn truncation_keeps_images_and_labels_together() {
-        let mut data = Dataset::new("x", 3, [1, 1, 2], vec![1, 2, 3, 4, 5, 6], vec![0, 1, 2]).unwrap();
-        data.truncate(2);
-        assert_eq!((data.images.as_slice(), data.labels.as_slice()), (&[1, 2, 3, 4][..], &[0, 1][..]));
-        data.truncate(9);
-        assert_eq!(data.len(), 2);
     }
 }

@@ -148,8 +148,10 @@ pub fn load_files(files: &dyn Files, name: &str, options: &LoadOptions) -> Resul
         );
         return Err(Error::input(files.path(), what));
     }
-    let classes = train.classes.max(test.classes);
-    (train.classes, test.classes) = (classes, classes);
+    // Numbered classes of both splits; named ones are the same in both.
+    let names = if train.classes() < test.classes() { &test.class_names } else { &train.class_names }.clone();
+    let classes = names.len();
+    (train.class_names, test.class_names) = (names.clone(), names);
     train.truncate(options.limit_train.unwrap_or(usize::MAX));
     test.truncate(options.limit_test.unwrap_or(usize::MAX));
     let normalize = match (train.shape, classes) {
@@ -161,7 +163,7 @@ pub fn load_files(files: &dyn Files, name: &str, options: &LoadOptions) -> Resul
     };
     let augment = if train.shape == cifar::SHAPE { Augment::CIFAR } else { Augment::NONE };
     log::info!("{name}: {} training and {} test images {:?}, {classes} classes", train.len(), test.len(), train.shape);
-    Ok(Splits { train, test, normalize, augment })
+    Ok(Splits::new(train, test, normalize, augment))
 }
 
 fn unknown(files: &dyn Files) -> Error {
@@ -267,7 +269,11 @@ mod tests {
         ];
         let splits = run(&entries, "digits", &limits(1, 5)).unwrap();
         assert_eq!((splits.train.len(), splits.test.len()), (1, 2));
-        assert_eq!((splits.train.classes, splits.test.classes), (10, 10), "classes of both splits, before the limit");
+        assert_eq!(
+            (splits.train.classes(), splits.test.classes()),
+            (10, 10),
+            "classes of both splits, before the limit"
+        );
         assert_eq!((splits.normalize, splits.augment), (Normalize::mnist(), Augment::NONE));
         let fashion = run(&entries, "Fashion-mnist-small", &limits(1, 1)).unwrap();
         assert_eq!(fashion.normalize, Normalize::none(1));
@@ -316,7 +322,7 @@ mod tests {
         let Some(path) = shared("mnist") else { return };
         let splits = load(&path, &LoadOptions::default()).unwrap();
         assert_eq!((splits.train.len(), splits.test.len()), (60_000, 10_000));
-        assert_eq!((splits.train.shape, splits.train.classes), ([1, 28, 28], 10));
+        assert_eq!((splits.train.shape, splits.train.classes()), ([1, 28, 28], 10));
         assert_eq!((splits.train.labels[0], splits.test.labels[0]), (5, 7));
         assert_eq!(splits.train.image(0).iter().map(|&v| u32::from(v)).sum::<u32>(), 27_525);
         let found = Normalize::of(&splits.train);
@@ -336,7 +342,7 @@ mod tests {
     fn real_cifar_zips() {
         let Some(path) = shared("cifar10") else { return };
         let splits = load(&path, &limits(200, 50)).unwrap();
-        assert_eq!((splits.train.shape, splits.train.classes, splits.train.len()), ([3, 32, 32], 10, 200));
+        assert_eq!((splits.train.shape, splits.train.classes(), splits.train.len()), ([3, 32, 32], 10, 200));
         assert_eq!(splits.train.labels[..11], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]);
         assert_eq!((&splits.normalize, splits.augment), (&Normalize::cifar10(), Augment::CIFAR));
         let found = Normalize::of(&splits.train);

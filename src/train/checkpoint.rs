@@ -35,7 +35,7 @@ impl ModelSpec {
         Self {
             net: options.net.clone(),
             input: splits.train.shape,
-            classes: splits.train.classes,
+            classes: splits.train.classes(),
             data: options.data.clone(),
             normalize: splits.normalize.clone(),
         }

@@ -70,11 +70,16 @@ pub async fn evaluate(
     dataset: Arc<Dataset>,
     batch_size: usize,
 ) -> Result<Evaluation> {
-    if dataset.shape != spec.input || dataset.classes > spec.classes {
+    if dataset.shape != spec.input || dataset.classes() > spec.classes {
         return Err(Error::Usage(format!(
             "the network takes images of {:?} (channels, height, width) in {} classes, but '{}' has {:?} in {}; \
              choose the data it was trained on ('{}') or like it",
-            spec.input, spec.classes, dataset.name, dataset.shape, dataset.classes, spec.data
+            spec.input,
+            spec.classes,
+            dataset.name,
+            dataset.shape,
+            dataset.classes(),
+            spec.data
         )));
     }
     let model = spec.build(0, &mut State::new())?;

@@ -163,7 +163,7 @@ impl Race {
             Ok(guesses) => guesses,
             Err(error) => return Err(self.explained(error).await),
         };
-        let classes = self.splits.train.classes;
+        let classes = self.splits.train.classes();
         let mut counts = vec![vec![0u32; classes]; classes];
         let mistakes = Array::new();
         for (index, guess) in guesses.iter().enumerate() {
@@ -546,7 +546,7 @@ fn mnist(files: &JsValue, options: &Options) -> Result<Splits> {
     }
     train.truncate(options.limit_train.unwrap_or(usize::MAX));
     test.truncate(options.limit_test.unwrap_or(usize::MAX));
-    Ok(Splits { train, test, normalize: Normalize::mnist(), augment: Augment::NONE })
+    Ok(Splits::new(train, test, Normalize::mnist(), Augment::NONE))
 }
 
 impl Lane {

@@ -10,6 +10,7 @@
 mod pen;
 mod shapes;
 
+use super::dataset::numbered;
 use super::{Augment, Dataset, LoadOptions, Normalize, Splits, threads};
 use crate::rng::Rng;
 
@@ -54,7 +55,7 @@ pub fn dataset(seed: u64, start: u64, n: usize) -> Dataset {
     let (images, labels): (Vec<_>, Vec<_>) = parts.into_iter().unzip();
     Dataset {
         name: "glyphs".into(),
-        classes: 10,
+        class_names: numbered(10),
         shape: [1, SIDE, SIDE],
         images: images.concat(),
         labels: labels.concat(),
@@ -63,13 +64,13 @@ pub fn dataset(seed: u64, start: u64, n: usize) -> Dataset {
 
 /// Both splits: [`TRAIN`] and [`TEST`] images, or as many as the limits say, also more, up to [`MAX`].
 pub fn splits(options: &LoadOptions) -> Splits {
-    Splits {
-        train: dataset(options.seed, 0, options.limit_train.unwrap_or(TRAIN).min(MAX)),
-        test: dataset(options.seed, TEST_START, options.limit_test.unwrap_or(TEST).min(MAX)),
-        // MNIST's constants, so that a network trained here can be tried there.
-        normalize: Normalize::mnist(),
-        augment: Augment::NONE,
-    }
+    let train = dataset(options.seed, 0, options.limit_train.unwrap_or(TRAIN).min(MAX));
+    let test = dataset(options.seed, TEST_START, options.limit_test.unwrap_or(TEST).min(MAX));
+    // MNIST's constants, so that a network trained here can be tried there.
+    let mut splits = Splits::new(train, test, Normalize::mnist(), Augment::NONE);
+    splits.report.source = format!("glyphs, digits drawn from seed {}", options.seed);
+    splits.report.normalize = format!("{}, those of MNIST", splits.normalize);
+    splits
 }
 
 #[cfg(test)]

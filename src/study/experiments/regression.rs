@@ -111,7 +111,7 @@ async fn trial(
         // All features of an image in one block: the whole whitening.
         block_fc: features,
         input: train.shape,
-        classes: train.classes,
+        classes: train.classes(),
         seed,
         ..Default::default()
     };

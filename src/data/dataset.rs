@@ -1,0 +1,280 @@
+//! Labelled images, and how labels are told by the names of their classes.
+
+use sha2::{Digest, Sha256};
+use unicode_normalization::UnicodeNormalization;
+
+use crate::error::{Error, Result};
+
+/// Labelled images of one size, as bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dataset {
+    /// What messages and summaries call it.
+    pub name: String,
+    /// The name of every class; a label is a place in this list.
+    pub class_names: Vec<String>,
+    /// Channels, height, width of every image.
+    pub shape: [usize; 3],
+    /// All pixels, (N, C, H, W), 0 to 255.
+    pub images: Vec<u8>,
+    /// One class per image.
+    pub labels: Vec<u32>,
+}
+
+/// `name` in Unicode's composed form (NFC), in which names compare equal however a file system or editor spells them.
+pub fn class_name(name: &str) -> String {
+    name.nfc().collect()
+}
+
+/// The names of classes that have none: their numbers.
+pub fn numbered(classes: usize) -> Vec<String> {
+    (0..classes).map(|class| class.to_string()).collect()
+}
+
+impl Dataset {
+    /// A data set whose parts fit together. Its classes are called `0`, `1`, ...; see
+    /// [`with_class_names`](Self::with_class_names).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is no image, the shape has a zero, the bytes are not `labels.len()` images of
+    /// `shape`, or a label is not below `classes`.
+    pub fn new(
+        name: impl Into<String>,
+        classes: usize,
+        shape: [usize; 3],
+        images: Vec<u8>,
+        labels: Vec<u32>,
+    ) -> Result<Self> {
+        let name = name.into();
+        let wanted = shape.iter().try_fold(labels.len(), |n, &d| n.checked_mul(d));
+        if labels.is_empty() || shape.contains(&0) {
+            return Err(Error::Usage(format!("data set '{name}' is empty: {} images of {shape:?}", labels.len())));
+        }
+        if wanted != Some(images.len()) {
+            return Err(Error::Usage(format!(
+                "data set '{name}' has {} labels of images {shape:?} (channels, height, width), so it needs {} bytes, \
+                 but {} were given",
+                labels.len(),
+                wanted.map_or("more than the memory's".into(), |w| w.to_string()),
+                images.len()
+            )));
+        }
+        if let Some((i, label)) = labels.iter().enumerate().find(|&(_, &l)| l as usize >= classes) {
+            return Err(Error::Usage(format!(
+                "image {i} of data set '{name}' has label {label}, but with {classes} classes labels are below {classes}"
+            )));
+        }
+        Ok(Self { name, class_names: numbered(classes), shape, images, labels })
+    }
+
+    /// Names the classes; they are kept in composed Unicode.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when two names are the same or a label would have none.
+    pub fn with_class_names(self, names: &[String]) -> Result<Self> {
+        let names: Vec<String> = names.iter().map(|name| class_name(name)).collect();
+        if let Some((i, name)) = names.iter().enumerate().find(|&(i, name)| names[..i].contains(name)) {
+            return Err(Error::Usage(format!(
+                "data set '{}' has two classes called '{name}' ({i} is the second); rename one",
+                self.name
+            )));
+        }
+        if let Some(label) = self.labels.iter().find(|&&label| label as usize >= names.len()) {
+            return Err(Error::Usage(format!(
+                "data set '{}' has an image with label {label}, but only {} class names were given",
+                self.name,
+                names.len()
+            )));
+        }
+        Ok(Self { class_names: names, ..self })
+    }
+
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Number of classes; every label is below it.
+    pub fn classes(&self) -> usize {
+        self.class_names.len()
+    }
+
+    /// Bytes of one image, `C * H * W`.
+    pub fn pixels(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The bytes of image `i`, (C, H, W); `i` below [`len`](Self::len).
+    pub fn image(&self, i: usize) -> &[u8] {
+        let pixels = self.pixels();
+        &self.images[i * pixels..][..pixels]
+    }
+
+    /// Keeps the first `n` images.
+    pub fn truncate(&mut self, n: usize) {
+        let n = n.min(self.len());
+        self.images.truncate(n * self.pixels());
+        self.labels.truncate(n);
+    }
+
+    /// Images of each class, in the order of [`class_names`](Self::class_names).
+    pub fn counts(&self) -> Vec<usize> {
+        let mut counts = vec![0; self.classes()];
+        self.labels.iter().for_each(|&label| counts[label as usize] += 1);
+        counts
+    }
+
+    /// The SHA-256 of shape, pixels, labels and class names: equal only for equal data.
+    pub fn checksum(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(format!("{:?} {} {:?}\n", self.shape, self.len(), self.class_names));
+        hash.update(&self.images);
+        for labels in self.labels.chunks(4096) {
+            hash.update(labels.iter().flat_map(|label| label.to_le_bytes()).collect::<Vec<u8>>());
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Changes the labels so that they are places in `known`, the classes of a network, matched by name. Classes that
+    /// this data has no images of may be unknown.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] naming the classes that `known` lacks; the data set stays as it was.
+    pub fn map_classes(&mut self, known: &[String]) -> Result<()> {
+        let known: Vec<String> = known.iter().map(|name| class_name(name)).collect();
+        let place = |name: &String| known.iter().position(|k| *k == class_name(name)).map(|place| place as u32);
+        let places: Vec<Option<u32>> = self.class_names.iter().map(place).collect();
+        let counts = self.counts();
+        let unknown: Vec<&str> = (0..places.len())
+            .filter(|&class| places[class].is_none() && counts[class] > 0)
+            .map(|class| self.class_names[class].as_str())
+            .collect();
+        if !unknown.is_empty() {
+            return Err(Error::Usage(format!(
+                "the network knows no class {} of data set '{}'; it knows {}. Rename or remove what it cannot know",
+                some(&unknown),
+                self.name,
+                some(&known.iter().map(String::as_str).collect::<Vec<_>>())
+            )));
+        }
+        self.labels.iter_mut().for_each(|label| *label = places[*label as usize].unwrap_or_default());
+        self.class_names = known;
+        Ok(())
+    }
+
+    /// Turns grey images into three equal channels, or colours into their luma (0.2126 R + 0.7152 G + 0.0722 B, Rec. 709).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when this is not from 1 to 3 channels, from 3 to 1, or as they are.
+    pub fn to_channels(&mut self, channels: usize) -> Result<()> {
+        let [from, height, width] = self.shape;
+        let area = height * width;
+        self.images = match (from, channels) {
+            (from, to) if from == to => return Ok(()),
+            (1, 3) => self.images.chunks_exact(area).flat_map(|plane| plane.repeat(3)).collect(),
+            (3, 1) => self.images.chunks_exact(3 * area).flat_map(|image| luma(image, area)).collect(),
+            _ => {
+                return Err(Error::Usage(format!(
+                    "images of data set '{}' have {from} channel(s) and cannot be turned into {channels}; \
+                     expected grey (1) or colour (3)",
+                    self.name
+                )));
+            }
+        };
+        self.shape[0] = channels;
+        Ok(())
+    }
+}
+
+/// The luma of an image (3, H, W) with `area` pixels.
+fn luma(image: &[u8], area: usize) -> impl Iterator<Item = u8> {
+    let weighted = move |i: usize| 2126 * u32::from(image[i]) + 7152 * u32::from(image[area + i]);
+    (0..area).map(move |i| ((weighted(i) + 722 * u32::from(image[2 * area + i]) + 5000) / 10000) as u8)
+}
+
+/// Names for a message, cut short after ten.
+pub(super) fn some(names: &[&str]) -> String {
+    let shown: Vec<String> = names.iter().take(10).map(|name| format!("'{name}'")).collect();
+    let more = names.len() - shown.len();
+    shown.join(", ") + &if more > 0 { format!(" and {more} more") } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(of: &[&str]) -> Vec<String> {
+        of.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_refused() {
+        let make = |classes, shape, bytes, labels: &[u32]| {
+            Dataset::new("x", classes, shape, vec![0; bytes], labels.to_vec())
+                .map(|d| d.len())
+                .map_err(|e| e.to_string())
+        };
+        assert_eq!(make(2, [1, 2, 2], 8, &[0, 1]), Ok(2));
+        assert!(make(2, [1, 2, 2], 7, &[0, 1]).unwrap_err().contains("needs 8 bytes, but 7"));
+        assert!(make(2, [1, 2, 2], 8, &[0, 2]).unwrap_err().contains("image 1"));
+        assert!(make(2, [1, 2, 2], 0, &[]).unwrap_err().contains("empty"));
+        assert!(make(2, [1, 0, 2], 0, &[0]).unwrap_err().contains("empty"));
+        assert!(make(2, [usize::MAX, 2, 2], 8, &[0, 1]).unwrap_err().contains("memory"));
+    }
+
+    #[test]
+    fn truncation_keeps_images_and_labels_together() {
+        let mut data = Dataset::new("x", 3, [1, 1, 2], vec![1, 2, 3, 4, 5, 6], vec![0, 1, 2]).unwrap();
+        data.truncate(2);
+        assert_eq!((data.images.as_slice(), data.labels.as_slice()), (&[1, 2, 3, 4][..], &[0, 1][..]));
+        data.truncate(9);
+        assert_eq!(data.len(), 2);
+    }
+
+    #[test]
+    fn classes_are_matched_by_name_in_any_order_and_spelling() {
+        let data = Dataset::new("x", 3, [1, 1, 1], vec![0; 3], vec![0, 1, 1]).unwrap();
+        // A decomposed and a composed e with an acute accent.
+        let mut data = data.with_class_names(&names(&["cafe\u{301}", "tea", "never seen"])).unwrap();
+        let known = names(&["milk", "tea", "caf\u{e9}"]);
+        data.map_classes(&known).unwrap();
+        assert_eq!((data.labels.as_slice(), &data.class_names), (&[2, 1, 1][..], &known));
+        let before = data.clone();
+        let text = data.map_classes(&names(&["milk", "tea"])).unwrap_err().to_string();
+        assert!(text.contains("knows no class 'caf\u{e9}'") && text.contains("'milk', 'tea'"), "{text}");
+        assert_eq!(data, before);
+        assert!(data.clone().with_class_names(&names(&["a", "a", "b"])).is_err());
+        assert!(data.with_class_names(&names(&["a", "b"])).is_err());
+    }
+
+    #[test]
+    fn grey_and_colour_are_turned_into_each_other() {
+        let mut data = Dataset::new("x", 1, [1, 1, 2], vec![7, 200], vec![0]).unwrap();
+        data.to_channels(3).unwrap();
+        assert_eq!((data.shape, data.images.as_slice()), ([3, 1, 2], &[7, 200, 7, 200, 7, 200][..]));
+        data.to_channels(1).unwrap();
+        assert_eq!(data.images, [7, 200]);
+        let mut red = Dataset::new("x", 1, [3, 1, 1], vec![255, 0, 0], vec![0]).unwrap();
+        red.to_channels(1).unwrap();
+        assert_eq!(red.images, [54]);
+        assert!(red.to_channels(4).is_err());
+    }
+
+    #[test]
+    fn checksums_tell_pixels_labels_and_names() {
+        let data = Dataset::new("x", 2, [1, 1, 2], vec![1, 2, 3, 4], vec![0, 1]).unwrap();
+        let renamed = Dataset { name: "y".into(), ..data.clone() };
+        assert_eq!(data.checksum(), renamed.checksum(), "where it lies does not matter");
+        let others = [
+            Dataset { images: vec![1, 2, 3, 5], ..data.clone() },
+            Dataset { labels: vec![1, 0], ..data.clone() },
+            Dataset { class_names: names(&["0", "2"]), ..data.clone() },
+            Dataset { shape: [2, 1, 1], ..data.clone() },
+        ];
+        assert!(others.iter().all(|other| other.checksum() != data.checksum()));
+    }
+}

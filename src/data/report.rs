@@ -1,0 +1,179 @@
+//! What was decided about a data set, for its user to read before the first step.
+
+use serde::{Deserialize, Serialize};
+
+use super::dataset::some;
+use super::{Dataset, Splits};
+
+/// What a data set turned out to be, and what was decided about it.
+///
+/// The texts are fragments for [`lines`](Self::lines); empty ones say nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Kind of files and where they are, such as `class folders in photos`.
+    pub source: String,
+    /// Every class with its number of images.
+    pub classes: Vec<ClassCount>,
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+    /// Images in the training, validation and test split.
+    pub images: [usize; 3],
+    /// Where the splits come from.
+    pub split: String,
+    /// Normalisation, and why this one.
+    pub normalize: String,
+    /// Augmentation of training images, and why this one.
+    pub augment: String,
+    /// Everything else that was decided: scaling, background, which of several sets.
+    pub notes: Vec<String>,
+    /// Files left out.
+    pub skipped: Skipped,
+}
+
+/// Images of one class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassCount {
+    /// Its name.
+    pub name: String,
+    /// Training images.
+    pub train: usize,
+    /// Validation images.
+    pub validation: usize,
+    /// Test images.
+    pub test: usize,
+}
+
+/// Files that were left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// How many.
+    pub count: usize,
+    /// The first ten, each with the reason.
+    pub first: Vec<String>,
+}
+
+/// Most examples that are kept.
+const EXAMPLES: usize = 10;
+
+impl Skipped {
+    /// Counts `file`, left out for `reason`.
+    pub fn add(&mut self, file: &str, reason: &str) {
+        if self.count < EXAMPLES {
+            self.first.push(format!("{file} ({reason})"));
+        }
+        self.count += 1;
+    }
+}
+
+/// Classes that are named with their counts; more are summed up.
+const SHOWN: usize = 20;
+
+impl Report {
+    /// Fills in classes, shape and numbers of images.
+    pub(super) fn count(&mut self, train: &Dataset, validation: Option<&Dataset>, test: &Dataset) {
+        let of = |data: Option<&Dataset>| data.map_or_else(|| vec![0; train.classes()], Dataset::counts);
+        let [trained, validated, tested] = [of(Some(train)), of(validation), of(Some(test))];
+        let class = |(i, name): (usize, &String)| ClassCount {
+            name: name.clone(),
+            train: trained[i],
+            validation: validated[i],
+            test: tested[i],
+        };
+        self.classes = train.class_names.iter().enumerate().map(class).collect();
+        self.shape = train.shape;
+        self.images = [train.len(), validation.map_or(0, Dataset::len), test.len()];
+    }
+
+    /// The first lines of a run: source, classes with their counts, size, splits, normalisation, augmentation, what was
+    /// left out.
+    pub fn lines(&self) -> Vec<String> {
+        let [channels, height, width] = self.shape;
+        let colour = match channels {
+            1 => "grey".to_owned(),
+            3 => "colour".to_owned(),
+            n => format!("{n} channels"),
+        };
+        let [train, validation, test] = self.images;
+        let mut counts = vec![format!("{train} training")];
+        counts.extend((validation > 0).then(|| format!("{validation} validation")));
+        counts.push(format!("{test} test"));
+        let mut lines = vec![
+            format!("data: {}, {height} x {width} (height x width) {colour}", self.source),
+            format!("{} classes: {}", self.classes.len(), self.class_text(validation > 0)),
+            format!("split: {} images{}", counts.join(", "), prefixed("; ", &self.split)),
+            format!("normalisation: {}", self.normalize),
+            format!("augmentation: {}", self.augment),
+        ];
+        let untaught: Vec<&str> = self.classes.iter().filter(|c| c.train == 0).map(|c| c.name.as_str()).collect();
+        if !untaught.is_empty() {
+            lines.push(format!("note: no training image of class {}", some(&untaught)));
+        }
+        lines.extend(self.notes.iter().map(|note| format!("note: {note}")));
+        if self.skipped.count > 0 {
+            let more = self.skipped.count - self.skipped.first.len();
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            lines.push(format!("skipped {} file(s): {}{more}", self.skipped.count, self.skipped.first.join(", ")));
+        }
+        lines
+    }
+
+    /// `left 40+10, right 40+10`: training and test images, with validation images between where there are some.
+    fn class_text(&self, validation: bool) -> String {
+        let one = |class: &ClassCount| {
+            let between = if validation { format!("{}+", class.validation) } else { String::new() };
+            format!("{} {}+{between}{}", class.name, class.train, class.test)
+        };
+        let shown: Vec<String> = self.classes.iter().take(SHOWN).map(one).collect();
+        let rest = self.classes.iter().skip(SHOWN);
+        let (more, images) = rest.fold((0, 0), |(n, images), c| (n + 1, images + c.train + c.validation + c.test));
+        let more = if more > 0 { format!(", {more} more with {images} images") } else { String::new() };
+        let kinds = if validation { "training+validation+test" } else { "training+test" };
+        format!("{}{more} ({kinds} images)", shown.join(", "))
+    }
+}
+
+fn prefixed(prefix: &str, text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{prefix}{text}") }
+}
+
+impl Splits {
+    /// The SHA-256 over all splits, by which a run that goes on knows its data again.
+    pub fn checksum(&self) -> String {
+        use sha2::{Digest, Sha256};
+        let mut hash = Sha256::new();
+        for data in [Some(&self.train), self.validation.as_ref(), Some(&self.test)].into_iter().flatten() {
+            hash.update(data.checksum());
+        }
+        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_say_what_was_decided() {
+        let mut train = Dataset::new("x", 3, [1, 1, 2], vec![0; 6], vec![0, 1, 1]).unwrap();
+        train.class_names[2] = "dents".into();
+        let test = Dataset { labels: vec![0, 2, 2], ..train.clone() };
+        let mut report = Report { source: "class folders in d".into(), split: "test/".into(), ..Default::default() };
+        report.normalize = "mean [0.5]".into();
+        report.augment = "none".into();
+        for i in 0..12 {
+            report.skipped.add(&format!("{i}.txt"), "no picture");
+        }
+        report.count(&train, None, &test);
+        let lines = report.lines().join("\n");
+        for wanted in [
+            "data: class folders in d, 1 x 2 (height x width) grey",
+            "3 classes: 0 1+1, 1 2+0, dents 0+2 (training+test images)",
+            "split: 3 training, 3 test images; test/",
+            "no training image of class 'dents'",
+            "skipped 12 file(s): 0.txt (no picture), 1.txt",
+            "9.txt (no picture) and 2 more",
+        ] {
+            assert!(lines.contains(wanted), "'{wanted}' is missing in\n{lines}");
+        }
+    }
+}
