@@ -287,9 +287,3 @@ impl<'a> Build<'a> {
         }
     }
 }
-
-impl Module for Box<dyn Module> {
-    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
-        (**self).forward(ctx, x)
-    }
-}

@@ -54,3 +54,35 @@ pub(super) fn resnet18(b: &mut Build<'_>) -> Result<()> {
     b.push(GlobalAvgPool, [channels, 1, 1]).flatten().linear("fc", classes)?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Result;
+    use crate::gpu::Profile;
+    use crate::models::{ModelOptions, Norm, build};
+    use crate::nn::{Forward, Mode};
+    use crate::tape::{DType, State, Tape, lower};
+
+    /// How often `op` is launched in a forward pass of ResNet-18 with `norm`.
+    fn launches(norm: Norm, op: &str) -> Result<usize> {
+        let mut state = State::new();
+        let options = ModelOptions { norm, input: [3, 32, 32], ..ModelOptions::default() };
+        let model = build("resnet18", &options, &mut state)?;
+        let mut tape = Tape::new();
+        let images = tape.input("images", &[2, 3, 32, 32], DType::F32);
+        let mut ctx = Forward { tape: &mut tape, state: &state, mode: Mode::Train };
+        let logits = model.forward(&mut ctx, images)?;
+        tape.output(logits);
+        let program = lower(&tape, Profile::PORTABLE);
+        Ok(program.dispatches.iter().filter(|dispatch| dispatch.op == op).count())
+    }
+
+    #[test]
+    fn convolutions_end_residual_blocks_in_their_own_kernel() -> Result<()> {
+        assert_eq!(launches(Norm::None, "add_relu")?, 0);
+        assert_eq!(launches(Norm::Deconv, "add_relu")?, 0);
+        // Batch norm stands between the convolution and the sum: one pass for each of the eight blocks.
+        assert_eq!(launches(Norm::Batch, "add_relu")?, 8);
+        Ok(())
+    }
+}

@@ -48,6 +48,16 @@ pub trait Module: Debug {
     }
 }
 
+impl<M: Module + ?Sized> Module for Box<M> {
+    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        (**self).forward(ctx, x)
+    }
+
+    fn forward_added(&self, ctx: &mut Forward<'_>, x: Var, added: Var) -> Result<Var> {
+        (**self).forward_added(ctx, x, added)
+    }
+}
+
 /// Layers one after the other.
 #[derive(Debug, Default)]
 pub struct Sequential {
@@ -70,6 +80,12 @@ impl Sequential {
 impl Module for Sequential {
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
         self.layers.iter().try_fold(x, |x, layer| layer.forward(ctx, x))
+    }
+
+    fn forward_added(&self, ctx: &mut Forward<'_>, x: Var, added: Var) -> Result<Var> {
+        let Some((last, before)) = self.layers.split_last() else { return ops::add_relu(ctx.tape, x, added) };
+        let x = before.iter().try_fold(x, |x, layer| layer.forward(ctx, x))?;
+        last.forward_added(ctx, x, added)
     }
 }
 
