@@ -2,45 +2,13 @@
 
 #![cfg(feature = "cli")]
 
+mod support;
+
 use serde_json::Value;
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::process::Command;
+use support::{json_lines, mexhat, ok, refused, text};
 use tempfile::TempDir;
-
-fn mexhat(dir: &Path, args: &str) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_mexhat"))
-        .current_dir(dir)
-        .args(args.split_whitespace())
-        .output()
-        .expect("a program")
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-fn ok(dir: &Path, args: &str) -> String {
-    let output = mexhat(dir, args);
-    assert!(output.status.success(), "{args}: {}", text(&output.stderr));
-    text(&output.stdout)
-}
-
-fn json_lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{line}: {e}"))).collect()
-}
-
-/// One paragraph that says `wanted`, exit code `code`, nothing on stdout.
-fn refused(dir: &Path, args: &str, code: i32, wanted: &[&str]) {
-    let output = mexhat(dir, args);
-    let error = text(&output.stderr);
-    assert_eq!(output.status.code(), Some(code), "{args}: {error}");
-    assert!(error.contains("error: "), "{args}: {error}");
-    for wanted in wanted {
-        assert!(error.contains(wanted), "{args}: '{wanted}' is missing in: {error}");
-    }
-    assert!(output.stdout.is_empty(), "{args}: {}", text(&output.stdout));
-}
 
 const SMALL: &str = "train --model linear --norm none --limit-train 100 --limit-test 30 --batch-size 16";
 

@@ -1,8 +1,9 @@
 //! What a person at a terminal sees of a run: a bar where there is a terminal, plain lines otherwise.
 
+use super::output::mutter;
 #[cfg(feature = "watch")]
 use super::watch::Screen;
-use super::{say, say_json};
+use super::{note, say, say_json};
 use crate::Result;
 use crate::train::{Event, Started, Summary};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,6 +14,8 @@ use std::time::Instant;
 
 /// Steps between plain lines.
 const EVERY: u64 = 50;
+/// Seconds after which a plain line comes earlier.
+const PATIENCE: f64 = 10.0;
 /// Steps over which loss, accuracy and speed are averaged.
 const WINDOW: usize = 50;
 
@@ -25,9 +28,9 @@ pub(super) fn compiling() -> impl Fn(usize, usize) + Send + Sync {
         let mut begun = begun.lock().unwrap_or_else(PoisonError::into_inner);
         let since = begun.get_or_insert_with(Instant::now).elapsed().as_secs_f64();
         match (terminal, done == all) {
-            (true, false) => eprint!("\rcompiling kernels {done}/{all}"),
-            (true, true) => eprint!("\r{:40}\r", ""),
-            (false, true) if since > 1.0 => eprintln!("compiled {all} kernels in {since:.1} s"),
+            (true, false) => mutter(&format!("\rcompiling kernels {done}/{all}")),
+            (true, true) => mutter(&format!("\r{:40}\r", "")),
+            (false, true) if since > 1.0 => note(&format!("compiled {all} kernels in {since:.1} s")),
             (false, _) => {}
         }
         if done == all {
@@ -42,6 +45,8 @@ pub(super) struct Console {
     bar: Option<ProgressBar>,
     batch_size: usize,
     steps: u64,
+    /// When the last plain line came.
+    told: Option<Instant>,
     /// Loss, accuracy and time of the last steps.
     recent: VecDeque<(f32, f32, Instant)>,
     #[cfg(feature = "watch")]
@@ -55,6 +60,7 @@ impl Console {
             bar: None,
             batch_size: 0,
             steps: 0,
+            told: None,
             recent: VecDeque::new(),
             #[cfg(feature = "watch")]
             screen: None,
@@ -142,12 +148,19 @@ impl Console {
                 bar.set_position(step);
                 bar.set_message(text);
             }
-            None if step.is_multiple_of(EVERY) || step == self.steps => {
+            // The first step tells at once that it works.
+            None if step.is_multiple_of(EVERY) || step == self.steps || self.silent() => {
+                self.told = Some(Instant::now());
                 let left = self.left(step).map_or(String::new(), |left| format!(", {left:.0} s left"));
                 say(&format!("step {step}/{}, epoch {}: {text}{left}", self.steps, epoch + 1));
             }
             None => {}
         }
+    }
+
+    /// Whether no plain line has come for a while.
+    fn silent(&self) -> bool {
+        self.told.is_none_or(|told| told.elapsed().as_secs_f64() >= PATIENCE)
     }
 
     /// Images per second over the last steps.

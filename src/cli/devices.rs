@@ -1,6 +1,6 @@
 //! `mexhat devices`.
 
-use super::{DeviceArgs, say, say_json, software_warning};
+use super::{DeviceArgs, note, say, say_json, software_warning};
 use crate::gpu::{AdapterSummary, adapters, no_adapter_help};
 use crate::{Error, Result};
 use clap::Args;
@@ -54,7 +54,7 @@ pub(super) fn run(args: &DevicesArgs) -> Result<()> {
     }
     let software = listed.iter().find(|adapter| adapter.default).and_then(software_warning);
     if let (Some(warning), None) = (software, wanted) {
-        eprintln!("{warning}");
+        note(&warning);
     }
     Ok(())
 }

@@ -1,5 +1,8 @@
 //! The `mexhat` program: arguments in, events out. Everything it does is in the library.
 
+// Those macros panic where stdout or stderr cannot be written; `output` does not.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 mod bench;
 mod console;
 mod data;
@@ -7,7 +10,9 @@ mod devices;
 mod eval;
 mod inspect;
 mod kernels;
+mod output;
 mod reproduce;
+mod signals;
 mod timings;
 mod train;
 #[cfg(feature = "watch")]
@@ -16,7 +21,7 @@ mod watch;
 use crate::gpu::{AdapterSummary, Gpu};
 use crate::{Error, Result};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use std::io::Write;
+use output::{note, say, say_json};
 use std::process::ExitCode;
 
 #[derive(Parser)]
@@ -69,7 +74,7 @@ impl DeviceArgs {
     fn open(&self) -> Result<Gpu> {
         let gpu = Gpu::open(self.choice().as_deref())?;
         if let Some(warning) = software_warning(gpu.adapter()) {
-            eprintln!("{warning}");
+            note(&warning);
         }
         gpu.on_compile(console::compiling());
         Ok(gpu)
@@ -86,23 +91,13 @@ fn software_warning(adapter: &AdapterSummary) -> Option<String> {
     })
 }
 
-/// Prints one line to stdout; a reader that has gone away ends the program quietly.
-fn say(line: &str) {
-    if writeln!(std::io::stdout(), "{line}").is_err() {
-        std::process::exit(0);
-    }
-}
-
-/// Prints one JSON object as a line.
-fn say_json(value: &impl serde::Serialize) -> Result<()> {
-    say(&serde_json::to_string(value).map_err(|e| Error::Run(format!("a result could not be written as JSON: {e}")))?);
-    Ok(())
-}
-
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("error,wgpu_hal=off")).init();
-    let matches = Cli::command().get_matches();
+    let matches = match Cli::command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(shown) => return usage(&shown),
+    };
     let run = || match Cli::from_arg_matches(&matches).map_err(|e| Error::Usage(e.to_string()))?.command {
         Command::Devices(args) => devices::run(&args),
         Command::Train(args) => train::run(&args, matches.subcommand_matches("train")),
@@ -113,11 +108,24 @@ pub fn main() -> ExitCode {
         Command::Reproduce(args) => reproduce::run(&args),
         Command::Bench(args) => bench::run(&args),
     };
-    match run() {
+    match run().and_then(|()| output::finish()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            note(&format!("error: {error}"));
             ExitCode::from(error.exit_code())
         }
+    }
+}
+
+/// Prints what the argument parser has to say: help to stdout, errors to stderr.
+fn usage(shown: &clap::Error) -> ExitCode {
+    let printed = shown.print();
+    if shown.use_stderr() {
+        return ExitCode::from(2);
+    }
+    output::remember(printed);
+    match output::finish() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => ExitCode::from(error.exit_code()),
     }
 }

@@ -2,13 +2,13 @@
 
 use super::DeviceArgs;
 use super::console::Console;
+use super::signals::stop_flag;
 use super::timings::show_timings;
 use crate::train::{Event, Options, RunFolder, Saved, Trainer, default_name, read_model};
 use crate::{Error, Result, data};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Trains.
@@ -46,23 +46,6 @@ pub(super) struct TrainArgs {
 const WATCH_STEPS: u64 = 10;
 #[cfg(feature = "watch")]
 const WATCH_SECONDS: f64 = 0.5;
-
-/// Ctrl-C once asks for an orderly end, twice ends at once.
-fn watch_for_ctrl_c() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let shared = Arc::clone(&flag);
-    let installed = ctrlc::set_handler(move || {
-        if shared.swap(true, Ordering::SeqCst) {
-            #[cfg(feature = "watch")]
-            super::watch::restore();
-            std::process::exit(130);
-        }
-    });
-    if let Err(e) = installed {
-        log::warn!("Ctrl-C will end the run at once: {e}");
-    }
-    flag
-}
 
 /// The option that was given along with `--resume` although the earlier run has settled it.
 fn settled_option(matches: Option<&ArgMatches>) -> Option<String> {
@@ -129,7 +112,7 @@ pub(super) fn run(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> 
             (trainer, folder)
         }
     };
-    let stop = watch_for_ctrl_c();
+    let stop = stop_flag();
     let console = Console::new(args.json);
     #[cfg(feature = "watch")]
     let console = {

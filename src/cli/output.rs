@@ -1,0 +1,63 @@
+//! Lines to stdout and stderr. A full disk is remembered and fails the program at its end, after all work is kept; a reader that
+//! has gone away (a closed pipe, a terminal that was shut) ends the printing and nothing else.
+
+use crate::{Error, Result};
+use std::io::{ErrorKind, Write};
+use std::sync::{Mutex, PoisonError};
+
+/// The first failed write to stdout.
+static FAILED: Mutex<Option<std::io::Error>> = Mutex::new(None);
+
+/// What a terminal that was shut answers.
+#[cfg(unix)]
+const HUNG_UP: Option<i32> = Some(libc::EIO);
+#[cfg(not(unix))]
+const HUNG_UP: Option<i32> = None;
+
+fn reader_gone(error: &std::io::Error) -> bool {
+    error.kind() == ErrorKind::BrokenPipe || HUNG_UP.is_some_and(|code| error.raw_os_error() == Some(code))
+}
+
+/// Prints one line to stdout.
+pub(super) fn say(line: &str) {
+    remember(writeln!(std::io::stdout(), "{line}"));
+}
+
+/// Keeps the first error of a write to stdout.
+pub(super) fn remember(written: std::io::Result<()>) {
+    if let Err(error) = written {
+        FAILED.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+}
+
+/// Prints one JSON object as a line.
+pub(super) fn say_json(value: &impl serde::Serialize) -> Result<()> {
+    say(&serde_json::to_string(value).map_err(|e| Error::Run(format!("a result could not be written as JSON: {e}")))?);
+    Ok(())
+}
+
+/// Prints text to stderr as it is; where that cannot be written there is nobody to tell.
+pub(super) fn mutter(text: &str) {
+    let mut stderr = std::io::stderr();
+    stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()).ok();
+}
+
+/// Prints one line to stderr.
+pub(super) fn note(line: &str) {
+    mutter(&format!("{line}\n"));
+}
+
+/// Tells at the program's end whether all of stdout arrived where it should.
+///
+/// # Errors
+/// [`Error::Run`] when it did not, although somebody wanted it.
+pub(super) fn finish() -> Result<()> {
+    remember(std::io::stdout().flush());
+    match FAILED.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        Some(error) if !reader_gone(&error) => Err(Error::Run(format!(
+            "standard output could not be written ({error}), so that lines of it are missing; all files are kept. \
+             Make room where it goes, or send it elsewhere"
+        ))),
+        _ => Ok(()),
+    }
+}
