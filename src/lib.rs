@@ -14,6 +14,7 @@ pub mod data;
 pub mod error;
 pub mod gpu;
 pub mod models;
+mod named;
 pub mod nn;
 pub mod ops;
 pub mod optim;

@@ -6,9 +6,10 @@ mod common;
 use common::engines::{gpu, own_gpu};
 use mexhat::gpu::Counters;
 use mexhat::nn::{
-    Activate, BatchNorm, Conv2d, Delinear, FastDeconv, Flatten, Forward, MaxPool, Mode, Module, Sequential, Whitening,
+    Activate, BatchNorm, Conv, Conv2d, Delinear, FastDeconv, Flatten, Forward, Linear, MaxPool, Mode, Module,
+    Sequential, Whitening,
 };
-use mexhat::ops::{self, Activation, ConvOptions};
+use mexhat::ops::{self, Activation};
 use mexhat::optim::Optimizer;
 use mexhat::rng::Rng;
 use mexhat::tape::{Array, Compiled, DType, SCALARS, Session, State, Tape, Values, Var, interpret, planned_pool_bytes};
@@ -28,16 +29,16 @@ const STEPS: u64 = 1000;
 /// A small network with every kind of joint: deconvolution, batch norm, pooling.
 fn network(state: &mut State) -> Result<Sequential> {
     let whitening = Whitening { eps: 1e-2, ..Whitening::default() };
-    let options = ConvOptions { padding: 1, ..ConvOptions::default() };
     let rng = Rng::new(1);
     let mut net = Sequential::new();
-    net.push(FastDeconv::new(state, "conv1", 2, 6, 3, options, whitening, true, rng.fork(1))?);
+    net.push(FastDeconv::new(state, "conv1", 2, &Conv::new(6, 3), whitening, rng.fork(1))?);
     net.push(Activate(Activation::Swish));
-    net.push(Conv2d::new(state, "conv2", 6, 7, 3, options, false, rng.fork(2)));
+    net.push(Conv2d::new(state, "conv2", 6, &Conv::new(7, 3).bias(false), rng.fork(2)));
     net.push(BatchNorm::with_relu(state, "norm2", 7, true));
     net.push(MaxPool { kernel: 2, stride: 2, padding: 0 });
     net.push(Flatten);
-    net.push(Delinear::new(state, "fc", 7 * (SIDE / 2) * (SIDE / 2), CLASSES, whitening, true, rng.fork(3))?);
+    let features = 7 * (SIDE / 2) * (SIDE / 2);
+    net.push(Delinear::new(state, "fc", features, &Linear::new(CLASSES), whitening, rng.fork(3))?);
     Ok(net)
 }
 

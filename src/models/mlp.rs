@@ -1,46 +1,37 @@
 //! Fully connected networks: the paper's MLP and plain regression.
 
-use super::build::{Build, Norm};
-use crate::Result;
-use crate::nn::{Activate, BatchNorm, ChannelDeconv, Linear};
-use crate::ops::Activation;
+use super::ModelOptions;
+use crate::nn::{ChannelWhitening, Layer, Linear, Network, Norm};
 
-/// Linear layers of 128, 128 and `classes`, sigmoids between them. Batch norm stands before the sigmoids, a ChannelDeconv of 32
-/// channels before each linear layer (spec 11, Fig. 5c,d).
-pub(super) fn mlp(b: &mut Build<'_>) -> Result<()> {
-    b.flatten();
-    let (norm, rng, classes) = (b.options().norm, b.rng(), b.options().classes);
-    for (index, outputs) in [128, 128, classes].into_iter().enumerate() {
-        let (name, features) = (format!("fc{}", index + 1), b.shape[0]);
-        if norm == Norm::Deconv {
-            let block = features.min(32);
-            let layer = ChannelDeconv::new(b.state, &format!("{name}_deconv"), features, block, 1e-2, 5, 3, 0.1)?;
-            b.push(layer, [features, 1, 1]);
+/// Linear layers of 128, 128 and `classes`, sigmoids between them. Batch norm stands before the sigmoids, a whitening of 32
+/// channels before each linear layer (Fig. 5c,d of the paper).
+pub(super) fn mlp(net: &mut Network, options: &ModelOptions) {
+    net.flatten();
+    let mut features: usize = options.input.iter().product();
+    for (index, outputs) in [128, 128, options.classes].into_iter().enumerate() {
+        let (name, last) = (format!("fc{}", index + 1), index == 2);
+        if options.norm == Norm::Deconv {
+            let whitening = ChannelWhitening { block: features.min(32), ..Default::default() };
+            net.push(Layer::ChannelDeconv(whitening)).named(format!("{name}_deconv"));
         }
-        let bias = norm == Norm::None || outputs == classes;
-        let layer = Linear::new(b.state, &name, features, outputs, bias, rng);
-        b.push(layer, [outputs, 1, 1]);
-        if index == 2 {
+        let bias = options.norm == Norm::None || last;
+        net.linear(Linear::new(outputs).norm(Norm::None).bias(bias)).named(name.clone());
+        if last {
             break;
         }
-        if norm == Norm::Batch {
-            let layer = BatchNorm::new(b.state, &format!("{name}_bn"), outputs);
-            b.push(layer, [outputs, 1, 1]);
+        if options.norm == Norm::Batch {
+            net.batch_norm().named(format!("{name}_bn"));
         }
-        b.push(Activate(Activation::Sigmoid), [outputs, 1, 1]);
+        net.sigmoid();
+        features = outputs;
     }
-    Ok(())
 }
 
 /// One linear layer; with batch norm, its input is normalised.
-pub(super) fn linear(b: &mut Build<'_>) -> Result<()> {
-    b.flatten();
-    if b.options().norm == Norm::Batch {
-        let features = b.shape[0];
-        let layer = BatchNorm::new(b.state, "bn", features);
-        b.push(layer, [features, 1, 1]);
+pub(super) fn linear(net: &mut Network, options: &ModelOptions) {
+    net.flatten();
+    if options.norm == Norm::Batch {
+        net.batch_norm().named("bn");
     }
-    let classes = b.options().classes;
-    b.linear("fc", classes)?;
-    Ok(())
+    net.linear(options.classes).named("fc");
 }

@@ -1,58 +1,32 @@
-//! ResNet-18 for 32x32 images (spec 12): four stages of two basic blocks, no first pooling.
+//! ResNet-18 for 32x32 images: four stages of two basic blocks, no first pooling.
 
-use super::build::{Build, Conv};
-use crate::Result;
-use crate::nn::{Forward, GlobalAvgPool, Module};
-use crate::tape::Var;
+use super::ModelOptions;
+use crate::nn::{Conv, Network};
 
 /// conv 3x3, relu, conv 3x3, plus the shortcut (1x1 where the shape changes), relu.
-#[derive(Debug)]
-struct BasicBlock {
-    conv1: Box<dyn Module>,
-    conv2: Box<dyn Module>,
-    shortcut: Option<Box<dyn Module>>,
-}
-
-impl Module for BasicBlock {
-    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
-        let y = self.conv1.forward(ctx, x)?;
-        let shortcut = match &self.shortcut {
-            Some(layer) => layer.forward(ctx, x)?,
-            None => x,
-        };
-        self.conv2.forward_added(ctx, y, shortcut)
+fn block(net: &mut Network, channels: usize, outputs: usize, stride: usize) {
+    if stride > 1 || channels != outputs {
+        net.residual_with(
+            |b| b.conv(Conv::new(outputs, 3).stride(stride)).relu().conv(Conv::new(outputs, 3)),
+            |s| s.conv(Conv::new(outputs, 1).stride(stride)).named("shortcut"),
+        );
+    } else {
+        net.residual(|b| b.conv(Conv::new(outputs, 3)).relu().conv(Conv::new(outputs, 3)));
     }
 }
 
-fn block(b: &mut Build<'_>, name: &str, outputs: usize, stride: usize) -> Result<()> {
-    let channels = b.shape[0];
-    let whitening = b.whitening(None);
-    let conv = |outputs, kernel, stride, relu| Conv { outputs, kernel, stride, relu };
-    let conv1 = b.conv_layer(&format!("{name}.conv1"), channels, conv(outputs, 3, stride, true), whitening)?;
-    let conv2 = b.conv_layer(&format!("{name}.conv2"), outputs, conv(outputs, 3, 1, false), whitening)?;
-    let shortcut = if stride > 1 || channels != outputs {
-        Some(b.conv_layer(&format!("{name}.shortcut"), channels, conv(outputs, 1, stride, false), whitening)?)
-    } else {
-        None
-    };
-    let out = |size: usize| (size - 1) / stride + 1;
-    let shape = [outputs, out(b.shape[1]), out(b.shape[2])];
-    b.push(BasicBlock { conv1, conv2, shortcut }, shape);
-    Ok(())
-}
-
-pub(super) fn resnet18(b: &mut Build<'_>) -> Result<()> {
-    b.conv("conv1", Conv::relu(64, 3), None)?;
+pub(super) fn resnet18(net: &mut Network, options: &ModelOptions) {
+    net.conv(Conv::new(64, 3)).relu();
+    let mut channels = 64;
     for (stage, outputs) in [64, 128, 256, 512].into_iter().enumerate() {
         for index in 0..2 {
             let stride = if stage > 0 && index == 0 { 2 } else { 1 };
-            block(b, &format!("layer{}.{index}", stage + 1), outputs, stride)?;
+            block(net, channels, outputs, stride);
+            net.named(format!("layer{}.{index}", stage + 1)).relu();
+            channels = outputs;
         }
     }
-    let channels = b.shape[0];
-    let classes = b.options().classes;
-    b.push(GlobalAvgPool, [channels, 1, 1]).flatten().linear("fc", classes)?;
-    Ok(())
+    net.global_avg_pool().flatten().linear(options.classes).named("fc");
 }
 
 #[cfg(test)]

@@ -1,25 +1,29 @@
-//! VGG for 32x32 images (spec 12): 3x3 convolutions, maxima between stages, one linear layer.
+//! VGG for 32x32 images: 3x3 convolutions, maxima between stages, one linear layer.
 
-use super::build::{Build, Conv};
-use crate::Result;
+use super::ModelOptions;
+use crate::nn::{Conv, Network};
 
-/// Channels of each convolution; 0 is a 2x2 maximum.
-pub(super) const VGG11: &[usize] = &[64, 0, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0];
-pub(super) const VGG13: &[usize] = &[64, 64, 0, 128, 128, 0, 256, 256, 0, 512, 512, 0, 512, 512, 0];
-pub(super) const VGG16: &[usize] = &[64, 64, 0, 128, 128, 0, 256, 256, 256, 0, 512, 512, 512, 0, 512, 512, 512, 0];
-
-pub(super) fn vgg(b: &mut Build<'_>, layers: &[usize]) -> Result<()> {
-    let first = b.first(true);
-    let mut index = 0;
-    for outputs in layers {
-        if *outputs == 0 {
-            b.max_pool()?;
-        } else {
-            index += 1;
-            b.conv(&format!("conv{index}"), Conv::relu(*outputs, 3), first)?;
+/// Stages of `convolutions` each, the widths doubling up to 512.
+fn vgg(net: &mut Network, options: &ModelOptions, convolutions: [usize; 5]) {
+    for (count, width) in convolutions.into_iter().zip([64, 128, 256, 512, 512]) {
+        for _ in 0..count {
+            let conv = Conv::new(width, 3);
+            let first = net.is_empty();
+            net.conv(if first { conv.whitening(options.first(true)) } else { conv }).relu();
         }
+        net.max_pool(2);
     }
-    let classes = b.options().classes;
-    b.flatten().linear("fc", classes)?;
-    Ok(())
+    net.flatten().linear(options.classes).named("fc");
+}
+
+pub(super) fn vgg11(net: &mut Network, options: &ModelOptions) {
+    vgg(net, options, [1, 1, 2, 2, 2]);
+}
+
+pub(super) fn vgg13(net: &mut Network, options: &ModelOptions) {
+    vgg(net, options, [2, 2, 2, 2, 2]);
+}
+
+pub(super) fn vgg16(net: &mut Network, options: &ModelOptions) {
+    vgg(net, options, [2, 2, 3, 3, 3]);
 }

@@ -1,13 +1,10 @@
 //! The network on which engines are compared: two 3x3 convolutions of 32 and 64 channels, linear 128, linear 10.
 
-use super::build::{Build, Conv};
-use crate::Result;
+use super::ModelOptions;
+use crate::nn::{Conv, Network};
 
-pub(super) fn yardstick(b: &mut Build<'_>) -> Result<()> {
-    b.conv("conv1", Conv::relu(32, 3), None)?.max_pool()?;
-    b.conv("conv2", Conv::relu(64, 3), None)?.max_pool()?.flatten();
-    b.linear("fc1", 128)?.relu();
-    let classes = b.options().classes;
-    b.linear("fc2", classes)?;
-    Ok(())
+pub(super) fn yardstick(net: &mut Network, options: &ModelOptions) {
+    net.conv(Conv::new(32, 3)).relu().max_pool(2);
+    net.conv(Conv::new(64, 3)).relu().max_pool(2).flatten();
+    net.linear(128).relu().linear(options.classes);
 }

@@ -38,11 +38,11 @@ impl BatchNorm {
     }
 }
 
-impl Module for BatchNorm {
-    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+impl BatchNorm {
+    fn normalize(&self, ctx: &mut Forward<'_>, x: Var, relu: bool) -> Result<Var> {
         let [weight, bias, running_mean, running_var] =
             [self.weight, self.bias, self.running_mean, self.running_var].map(|id| ctx.tape.state(ctx.state, id));
-        let options = NormOptions { eps: EPS, relu: self.relu };
+        let options = NormOptions { eps: EPS, relu };
         if !ctx.mode.training() {
             return ops::batch_norm_eval(ctx.tape, x, weight, bias, [running_mean, running_var], options);
         }
@@ -52,5 +52,15 @@ impl Module for BatchNorm {
         ops::running_average(ctx.tape, running_mean, y.mean, MOMENTUM, 1.0)?;
         ops::running_average(ctx.tape, running_var, y.variance, MOMENTUM, count / (count - 1.0).max(1.0))?;
         Ok(y.y)
+    }
+}
+
+impl Module for BatchNorm {
+    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        self.normalize(ctx, x, self.relu)
+    }
+
+    fn forward_relu(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        self.normalize(ctx, x, true)
     }
 }

@@ -4,6 +4,7 @@ use super::{Forward, Mode, Module};
 use crate::ops::{self, BlockLayout, Sampling, ScalarStatistics};
 use crate::tape::{State, StateId, Type, Var};
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 
 /// `y = D (x - mean)` over interleaved blocks of channels that share one mean and one `D ~ (X X^T / n + eps I)^(-1/2)`.
 ///
@@ -20,32 +21,41 @@ pub struct ChannelDeconv {
     running_variance: StateId,
     steps: StateId,
     layout: BlockLayout,
-    eps: f32,
-    iterations: usize,
-    sampling_stride: usize,
-    momentum: f32,
+    options: ChannelWhitening,
+}
+
+/// How a [`ChannelDeconv`] whitens; the defaults are the authors'.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ChannelWhitening {
+    /// Channels per block, at most those of the input.
+    pub block: usize,
+    /// Added to the diagonal of the second moment.
+    pub eps: f32,
+    /// Newton-Schulz iterations.
+    pub iterations: usize,
+    /// Statistics use every q-th position per direction, where the map is as large as that.
+    pub sampling_stride: usize,
+    /// Share of the present step in the running statistics.
+    pub momentum: f32,
+}
+
+impl Default for ChannelWhitening {
+    fn default() -> Self {
+        Self { block: 64, eps: 1e-2, iterations: 5, sampling_stride: 3, momentum: 0.1 }
+    }
 }
 
 /// A block's pixels, all of them.
 const ALL: Sampling = Sampling::Pixels { step: 1 };
 
 impl ChannelDeconv {
-    /// Whitens `channels` channels in blocks of `block`. The authors' defaults: eps 1e-2, 5 iterations, sampling stride 3 (every
-    /// 9th sample enters the statistics where the map is at least 3x3), momentum 0.1.
+    /// Whitens `channels` channels.
     ///
     /// # Errors
     /// No block fits into the channels, or another number is out of range.
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        state: &mut State,
-        name: &str,
-        channels: usize,
-        block: usize,
-        eps: f32,
-        iterations: usize,
-        sampling_stride: usize,
-        momentum: f32,
-    ) -> Result<Self> {
+    pub fn new(state: &mut State, name: &str, channels: usize, options: ChannelWhitening) -> Result<Self> {
+        let ChannelWhitening { block, eps, iterations, sampling_stride, momentum } = options;
         if block == 0 || block > channels {
             let what = format!("{name}: expected a block of 1 to {channels} channels, found {block}");
             return Err(Error::Usage(what));
@@ -77,10 +87,7 @@ impl ChannelDeconv {
                 pooled: true,
                 interleaved: true,
             },
-            eps,
-            iterations,
-            sampling_stride,
-            momentum,
+            options,
         })
     }
 
@@ -91,7 +98,7 @@ impl ChannelDeconv {
     pub fn forward_with_deconv(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Var)> {
         let ty = ctx.tape.ty(x).clone();
         let [_, channels, h, w] = ty.nchw();
-        let q = self.sampling_stride;
+        let q = self.options.sampling_stride;
         let step = if h >= q && w >= q { q * q } else { 1 };
         let rows = ops::sample_rows(ctx.tape, x, self.layout, ALL)?;
         let (mean, deconv) = self.statistics(ctx, rows, step)?;
@@ -101,7 +108,7 @@ impl ChannelDeconv {
         let whole = self.layout.features();
         if whole < channels {
             let statistics = self.scalar_statistics(ctx, x, whole, step)?;
-            let rest = ops::scalar_norm(ctx.tape, x, statistics, whole, self.eps)?;
+            let rest = ops::scalar_norm(ctx.tape, x, statistics, whole, self.options.eps)?;
             y = ops::add(ctx.tape, y, rest)?;
         }
         if ctx.mode.training() {
@@ -122,8 +129,8 @@ impl ChannelDeconv {
         }
         let sampled = ops::every_row(ctx.tape, rows, step)?;
         let mean = ops::row_mean(ctx.tape, sampled)?;
-        let moment = ops::second_moment(ctx.tape, sampled, self.eps)?;
-        let deconv = ops::newton_schulz(ctx.tape, moment, self.iterations)?;
+        let moment = ops::second_moment(ctx.tape, sampled, self.options.eps)?;
+        let deconv = ops::newton_schulz(ctx.tape, moment, self.options.iterations)?;
         let column = ops::to_plain(ctx.tape, mean)?;
         let column = ctx.tape.view(column, &[b, 1])?;
         self.average(ctx, running_mean, column)?;
@@ -147,7 +154,7 @@ impl ChannelDeconv {
 
     fn average(&self, ctx: &mut Forward<'_>, target: Var, value: Var) -> Result<()> {
         let steps = ctx.tape.state(ctx.state, self.steps);
-        ops::first_then_average(ctx.tape, target, value, steps, self.momentum)
+        ops::first_then_average(ctx.tape, target, value, steps, self.options.momentum)
     }
 }
 

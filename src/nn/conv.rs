@@ -1,13 +1,13 @@
 //! Convolution.
 //!
 //! ```no_run
-//! # use mexhat::{nn::Conv2d, ops::ConvOptions, rng::Rng, tape::State};
+//! # use mexhat::{nn::{Conv, Conv2d}, rng::Rng, tape::State};
 //! let mut state = State::new();
-//! let conv = Conv2d::new(&mut state, "conv1", 3, 64, 3, ConvOptions { padding: 1, ..Default::default() }, true, Rng::new(0));
+//! let conv = Conv2d::new(&mut state, "conv1", 3, &Conv::new(64, 3), Rng::new(0));
 //! ```
 
 use super::init::weight_and_bias;
-use super::{Forward, Module};
+use super::{Conv, Forward, Module};
 use crate::Result;
 use crate::ops::{self, ConvOptions, Epilogue};
 use crate::rng::Rng;
@@ -24,25 +24,13 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    /// A convolution of `channels` to `outputs` channels with a square kernel.
-    #[allow(clippy::too_many_arguments)]
-    pub fn new(
-        state: &mut State,
-        name: &str,
-        channels: usize,
-        outputs: usize,
-        kernel: usize,
-        options: ConvOptions,
-        bias: bool,
-        rng: Rng,
-    ) -> Self {
-        let shape = [outputs, channels / options.groups.max(1), kernel, kernel];
-        let (weight, bias) = weight_and_bias(state, name, &shape, bias, rng);
-        Self { weight, bias, options }
+    /// A convolution of `channels` channels; its normalisation is others' affair.
+    pub fn new(state: &mut State, name: &str, channels: usize, conv: &Conv, rng: Rng) -> Self {
+        let shape = [conv.outputs, channels / conv.groups.max(1), conv.kernel, conv.kernel];
+        let (weight, bias) = weight_and_bias(state, name, &shape, conv.bias.unwrap_or(true), rng);
+        Self { weight, bias, options: conv.options() }
     }
-}
 
-impl Conv2d {
     fn convolve(&self, ctx: &mut Forward<'_>, x: Var, added: Option<Var>, options: ConvOptions) -> Result<Var> {
         let weight = ctx.tape.state(ctx.state, self.weight);
         let bias = self.bias.map(|id| ctx.tape.state(ctx.state, id));
@@ -53,6 +41,10 @@ impl Conv2d {
 impl Module for Conv2d {
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
         self.convolve(ctx, x, None, self.options)
+    }
+
+    fn forward_relu(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        self.convolve(ctx, x, None, ConvOptions { relu: true, ..self.options })
     }
 
     fn forward_added(&self, ctx: &mut Forward<'_>, x: Var, added: Var) -> Result<Var> {

@@ -6,7 +6,7 @@
 //! input that needs none (spec 9.1).
 
 use super::init::weight_and_bias;
-use super::{Forward, Mode, Module};
+use super::{Conv, Forward, Linear, Mode, Module};
 use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Epilogue, Geometry, Sampling};
 use crate::rng::Rng;
 use crate::tape::{State, StateId, Type, Var};
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 /// How a layer whitens its input; the defaults are the authors' (spec 10.1).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Whitening {
     /// Which features share a covariance.
     pub mode: BlockMode,
@@ -133,22 +134,19 @@ pub struct FastDeconv {
 }
 
 impl FastDeconv {
-    /// A convolution of `channels` to `outputs` channels with a square kernel.
+    /// A convolution of `channels` channels that whitens with `whitening`.
     ///
     /// # Errors
     /// The whitening's numbers are out of range or the groups do not divide the channels.
-    #[allow(clippy::too_many_arguments)]
     pub fn new(
         state: &mut State,
         name: &str,
         channels: usize,
-        outputs: usize,
-        kernel: usize,
-        options: ConvOptions,
+        conv: &Conv,
         whitening: Whitening,
-        bias: bool,
         rng: Rng,
     ) -> Result<Self> {
+        let (options, kernel) = (conv.options(), conv.kernel);
         let layout = BlockLayout::conv(whitening.mode, channels, kernel, options.groups, whitening.block)?;
         let step = whitening.sampling_stride * options.stride;
         let sampling = if kernel == 1 {
@@ -156,8 +154,9 @@ impl FastDeconv {
         } else {
             Sampling::Grid { step, padding: options.padding, dilation: options.dilation }
         };
-        let shape = [outputs, channels / options.groups, kernel, kernel];
-        Ok(Self { core: Core::new(state, name, &shape, bias, (layout, sampling, whitening), rng)?, options })
+        let shape = [conv.outputs, channels / options.groups, kernel, kernel];
+        let (bias, cut) = (conv.bias.unwrap_or(true), (layout, sampling, whitening));
+        Ok(Self { core: Core::new(state, name, &shape, bias, cut, rng)?, options })
     }
 
     /// How the features are cut.
@@ -234,6 +233,11 @@ impl Module for FastDeconv {
         Ok(self.forward_folded(ctx, x)?.0)
     }
 
+    fn forward_relu(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        let folded = self.core.fold(ctx, x)?;
+        self.convolve(ctx, x, folded, None, ConvOptions { relu: true, ..self.options })
+    }
+
     fn forward_added(&self, ctx: &mut Forward<'_>, x: Var, added: Var) -> Result<Var> {
         let folded = self.core.fold(ctx, x)?;
         self.convolve(ctx, x, folded, Some(added), ConvOptions { relu: true, ..self.options })
@@ -247,7 +251,7 @@ pub struct Delinear {
 }
 
 impl Delinear {
-    /// A linear layer of `features` to `outputs`.
+    /// A linear layer of `features` that whitens with `whitening`, whose block is in features.
     ///
     /// # Errors
     /// The whitening's numbers are out of range.
@@ -255,14 +259,14 @@ impl Delinear {
         state: &mut State,
         name: &str,
         features: usize,
-        outputs: usize,
+        linear: &Linear,
         whitening: Whitening,
-        bias: bool,
         rng: Rng,
     ) -> Result<Self> {
         let layout = BlockLayout::linear(whitening.mode, features, whitening.block)?;
         let cut = (layout, Sampling::Pixels { step: 1 }, whitening);
-        Ok(Self { core: Core::new(state, name, &[outputs, features], bias, cut, rng)? })
+        let (shape, bias) = ([linear.outputs, features], linear.bias.unwrap_or(true));
+        Ok(Self { core: Core::new(state, name, &shape, bias, cut, rng)? })
     }
 
     /// Running `(mean, D)`.
@@ -294,8 +298,7 @@ mod tests {
     fn launches(block: usize) -> Result<[usize; 2]> {
         let mut state = State::new();
         let whitening = Whitening { mode: BlockMode::Paper, block, ..Default::default() };
-        let layer =
-            FastDeconv::new(&mut state, "layer", 16, 8, 3, ConvOptions::default(), whitening, true, Rng::new(0))?;
+        let layer = FastDeconv::new(&mut state, "layer", 16, &Conv::new(8, 3).padding(0), whitening, Rng::new(0))?;
         let mut tape = Tape::new();
         let x = tape.resident("x", Type::vec4(&[2, 16, 9, 9]), true);
         let y = layer.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Train }, x)?;
@@ -319,16 +322,16 @@ mod tests {
     /// Names of the operations launched for a step through two layers with ReLUs, the first of `channels`, on `side` x `side` pixels.
     fn operations([n, channels, side]: [usize; 3], profile: Profile) -> Result<Vec<&'static str>> {
         let mut state = State::new();
-        let options = ConvOptions { padding: 1, relu: true, ..Default::default() };
         let mut layer = |name: &str, channels, outputs| {
-            FastDeconv::new(&mut state, name, channels, outputs, 3, options, Whitening::default(), true, Rng::new(0))
+            let conv = Conv::new(outputs, 3);
+            FastDeconv::new(&mut state, name, channels, &conv, Whitening::default(), Rng::new(0))
         };
         let (first, second) = (layer("first", channels, 64)?, layer("second", 64, 200)?);
         let mut tape = Tape::for_adapter(profile);
         let x = tape.resident("x", Type::vec4(&[n, channels, side, side]), true);
         let mut ctx = Forward { tape: &mut tape, state: &state, mode: Mode::Train };
-        let hidden = first.forward(&mut ctx, x)?;
-        let y = second.forward(&mut ctx, hidden)?;
+        let hidden = first.forward_relu(&mut ctx, x)?;
+        let y = second.forward_relu(&mut ctx, hidden)?;
         let ty = tape.ty(y).clone();
         let seed = ops::constant(&mut tape, ty, 1.0)?;
         let gradients = tape.backward_from(&[(y, seed)])?;
@@ -371,10 +374,9 @@ mod tests {
     /// counts twice, one triangle half. The image needs no gradient.
     fn products(iterations: [usize; 2], mode: Mode, freeze: bool) -> Result<[f64; 2]> {
         let mut state = State::new();
-        let options = ConvOptions { padding: 1, ..Default::default() };
         let mut layer = |name: &str, channels, iterations, freeze| {
             let whitening = Whitening { iterations, freeze, ..Default::default() };
-            FastDeconv::new(&mut state, name, channels, 8, 3, options, whitening, true, Rng::new(0))
+            FastDeconv::new(&mut state, name, channels, &Conv::new(8, 3), whitening, Rng::new(0))
         };
         let (first, second) = (layer("first", 5, iterations[0], false)?, layer("second", 8, iterations[1], freeze)?);
         let mut tape = Tape::new();
@@ -419,8 +421,9 @@ mod tests {
     fn both_ways(outputs: usize, kernel: usize, mode: BlockMode, step: Mode) -> Result<([Vec<Array>; 2], bool)> {
         let mut state = State::new();
         let whitening = Whitening { mode, block: 2, iterations: 3, sampling_stride: 1, eps: 0.1, ..Default::default() };
-        let options = ConvOptions { stride: 2, padding: kernel / 2, relu: true, ..Default::default() };
-        let layer = FastDeconv::new(&mut state, "layer", 4, outputs, kernel, options, whitening, true, Rng::new(0))?;
+        let conv = Conv::new(outputs, kernel).stride(2);
+        let options = ConvOptions { relu: true, ..conv.options() };
+        let layer = FastDeconv::new(&mut state, "layer", 4, &conv, whitening, Rng::new(0))?;
         let (mut rng, mut folds) = (Rng::new(1), false);
         let mut random = |shape: &[usize]| {
             let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal()).collect();
@@ -431,12 +434,13 @@ mod tests {
             let mut tape = Tape::new();
             let x = tape.resident("x", Type::vec4(&image.shape), true);
             let seed = tape.resident("seed", Type::vec4(&gradient.shape), false);
-            let (mut y, folded) =
-                layer.forward_folded(&mut Forward { tape: &mut tape, state: &state, mode: step }, x)?;
-            if !as_it_does {
-                let shape = &layer.core.shape;
-                y = ops::conv2d_columns(&mut tape, x, folded.columns, shape, Some(folded.bias), options)?;
-            }
+            let mut ctx = Forward { tape: &mut tape, state: &state, mode: step };
+            let y = if as_it_does {
+                layer.forward_relu(&mut ctx, x)?
+            } else {
+                let folded = layer.fold(&mut ctx, x)?;
+                ops::conv2d_columns(&mut tape, x, folded.columns, &layer.core.shape, Some(folded.bias), options)?
+            };
             let gradients = tape.backward_from(&[(y, seed)])?;
             let parameters = state.parameters().into_iter().map(|id| tape.state(&state, id)).collect::<Vec<_>>();
             let wanted: Vec<Var> = [x].into_iter().chain(parameters).filter_map(|var| gradients.get(var)).collect();
@@ -483,17 +487,15 @@ mod tests {
         // Patches whitened, and folded weights, both of one block and of two.
         for (channels, block, outputs) in [(32, 64, 128), (64, 32, 128), (64, 32, 8)] {
             let mut state = State::new();
-            let options = ConvOptions { padding: 1, relu: true, ..Default::default() };
             let whitening = Whitening { block, ..Default::default() };
-            let layer =
-                FastDeconv::new(&mut state, "layer", channels, outputs, 3, options, whitening, true, Rng::new(3))?;
+            let layer = FastDeconv::new(&mut state, "layer", channels, &Conv::new(outputs, 3), whitening, Rng::new(3))?;
             let shape = [32, channels, 2, 2];
             let image = (0..32 * channels * 4).map(|i| ((i * i) as f64 * 0.37).sin()).collect();
             let image = Array { shape: shape.to_vec(), data: image };
             let run = |tape: &mut Tape| -> Result<Vec<Array>> {
                 let x = tape.resident("x", Type::vec4(&shape), true);
                 let rectified = ops::relu(tape, x)?;
-                let y = layer.forward(&mut Forward { tape, state: &state, mode: Mode::Train }, rectified)?;
+                let y = layer.forward_relu(&mut Forward { tape, state: &state, mode: Mode::Train }, rectified)?;
                 let ty = tape.ty(y).clone();
                 let seed = ops::constant(tape, ty, 1.0)?;
                 let gradients = tape.backward_from(&[(y, seed)])?;
@@ -521,9 +523,8 @@ mod tests {
         // 32 positions are many beside 4 outputs and few beside 64: the weight is folded, then patches are whitened.
         for outputs in [4, 64] {
             let mut state = State::new();
-            let options = ConvOptions { padding: 1, ..Default::default() };
             let whitening = Whitening { eps: 0.1, ..Default::default() };
-            let layer = FastDeconv::new(&mut state, "layer", 2, outputs, 3, options, whitening, true, Rng::new(0))?;
+            let layer = FastDeconv::new(&mut state, "layer", 2, &Conv::new(outputs, 3), whitening, Rng::new(0))?;
             let mut rng = Rng::new(1);
             let mut random = |channels: usize| {
                 let values: Vec<f32> = (0..32 * channels).map(|_| rng.normal()).collect();

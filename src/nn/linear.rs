@@ -1,7 +1,7 @@
 //! Linear layers.
 
 use super::init::weight_and_bias;
-use super::{Forward, Module};
+use super::{Forward, Linear, Module};
 use crate::Result;
 use crate::ops;
 use crate::rng::Rng;
@@ -9,22 +9,23 @@ use crate::tape::{State, StateId, Var};
 
 /// `y = x w^T + b`: (N,F) to (N,O); tensors `NAME.weight` (O,F) and `NAME.bias` (O).
 #[derive(Clone, Debug)]
-pub struct Linear {
+pub struct PlainLinear {
     /// Weight.
     pub weight: StateId,
     /// Bias.
     pub bias: Option<StateId>,
 }
 
-impl Linear {
-    /// A linear layer of `features` to `outputs`.
-    pub fn new(state: &mut State, name: &str, features: usize, outputs: usize, bias: bool, rng: Rng) -> Self {
-        let (weight, bias) = weight_and_bias(state, name, &[outputs, features], bias, rng);
+impl PlainLinear {
+    /// A linear layer of `features`, which nothing normalises.
+    pub fn new(state: &mut State, name: &str, features: usize, linear: &Linear, rng: Rng) -> Self {
+        let (weight, bias) =
+            weight_and_bias(state, name, &[linear.outputs, features], linear.bias.unwrap_or(true), rng);
         Self { weight, bias }
     }
 }
 
-impl Module for Linear {
+impl Module for PlainLinear {
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
         let weight = ctx.tape.state(ctx.state, self.weight);
         let bias = self.bias.map(|id| ctx.tape.state(ctx.state, id));

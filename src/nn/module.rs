@@ -1,8 +1,10 @@
 //! What a layer is, and the layers without parameters.
 
-use crate::Result;
+use super::network::Watch;
 use crate::ops::{self, Activation};
-use crate::tape::{State, Tape, Var};
+use crate::tape::{State, StateId, Tape, Var};
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
 /// For what a tape is being recorded.
@@ -33,10 +35,49 @@ pub struct Forward<'a> {
     pub mode: Mode,
 }
 
+impl Forward<'_> {
+    /// A tensor of the state on the tape.
+    pub fn tensor(&mut self, id: StateId) -> Var {
+        self.tape.state(self.state, id)
+    }
+}
+
 /// A layer or a network.
+///
+/// ```
+/// use mexhat::{nn::{Forward, Module}, ops, tape::Var, Result};
+///
+/// /// `x` times itself.
+/// #[derive(Debug)]
+/// struct Square;
+///
+/// impl Module for Square {
+///     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+///         ops::mul(ctx.tape, x, x, 1.0)
+///     }
+/// }
+/// ```
 pub trait Module: Debug {
     /// Appends the forward pass on the activation `x`.
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var>;
+
+    /// `max(forward(x), 0)`: in one kernel where the layer can do that.
+    ///
+    /// # Errors
+    /// As `forward`.
+    fn forward_relu(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        let y = self.forward(ctx, x)?;
+        ops::relu(ctx.tape, y)
+    }
+
+    /// As `forward`, telling `watch` the names and values of the layers inside, each of which is a value of its own then.
+    ///
+    /// # Errors
+    /// As `forward`.
+    fn forward_watched(&self, ctx: &mut Forward<'_>, x: Var, watch: &mut Watch<'_>) -> Result<Var> {
+        let _ = watch;
+        self.forward(ctx, x)
+    }
 
     /// `max(forward(x) + added, 0)`, the end of a residual block: in one kernel where the layer can do that.
     ///
@@ -51,6 +92,14 @@ pub trait Module: Debug {
 impl<M: Module + ?Sized> Module for Box<M> {
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
         (**self).forward(ctx, x)
+    }
+
+    fn forward_relu(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        (**self).forward_relu(ctx, x)
+    }
+
+    fn forward_watched(&self, ctx: &mut Forward<'_>, x: Var, watch: &mut Watch<'_>) -> Result<Var> {
+        (**self).forward_watched(ctx, x, watch)
     }
 
     fn forward_added(&self, ctx: &mut Forward<'_>, x: Var, added: Var) -> Result<Var> {
@@ -82,9 +131,15 @@ impl Module for Sequential {
         self.layers.iter().try_fold(x, |x, layer| layer.forward(ctx, x))
     }
 
+    fn forward_relu(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        let Some((last, head)) = self.layers.split_last() else { return ops::relu(ctx.tape, x) };
+        let x = head.iter().try_fold(x, |x, layer| layer.forward(ctx, x))?;
+        last.forward_relu(ctx, x)
+    }
+
     fn forward_added(&self, ctx: &mut Forward<'_>, x: Var, added: Var) -> Result<Var> {
-        let Some((last, before)) = self.layers.split_last() else { return ops::add_relu(ctx.tape, x, added) };
-        let x = before.iter().try_fold(x, |x, layer| layer.forward(ctx, x))?;
+        let Some((last, head)) = self.layers.split_last() else { return ops::add_relu(ctx.tape, x, added) };
+        let x = head.iter().try_fold(x, |x, layer| layer.forward(ctx, x))?;
         last.forward_added(ctx, x, added)
     }
 }
@@ -100,13 +155,15 @@ impl Module for Activate {
 }
 
 /// Maximum over windows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct MaxPool {
     /// Window side.
     pub kernel: usize,
     /// Step.
     pub stride: usize,
     /// Border that never wins.
+    #[serde(default)]
     pub padding: usize,
 }
 
@@ -117,7 +174,8 @@ impl Module for MaxPool {
 }
 
 /// Mean over windows.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AvgPool {
     /// Window side and step.
     pub kernel: usize,
@@ -136,6 +194,49 @@ pub struct GlobalAvgPool;
 impl Module for GlobalAvgPool {
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
         ops::global_avg_pool(ctx.tape, x)
+    }
+}
+
+/// Mean over parts of the map, so many down and across.
+#[derive(Clone, Copy, Debug)]
+pub struct AdaptiveAvgPool {
+    /// (H,W) of the result.
+    pub size: [usize; 2],
+}
+
+impl Module for AdaptiveAvgPool {
+    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        ops::adaptive_avg_pool2d(ctx.tape, x, self.size)
+    }
+}
+
+/// Bilinear resizing of the map.
+#[derive(Clone, Copy, Debug)]
+pub struct Resize {
+    /// (H,W) of the result.
+    pub size: [usize; 2],
+}
+
+impl Module for Resize {
+    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        ops::bilinear(ctx.tape, x, self.size)
+    }
+}
+
+/// In training, zeroes each value with a probability and scales the others up.
+#[derive(Clone, Copy, Debug)]
+pub struct Dropout {
+    /// 0 to below 1.
+    pub probability: f32,
+}
+
+impl Module for Dropout {
+    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        if !(0.0..1.0).contains(&self.probability) {
+            let what = format!("expected a probability from 0 to below 1, found {}", self.probability);
+            return Err(Error::shape("dropout", what));
+        }
+        if ctx.mode.training() { ops::dropout(ctx.tape, x, self.probability) } else { Ok(x) }
     }
 }
 

@@ -26,7 +26,6 @@ mod event;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
 mod look;
-mod named;
 mod options;
 mod pictures;
 mod plan;

@@ -1,8 +1,8 @@
 //! Everything that describes a run: one struct for the command line, the run folder and a page's address.
 
-use super::named::named;
 use crate::data::LoadOptions;
 use crate::models::{self, ModelOptions, Norm};
+use crate::named::named;
 use crate::nn::Whitening;
 use crate::ops::BlockMode;
 use crate::optim::Optimizer;

@@ -1,7 +1,7 @@
 //! Whitening as a layer of its own: two training steps, then evaluation, on one tape.
 
 use super::case::Run;
-use mexhat::nn::{ChannelDeconv, Forward, Mode};
+use mexhat::nn::{ChannelDeconv, ChannelWhitening, Forward, Mode};
 use mexhat::tape::Array;
 use mexhat::{Result, ops};
 
@@ -22,10 +22,15 @@ fn channel_deconv(run: &mut Run) -> Result<()> {
     run.values.insert(leaf2, second);
     let x2 = ops::to_vec4(&mut run.tape, leaf2)?;
 
-    let (eps, momentum) = (run.number("eps") as f32, run.number("momentum") as f32);
-    let (block, iterations, sampling) = (run.size("block"), run.size("n_iter"), run.size("sampling"));
+    let options = ChannelWhitening {
+        block: run.size("block"),
+        eps: run.number("eps") as f32,
+        iterations: run.size("n_iter"),
+        sampling_stride: run.size("sampling"),
+        momentum: run.number("momentum") as f32,
+    };
     let channels = run.tape.shape(x)[1];
-    let layer = ChannelDeconv::new(&mut run.state, "layer", channels, block, eps, iterations, sampling, momentum)?;
+    let layer = ChannelDeconv::new(&mut run.state, "layer", channels, options)?;
     let Run { tape, state, .. } = run;
     let (y, deconv) = layer.forward_with_deconv(&mut Forward { tape, state, mode: Mode::Train }, x)?;
     layer.forward_with_deconv(&mut Forward { tape, state, mode: Mode::Train }, x2)?;

@@ -1,8 +1,8 @@
 //! Covariances, Newton-Schulz and the deconvolution layers.
 
 use super::case::{self, Run, on_gpu};
-use mexhat::nn::{Delinear, FastDeconv, Folded, Forward, Mode, Whitening};
-use mexhat::ops::{self, BlockLayout, BlockMode, ConvOptions, Sampling};
+use mexhat::nn::{Conv, Delinear, FastDeconv, Folded, Forward, Linear, Mode, Whitening};
+use mexhat::ops::{self, BlockLayout, BlockMode, Sampling};
 use mexhat::rng::Rng;
 use mexhat::tape::{StateId, Tape, Var};
 use mexhat::{Error, Result};
@@ -179,16 +179,16 @@ fn set_parameters(run: &mut Run) -> Result<(StateId, Option<StateId>)> {
 fn nd_conv(run: &mut Run) -> Result<()> {
     let (leaf, x) = run.activation("x")?;
     let (channels, outputs) = (run.tape.shape(x)[1], run.stored("w")?.shape[0]);
-    let options = ConvOptions {
+    let conv = Conv {
         stride: run.size("stride"),
-        padding: run.size("padding"),
+        padding: Some(run.size("padding")),
         dilation: run.size("dilation"),
         groups: run.size("groups"),
-        relu: false,
+        bias: Some(run.has("b")),
+        ..Conv::new(outputs, run.size("kernel"))
     };
-    let (kernel, whitening, bias) = (run.size("kernel"), whitening(run)?, run.has("b"));
-    let rng = Rng::new(0);
-    let fast = FastDeconv::new(&mut run.state, "layer", channels, outputs, kernel, options, whitening, bias, rng)?;
+    let whitening = whitening(run)?;
+    let fast = FastDeconv::new(&mut run.state, "layer", channels, &conv, whitening, Rng::new(0))?;
     let (weight, bias) = set_parameters(run)?;
     let forward = |ctx: &mut Forward<'_>, x| fast.forward_folded(ctx, x);
     layer(run, &Layer { forward: &forward, running: fast.running(), weight, bias }, leaf, x)
@@ -197,8 +197,9 @@ fn nd_conv(run: &mut Run) -> Result<()> {
 fn nd_linear(run: &mut Run) -> Result<()> {
     let (leaf, x) = run.activation("x")?;
     let (features, outputs) = (run.tape.shape(x)[1], run.stored("w")?.shape[0]);
-    let (whitening, bias) = (whitening(run)?, run.has("b"));
-    let linear = Delinear::new(&mut run.state, "layer", features, outputs, whitening, bias, Rng::new(0))?;
+    let whitening = whitening(run)?;
+    let linear = Linear::new(outputs).bias(run.has("b"));
+    let linear = Delinear::new(&mut run.state, "layer", features, &linear, whitening, Rng::new(0))?;
     let (weight, bias) = set_parameters(run)?;
     let forward = |ctx: &mut Forward<'_>, x| linear.forward_folded(ctx, x);
     layer(run, &Layer { forward: &forward, running: linear.running(), weight, bias }, leaf, x)

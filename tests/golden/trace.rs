@@ -3,10 +3,10 @@
 
 use super::case::{Run, Runner};
 use mexhat::nn::{
-    Activate, AvgPool, BatchNorm, Conv2d, Delinear, FastDeconv, Flatten, Forward, Linear, MaxPool, Mode, Module,
-    Sequential, Whitening,
+    Activate, AvgPool, BatchNorm, Conv, Conv2d, Delinear, FastDeconv, Flatten, Forward, Linear, MaxPool, Mode, Module,
+    PlainLinear, Sequential, Whitening,
 };
-use mexhat::ops::{self, Activation, BlockMode, ConvOptions};
+use mexhat::ops::{self, Activation, BlockMode};
 use mexhat::optim::Optimizer;
 use mexhat::rng::Rng;
 use mexhat::tape::{DType, Session, State, Tape, Var};
@@ -44,23 +44,18 @@ fn build(layers: &[Value], mode: BlockMode, state: &mut State) -> Result<Net> {
     for layer in layers {
         let size = |name: &str| layer[name].as_u64().unwrap_or_default() as usize;
         let (name, bias) = (layer["name"].as_str().unwrap_or_default(), layer["bias"].as_bool().unwrap_or_default());
-        let options = ConvOptions { stride: size("stride"), padding: size("padding"), ..Default::default() };
+        let conv = Conv::new(size("out"), size("k")).stride(size("stride")).padding(size("padding")).bias(bias);
+        let linear = Linear::new(size("out")).bias(bias);
         if layer["freeze"].as_bool() == Some(true) {
             net.freezes = true;
             net.freeze_iter = layer["freeze_iter"].as_u64().unwrap_or(u64::MAX);
         }
         let list = &mut net.layers;
         match layer["type"].as_str().unwrap_or_default() {
-            "conv" => list.push(Conv2d::new(state, name, size("in"), size("out"), size("k"), options, bias, rng)),
-            "linear" => list.push(Linear::new(state, name, size("in"), size("out"), bias, rng)),
-            "nd_conv" => {
-                let whitening = whitening(layer, mode);
-                let (channels, outputs, kernel) = (size("in"), size("out"), size("k"));
-                list.push(FastDeconv::new(state, name, channels, outputs, kernel, options, whitening, bias, rng)?)
-            }
-            "nd_linear" => {
-                list.push(Delinear::new(state, name, size("in"), size("out"), whitening(layer, mode), bias, rng)?)
-            }
+            "conv" => list.push(Conv2d::new(state, name, size("in"), &conv, rng)),
+            "linear" => list.push(PlainLinear::new(state, name, size("in"), &linear, rng)),
+            "nd_conv" => list.push(FastDeconv::new(state, name, size("in"), &conv, whitening(layer, mode), rng)?),
+            "nd_linear" => list.push(Delinear::new(state, name, size("in"), &linear, whitening(layer, mode), rng)?),
             "batchnorm" => list.push(BatchNorm::new(state, name, size("features"))),
             "relu" => list.push(Activate(Activation::Relu)),
             "sigmoid" => list.push(Activate(Activation::Sigmoid)),

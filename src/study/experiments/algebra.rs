@@ -2,8 +2,8 @@
 
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::gpu::Gpu;
-use crate::nn::{FastDeconv, Forward, Mode, Module, Whitening};
-use crate::ops::{self, BlockMode, ConvOptions, NormOptions};
+use crate::nn::{Conv, FastDeconv, Forward, Mode, Module, Whitening};
+use crate::ops::{self, BlockMode, NormOptions};
 use crate::rng::Rng;
 use crate::study::eigen::{Spectrum, whiteness};
 use crate::study::kernels::{inverse_root, run_once};
@@ -129,17 +129,8 @@ async fn whiten(gpu: &Gpu, x: &[f32], shape: [usize; 4], block: usize, iteration
     let channels = shape[1];
     let whitening = Whitening { mode: BlockMode::Paper, block, iterations, sampling_stride: 1, ..Default::default() };
     let mut state = State::new();
-    let layer = FastDeconv::new(
-        &mut state,
-        "conv",
-        channels,
-        channels,
-        1,
-        ConvOptions::default(),
-        whitening,
-        false,
-        Rng::new(0),
-    )?;
+    let conv = Conv::new(channels, 1).bias(false);
+    let layer = FastDeconv::new(&mut state, "conv", channels, &conv, whitening, Rng::new(0))?;
     for id in state.parameters() {
         let identity = |i: usize| f32::from(u8::from(i / channels == i % channels));
         let tensor = state.get_mut(id);

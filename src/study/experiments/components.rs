@@ -2,8 +2,8 @@
 
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::gpu::Gpu;
-use crate::nn::{FastDeconv, Forward, Mode, Module, Whitening};
-use crate::ops::{BlockMode, ConvOptions};
+use crate::nn::{Conv, FastDeconv, Forward, Mode, Module, Whitening};
+use crate::ops::BlockMode;
 use crate::rng::Rng;
 use crate::tape::{DType, Session, State, Tape};
 use crate::viz::bars::{Bar, bars_svg};
@@ -72,11 +72,9 @@ async fn measure(gpu: &Gpu, layer: &Layer, images: usize, repeats: usize) -> Res
         sampling_stride: layer.stride,
         ..Default::default()
     };
-    let options = ConvOptions { padding: layer.kernel / 2, ..Default::default() };
     let mut state = State::new();
-    let rng = Rng::new(0);
-    let sizes = (layer.channels, layer.outputs, layer.kernel);
-    let conv = FastDeconv::new(&mut state, "conv", sizes.0, sizes.1, sizes.2, options, whitening, true, rng)?;
+    let conv = Conv::new(layer.outputs, layer.kernel);
+    let conv = FastDeconv::new(&mut state, "conv", layer.channels, &conv, whitening, Rng::new(0))?;
     let mut tape = Tape::new();
     let shape = [images, layer.channels, layer.side, layer.side];
     let x = tape.input("x", &shape, DType::F32);

@@ -9,7 +9,7 @@ use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::data::{Dataset, LoadOptions, load};
 use crate::gpu::Gpu;
 use crate::models::{self, ModelOptions, Norm};
-use crate::nn::{Delinear, Forward, Mode, Whitening};
+use crate::nn::{Delinear, Forward, Linear, Mode, Whitening};
 use crate::ops::{self, BlockMode};
 use crate::optim::Optimizer;
 use crate::rng::Rng;
@@ -288,7 +288,7 @@ async fn proposition_1(gpu: &Gpu, seed: u64) -> Result<Check> {
 
     let mut state = State::new();
     let whitening = Whitening { mode: BlockMode::Paper, block: d, iterations: 25, eps: 1e-8, ..Default::default() };
-    let layer = Delinear::new(&mut state, "fc", d, o, whitening, true, rng)?;
+    let layer = Delinear::new(&mut state, "fc", d, &Linear::new(o), whitening, rng)?;
     let mut tape = Tape::new();
     let images = tape.input("x", &[n, d], DType::F32);
     let targets = tape.input("y", &[n, o], DType::F32);

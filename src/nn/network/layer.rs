@@ -1,0 +1,313 @@
+//! What a network is made of, as plain data: it is written to files and read from them.
+
+use super::{Custom, Layers};
+use crate::nn::{AvgPool, ChannelWhitening, MaxPool, Norm, Whitening};
+use crate::ops::{Activation, ConvOptions};
+use serde::{Deserialize, Serialize};
+
+/// One layer under its name, which its tensors carry: `conv1` has `conv1.weight` and `conv1.bias`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Name within its block; without one, the kind with a number: `conv1`, `conv2`, `fc1`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The layer.
+    #[serde(flatten)]
+    pub layer: Layer,
+}
+
+/// A layer. Every one takes and gives (N,C,H,W) or, after [`Layer::Flatten`], (N,F).
+///
+/// ```
+/// use mexhat::nn::{Conv, Layer};
+/// let text = r#"{ "type": "conv", "outputs": 16, "kernel": 5 }"#;
+/// assert_eq!(serde_json::from_str::<Layer>(text)?, Layer::Conv(Conv::new(16, 5)));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Layer {
+    /// A convolution with the network's normalisation.
+    Conv(Conv),
+    /// A linear layer with the network's normalisation.
+    Linear(Linear),
+    /// Batch norm, wherever the network's own normalisation does not put it.
+    BatchNorm,
+    /// Whitening of activations without weights.
+    ChannelDeconv(ChannelWhitening),
+    /// `max(x, 0)`, in the kernel of the layer before it where that is possible.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `x` above 0, `slope x` elsewhere.
+    LeakyRelu {
+        /// Slope at and below 0.
+        slope: f32,
+    },
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `tanh(x)`.
+    Tanh,
+    /// `x sigmoid(x)`.
+    Swish,
+    /// Maximum over windows.
+    MaxPool(MaxPool),
+    /// Mean over windows.
+    AvgPool(AvgPool),
+    /// Mean over parts of the map, so many down and across.
+    AdaptiveAvgPool {
+        /// (H,W) of the result.
+        size: [usize; 2],
+    },
+    /// Mean over the whole map, to (N,C,1,1).
+    GlobalAvgPool,
+    /// (N,C,H,W) to (N, C H W).
+    Flatten,
+    /// Bilinear resizing of the map (PyTorch's `align_corners=False`).
+    Resize {
+        /// (H,W) of the result.
+        size: [usize; 2],
+    },
+    /// In training, zeroes each value with this probability and scales the others up.
+    Dropout {
+        /// 0 to below 1.
+        probability: f32,
+    },
+    /// `body(x) + shortcut(x)`; an empty shortcut is `x`.
+    Residual {
+        /// The layers whose result is added.
+        body: Layers,
+        /// What it is added to.
+        #[serde(default, skip_serializing_if = "Layers::is_empty")]
+        shortcut: Layers,
+    },
+    /// The branches' channels one after the other; an empty branch is `x`.
+    Concat {
+        /// At least one.
+        branches: Vec<Layers>,
+    },
+    /// `x gate(x)`, the gate (N,C,1,1): squeeze and excitation.
+    Gate {
+        /// The layers that end in one value per channel.
+        gate: Layers,
+    },
+    /// Dual path: the first `sum` channels of `body(x)` and `shortcut(x)` are added, the others stand behind them, the shortcut's first;
+    /// then `max(y, 0)`.
+    DualPath {
+        /// Channels that are added.
+        sum: usize,
+        /// One path.
+        body: Layers,
+        /// The other; empty, it is `x`.
+        #[serde(default, skip_serializing_if = "Layers::is_empty")]
+        shortcut: Layers,
+    },
+    /// A block of layers under one name.
+    Sequence {
+        /// One after the other.
+        layers: Layers,
+    },
+    /// A module of the user's.
+    Custom(Custom),
+}
+
+impl Layer {
+    /// What unnamed layers of this kind are called, without their number.
+    pub(super) fn stem(&self) -> &str {
+        match self {
+            Self::Conv(_) => "conv",
+            Self::Linear(_) => "fc",
+            Self::BatchNorm => "bn",
+            Self::ChannelDeconv(_) => "channel_deconv",
+            Self::MaxPool(_) => "max_pool",
+            Self::AvgPool(_) | Self::AdaptiveAvgPool { .. } | Self::GlobalAvgPool => "avg_pool",
+            Self::Flatten => "flatten",
+            Self::Resize { .. } => "resize",
+            Self::Dropout { .. } => "dropout",
+            Self::Residual { .. } | Self::DualPath { .. } | Self::Sequence { .. } => "block",
+            Self::Concat { .. } => "concat",
+            Self::Gate { .. } => "gate",
+            Self::Custom(custom) => &custom.kind,
+            Self::LeakyRelu { .. } => "leaky_relu",
+            Self::Relu => "relu",
+            Self::Relu6 => "relu6",
+            Self::Sigmoid => "sigmoid",
+            Self::Tanh => "tanh",
+            Self::Swish => "swish",
+        }
+    }
+
+    pub(super) fn activation(&self) -> Option<Activation> {
+        Some(match self {
+            Self::Relu => Activation::Relu,
+            Self::Relu6 => Activation::Relu6,
+            Self::LeakyRelu { slope } => Activation::LeakyRelu { slope: *slope },
+            Self::Sigmoid => Activation::Sigmoid,
+            Self::Tanh => Activation::Tanh,
+            Self::Swish => Activation::Swish,
+            _ => return None,
+        })
+    }
+
+    /// The lists of layers inside this one.
+    pub(super) fn inner_mut(&mut self) -> Vec<&mut Layers> {
+        match self {
+            Self::Residual { body, shortcut } | Self::DualPath { body, shortcut, .. } => vec![body, shortcut],
+            Self::Concat { branches } => branches.iter_mut().collect(),
+            Self::Gate { gate: layers } | Self::Sequence { layers } => vec![layers],
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+/// A convolution: (N,C,H,W) to (N,outputs,H',W').
+///
+/// ```
+/// use mexhat::nn::Conv;
+/// let halved = Conv::new(64, 3).stride(2);
+/// let depthwise = Conv::new(64, 7).groups(64).bias(false);
+/// # assert!(halved != depthwise);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Conv {
+    /// Channels of the result.
+    pub outputs: usize,
+    /// Side of the kernel.
+    pub kernel: usize,
+    /// Step between positions.
+    #[serde(default = "one")]
+    pub stride: usize,
+    /// Zeros around the map [default: what keeps the size at stride 1].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub padding: Option<usize>,
+    /// Step between taps.
+    #[serde(default = "one")]
+    pub dilation: usize,
+    /// Independent groups of channels.
+    #[serde(default = "one")]
+    pub groups: usize,
+    /// Whether there is a bias [default: unless batch norm follows].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bias: Option<bool>,
+    /// Normalisation in place of the network's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+    /// Whitening in place of the network's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whitening: Option<Whitening>,
+}
+
+impl Conv {
+    /// Stride 1, the size kept, the network's normalisation.
+    pub fn new(outputs: usize, kernel: usize) -> Self {
+        Self {
+            outputs,
+            kernel,
+            stride: 1,
+            padding: None,
+            dilation: 1,
+            groups: 1,
+            bias: None,
+            norm: None,
+            whitening: None,
+        }
+    }
+
+    /// Step between positions.
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// Zeros around the map.
+    pub fn padding(self, padding: usize) -> Self {
+        Self { padding: Some(padding), ..self }
+    }
+
+    /// Step between taps.
+    pub fn dilation(self, dilation: usize) -> Self {
+        Self { dilation, ..self }
+    }
+
+    /// Independent groups of channels; as many as channels is a depthwise convolution.
+    pub fn groups(self, groups: usize) -> Self {
+        Self { groups, ..self }
+    }
+
+    /// Whether there is a bias.
+    pub fn bias(self, bias: bool) -> Self {
+        Self { bias: Some(bias), ..self }
+    }
+
+    /// Normalisation in place of the network's.
+    pub fn norm(self, norm: Norm) -> Self {
+        Self { norm: Some(norm), ..self }
+    }
+
+    /// Whitening in place of the network's.
+    pub fn whitening(self, whitening: Whitening) -> Self {
+        Self { whitening: Some(whitening), ..self }
+    }
+
+    /// As the operation takes it.
+    pub(crate) fn options(&self) -> ConvOptions {
+        let padding = self.padding.unwrap_or(self.kernel / 2 * self.dilation);
+        ConvOptions { stride: self.stride, padding, dilation: self.dilation, groups: self.groups, relu: false }
+    }
+}
+
+/// A linear layer: (N,F) to (N,outputs).
+///
+/// ```
+/// use mexhat::nn::{Linear, Norm};
+/// assert_eq!(Linear::from(10), Linear::new(10));
+/// let plain = Linear::new(128).norm(Norm::None);
+/// # assert!(plain != Linear::new(128));
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Linear {
+    /// Features of the result.
+    pub outputs: usize,
+    /// Whether there is a bias [default: yes].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bias: Option<bool>,
+    /// Normalisation in place of the network's; batch norm leaves linear layers plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub norm: Option<Norm>,
+    /// Whitening in place of the network's; its `block` is in features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whitening: Option<Whitening>,
+}
+
+impl Linear {
+    /// With bias and the network's normalisation.
+    pub fn new(outputs: usize) -> Self {
+        Self { outputs, bias: None, norm: None, whitening: None }
+    }
+
+    /// Whether there is a bias.
+    pub fn bias(self, bias: bool) -> Self {
+        Self { bias: Some(bias), ..self }
+    }
+
+    /// Normalisation in place of the network's.
+    pub fn norm(self, norm: Norm) -> Self {
+        Self { norm: Some(norm), ..self }
+    }
+
+    /// Whitening in place of the network's.
+    pub fn whitening(self, whitening: Whitening) -> Self {
+        Self { whitening: Some(whitening), ..self }
+    }
+}
+
+impl From<usize> for Linear {
+    fn from(outputs: usize) -> Self {
+        Self::new(outputs)
+    }
+}
