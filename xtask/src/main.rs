@@ -3,6 +3,7 @@
 mod command;
 mod debian;
 mod demo;
+mod package;
 mod summary;
 mod test;
 mod vulkan;

@@ -2,7 +2,7 @@
 
 use crate::command::{cargo, command, heading, run as run_command, succeeds};
 use crate::debian::{self, Consent};
-use crate::{Result, summary, vulkan, wasm};
+use crate::{Result, package, summary, vulkan, wasm};
 use std::time::Instant;
 
 /// Installs what the tests need and runs them all; stops at the first failure.
@@ -29,6 +29,8 @@ pub fn run(consent: Consent) -> Result {
     let mut doc = cargo("doc --release --workspace --no-deps");
     doc.env("RUSTDOCFLAGS", "-Dwarnings");
     run_command(doc)?;
+    heading("package");
+    package::check()?;
     heading("library for browsers");
     wasm::build(&toolchain)?;
     heading("tests");
