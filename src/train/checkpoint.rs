@@ -2,7 +2,8 @@
 
 use super::{NetOptions, Options};
 use crate::data::{Normalize, Splits};
-use crate::models::{self, Model};
+use crate::models::{self, Model, ModelOptions};
+use crate::nn::Network;
 use crate::tape::{State, StateTensor};
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -27,23 +28,59 @@ pub struct ModelSpec {
     pub data: String,
     /// How its images are normalised.
     pub normalize: Normalize,
+    /// The network itself. Files of earlier versions have none: their architecture is known by name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
 }
 
 impl ModelSpec {
     /// The network that `options` ask for on this data.
     pub fn new(options: &Options, splits: &Splits) -> Self {
-        Self {
-            net: options.net.clone(),
+        let (net, network) = match &options.network {
+            Some(network) => (options.net.of(network), Some(network.clone())),
+            None => (options.net.clone(), None),
+        };
+        let spec = Self {
+            net,
+            network,
             input: splits.train.shape,
             classes: splits.train.classes(),
             data: options.data.clone(),
             normalize: splits.normalize.clone(),
+        };
+        spec.described()
+    }
+
+    /// With the network of its architecture, unless it has one already or no such architecture is known.
+    fn described(mut self) -> Self {
+        if self.network.is_none() {
+            self.network = models::network(&self.net.model, &self.options(0)).ok();
         }
+        self
+    }
+
+    fn options(&self, seed: u64) -> ModelOptions {
+        self.net.model_options(self.input, self.classes, seed)
     }
 
     /// The network with fresh values.
+    ///
+    /// # Errors
+    /// The network is unknown, or made for other images or classes than the data has.
     pub fn build(&self, seed: u64, state: &mut State) -> Result<Model> {
-        models::build(&self.net.model, &self.net.model_options(self.input, self.classes, seed), state)
+        let network = match &self.network {
+            Some(network) => network.clone().seed(seed),
+            None => models::network(&self.net.model, &self.options(seed))?,
+        };
+        let model = network.build(state)?;
+        if (model.input, model.classes) != (self.input, self.classes) {
+            return Err(Error::Usage(format!(
+                "the network '{}' takes images of {:?} (channels, height, width) and tells {} classes apart, but the data \
+                 has {:?} in {}; change its input and its last layer",
+                model.name, model.input, model.classes, self.input, self.classes
+            )));
+        }
+        Ok(model)
     }
 }
 
@@ -143,7 +180,7 @@ impl<'a> Saved<'a> {
         let metadata: Metadata = serde_json::from_str(text)
             .map_err(|e| Error::input(path, format!("has metadata that this version does not understand: {e}")))?;
         let run = metadata.run.map(|run| (run.options, run.progress));
-        Ok(Self { spec: metadata.spec, run, tensors, path })
+        Ok(Self { spec: metadata.spec.described(), run, tensors, path })
     }
 
     /// Puts the values into `state`.

@@ -3,7 +3,7 @@
 use crate::data::LoadOptions;
 use crate::models::{self, ModelOptions, Norm};
 use crate::named::named;
-use crate::nn::Whitening;
+use crate::nn::{Network, Whitening};
 use crate::ops::BlockMode;
 use crate::optim::Optimizer;
 use crate::{Error, Result};
@@ -164,6 +164,13 @@ impl NetOptions {
         Self { whitening, mode, block, block_fc, iterations, ..self }
     }
 
+    /// These options with what they have in common with `network` taken from there.
+    pub(super) fn of(&self, network: &Network) -> Self {
+        let Whitening { mode, block, iterations, eps, sampling_stride, .. } = network.whitening;
+        let (model, norm, block_fc) = (network.name.clone(), network.norm, network.block_fc);
+        Self { model, norm, mode, block, block_fc, iterations, eps, sampling_stride, ..self.clone() }
+    }
+
     /// Refuses what no network can be built from.
     ///
     /// # Errors
@@ -173,6 +180,10 @@ impl NetOptions {
             let known = models::NAMES.join(", ");
             return Err(Error::Usage(format!("unknown model '{}'; expected one of {known}", self.model)));
         }
+        self.numbers()
+    }
+
+    fn numbers(&self) -> Result<()> {
         at_least_1("--block", self.block)?;
         at_least_1("--block-fc", self.block_fc)?;
         at_least_1("--iterations", self.iterations)?;
@@ -215,6 +226,10 @@ pub struct Options {
     #[cfg_attr(feature = "cli", command(flatten))]
     #[serde(flatten)]
     pub net: NetOptions,
+    /// A network of one's own in place of the named one.
+    #[cfg_attr(feature = "cli", arg(skip))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
     /// Passes over the training images [default: 1, or as many as --steps needs]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
     pub epochs: Option<u64>,
@@ -261,6 +276,7 @@ impl Default for Options {
         Self {
             data: "glyphs".into(),
             net: NetOptions::default(),
+            network: None,
             epochs: None,
             steps: None,
             batch_size: 128,
@@ -282,7 +298,10 @@ impl Options {
     /// # Errors
     /// [`Error::Usage`] that names the option, its value and what was expected.
     pub fn validate(&self) -> Result<()> {
-        self.net.validate()?;
+        match &self.network {
+            Some(network) => self.net.of(network).numbers()?,
+            None => self.net.validate()?,
+        }
         at_least_1("--batch-size", self.batch_size)?;
         let count = |value: Option<u64>| value.map_or(1, |n| n.min(usize::MAX as u64) as usize);
         at_least_1("--epochs", count(self.epochs))?;

@@ -113,7 +113,8 @@ impl Trainer {
     pub fn warm(gpu: &Gpu, options: &Options, mut splits: Splits, saved: &Saved<'_>) -> Result<Self> {
         splits.normalize = saved.spec.normalize.clone();
         let spec = ModelSpec::new(options, &splits);
-        if (&spec.net, spec.input, spec.classes) != (&saved.spec.net, saved.spec.input, saved.spec.classes) {
+        let differs = (&spec.net, spec.input, spec.classes) != (&saved.spec.net, saved.spec.input, saved.spec.classes);
+        if differs || spec.network != saved.spec.network {
             return Err(Error::Usage(format!(
                 "the file holds a {} with norm {} for images of {:?} in {} classes, not the {} with norm {} for {:?} in {} that \
                  is asked for; choose its settings",
