@@ -68,11 +68,21 @@ pub struct Executable {
     launches: Vec<Launch>,
     ops: Vec<&'static str>,
     kernels: Vec<String>,
-    /// Buffer, offset in the staging buffer, bytes.
-    uploads: Vec<(Buffer, u64, u64)>,
+    uploads: Vec<Upload>,
+    /// Buffer, offset in the read-back buffer, bytes.
     downloads: Vec<(Buffer, u64, u64)>,
     ring: Ring,
     ring_bytes: u64,
+}
+
+/// An input of every step.
+struct Upload {
+    label: String,
+    buffer: Buffer,
+    /// Where it begins in the staging buffer.
+    offset: u64,
+    /// Bytes that the host gives.
+    content: u64,
 }
 
 fn offsets(buffers: Vec<(Buffer, u64)>) -> (Vec<(Buffer, u64, u64)>, u64) {
@@ -115,7 +125,11 @@ impl Executable {
             .collect();
         #[cfg(not(target_arch = "wasm32"))]
         warm(gpu, program, &launches, &new);
-        let (uploads, up) = offsets(sized(&program.inputs));
+        let (placed, up) = offsets(sized(&program.inputs));
+        let uploads = program.inputs.iter().zip(placed).map(|(slot, (buffer, offset, _))| {
+            let info = &program.slots[slot.0];
+            Upload { label: info.label.clone(), buffer, offset, content: info.content }
+        });
         let (downloads, down) = offsets(sized(&program.outputs));
         gpu.check()?;
         Ok(Self {
@@ -123,7 +137,7 @@ impl Executable {
             launches,
             ops: program.dispatches.iter().map(|d| d.op).collect(),
             kernels: program.dispatches.iter().map(|d| d.kernel.key()).collect(),
-            uploads,
+            uploads: uploads.collect(),
             downloads,
             ring: Ring::new(gpu, up, down),
             ring_bytes: (up + down) * 3 + params.size(),
@@ -157,13 +171,17 @@ impl Executable {
     /// Uploads `inputs` (bytes of each program input, in order), runs one step and asks for its outputs.
     ///
     /// One submission. Waits only when the ring is full, that is when the GPU is several steps behind.
+    ///
+    /// # Errors
+    /// An input is missing or has another length than its buffer's content; the device fails.
     pub async fn submit(&mut self, inputs: &[&[u8]]) -> Result<Ticket> {
         self.check_inputs(inputs)?;
         self.ring.acquire(&self.gpu).await?;
         let mut encoder = self.gpu.inner.device.create_command_encoder(&Default::default());
-        if let Some(staging) = self.ring.stage(&self.gpu, inputs)? {
-            for (buffer, offset, bytes) in &self.uploads {
-                encoder.copy_buffer_to_buffer(&staging, *offset, &buffer.raw, buffer.offset, *bytes);
+        let placed = self.uploads.iter().map(|upload| upload.offset as usize).zip(inputs.iter().copied());
+        if let Some(staging) = self.ring.stage(&self.gpu, placed)? {
+            for Upload { buffer, offset, .. } in &self.uploads {
+                encoder.copy_buffer_to_buffer(&staging, *offset, &buffer.raw, buffer.offset, buffer.bytes());
             }
         }
         self.encode_all(&mut encoder);
@@ -202,14 +220,22 @@ impl Executable {
     }
 
     fn check_inputs(&self, inputs: &[&[u8]]) -> Result<()> {
-        let fits = inputs.len() == self.uploads.len()
-            && inputs.iter().zip(&self.uploads).all(|(input, (_, _, bytes))| input.len() as u64 <= *bytes);
-        if fits {
-            return Ok(());
+        if inputs.len() != self.uploads.len() {
+            let labels: Vec<_> = self.uploads.iter().map(|upload| upload.label.as_str()).collect();
+            let what = format!("a step takes the inputs {labels:?}, found {} of them", inputs.len());
+            return Err(Error::Usage(what));
         }
-        let found: Vec<_> = inputs.iter().map(|input| input.len()).collect();
-        let expected: Vec<_> = self.uploads.iter().map(|(_, _, bytes)| bytes).collect();
-        Err(Error::Usage(format!("inputs of a step: expected {expected:?} bytes, found {found:?}")))
+        for (upload, input) in self.uploads.iter().zip(inputs) {
+            if input.len() as u64 != upload.content {
+                return Err(Error::Usage(format!(
+                    "the input '{}' of a step: expected {} bytes, found {}; give every element of its shape",
+                    upload.label,
+                    upload.content,
+                    input.len()
+                )));
+            }
+        }
+        Ok(())
     }
 
     fn split(&self, bytes: &[u8]) -> Vec<Vec<f32>> {

@@ -119,6 +119,8 @@ pub enum SlotKind {
 pub struct SlotInfo {
     /// Size in bytes, a multiple of 16.
     pub bytes: u64,
+    /// Bytes of its content: what an input is given for every step.
+    pub content: u64,
     /// What it is.
     pub kind: SlotKind,
     /// Where it comes from, for people.
@@ -128,9 +130,10 @@ pub struct SlotInfo {
 }
 
 impl SlotInfo {
-    /// A buffer of its own.
-    pub fn new(bytes: u64, kind: SlotKind, label: impl Into<String>) -> Self {
-        Self { bytes, kind, label: label.into(), within: None }
+    /// A buffer of its own for `content` bytes.
+    pub fn new(content: u64, kind: SlotKind, label: impl Into<String>) -> Self {
+        let bytes = content.max(1).next_multiple_of(16);
+        Self { bytes, content, kind, label: label.into(), within: None }
     }
 }
 

@@ -84,16 +84,18 @@ impl Ring {
         Ok(())
     }
 
-    /// Writes one step's inputs, back to back, into the acquired slot; returns its staging buffer.
-    pub fn stage(&mut self, gpu: &Gpu, inputs: &[&[u8]]) -> Result<Option<wgpu::Buffer>> {
+    /// Writes one step's inputs, each where it begins, into the acquired slot; returns its staging buffer.
+    pub fn stage<'a>(
+        &mut self,
+        gpu: &Gpu,
+        inputs: impl Iterator<Item = (usize, &'a [u8])>,
+    ) -> Result<Option<wgpu::Buffer>> {
         let slot = self.slot(self.next);
         let Some(staging) = &slot.staging else { return Ok(None) };
         {
             let mut view = staging.slice(..).get_mapped_range_mut().map_err(|e| gpu.explain(e))?;
-            let mut at = 0;
-            for input in inputs {
+            for (at, input) in inputs {
                 view.slice(at..at + input.len()).copy_from_slice(input);
-                at += input.len().next_multiple_of(16);
             }
         }
         staging.unmap();

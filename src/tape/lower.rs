@@ -24,9 +24,8 @@ pub struct Launch<'a> {
 impl Launch<'_> {
     /// A buffer that exists from its first to its last use within this step; `elements` f32.
     pub fn scratch(&mut self, label: &str, elements: usize) -> Slot {
-        let bytes = (elements.max(1) as u64 * 4).next_multiple_of(16);
         let label = format!("{}.{label}", self.op);
-        self.program.slots.push(SlotInfo::new(bytes, SlotKind::Transient, label));
+        self.program.slots.push(SlotInfo::new(elements as u64 * 4, SlotKind::Transient, label));
         Slot(self.program.slots.len() - 1)
     }
 
@@ -79,7 +78,7 @@ pub fn lower(tape: &Tape, profile: Profile) -> Program {
             Source::Computed => SlotKind::Transient,
         };
         let slot = Slot(program.slots.len());
-        program.slots.push(SlotInfo::new(info.ty.bytes(), kind, &info.label));
+        program.slots.push(SlotInfo::new(info.ty.stored() as u64 * 4, kind, &info.label));
         places.extend(info.place.map(|place| (slot, place)));
         slots.insert(Var(index), slot);
         if kind == SlotKind::Input {

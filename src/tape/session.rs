@@ -25,6 +25,9 @@ impl Compiled {
     }
 
     /// Uploads one step's inputs (row-major bytes, in order) and submits the step.
+    ///
+    /// # Errors
+    /// An input is missing or has another length than its shape's; the device fails.
     pub async fn submit(&mut self, inputs: &[&[u8]]) -> Result<Ticket> {
         self.executable.submit(inputs).await
     }
@@ -43,7 +46,7 @@ impl Compiled {
         Ok(self.executable.take().await?.map(|(ticket, outputs)| (ticket, self.decode(outputs))))
     }
 
-    /// Runs one step on the given inputs and waits for its outputs.
+    /// Runs one step on the given inputs, row-major, and waits for its outputs.
     ///
     /// # Errors
     /// An input is missing, or has the wrong number of elements.
@@ -56,7 +59,7 @@ impl Compiled {
                 return Err(Error::Usage(format!("input {} needs {} values {ty}, found {found}", var.0, ty.len())));
             }
             inputs.push(match ty.dtype {
-                super::DType::F32 => bytemuck::cast_slice(given).to_vec(),
+                super::DType::F32 => bytemuck::cast_slice(&ty.encode(given)).to_vec(),
                 super::DType::U32 => given.iter().flat_map(|v| (*v as i64 as u32).to_le_bytes()).collect::<Vec<u8>>(),
             });
         }
