@@ -5,8 +5,6 @@ use crate::command::{cargo, command, heading, root, run, succeeds, target_dir};
 use crate::debian::{self, Consent};
 use crate::wasm::{self, Toolchain};
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -111,61 +109,15 @@ fn copy(from: &Path, to: &Path) -> Result {
     Ok(())
 }
 
-/// Serves the page on this machine until it is stopped.
+/// Serves the page on this machine until it is stopped. The server is a program of its own, so that the other tasks need not wait until
+/// what it is made of is compiled.
 ///
 /// # Errors
-/// No port can be opened.
+/// The server cannot be built or started.
 pub fn serve(dist: &Path) -> Result {
-    let listener = TcpListener::bind(("127.0.0.1", 8080))
-        .or_else(|_| TcpListener::bind(("127.0.0.1", 0)))
-        .map_err(|error| format!("cannot open a port on this machine: {error}"))?;
-    let address = listener.local_addr().map_err(|error| error.to_string())?;
-    println!("\nhttp://{address}/  (Ctrl-C ends it)");
-    for stream in listener.incoming().flatten() {
-        let dist = dist.to_owned();
-        // A browser that goes away in the middle is no matter.
-        std::thread::spawn(move || drop(answer(stream, &dist)));
-    }
-    Ok(())
-}
-
-fn answer(mut stream: TcpStream, dist: &Path) -> std::io::Result<()> {
-    let mut lines = BufReader::new(stream.try_clone()?).lines();
-    let request = lines.next().transpose()?.unwrap_or_default();
-    // The whole request is read, or the connection would be reset under the answer.
-    for line in lines.by_ref() {
-        if line?.is_empty() {
-            break;
-        }
-    }
-    let found = file_of(&request).and_then(|name| fs::read(dist.join(&name)).ok().map(|body| (name, body)));
-    let (status, kind, body) = match &found {
-        Some((name, body)) => ("200 OK", content_type(name), &body[..]),
-        None => ("404 Not Found", "text/plain", &b"not found"[..]),
-    };
-    let length = body.len();
-    let head = format!(
-        "HTTP/1.1 {status}\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(head.as_bytes())?;
-    stream.write_all(body)
-}
-
-/// The file below the served folder that the first line of a request asks for.
-fn file_of(request: &str) -> Option<String> {
-    let path = request.strip_prefix("GET /")?.split([' ', '?', '#']).next()?;
-    let safe = path.split('/').all(|part| part != ".." && !part.contains(['\\', ':']));
-    safe.then(|| if path.is_empty() || path.ends_with('/') { format!("{path}index.html") } else { path.into() })
-}
-
-fn content_type(name: &str) -> &'static str {
-    match name.rsplit('.').next() {
-        Some("html") => "text/html; charset=utf-8",
-        Some("js") => "text/javascript; charset=utf-8",
-        Some("css") => "text/css; charset=utf-8",
-        Some("wasm") => "application/wasm",
-        _ => "application/octet-stream",
-    }
+    let mut server = cargo("run --quiet --release --package mexhat-serve --");
+    server.arg(dist);
+    run(server)
 }
 
 /// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
@@ -344,17 +296,4 @@ fn native_network() -> Result<PathBuf> {
     train.arg("--out").arg(&folder);
     run(train)?;
     Ok(folder.join("model.safetensors"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::file_of;
-
-    #[test]
-    fn requests_stay_below_the_folder() {
-        assert_eq!(file_of("GET / HTTP/1.1").as_deref(), Some("index.html"));
-        assert_eq!(file_of("GET /worker.js?x=1 HTTP/1.1").as_deref(), Some("worker.js"));
-        assert_eq!(file_of("GET /../Cargo.toml HTTP/1.1"), None);
-        assert_eq!(file_of("POST / HTTP/1.1"), None);
-    }
 }
