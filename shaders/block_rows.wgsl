@@ -1,6 +1,7 @@
-// Gathers sampled patches into rows per block (spec 2-4): row j * samples + m holds block j of patch m, whether the blocks are
-// pooled into one statistic or kept apart. An invocation owns one vector of four entries and walks over LINES patches, so that
-// the divisions that find a feature's channel and tap are made once for all of them; four gathers and one write per patch.
+// Gathers sampled patches into rows per block (method, sections 2-4): row j * samples + m holds block j of patch m,
+// whether the blocks are pooled into one statistic or kept apart. An invocation owns one vector of four entries and
+// walks over LINES patches, so that the divisions that find a feature's channel and tap are made once for all of them;
+// four gathers and one write per patch.
 struct Params {
     vectors: u32,
     d: u32,

@@ -1,5 +1,5 @@
-// b'[o] = b[o] - sum over the blocks of o's group of shift[block][o] (spec 6, fold_shift.wgsl). One output per invocation, padding
-// included, which is set to 0.
+// b'[o] = b[o] - sum over the blocks of o's group of shift[block][o] (method, section 6, fold_shift.wgsl). One output
+// per invocation, padding included, which is set to 0.
 struct Params {
     outputs: u32,
     outputs_per_group: u32,

@@ -1,5 +1,5 @@
-// The adjoint of block_rows.wgsl (spec 9.2): x = gathered + fold(rows), nothing gathered where add = 0, and with mask = 1 zero where the
-// ReLU whose output was gathered from is not above 0. Each element asks which
+// The adjoint of block_rows.wgsl (method, section 9.2): x = gathered + fold(rows), nothing gathered where add = 0, and
+// with mask = 1 zero where the ReLU whose output was gathered from is not above 0. Each element asks which
 // sampled patches cover it, so overlapping patches need no atomics. An invocation owns one vector of four channels and walks over
 // LINES pixels, so that what divides is done once for all of them. What differs between layers is constant, as software adapters
 // run both sides of a branch.

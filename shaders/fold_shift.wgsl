@@ -1,5 +1,6 @@
-// What the mean of block j adds to each output (spec 6): shift[j][o] = sum over the block's entries of mean[entry] w'[feature][o],
-// w' in columns (weight_columns.wgsl). One vector of outputs of one block per invocation; reads d of them.
+// What the mean of block j adds to each output (method, section 6): shift[j][o] = sum over the block's entries of
+// mean[entry] w'[feature][o], w' in columns (weight_columns.wgsl). One vector of outputs of one block per invocation;
+// reads d of them.
 struct Params {
     items: u32,
     outputs4: u32,

@@ -1,4 +1,4 @@
-// The normalisation's share (spec 9.4): with s = ||a||_F, gs = -1/2 s^(-3/2) <g, z> - <gb, a> / s^2 and
+// The normalisation's share (method, section 9.4): with s = ||a||_F, gs = -1/2 s^(-3/2) <g, z> - <gb, a> / s^2 and
 // ga = gb / s + gs a / s. One vector per invocation: two reads, one write.
 struct Params {
     vectors: u32,

@@ -1,4 +1,5 @@
-// Direction of the derivative (spec 9.4): with s = ||a||_F, dy = (g + g^T) / 2 s^(-1/2). One invocation per block of four rows and four columns.
+// Direction of the derivative (method, section 9.4): with s = ||a||_F, dy = (g + g^T) / 2 s^(-1/2). One invocation per
+// block of four rows and four columns.
 struct Params {
     items: u32,
     d: u32,

@@ -1,4 +1,4 @@
-// y = x / s, or x s^(-1/2) with ROOT = 1; s = ||a||_F (spec 5). One vector per invocation.
+// y = x / s, or x s^(-1/2) with ROOT = 1; s = ||a||_F (method, section 5). One vector per invocation.
 const ROOT: u32 = 0u;
 
 struct Params {

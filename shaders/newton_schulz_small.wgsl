@@ -1,4 +1,5 @@
-// All iterations of small matrices in one launch, a workgroup for each matrix (spec 5): with s = ||a||_F, y = a / s, z = I:
+// All iterations of small matrices in one launch, a workgroup for each matrix (method, section 5): with s = ||a||_F, y
+// = a / s, z = I:
 //   u = (3 I - z y) / 2, y <- y u, z <- u z, T times; d = z s^(-1/2).
 //
 // `saved` holds Y_0 .. Y_(T-1), U_0 .. U_(T-1), Z_2 .. Z_T of every matrix, which the gradient needs, and is what invocations

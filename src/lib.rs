@@ -4,7 +4,7 @@
 //! [`gpu`] speaks wgpu; [`tape`] records, differentiates, plans and replays; [`ops`] are the operations; [`nn`] are layers with
 //! parameters; [`models`] are networks; [`optim`] updates them; [`train`] is the loop; [`study`] looks at photographs, networks
 //! and the paper's experiments; `bench` measures kernels; `cli` is the program. Beside them: [`data`] loads and generates images, [`viz`] draws pictures,
-//! [`rng`] is the one source of randomness, [`error`] the one error type.
+//! [`rng`] is the one source of randomness, [`error`] the one error type. [`method`] describes the algorithm.
 
 #[cfg(not(target_arch = "wasm32"))]
 pub mod bench;
@@ -13,6 +13,7 @@ pub mod cli;
 pub mod data;
 pub mod error;
 pub mod gpu;
+pub mod method;
 pub mod models;
 mod named;
 pub mod nn;

@@ -75,7 +75,7 @@ fn product(a: &[f64], b: &[f64], d: usize) -> Vec<f64> {
     out
 }
 
-/// The coupled iteration of the specification.
+/// The coupled iteration as written (method, section 5).
 fn inverse_root(a: &[f64], d: usize, iterations: usize) -> Vec<f64> {
     let s = a.iter().map(|v| v * v).sum::<f64>().sqrt();
     let mut y: Vec<f64> = a.iter().map(|v| v / s).collect();

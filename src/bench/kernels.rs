@@ -248,7 +248,7 @@ pub struct NewtonSchulzShape {
 }
 
 /// The inverse square root of S (d,d) matrices; counted as `3T - 3` full products of 2 d^3 operations forward and
-/// `6T - 6` backward (spec 5, 9.4), whatever symmetry saves.
+/// `6T - 6` backward (method, sections 5, 9.4), whatever symmetry saves.
 ///
 /// # Errors
 /// A size is 0, a matrix is too large, or the device fails.

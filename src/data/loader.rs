@@ -38,7 +38,7 @@ pub struct LoaderOptions {
 }
 
 impl Default for LoaderOptions {
-    /// The recipe for training (spec 10.2): batches of 128, shuffled, the last one kept.
+    /// The recipe for training (method, section 10.2): batches of 128, shuffled, the last one kept.
     fn default() -> Self {
         Self { batch_size: 128, shuffle: true, drop_last: false, seed: 0 }
     }

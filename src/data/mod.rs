@@ -83,12 +83,12 @@ impl Normalize {
         Self { mean: vec![0.1307], std: vec![0.3081] }
     }
 
-    /// The constants of CIFAR-10 (spec 10.2).
+    /// The constants of CIFAR-10 (method, section 10.2).
     pub fn cifar10() -> Self {
         Self { mean: vec![0.4914, 0.4822, 0.4465], std: vec![0.2023, 0.1994, 0.2010] }
     }
 
-    /// The constants of CIFAR-100 (spec 10.2).
+    /// The constants of CIFAR-100 (method, section 10.2).
     pub fn cifar100() -> Self {
         Self { mean: vec![0.5071, 0.4865, 0.4409], std: vec![0.2009, 0.1984, 0.2023] }
     }
@@ -129,7 +129,7 @@ pub struct Augment {
 }
 
 impl Augment {
-    /// The recipe for CIFAR (spec 10.2).
+    /// The recipe for CIFAR (method, section 10.2).
     pub const CIFAR: Self = Self { pad: 4, flip: true };
     /// Images as they are.
     pub const NONE: Self = Self { pad: 0, flip: false };

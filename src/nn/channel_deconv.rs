@@ -1,4 +1,4 @@
-//! Whitening of activations as a layer of its own, without weights (spec 8).
+//! Whitening of activations as a layer of its own, without weights (method, section 8).
 
 use super::{Forward, Mode, Module};
 use crate::ops::{self, BlockLayout, Sampling, ScalarStatistics};

@@ -1,9 +1,9 @@
-//! Network deconvolution as layers: the input's whitening, folded into the weights (spec 2-8).
+//! Network deconvolution as layers: the input's whitening, folded into the weights (method, sections 2-8).
 //!
 //! `W' = W D`, `b' = b - W' mean`, `y = conv(x, W', b')` with `D ~ Cov^(-1/2)` of the layer's own patches; where a batch has
 //! few positions, the patches are whitened instead of the weight. Gradients flow through the mean, the covariance and every
 //! Newton-Schulz iteration; they are skipped where they vanish by definition: in evaluation, in frozen layers, and towards an
-//! input that needs none (spec 9.1).
+//! input that needs none (method, section 9.1).
 
 use super::init::weight_and_bias;
 use super::{Conv, Forward, Linear, Mode, Module};
@@ -13,7 +13,7 @@ use crate::tape::{State, StateId, Type, Var};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
-/// How a layer whitens its input; the defaults are the authors' (spec 10.1).
+/// How a layer whitens its input; the defaults are the authors' (method, section 10.1).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Whitening {
@@ -29,7 +29,7 @@ pub struct Whitening {
     pub sampling_stride: usize,
     /// Share of the present step in the running statistics.
     pub momentum: f32,
-    /// Use running statistics most of the time (spec 7).
+    /// Use running statistics most of the time (method, section 7).
     pub freeze: bool,
 }
 
@@ -206,7 +206,7 @@ impl FastDeconv {
     }
 
     /// The same output for a batch of few positions beside the layer's outputs, where D times the patches is less work than D times the
-    /// weight: `y = (X - 1 mean^T) D^T W^T + b` over the patches X of the padded input (spec 6).
+    /// weight: `y = (X - 1 mean^T) D^T W^T + b` over the patches X of the padded input (method, section 6).
     fn convolve_whitened(
         &self,
         ctx: &mut Forward<'_>,
@@ -244,7 +244,7 @@ impl Module for FastDeconv {
     }
 }
 
-/// A linear layer on whitened input: contiguous blocks, all rows (spec 8); tensors as [`FastDeconv`].
+/// A linear layer on whitened input: contiguous blocks, all rows (method, section 8); tensors as [`FastDeconv`].
 #[derive(Clone, Debug)]
 pub struct Delinear {
     core: Core,
@@ -404,8 +404,8 @@ mod tests {
 
     #[test]
     fn no_layer_multiplies_more_than_it_must() -> Result<()> {
-        // 10 halves forward where the coupled iteration has 3T - 3, as many halves of pairs backward (spec 9.4), and none
-        // backward for the image's sake.
+        // 10 halves forward where the coupled iteration has 3T - 3, as many halves of pairs backward (method, section
+        // 9.4), and none backward for the image's sake.
         assert_eq!(products([5, 5], Mode::Train, false)?, [5.0 + 5.0, 10.0]);
         assert_eq!(products([1, 2], Mode::Train, false)?, [1.0, 2.0]);
         // Beyond 10 iterations one triangle loses the accuracy: full products.

@@ -12,7 +12,7 @@ use std::fmt::Debug;
 pub enum Mode {
     /// A training step.
     Train,
-    /// A training step in which the layers that freeze use their running statistics (spec 7).
+    /// A training step in which the layers that freeze use their running statistics (method, section 7).
     Frozen,
     /// Running statistics everywhere, nothing updated.
     Eval,

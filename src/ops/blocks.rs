@@ -1,4 +1,4 @@
-//! How a layer's features are cut into blocks, and where its statistics are sampled (spec 2, 3).
+//! How a layer's features are cut into blocks, and where its statistics are sampled (method, sections 2, 3).
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -34,7 +34,8 @@ impl std::fmt::Display for BlockMode {
     }
 }
 
-/// Channels per block for a requested block size (spec 3): the request if it divides, else the greatest common divisor.
+/// Channels per block for a requested block size (method, section 3): the request if it divides, else the greatest
+/// common divisor.
 pub fn block_size(channels: usize, block: usize) -> usize {
     if block > channels {
         return channels;
@@ -123,7 +124,7 @@ impl BlockLayout {
     }
 }
 
-/// Which patches enter the statistics (spec 2).
+/// Which patches enter the statistics (method, section 2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sampling {
     /// A grid of patches of the layer's kernel, `step` apart.

@@ -1,4 +1,4 @@
-//! Mean and covariance of sampled patches, per block (spec 4), and their gradient (spec 9.2).
+//! Mean and covariance of sampled patches, per block (method, section 4), and their gradient (method, section 9.2).
 //!
 //! The sampled patches are gathered once into centred rows per block, which the reduction and the backward product both
 //! stream; where much of the patches lies outside the map, in strata (`strata_covariance.rs`). With the usual step (3 for a 3x3 kernel) patches do not overlap, so the rows take no more room than
@@ -367,7 +367,7 @@ impl Op for Covariance {
         let (shape, share) = ([s, g.rows, d4], 1.0 / g.rows as f32);
         launch_column_sum(launch, shape, share, patches, mean);
         // Where the spread is far below the mean, the rounding of the mean alone would leave rows whose sum is not zero,
-        // and the backward product relies on that sum (spec 9.2).
+        // and the backward product relies on that sum (method, section 9.2).
         let rest = launch.scratch("rest", s * d4 * 4);
         launch_shifted_sum(launch, shape, share, patches, Some(mean), rest);
         Centring { shape, offset: 0, scale: 1.0 }.launch(launch, [patches, mean, rest], rows);

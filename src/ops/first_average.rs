@@ -1,4 +1,4 @@
-//! Running statistics that the first step sets, instead of averaging it with an arbitrary start (spec 8).
+//! Running statistics that the first step sets, instead of averaging it with an arbitrary start (method, section 8).
 
 use super::vectors;
 use crate::gpu::{Kernel, Shader};

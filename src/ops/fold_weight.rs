@@ -1,4 +1,5 @@
-//! Whitening folded into a layer: `W' = W D` and `b'_o = b_o - sum_j <W'_j[o], mean_j>` (spec 6), and the gradient (spec 9.2).
+//! Whitening folded into a layer: `W' = W D` and `b'_o = b_o - sum_j <W'_j[o], mean_j>` (method, section 6), and the
+//! gradient (method, section 9.2).
 //!
 //! With `T` the weight as columns, `G` the gradient of the folded columns and `g` that of the folded bias, the mean's share of the
 //! weight's gradient is an outer product, `G - mean g^T`. It is never added to `G`, which is as large as the weight, but to

@@ -103,7 +103,7 @@ use crate::gpu::Shader;
 use crate::tape::{Layout, Type};
 use crate::{Error, Result};
 
-/// Every kernel that is shipped, for `doctor` and the shader tests.
+/// Every kernel that is shipped, for the tests of shaders.
 #[rustfmt::skip]
 pub const SHADERS: &[&[&Shader]] = &[
     adam::SHADERS,

@@ -1,10 +1,10 @@
 //! The inverse square root of covariances by Newton-Schulz iterations, and its exact gradient.
 //!
-//! Forward (spec 5): `s = ||A||_F, M = A/s`, then the steps of `newton_schulz_steps.rs`, `D = Z / sqrt(s)`: at T = 5, 10 products of 2 d^3, and
-//! in native programs 6 from d = 256 on.
-//! Backward (spec 9.4): as the forward derivative in the direction of the symmetrised gradient, a pair of products for each one
-//! forward. Up to T = 10 every result is symmetric to rounding and one triangle is computed, which halves both; beyond, full
-//! products in the coupled order keep the accuracy (spec 5, 9.4).
+//! Forward (method, section 5): `s = ||A||_F, M = A/s`, then the steps of `newton_schulz_steps.rs`, `D = Z / sqrt(s)`:
+//! at T = 5, 10 products of 2 d^3, and in native programs 6 from d = 256 on.
+//! Backward (method, section 9.4): as the forward derivative in the direction of the symmetrised gradient, a pair of
+//! products for each one forward. Up to T = 10 every result is symmetric to rounding and one triangle is computed,
+//! which halves both; beyond, full products in the coupled order keep the accuracy (method, sections 5, 9.4).
 
 use super::matmul::{Product, dims, matrix};
 use super::newton_schulz_fitted::{self, fitted};
@@ -42,13 +42,14 @@ static GRAD_FINISH: Shader = Shader::new::<ScaleParams>("newton_schulz_grad_fini
 pub(super) const SHADERS: &[&Shader] = &[&DOT, &SCALE, &AFFINE, &GRAD_START, &GRAD_FINISH];
 pub(super) const SUM_SHADERS: &[&Shader] = if FITS { &[&SUM] } else { &[] };
 
-/// Beyond this many iterations one-triangle products lose all accuracy (spec 9.4).
+/// Beyond this many iterations one-triangle products lose all accuracy (method, section 9.4).
 pub(super) const MOST_SYMMETRIC: usize = 10;
 
 /// `D ~ A^(-1/2)` of symmetric positive definite (S,d,d) matrices by `iterations` coupled steps.
 ///
-/// The steps are a polynomial (spec 5), which native programs compute from fewer products: exactly, or for 5 iterations and d >= 256
-/// to f32 rounding wherever no eigenvalue is negative. Of a matrix that is not positive semidefinite those give something else.
+/// The steps are a polynomial (method, section 5), which native programs compute from fewer products: exactly, or for 5
+/// iterations and d >= 256 to f32 rounding wherever no eigenvalue is negative. Of a matrix that is not positive
+/// semidefinite those give something else.
 ///
 /// # Errors
 /// The matrices are not square, or `iterations` is 0.
@@ -93,7 +94,8 @@ pub fn newton_schulz_all(tape: &mut Tape, a: Var, iterations: usize) -> Result<N
     Ok(NewtonSchulzVars { deconv: outputs[0], squared_norm: outputs[1], z })
 }
 
-/// The textbook iteration `P <- (3 P - P^3 A/s)/2`, which loses its accuracy (spec 5, Fig. 7): `D` after each of
+/// The textbook iteration `P <- (3 P - P^3 A/s)/2`, which loses its accuracy (method, section 5, Fig. 7): `D` after
+/// each of
 /// `iterations` steps, without a gradient. 3 products of 2 d^3 each.
 pub fn newton_schulz_uncoupled(tape: &mut Tape, a: Var, iterations: usize) -> Result<Vec<Var>> {
     tape.apply(Uncoupled { iterations }, &[a])
@@ -304,7 +306,8 @@ impl Op for NewtonSchulzGrad {
     }
 }
 
-/// The gradient of A on the CPU from `g` of D, the squared norms, and M with the results of the steps (spec 9.2), symmetrised.
+/// The gradient of A on the CPU from `g` of D, the squared norms, and M with the results of the steps (method, section
+/// 9.2), symmetrised.
 pub(super) fn gradient([a, g]: [&Array; 2], squared: &[f64], stack: &[&Array], steps: &[Step]) -> Array {
     let z = stack[steps.len()];
     let gb = reverse(steps, stack, scaled(g, |batch| squared[batch].powf(-0.25)));

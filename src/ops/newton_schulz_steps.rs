@@ -1,7 +1,7 @@
 //! Newton-Schulz iterations as lists of products, each of the matrices before it.
 //!
-//! *Coupled* is the iteration as written (spec 5): `U = (3I - Z Y)/2, Y <- Y U, Z <- U Z`, without the products by the identity and the last Y.
-//! The order of the factors is part of the algorithm: it must not be changed.
+//! *Coupled* is the iteration as written (method, section 5): `U = (3I - Z Y)/2, Y <- Y U, Z <- U Z`, without the
+//! products by the identity and the last Y. The order of the factors is part of the algorithm: it must not be changed.
 //!
 //! *Doubled* takes two iterations at a time. All iterates are polynomials of `M = A / ||A||_F`, so the iteration is `P = (3I - M)/2,
 //! Z <- Z P, M <- M P P`, and two consecutive factors P make one polynomial of degree four in the first one's M, which takes two products instead

@@ -1,5 +1,5 @@
 //! One scalar mean and variance over the last channels of an activation, and the normalisation with them: what
-//! `ChannelDeconv` does to the channels that fill no block (spec 8).
+//! `ChannelDeconv` does to the channels that fill no block (method, section 8).
 //!
 //! `y = (x - mu) / sqrt(var + eps)` over the channels `first..C`. The statistics see every `step`-th value of each image's
 //! flat (channel, h, w) list. They are reduced by one workgroup: the channels left over are few.

@@ -1,4 +1,4 @@
-//! The second moment of rows about 0, which `ChannelDeconv` whitens with (spec 8).
+//! The second moment of rows about 0, which `ChannelDeconv` whitens with (method, section 8).
 
 use super::covariance::CovarianceGrad;
 use super::gram::GramProduct;

@@ -1,7 +1,8 @@
 //! Weights as columns: a row for each input feature, the outputs along it.
 //!
 //! Convolutions sum over features and load outputs in vectors; whitening mixes features of a block. Both then work on whole rows, and
-//! the blocks of both modes are views (spec 6): contiguous blocks a batch of matrices, interleaved ones a single wide matrix.
+//! the blocks of both modes are views (method, section 6): contiguous blocks a batch of matrices, interleaved ones a
+//! single wide matrix.
 
 use super::blocks::BlockLayout;
 use crate::gpu::{Kernel, Shader, Slot};

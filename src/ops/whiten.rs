@@ -1,5 +1,5 @@
-//! Patches less their mean, times D: what a deconvolution sees (spec 6), for batches of so few positions that this is less work than D
-//! times the weight.
+//! Patches less their mean, times D: what a deconvolution sees (method, section 6), for batches of so few positions
+//! that this is less work than D times the weight.
 //!
 //! `y = (X - 1 mean^T) D^T`, `gX = gY D`, `gD = gY^T X - v mean^T`, `g_mean = -v D` with `v = 1^T gY`. Where there are kernels for strata
 //! (`strata.rs`), zeros of patches at the border are passed over in all three products: a sixth of the work on maps of 8 x 8, five ninths on those of 2 x 2 (kernel

@@ -27,8 +27,8 @@ pub struct RunPlan {
 impl RunPlan {
     /// The plan of `options` for so many training images.
     ///
-    /// The last, shorter batch of an epoch is kept (spec 10.2), unless it is below a sixteenth of a batch: whitening statistics
-    /// of a handful of images would outweigh it in the running averages.
+    /// The last, shorter batch of an epoch is kept (method, section 10.2), unless it is below a sixteenth of a batch:
+    /// whitening statistics of a handful of images would outweigh it in the running averages.
     ///
     /// # Errors
     /// The batch is larger than the data set.

@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use crate::viz::kernels::{CenterSurround, central_kernels};
 
-    /// Regularised covariance of all k x k patches (spec section 4), d = 3 k k.
+    /// Regularised covariance of all k x k patches (method, section 4), d = 3 k k.
     fn covariance(pictures: &[RgbPlanes], k: usize, eps: f64) -> Vec<f64> {
         let d = 3 * k * k;
         let (mut sum, mut gram, mut rows) = (vec![0.0; d], vec![0.0; d * d], 0.0);
@@ -205,7 +205,7 @@ mod tests {
         (0..d * d).map(|i| entry(i / d, i % d) + if i / d == i % d { eps } else { 0.0 }).collect()
     }
 
-    /// Coupled Newton-Schulz (spec section 5).
+    /// Coupled Newton-Schulz (method, section 5).
     fn inverse_root(a: &[f64], d: usize, iterations: usize) -> Vec<f32> {
         let product = |p: &[f64], q: &[f64]| {
             let mut out = vec![0.0; d * d];

@@ -12,30 +12,35 @@ mod web;
 
 use std::process::ExitCode;
 
-const HELP: &str = "\
+fn help() -> String {
+    format!(
+        "\
 Tasks of the mexhat repository.
 
     cargo xtask demo [--yes]    install a missing GPU driver, then run the main job: cargo run --release -- train
     cargo xtask test [--yes]    install what the tests need, then run them all
     cargo xtask web [--build]   build the page and serve it on this machine; with --build only leave it in web/dist
     cargo xtask test-web [PART] build the page and drive it in Chromium (needs Node.js and Chromium);
-                                parts: states, habits, data, checks, browser
+                                parts: {}
     cargo xtask help            this text
 
---yes installs system packages without asking.";
+--yes installs system packages without asking.",
+        web::PARTS.join(", ")
+    )
+}
 
 /// What a task reports when it stops: a whole sentence for the person at the terminal.
 pub type Result<T = (), E = String> = std::result::Result<T, E>;
 
 fn run(args: &[String]) -> Result<ExitCode> {
     let (flags, words): (Vec<&str>, Vec<&str>) = args.iter().map(String::as_str).partition(|arg| arg.starts_with('-'));
-    let help = words.is_empty() || words == ["help"] || flags.contains(&"--help") || flags.contains(&"-h");
-    if help {
-        println!("{HELP}");
+    let asked = words.is_empty() || words == ["help"] || flags.contains(&"--help") || flags.contains(&"-h");
+    if asked {
+        println!("{}", help());
         return Ok(ExitCode::SUCCESS);
     }
     if let Some(flag) = flags.iter().find(|flag| !["--yes", "-y", "--build"].contains(flag)) {
-        eprintln!("cargo xtask: unknown flag '{flag}'\n\n{HELP}");
+        eprintln!("cargo xtask: unknown flag '{flag}'\n\n{}", help());
         return Ok(ExitCode::from(2));
     }
     let given = flags.iter().any(|flag| ["--yes", "-y"].contains(flag));
@@ -51,7 +56,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
         ["test-web", ref parts @ ..] => web::test(consent, parts)?,
         ["demo"] => demo::run(consent)?,
         _ => {
-            eprintln!("cargo xtask: unknown task '{}'\n\n{HELP}", words.join(" "));
+            eprintln!("cargo xtask: unknown task '{}'\n\n{}", words.join(" "), help());
             return Ok(ExitCode::from(2));
         }
     }

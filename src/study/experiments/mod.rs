@@ -1,4 +1,5 @@
-//! The paper's small experiments: each computes, draws, and says whether it shows what the paper expects (spec 11).
+//! The paper's small experiments: each computes, draws, and says whether it shows what the paper expects (method,
+//! section 11).
 
 mod algebra;
 mod batches;
