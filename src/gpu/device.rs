@@ -86,6 +86,7 @@ fn limits(adapter: &wgpu::Limits) -> wgpu::Limits {
         max_storage_buffers_per_shader_stage: floor
             .max_storage_buffers_per_shader_stage
             .min(adapter.max_storage_buffers_per_shader_stage),
+        max_texture_dimension_2d: adapter.max_texture_dimension_2d.min(16384),
         max_compute_invocations_per_workgroup: floor
             .max_compute_invocations_per_workgroup
             .min(adapter.max_compute_invocations_per_workgroup),
@@ -220,19 +221,14 @@ impl Gpu {
     /// [`Error::Limit`] beyond the largest binding of the adapter.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
         let limits = self.inner.device.limits();
-        let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        let mirrored = self.inner.profile.loads == Loads::Textures && loads::MOST_BYTES < binding;
-        let (limit, offer, way) = match mirrored {
-            true => ("max_texture_dimension_2d", loads::MOST_BYTES, ", or set MEXHAT_LOADS=buffers"),
-            false => ("max_storage_buffer_binding_size", binding, ""),
-        };
+        let offer = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         if bytes > offer {
             return Err(Error::Limit {
                 adapter: self.inner.summary.name.clone(),
-                limit,
+                limit: "max_storage_buffer_binding_size",
                 need: bytes,
                 offer,
-                cure: format!("'{label}' is too large: use a smaller batch size{way}"),
+                cure: format!("'{label}' is too large: use a smaller batch size"),
             });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;

@@ -67,9 +67,6 @@ impl FromStr for Loads {
 /// Texels in a row of a texture that mirrors a buffer: element i is texel (i mod ROW, i / ROW).
 pub(super) const ROW: u64 = 4096;
 
-/// Bytes that every adapter can mirror, as single numbers: WebGPU grants 8,192 rows, and no texture has a power of two of them.
-pub(super) const MOST_BYTES: u64 = ROW * 8191 * 4;
-
 /// What one element of a read-only input is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Texel {

@@ -3,7 +3,7 @@
 //! A launch finds each of its inputs in a texture. An input is copied before its first use after it was written; a texture whose
 //! content is not the launch's own is overwritten, the one that was used longest ago first.
 
-use super::loads::{self, Loads, MOST_BYTES, ROW, Texel};
+use super::loads::{self, Loads, ROW, Texel};
 use super::{Buffer, Gpu, Program, Slot, shader};
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -157,6 +157,8 @@ fn place(textures: &mut Vec<Held>, slot: Slot, elements: u64, time: usize) -> us
 pub(super) struct Textures([Vec<wgpu::Texture>; Texel::ALL.len()]);
 
 impl Textures {
+    /// Creates what `sizes` says. A texture of vectors of four holds four times the bytes of one of single numbers.
+    ///
     /// # Errors
     /// The adapter's textures are too small.
     pub fn new(gpu: &Gpu, sizes: &MirrorSizes) -> Result<Self> {
@@ -196,7 +198,8 @@ fn texture(gpu: &Gpu, elements: u64, texel: Texel) -> Result<wgpu::Texture> {
             need: u64::from(height),
             offer: u64::from(offer),
             cure: format!(
-                "an input is beyond {MOST_BYTES} bytes: use a smaller batch size, or set MEXHAT_LOADS=buffers"
+                "a tensor of {} bytes does not fit into a texture: use a smaller batch size, or set MEXHAT_LOADS=buffers",
+                elements * texel.bytes()
             ),
         });
     }
@@ -301,7 +304,7 @@ mod tests {
 
     #[test]
     fn textures_are_alike_in_what_kernels_are_compiled_for() {
-        for elements in [1, 5, ROW, ROW + 1, 3 * ROW, 64 * ROW, 64 * ROW + 1, MOST_BYTES / 4] {
+        for elements in [1, 5, ROW, ROW + 1, 3 * ROW, 64 * ROW, 64 * ROW + 1, 8191 * ROW] {
             let [width, height] = extent(elements);
             assert!(!width.is_power_of_two() && !height.is_power_of_two() && height < 8192, "{elements}");
             assert!(ROW * u64::from(height) >= elements, "{elements}");
