@@ -27,3 +27,4 @@ pub mod train;
 pub mod viz;
 
 pub use error::{Error, Result};
+pub use gpu::Gpu;

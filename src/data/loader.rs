@@ -266,6 +266,18 @@ impl Drop for Epoch {
 /// # Errors
 /// [`Error::Usage`] when an index is not below the number of images or `normalize` does not fit the channels.
 pub fn fill(dataset: &Dataset, normalize: &Normalize, indices: &[usize], images: &mut Vec<f32>) -> Result<()> {
+    fill_augmented(dataset, normalize, &Augment::NONE, Rng::new(0), indices, images)
+}
+
+/// As [`fill`], each image changed as `augment` says, by its own fork of `stream`.
+pub(crate) fn fill_augmented(
+    dataset: &Dataset,
+    normalize: &Normalize,
+    augment: &Augment,
+    stream: Rng,
+    indices: &[usize],
+    images: &mut Vec<f32>,
+) -> Result<()> {
     let tables = Tables::new(dataset, normalize)?;
     images.clear();
     images.reserve(indices.len() * dataset.pixels());
@@ -274,7 +286,7 @@ pub fn fill(dataset: &Dataset, normalize: &Normalize, indices: &[usize], images:
             let what = format!("image {i} of data set '{}' was asked for, which has {}", dataset.name, dataset.len());
             return Err(Error::Usage(what));
         }
-        tables.append(dataset, i, View::default(), images);
+        tables.append(dataset, i, View::random(augment, stream.fork(i as u64)), images);
     }
     Ok(())
 }

@@ -30,6 +30,7 @@ mod source;
 mod threads;
 
 pub use dataset::{Dataset, class_name};
+pub(crate) use loader::fill_augmented;
 pub use loader::{Batch, Epoch, Loader, LoaderOptions, fill};
 pub use report::{ClassCount, Report, Skipped};
 pub use source::{LoadOptions, NAMES, load, load_files};

@@ -58,6 +58,20 @@ impl Optimizer {
         Ok(())
     }
 
+    /// Adds the moments of `parameters` to `state` before any step is recorded.
+    pub fn reserve(&self, state: &mut State, parameters: &[StateId]) {
+        let kinds: &[&str] = match self {
+            Self::Sgd { momentum: 0.0, .. } => &[],
+            Self::Sgd { .. } => &["momentum"],
+            Self::Adam { .. } | Self::AdamW { .. } => &["first", "second"],
+        };
+        for id in parameters {
+            for kind in kinds {
+                state.moment(kind, *id);
+            }
+        }
+    }
+
     fn apply_one(&self, tape: &mut Tape, state: &mut State, id: StateId, gradient: crate::tape::Var) -> Result<()> {
         let parameter = tape.state(state, id);
         let mut moment = |tape: &mut Tape, kind: &str| {

@@ -15,6 +15,8 @@ pub struct StateTensor {
     pub name: String,
     /// Shape and layout on the device.
     pub ty: Type,
+    /// True for parameters, frozen ones too.
+    pub parameter: bool,
     /// True for parameters that an optimiser updates.
     pub trainable: bool,
     /// True for what belongs to a saved model; false for optimiser moments.
@@ -71,7 +73,7 @@ impl State {
         let known = self.find(name).is_some();
         let ty = Type::plain(shape);
         let small = shape.len() == 1 && ty.len() <= SMALL;
-        let id = self.add(StateTensor { name: name.into(), ty, trainable: true, model: true, values });
+        let id = self.add(StateTensor { name: name.into(), ty, parameter: true, trainable: true, model: true, values });
         if small && !known {
             let end = self.shared.iter().find(|(kind, _)| kind == PARAMETERS).map_or(0, |(_, bytes)| *bytes);
             self.put(id, PARAMETERS, end.next_multiple_of(Buffer::ALIGN));
@@ -92,7 +94,7 @@ impl State {
 
     /// A buffer: saved, not trained.
     pub fn buffer(&mut self, name: &str, ty: Type, values: Vec<f32>) -> StateId {
-        self.add(StateTensor { name: name.into(), ty, trainable: false, model: true, values })
+        self.add(StateTensor { name: name.into(), ty, parameter: false, trainable: false, model: true, values })
     }
 
     /// A tensor like parameter `of` that only training needs, such as a momentum: called `KIND.NAME` and 0 at first. It lies among those
@@ -101,7 +103,7 @@ impl State {
         let StateTensor { name, ty, .. } = self.get(of);
         let (name, ty) = (format!("{kind}.{name}"), ty.clone());
         let values = vec![0.0; ty.len()];
-        let id = self.add(StateTensor { name, ty, trainable: false, model: false, values });
+        let id = self.add(StateTensor { name, ty, parameter: false, trainable: false, model: false, values });
         if let (Some(Place { offset, .. }), None) = (self.places[of.0], self.places[id.0]) {
             self.put(id, kind, offset);
         }

@@ -1,7 +1,9 @@
 //! How long a training step takes.
 
+use super::NetOptions;
 use super::clock::Instant;
-use super::{NetOptions, record};
+use super::learner::Loss;
+use super::learner::record::{Pass, record};
 use crate::gpu::{Gpu, Timings};
 use crate::nn::Mode;
 use crate::optim::Optimizer;
@@ -89,11 +91,10 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
     let model_options = options.net.model_options(options.input, classes, 0);
     let model = crate::models::build(&options.net.model, &model_options, &mut state)?;
     let optimizer = Optimizer::Sgd { momentum: 0.9, weight_decay: 0.0, nesterov: false };
-    let tape = if options.forward {
-        record::logits_step(&model, &state, options.batch_size)?
-    } else {
-        record::train_step(gpu.profile(), &model, &mut state, &optimizer, options.batch_size, Mode::Train)?
-    };
+    let images = options.batch_size;
+    let pass = if options.forward { Pass::Outputs(images) } else { Pass::Train(Mode::Train, images) };
+    let how = (Some(&optimizer), &Loss::CrossEntropy);
+    let tape = record(pass, gpu.profile(), &model, &mut state, how)?;
     let mut session = Session::new(gpu, &state)?;
     let mut step = session.compile(&[&tape])?.remove(0);
 

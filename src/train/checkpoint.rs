@@ -37,7 +37,7 @@ impl ModelSpec {
     /// The network that `options` ask for on this data.
     pub fn new(options: &Options, splits: &Splits) -> Self {
         let (net, network) = match &options.network {
-            Some(network) => (options.net.of(network), Some(network.clone())),
+            Some(network) => (options.net.of(network), Some(network.clone().seed(0))),
             None => (options.net.clone(), None),
         };
         let spec = Self {
@@ -49,6 +49,19 @@ impl ModelSpec {
             normalize: splits.normalize.clone(),
         };
         spec.described()
+    }
+
+    /// That of `network`, trained on `data`.
+    pub(super) fn of(network: &Network, classes: usize, data: &str, normalize: Normalize) -> Self {
+        let net = NetOptions::default().of(network);
+        Self {
+            net,
+            input: network.input,
+            classes,
+            data: data.into(),
+            normalize,
+            network: Some(network.clone().seed(0)),
+        }
     }
 
     /// With the network of its architecture, unless it has one already or no such architecture is known.
@@ -68,11 +81,21 @@ impl ModelSpec {
     /// # Errors
     /// The network is unknown, or made for other images or classes than the data has.
     pub fn build(&self, seed: u64, state: &mut State) -> Result<Model> {
-        let network = match &self.network {
-            Some(network) => network.clone().seed(seed),
-            None => models::network(&self.net.model, &self.options(seed))?,
-        };
-        let model = network.build(state)?;
+        let model = self.network(seed)?.build(state)?;
+        self.check(&model)?;
+        Ok(model)
+    }
+
+    /// The network, for fresh values of this seed.
+    pub(super) fn network(&self, seed: u64) -> Result<Network> {
+        match &self.network {
+            Some(network) => Ok(network.clone().seed(seed)),
+            None => models::network(&self.net.model, &self.options(seed)),
+        }
+    }
+
+    /// Refuses a network that is made for other images or classes.
+    pub(super) fn check(&self, model: &Model) -> Result<()> {
         if (model.input, model.classes) != (self.input, self.classes) {
             return Err(Error::Usage(format!(
                 "the network '{}' takes images of {:?} (channels, height, width) and tells {} classes apart, but the data \
@@ -80,7 +103,7 @@ impl ModelSpec {
                 model.name, model.input, model.classes, self.input, self.classes
             )));
         }
-        Ok(model)
+        Ok(())
     }
 }
 
@@ -124,11 +147,15 @@ pub struct Snapshot {
 
 impl Snapshot {
     pub(super) fn new(state: &State, spec: &ModelSpec, options: &Options, progress: Progress) -> Result<Self> {
-        let model = Metadata { format: 1, spec: spec.clone(), run: None };
         let run = Some(Run { options: options.clone(), progress });
         let checkpoint = Metadata { format: 1, spec: spec.clone(), run };
-        Ok(Self { model: encode(state, &model, |t| t.model)?, checkpoint: encode(state, &checkpoint, |_| true)? })
+        Ok(Self { model: model_bytes(state, spec)?, checkpoint: encode(state, &checkpoint, |_| true)? })
     }
+}
+
+/// A network as the bytes of a file.
+pub(super) fn model_bytes(state: &State, spec: &ModelSpec) -> Result<Vec<u8>> {
+    encode(state, &Metadata { format: 1, spec: spec.clone(), run: None }, |t| t.model)
 }
 
 fn encode(state: &State, metadata: &Metadata, keep: fn(&StateTensor) -> bool) -> Result<Vec<u8>> {
@@ -188,11 +215,21 @@ impl<'a> Saved<'a> {
     /// # Errors
     /// [`Error::Input`] when a tensor is missing, has another shape or is not f32.
     pub fn restore(&self, state: &mut State) -> Result<()> {
+        // A saved network has no moments.
+        let all = self.run.is_some();
+        self.restore_some(state, |tensor| all || tensor.model)
+    }
+
+    /// As [`Saved::restore`], without moments.
+    pub(super) fn restore_model(&self, state: &mut State) -> Result<()> {
+        self.restore_some(state, |tensor| tensor.model)
+    }
+
+    fn restore_some(&self, state: &mut State, wanted: impl Fn(&StateTensor) -> bool) -> Result<()> {
         let ids: Vec<_> = state.iter().map(|(id, _)| id).collect();
         for id in ids {
             let tensor = state.get_mut(id);
-            // A saved network has no moments.
-            if self.run.is_none() && !tensor.model {
+            if !wanted(tensor) {
                 continue;
             }
             let wrong = |what: String| {

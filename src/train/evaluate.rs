@@ -1,7 +1,8 @@
 //! Loss and accuracy over a data set.
 
 use super::ModelSpec;
-use super::record;
+use super::learner::Loss;
+use super::learner::record::{Pass, record};
 use crate::data::{Augment, Dataset, Loader, LoaderOptions, Normalize};
 use crate::gpu::Gpu;
 use crate::tape::{Compiled, Session, State};
@@ -86,10 +87,9 @@ pub async fn evaluate(
     let loader = loader(dataset, &spec.normalize, batch_size)?;
     let images = loader.dataset().len();
     let size = batch_size.min(images);
-    let mut tapes = vec![record::eval_step(&model, state, size)?];
-    if images % size > 0 {
-        tapes.push(record::eval_step(&model, state, images % size)?);
-    }
+    let sizes = [size, images % size].into_iter().filter(|size| *size > 0);
+    let judge = |size| record(Pass::Judge(size), gpu.profile(), &model, state, (None, &Loss::CrossEntropy));
+    let tapes = sizes.map(judge).collect::<Result<Vec<_>>>()?;
     let mut session = Session::new(gpu, state)?;
     let mut compiled = session.compile(&tapes.iter().collect::<Vec<_>>())?;
     let (full, last) = compiled.split_at_mut(1);

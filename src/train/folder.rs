@@ -35,7 +35,7 @@ fn failed(path: &Path, e: &dyn std::fmt::Display) -> Error {
 }
 
 /// Writes the whole file or leaves what was there.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".part");
     let part = path.with_file_name(name);

@@ -1,7 +1,8 @@
 //! Looks at a run from outside while it goes on: the deconvolutions of all layers, and what the network says to each test image.
 
-use super::{Trainer, record};
-use crate::{Error, Result};
+use super::Trainer;
+use crate::Result;
+use std::sync::Arc;
 
 /// The running D of one layer.
 #[derive(Clone, Debug)]
@@ -36,12 +37,17 @@ impl Trainer {
     /// The device failed.
     pub async fn layers(&mut self) -> Result<Vec<LayerDeconv>> {
         const SUFFIX: &str = ".running_deconv";
-        let ids: Vec<_> = self.state.iter().filter(|(_, t)| t.name.ends_with(SUFFIX)).map(|(id, _)| id).collect();
-        self.session.download_some(&mut self.state, &ids).await?;
+        let ids: Vec<_> =
+            self.learner.state.iter().filter(|(_, t)| t.name.ends_with(SUFFIX)).map(|(id, _)| id).collect();
+        self.learner.session.download_some(&mut self.learner.state, &ids).await?;
         let layer = |id| {
-            let tensor = self.state.get(id);
+            let tensor = self.learner.state.get(id);
             let name = tensor.name.trim_end_matches(SUFFIX).to_owned();
-            let weight = self.state.find(&format!("{name}.weight")).map(|id| self.state.get(id).ty.shape.clone());
+            let weight = self
+                .learner
+                .state
+                .find(&format!("{name}.weight"))
+                .map(|id| self.learner.state.get(id).ty.shape.clone());
             let (statistics, d) = (tensor.ty.shape[0], tensor.ty.shape[1]);
             let deconv = tensor.values[..d * d].to_vec();
             LayerDeconv { name, weight: weight.unwrap_or_default(), statistics, d, deconv }
@@ -54,7 +60,7 @@ impl Trainer {
         let dataset = self.test.dataset();
         let count = count.min(dataset.len());
         let mut images = Vec::new();
-        crate::data::fill(dataset, &self.spec.normalize, &(0..count).collect::<Vec<_>>(), &mut images)?;
+        crate::data::fill(dataset, self.learner.normalize(), &(0..count).collect::<Vec<_>>(), &mut images)?;
         Ok((images, count))
     }
 
@@ -63,32 +69,14 @@ impl Trainer {
     /// # Errors
     /// The device failed.
     pub async fn guesses(&mut self) -> Result<Vec<Guess>> {
-        let (tests, classes) = (self.test.dataset().len(), self.model.classes);
-        let batch = self.plan().batch_size.min(tests);
-        let mut judge = match self.judge.take() {
-            Some(judge) => judge,
-            None => self.session.compile(&[&record::read_step(&self.model, &self.state, batch)?])?.remove(0),
-        };
-        let mut shares = Vec::with_capacity(tests * classes);
-        for start in (0..tests).step_by(batch) {
-            // The last batch begins earlier, so that it is whole.
-            let start = start.min(tests - batch);
-            let mut images = Vec::new();
-            let indices: Vec<usize> = (start..start + batch).collect();
-            crate::data::fill(self.test.dataset(), &self.spec.normalize, &indices, &mut images)?;
-            judge.submit(&[bytemuck::cast_slice(&images)]).await?;
-            let outputs = judge.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
-            let read = outputs.first().ok_or_else(|| Error::Run("the test images gave no result".into()))?;
-            shares.truncate(start * classes);
-            shares.extend_from_slice(read);
-        }
-        self.judge = Some(judge);
+        let test = Arc::clone(self.test.dataset());
+        let shares = self.learner.predict_async(&*test).await?;
         let best = |(share, label): (&[f32], &u32)| {
             let (guess, share) =
                 share.iter().enumerate().fold((0, 0.0), |best, (i, v)| if *v > best.1 { (i, *v) } else { best });
             Guess { label: *label, guess: guess as u32, share }
         };
-        Ok(shares.chunks(classes).zip(&self.test.dataset().labels).map(best).collect())
+        Ok(shares.values.chunks(shares.shape[1]).zip(&test.labels).map(best).collect())
     }
 
     /// The bytes of test image `index`, (C,H,W).

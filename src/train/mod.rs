@@ -25,11 +25,11 @@ mod evaluate;
 mod event;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
+mod learner;
 mod look;
 mod options;
 mod pictures;
 mod plan;
-mod record;
 mod trainer;
 
 pub use bench::{BenchOptions, StepBench, bench_step};
@@ -38,6 +38,10 @@ pub use evaluate::{Evaluation, evaluate};
 pub use event::{Event, Started, Summary};
 #[cfg(not(target_arch = "wasm32"))]
 pub use folder::{RunFolder, default_name, read_model};
+pub use learner::{
+    Adam, Batch, Batches, Data, Examples, Fit, Fitting, Learner, Loss, Order, Pixels, Sgd, Step, Stream, Targets,
+    Tensor, Update,
+};
 pub use look::{Guess, LayerDeconv};
 pub use options::{NetOptions, OptimizerKind, Options, ScheduleKind, WhiteningPreset};
 pub use plan::RunPlan;

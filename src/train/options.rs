@@ -5,7 +5,7 @@ use crate::models::{self, ModelOptions, Norm};
 use crate::named::named;
 use crate::nn::{Network, Whitening};
 use crate::ops::BlockMode;
-use crate::optim::Optimizer;
+use crate::optim::{Optimizer, Schedule};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +41,20 @@ named! {
         /// Blocks of 4 channels with a D of their own and of 32 features, 2 iterations: nearly batch norm's step, at some
         /// accuracy. `mexhat reproduce cost` measures both.
         Fast = "fast",
+    }
+}
+
+impl ScheduleKind {
+    /// The schedule of a run of `total` steps.
+    pub fn over(self, total: u64) -> Schedule {
+        match self {
+            Self::Constant => Schedule::Constant,
+            Self::Cosine => Schedule::Cosine { total },
+            Self::MultiStep => {
+                let at = |part: u64| ((u128::from(total) * u128::from(part)) / 10) as u64;
+                Schedule::MultiStep { milestones: vec![at(4), at(8)], gamma: 0.1 }
+            }
+        }
     }
 }
 

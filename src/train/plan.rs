@@ -1,6 +1,7 @@
 //! How long a run is and what its learning rate does, known before it begins.
 
-use super::{Options, ScheduleKind};
+use super::Options;
+use super::learner::keeps;
 use crate::optim::Schedule;
 use crate::{Error, Result};
 
@@ -41,19 +42,12 @@ impl RunPlan {
             )));
         }
         let rest = images % size;
-        let keep = rest > 0 && rest * 16 >= size;
+        let keep = rest > 0 && keeps(rest, size);
         let batches = (images / size) as u64 + u64::from(keep);
         let needed = options.steps.map_or(0, |steps| steps.div_ceil(batches));
         let epochs = options.epochs.unwrap_or(EPOCHS.max(needed));
         let total = batches.saturating_mul(epochs);
-        let schedule = match options.schedule {
-            ScheduleKind::Constant => Schedule::Constant,
-            ScheduleKind::Cosine => Schedule::Cosine { total },
-            ScheduleKind::MultiStep => {
-                let at = |part: u64| ((u128::from(total) * u128::from(part)) / 10) as u64;
-                Schedule::MultiStep { milestones: vec![at(4), at(8)], gamma: 0.1 }
-            }
-        };
+        let schedule = options.schedule.over(total);
         let steps = options.steps.map_or(total, |steps| steps.min(total));
         Ok(Self { batch_size: size, batches, last: if keep { rest } else { size }, epochs, steps, schedule })
     }

@@ -3,32 +3,16 @@
 use super::checkpoint::{ModelSpec, Progress, Saved, Snapshot};
 use super::clock::Instant;
 use super::evaluate;
-use super::record;
-use super::{Event, Options, RunPlan, Started, Summary};
+use super::learner::record::Pass;
+use super::{Event, Learner, Options, RunPlan, Started, Step, Summary, Update};
 use crate::data::{Batch, Epoch, Loader, LoaderOptions, Splits};
 use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::Model;
 use crate::nn::Mode;
-use crate::tape::{Compiled, Session, State, Tape};
+use crate::tape::State;
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::sync::Arc;
-
-/// Which tape a step runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Kind {
-    /// On the epoch's shorter last batch.
-    short: bool,
-    mode: Mode,
-}
-
-/// A step that has been submitted and whose loss is not known yet.
-struct Flight {
-    tape: usize,
-    step: u64,
-    lr: f64,
-    images: usize,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -47,36 +31,24 @@ pub struct Trainer {
     options: Options,
     pub(super) spec: ModelSpec,
     plan: RunPlan,
-    pub(super) state: State,
-    pub(super) session: Session,
-    pub(super) model: Model,
-    kinds: Vec<Kind>,
-    steps: Vec<Compiled>,
-    evals: Vec<Compiled>,
+    pub(super) learner: Learner,
     train: Loader,
     pub(super) test: Loader,
     epoch: Option<Epoch>,
-    flights: VecDeque<Flight>,
     events: VecDeque<Event>,
     failure: Option<Error>,
     stage: Stage,
     stopping: bool,
-    /// Steps submitted.
-    step: u64,
     evaluated: Option<u64>,
     last_eval: Option<(f32, f32)>,
     saved: Instant,
     timer: Timer,
     /// Most steps in flight; above the ring's depth it does not matter.
     ahead: usize,
-    /// Made when a first picture is to be read.
-    reader: Option<Compiled>,
     /// Between two looks at the kernels: least steps and seconds.
     pace: Option<(u64, f64)>,
     /// Step and time of the last such look.
     looked: Option<(u64, Instant)>,
-    /// Made when the test images are to be read.
-    pub(super) judge: Option<Compiled>,
 }
 
 impl Trainer {
@@ -137,7 +109,7 @@ impl Trainer {
     /// # Errors
     /// The adapter has no timestamp queries, or the device fails.
     pub async fn profile(&mut self) -> Result<Timings> {
-        self.steps[0].executable().profile().await
+        self.learner.profile().await
     }
 
     fn build(gpu: &Gpu, options: &Options, splits: Splits, spec: ModelSpec, saved: Option<&Saved<'_>>) -> Result<Self> {
@@ -158,59 +130,35 @@ impl Trainer {
         )?;
         let test = evaluate::loader(Arc::new(splits.test), &splits.normalize, plan.batch_size)?;
 
-        let mut state = State::new();
-        let model = spec.build(options.seed, &mut state)?;
-        let kinds = kinds(&plan, &model);
-        let optimizer = options.optimizer();
-        let size = |kind: &Kind| if kind.short { plan.last } else { plan.batch_size };
-        let mut tapes = kinds
-            .iter()
-            .map(|kind| record::train_step(gpu.profile(), &model, &mut state, &optimizer, size(kind), kind.mode))
-            .collect::<Result<Vec<Tape>>>()?;
-        let tests = test.dataset().len();
-        let eval_size = plan.batch_size.min(tests);
-        tapes.push(record::eval_step(&model, &state, eval_size)?);
-        if tests % eval_size > 0 {
-            tapes.push(record::eval_step(&model, &state, tests % eval_size)?);
-        }
-
-        let mut progress = Progress::default();
-        if let Some(saved) = saved {
-            saved.restore(&mut state)?;
-            progress = saved.run.as_ref().map(|(_, progress)| *progress).unwrap_or_default();
-        }
-        let mut session = Session::new(gpu, &state)?;
-        let mut steps = session.compile(&tapes.iter().collect::<Vec<_>>())?;
-        let evals = steps.split_off(kinds.len());
+        let update = Update { rule: options.optimizer(), lr: options.base_lr() };
+        let network = spec.network(options.seed)?;
+        let restore = |state: &mut State| saved.map_or(Ok(()), |saved| saved.restore(state));
+        let mut learner =
+            Learner::begin(gpu, network, Some(update), restore)?.with_normalize(spec.normalize.clone())?;
+        spec.check(&learner.model)?;
+        let progress = saved.and_then(|saved| saved.run.as_ref()).map(|(_, progress)| *progress).unwrap_or_default();
+        learner.step = progress.step;
+        learner.prepare(&passes(&plan, &learner.model, test.dataset().len()))?;
         let mut trainer = Self {
             // The schedule's length is settled now, whatever --steps says when the run goes on.
             options: Options { epochs: Some(plan.epochs), ..options.clone() },
             spec,
             plan,
-            state,
-            session,
-            model,
-            kinds,
-            steps,
-            evals,
+            learner,
             train,
             test,
             epoch: None,
-            flights: VecDeque::new(),
             events: VecDeque::new(),
             failure: None,
             stage: Stage::Train,
             stopping: false,
-            step: progress.step,
             evaluated: None,
             last_eval: progress.last_eval,
             saved: Instant::now(),
             timer: Timer { seconds: progress.seconds, ..timer },
             ahead: usize::MAX,
-            reader: None,
             pace: None,
             looked: None,
-            judge: None,
         };
         let started = trainer.started();
         trainer.events.push_back(Event::Started(started));
@@ -305,34 +253,23 @@ impl Trainer {
     /// # Errors
     /// The image has another size than the network's, or the device failed.
     pub async fn read(&mut self, image: &[f32]) -> Result<Vec<f32>> {
-        let [channels, height, width] = self.spec.input;
-        if image.len() != channels * height * width {
+        if image.len() != self.spec.input.iter().product::<usize>() {
             return Err(Error::Usage(format!(
                 "expected one image of {:?} (channels, height, width), found {} values",
                 self.spec.input,
                 image.len()
             )));
         }
-        let mut reader = match self.reader.take() {
-            Some(reader) => reader,
-            None => self.session.compile(&[&record::read_step(&self.model, &self.state, 1)?])?.remove(0),
-        };
-        let normalize = &self.spec.normalize;
-        let plane = height * width;
-        let values: Vec<f32> =
-            image.iter().enumerate().map(|(i, v)| (v - normalize.mean[i / plane]) / normalize.std[i / plane]).collect();
-        reader.submit(&[bytemuck::cast_slice(&values)]).await?;
-        let read = reader.take().await?;
-        self.reader = Some(reader);
-        read.map(|(_, mut outputs)| outputs.remove(0)).ok_or_else(|| Error::Run("the picture gave no result".into()))
+        Ok(self.learner.predict_async(image).await?.values)
     }
 
     /// Parameters, buffers and moments as they are now. At [`Event::Save`] nothing is in flight; otherwise the steps in
     /// flight are waited for, and their events follow.
     pub async fn snapshot(&mut self) -> Result<Snapshot> {
         self.drain().await?;
-        self.session.download(&mut self.state).await?;
-        Snapshot::new(&self.state, &self.spec, &self.options, self.progress())
+        let Learner { session, state, .. } = &mut self.learner;
+        session.download(state).await?;
+        Snapshot::new(&self.learner.state, &self.spec, &self.options, self.progress())
     }
 
     /// What the run was asked to do, its number of epochs settled.
@@ -342,7 +279,7 @@ impl Trainer {
 
     /// The network.
     pub fn model(&self) -> &Model {
-        &self.model
+        &self.learner.model
     }
 
     pub(super) fn spec(&self) -> &ModelSpec {
@@ -351,7 +288,7 @@ impl Trainer {
 
     /// Tensors as of the last [`Trainer::snapshot`].
     pub fn state(&self) -> &State {
-        &self.state
+        &self.learner.state
     }
 
     /// Length and schedule of the run.
@@ -361,7 +298,7 @@ impl Trainer {
 
     /// The summary as of now.
     pub fn summary(&self) -> Summary {
-        let AdapterSummary { name, backend, .. } = self.session.gpu().adapter().clone();
+        let AdapterSummary { name, backend, .. } = self.learner.session.gpu().adapter().clone();
         Summary {
             model: self.spec.net.model.clone(),
             norm: self.spec.net.norm.to_string(),
@@ -375,8 +312,8 @@ impl Trainer {
             train_seconds: self.timer.total(),
             images_per_second: self.timer.images_per_second(),
             first_step_seconds: self.timer.first_step,
-            gpu_bytes: self.session.memory().total(),
-            parameters: self.state.parameter_count(),
+            gpu_bytes: self.learner.memory().total(),
+            parameters: self.learner.parameters(),
             interrupted: self.done() < self.plan.steps,
         }
     }
@@ -395,21 +332,21 @@ impl Trainer {
             batch_size: self.plan.batch_size,
             steps: self.plan.steps,
             steps_per_epoch: self.plan.batches,
-            done: self.step,
+            done: self.learner.steps(),
             gpu_bytes: summary.gpu_bytes,
         }
     }
 
     /// Steps whose loss is known.
     fn done(&self) -> u64 {
-        self.step - self.flights.len() as u64
+        self.learner.steps() - self.learner.in_flight() as u64
     }
 
     fn progress(&self) -> Progress {
         Progress {
-            step: self.step,
-            epoch: self.step / self.plan.batches,
-            batch: self.step % self.plan.batches,
+            step: self.learner.steps(),
+            epoch: self.learner.steps() / self.plan.batches,
+            batch: self.learner.steps() % self.plan.batches,
             seconds: self.timer.total(),
             last_eval: self.last_eval,
         }
@@ -422,7 +359,7 @@ impl Trainer {
             Stage::Save => {
                 // Short epochs are not worth a file each.
                 if self.ended() || self.saved.elapsed().as_secs_f64() > SAVE_SECONDS.1 {
-                    self.events.push_back(Event::Save { step: self.step });
+                    self.events.push_back(Event::Save { step: self.learner.steps() });
                     self.saved = Instant::now();
                 }
                 self.stage = if self.ended() { Stage::Finish } else { Stage::Train };
@@ -438,14 +375,13 @@ impl Trainer {
     }
 
     fn ended(&self) -> bool {
-        self.stopping || self.step >= self.plan.steps
+        self.stopping || self.learner.steps() >= self.plan.steps
     }
 
     /// Takes what has come back; when nothing has, submits one more step.
     async fn train_some(&mut self) -> Result<()> {
-        while let Some(flight) = self.flights.front() {
-            let Some((_, outputs)) = self.steps[flight.tape].try_take()? else { break };
-            self.landed(&outputs);
+        while let Some(step) = self.learner.try_take()? {
+            self.landed(step);
             if self.failure.is_some() {
                 return Ok(());
             }
@@ -453,18 +389,13 @@ impl Trainer {
         if !self.events.is_empty() {
             return Ok(());
         }
-        if let Some(flight) = self.flights.front().filter(|_| self.flights.len() >= self.ahead) {
-            let taken = self.steps[flight.tape].take().await?;
-            return taken.map_or_else(
-                || Err(Error::Run("a training step gave no result".into())),
-                |(_, outputs)| {
-                    self.landed(&outputs);
-                    Ok(())
-                },
-            );
+        if self.learner.in_flight() >= self.ahead {
+            let step = self.learner.take().await?;
+            step.into_iter().for_each(|step| self.landed(step));
+            return Ok(());
         }
         if self.wants_kernels() {
-            self.looked = Some((self.step, Instant::now()));
+            self.looked = Some((self.learner.steps(), Instant::now()));
             if let Some(event) = self.kernels().await? {
                 self.events.push_back(event);
             }
@@ -478,9 +409,9 @@ impl Trainer {
         self.timer.pause();
         // A loss that is no number has ended the run.
         if self.stage == Stage::Train {
-            let interrupted = self.stopping && self.step < self.plan.steps;
-            let fresh = self.evaluated == Some(self.step);
-            let within = save && !self.ended() && !self.step.is_multiple_of(self.plan.batches);
+            let interrupted = self.stopping && self.learner.steps() < self.plan.steps;
+            let fresh = self.evaluated == Some(self.learner.steps());
+            let within = save && !self.ended() && !self.learner.steps().is_multiple_of(self.plan.batches);
             if !within {
                 self.epoch = None;
             }
@@ -491,12 +422,13 @@ impl Trainer {
 
     fn wants_kernels(&self) -> bool {
         let Some((steps, seconds)) = self.pace else { return false };
-        self.looked.is_none_or(|(step, time)| self.step >= step + steps && time.elapsed().as_secs_f64() >= seconds)
+        self.looked
+            .is_none_or(|(step, time)| self.learner.steps() >= step + steps && time.elapsed().as_secs_f64() >= seconds)
     }
 
     /// The next batch of this epoch; `None` at its end.
     fn next_batch(&mut self) -> Option<Batch> {
-        let (epoch, batch) = (self.step / self.plan.batches, self.step % self.plan.batches);
+        let (epoch, batch) = (self.learner.steps() / self.plan.batches, self.learner.steps() % self.plan.batches);
         if self.epoch.is_none() {
             self.epoch = Some(self.train.epoch(epoch as usize, batch as usize));
         }
@@ -505,41 +437,28 @@ impl Trainer {
 
     async fn submit(&mut self, batch: Batch) -> Result<()> {
         self.timer.resume();
-        let lr = self.plan.schedule.lr(self.options.base_lr(), self.step);
-        let scalars = self.options.optimizer().scalars(lr, self.step + 1, self.options.seed);
-        let kind = Kind { short: batch.len < self.plan.batch_size, mode: self.model.mode_at(self.step) };
-        let tape = self
-            .kinds
-            .iter()
-            .position(|known| *known == kind)
-            .ok_or_else(|| Error::Run(format!("a batch of {} images was not planned for", batch.len)))?;
-        let inputs = [bytemuck::cast_slice(&batch.images), bytemuck::cast_slice(&batch.labels), scalars.bytes()];
-        self.steps[tape].submit(&inputs).await?;
-        self.step += 1;
-        self.flights.push_back(Flight { tape, step: self.step, lr, images: batch.len });
+        let lr = self.plan.schedule.lr(self.options.base_lr(), self.learner.steps());
+        let labels = bytemuck::cast_slice(&batch.labels);
+        self.learner.submit_raw(&batch.images, labels, batch.len, lr, self.options.seed).await?;
         self.train.recycle(batch);
         Ok(())
     }
 
     /// Waits for every step in flight.
     async fn drain(&mut self) -> Result<()> {
-        while let Some(flight) = self.flights.front() {
-            let Some((_, outputs)) = self.steps[flight.tape].take().await? else {
-                return Err(Error::Run("a training step gave no result".into()));
-            };
-            self.landed(&outputs);
+        while let Some(step) = self.learner.take().await? {
+            self.landed(step);
         }
         Ok(())
     }
 
     /// Reports the oldest step in flight, and ends the run when its loss is no number.
-    fn landed(&mut self, outputs: &[Vec<f32>]) {
-        let Some(Flight { step, lr, images, .. }) = self.flights.pop_front() else { return };
+    fn landed(&mut self, landed: Step) {
         if self.failure.is_some() {
             return;
         }
+        let Step { step, loss, accuracy, lr, images } = landed;
         self.timer.landed(images);
-        let (loss, accuracy) = (outputs[0][0], outputs[1][0] / images as f32);
         let epoch = (step - 1) / self.plan.batches;
         self.events.push_back(Event::Step { step, epoch, loss, lr, accuracy });
         if !loss.is_finite() {
@@ -554,9 +473,9 @@ impl Trainer {
     }
 
     async fn evaluate(&mut self) -> Result<()> {
-        let (full, last) = self.evals.split_at_mut(1);
-        let found = evaluate::run(&self.test, &mut full[0], last.first_mut()).await?;
-        let (step, epoch) = (self.step, self.step / self.plan.batches);
+        let (full, last) = self.learner.judges(self.plan.batch_size, self.test.dataset().len())?;
+        let found = evaluate::run(&self.test, full, last).await?;
+        let (step, epoch) = (self.learner.steps(), self.learner.steps() / self.plan.batches);
         self.last_eval = Some((found.loss, found.accuracy));
         self.evaluated = Some(step);
         self.events.push_back(Event::Eval { step, epoch, loss: found.loss, accuracy: found.accuracy });
@@ -569,28 +488,32 @@ impl Trainer {
 
     /// The kernels that the first layer's running deconvolution applies, where there is one.
     async fn kernels(&mut self) -> Result<Option<Event>> {
-        let Some(first) = &self.model.first else { return Ok(None) };
+        let Some(first) = &self.learner.model.first else { return Ok(None) };
         let (layout, deconv) = (first.layout(), first.running().1);
-        self.session.download_some(&mut self.state, &[deconv]).await?;
+        let Learner { session, state, .. } = &mut self.learner;
+        session.download_some(state, &[deconv]).await?;
         let (kernel, d) = (layout.kernel, layout.d);
         let channels = d / (kernel * kernel);
-        let values = crate::viz::central_kernels(&self.state.get(deconv).values[..d * d], channels, kernel)?;
-        Ok(Some(Event::Kernels { step: self.step, channels, kernel, values }))
+        let values = crate::viz::central_kernels(&self.learner.state.get(deconv).values[..d * d], channels, kernel)?;
+        Ok(Some(Event::Kernels { step: self.learner.steps(), channels, kernel, values }))
     }
 }
 
-/// The kinds of training step that this run will need.
-fn kinds(plan: &RunPlan, model: &Model) -> Vec<Kind> {
-    let mut kinds = Vec::new();
+/// Everything that this run will need compiled, the training step that it begins with first.
+fn passes(plan: &RunPlan, model: &Model, tests: usize) -> Vec<Pass> {
+    let mut passes = Vec::new();
     for mode in [Mode::Train, Mode::Frozen] {
-        for short in [false, true] {
-            let reached = (0..plan.steps.min(1000)).any(|step| model.mode_at(step) == mode);
-            if reached && (!short || plan.last < plan.batch_size) {
-                kinds.push(Kind { short, mode });
+        let reached = (0..plan.steps.min(1000)).any(|step| model.mode_at(step) == mode);
+        for size in [plan.batch_size, plan.last] {
+            let pass = Pass::Train(mode, size);
+            if reached && !passes.contains(&pass) {
+                passes.push(pass);
             }
         }
     }
-    kinds
+    let size = plan.batch_size.min(tests);
+    passes.extend([size, tests % size].into_iter().filter(|size| *size > 0).map(Pass::Judge));
+    passes
 }
 
 /// Time of training steps; evaluations and the caller's pauses between epochs are left out.

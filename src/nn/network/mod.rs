@@ -47,7 +47,7 @@ pub struct Network {
     /// Features per block of whitening in linear layers.
     #[serde(default = "block_fc")]
     pub block_fc: usize,
-    /// Seed of the initial values.
+    /// Seed of the initial values; no file keeps it.
     #[serde(skip)]
     pub seed: u64,
     /// The layers.

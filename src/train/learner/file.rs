@@ -1,0 +1,113 @@
+//! Networks in files: what `mexhat train` writes, and what it, `mexhat eval` and the page read.
+
+use super::{Learner, Loss, Update};
+use crate::data::Normalize;
+use crate::gpu::Gpu;
+use crate::nn::Network;
+use crate::tape::Session;
+use crate::train::checkpoint::{ModelSpec, Saved, model_bytes};
+use crate::{Error, Result};
+use std::collections::VecDeque;
+use std::path::Path;
+
+impl Learner {
+    /// The network as the bytes of a safetensors file: every parameter and running statistic under its name, how images are normalised,
+    /// and the layers themselves.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn to_bytes(&mut self) -> Result<Vec<u8>> {
+        self.session.download(&mut self.state).await?;
+        let (classes, normalize) = (self.model.classes, self.normalize.clone());
+        model_bytes(&self.state, &ModelSpec::of(&self.network, classes, &self.data, normalize))
+    }
+
+    /// Writes [`Learner::to_bytes`], all or nothing.
+    ///
+    /// # Errors
+    /// The file cannot be written, or the device failed.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
+        let (path, bytes) = (path.as_ref(), pollster::block_on(self.to_bytes())?);
+        crate::train::folder::write_whole(path, &bytes)
+            .map_err(|e| Error::input(path, format!("cannot be written: {e}; choose another place")))
+    }
+
+    /// A saved network, ready to predict; [`Learner::with_update`] lets it learn on.
+    ///
+    /// ```no_run
+    /// use mexhat::train::Learner;
+    /// let mut learner = Learner::load(&mexhat::Gpu::open(None)?, "digits.safetensors")?;
+    /// let shares = learner.predict(&[0u8; 28 * 28][..])?;
+    /// # Ok::<(), mexhat::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The file is no saved network, or holds modules that only a program can define ([`Learner::load_with`]).
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn load(gpu: &Gpu, path: impl AsRef<Path>) -> Result<Self> {
+        Self::load_with(gpu, path, |_| Ok(()))
+    }
+
+    /// As [`Learner::load`], for a network with modules of the user's: `define` gives them back by [`Network::define`].
+    ///
+    /// # Errors
+    /// As [`Learner::load`], and those of `define`.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn load_with(
+        gpu: &Gpu,
+        path: impl AsRef<Path>,
+        define: impl FnOnce(&mut Network) -> Result<()>,
+    ) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
+        Self::from_bytes(gpu, path, &bytes, define)
+    }
+
+    /// As [`Learner::load_with`] of the bytes of a file, which errors call `path`.
+    ///
+    /// # Errors
+    /// As [`Learner::load_with`].
+    pub fn from_bytes(
+        gpu: &Gpu,
+        path: &Path,
+        bytes: &[u8],
+        define: impl FnOnce(&mut Network) -> Result<()>,
+    ) -> Result<Self> {
+        let saved = Saved::read(path, bytes)?;
+        let unknown =
+            || Error::input(path, format!("holds a network '{}', which is not known here", saved.spec.net.model));
+        let mut network = saved.spec.network.clone().ok_or_else(unknown)?;
+        define(&mut network)?;
+        let mut learner = Self::begin(gpu, network, None, |state| saved.restore_model(state))?;
+        learner.data = saved.spec.data.clone();
+        learner.with_normalize(saved.spec.normalize.clone())
+    }
+
+    /// With another update rule, its moments zero; values and steps stay.
+    ///
+    /// # Errors
+    /// A number is out of range, or the GPU lacks memory.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn with_update(mut self, update: impl Into<Update>) -> Result<Self> {
+        let update = update.into();
+        update.check()?;
+        pollster::block_on(self.session.download(&mut self.state))?;
+        let parameters = self.state.parameters();
+        update.rule.reserve(&mut self.state, &parameters);
+        self.session = Session::new(self.session.gpu(), &self.state)?;
+        (self.passes, self.flights) = (Vec::new(), VecDeque::new());
+        self.update = Some(update);
+        Ok(self)
+    }
+
+    /// What this learner makes small.
+    pub fn loss(&self) -> &Loss {
+        &self.loss
+    }
+
+    /// How its images are normalised.
+    pub fn normalize(&self) -> &Normalize {
+        &self.normalize
+    }
+}

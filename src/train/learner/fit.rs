@@ -1,0 +1,220 @@
+//! Training over epochs, as a stream of events.
+
+use super::{Batch, Batches, Data, Learner, Order, Step};
+use crate::data::Augment;
+use crate::optim::Schedule;
+use crate::train::{Event, ScheduleKind};
+use crate::{Error, Result};
+use std::collections::VecDeque;
+
+/// How to train. The defaults: one epoch, batches of 128, shuffled, the learning rate the same throughout.
+#[derive(Clone, Copy)]
+pub struct Fit<'a> {
+    /// Passes over the data.
+    pub epochs: u64,
+    /// Images per step.
+    pub batch_size: usize,
+    /// How the learning rate changes over the run.
+    pub schedule: ScheduleKind,
+    /// Another order in every epoch.
+    pub shuffle: bool,
+    /// Random changes to the images of a [`Dataset`](crate::data::Dataset).
+    pub augment: Augment,
+    /// Images to judge by at the end of every epoch.
+    pub test: Option<&'a dyn Data>,
+    /// Seed of order, augmentation and dropout.
+    pub seed: u64,
+}
+
+impl Default for Fit<'_> {
+    fn default() -> Self {
+        Self {
+            epochs: 1,
+            batch_size: 128,
+            schedule: ScheduleKind::Constant,
+            shuffle: true,
+            augment: Augment::NONE,
+            test: None,
+            seed: 0,
+        }
+    }
+}
+
+/// A training run: an iterator of what happens in it. Dropping it ends training after the steps in flight.
+///
+/// The last, shorter batch of an epoch is kept, unless it is below a sixteenth of a batch: statistics of a handful of images would
+/// outweigh it in running averages.
+pub struct Fitting<'a> {
+    learner: &'a mut Learner,
+    data: &'a dyn Data,
+    fit: Fit<'a>,
+    schedule: Schedule,
+    epoch: u64,
+    batches: Option<Batches<'a>>,
+    events: VecDeque<Event>,
+    /// Steps before this run.
+    before: u64,
+    over: bool,
+}
+
+/// Whether a last batch of `images` beside `batch_size` is worth a step.
+pub(in crate::train) fn keeps(images: usize, batch_size: usize) -> bool {
+    images * 16 >= batch_size
+}
+
+impl Learner {
+    /// Trains, one event after the other; nothing happens between them. Images are normalised as [`Learner::with_normalize`] says.
+    ///
+    /// # Errors
+    /// The data do not fit the network, or a number is out of range.
+    pub fn fit<'a>(&'a mut self, data: &'a dyn Data, fit: Fit<'a>) -> Result<Fitting<'a>> {
+        if data.shape() != self.network.input {
+            let (found, expected) = (data.shape(), self.network.input);
+            return Err(Error::Usage(format!(
+                "the network takes images of {expected:?} (channels, height, width), but the data has {found:?}"
+            )));
+        }
+        if fit.batch_size == 0 || fit.epochs == 0 {
+            let (size, epochs) = (fit.batch_size, fit.epochs);
+            let what = format!("expected a batch size and epochs of at least 1, found {size} and {epochs}");
+            return Err(Error::Usage(what));
+        }
+        let images = data.images();
+        if let Some(images) = images.filter(|n| *n < fit.batch_size) {
+            let what =
+                format!("the batch size is {}, but there are {images} images; expected at most those", fit.batch_size);
+            return Err(Error::Usage(what));
+        }
+        let schedule = match (fit.schedule, images) {
+            (ScheduleKind::Constant, _) => Schedule::Constant,
+            (kind, Some(images)) => {
+                let (whole, rest) = (images / fit.batch_size, images % fit.batch_size);
+                let batches = whole as u64 + u64::from(rest > 0 && keeps(rest, fit.batch_size));
+                kind.over(batches.saturating_mul(fit.epochs))
+            }
+            (kind, None) => {
+                return Err(Error::Usage(format!(
+                    "the schedule {kind} ends with the run, and this data does not say how long an epoch is; say it, or \
+                     choose the schedule constant"
+                )));
+            }
+        };
+        self.update()?;
+        self.data = data.name().to_owned();
+        let before = self.step;
+        Ok(Fitting {
+            learner: self,
+            data,
+            fit,
+            schedule,
+            epoch: 0,
+            batches: None,
+            events: VecDeque::new(),
+            before,
+            over: false,
+        })
+    }
+}
+
+impl Fitting<'_> {
+    /// The next event; `None` at the end. Nothing follows an error.
+    pub async fn next_async(&mut self) -> Option<Result<Event>> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(Ok(event));
+            }
+            if self.over {
+                return None;
+            }
+            if let Err(e) = self.advance().await {
+                self.over = true;
+                return Some(Err(e));
+            }
+        }
+    }
+
+    /// The learner, between two events: to look at it, or to change its learning rate.
+    pub fn learner(&mut self) -> &mut Learner {
+        self.learner
+    }
+
+    /// Takes what has come back; when nothing has, submits one more step.
+    async fn advance(&mut self) -> Result<()> {
+        while let Some(step) = self.learner.try_take()? {
+            self.landed(step)?;
+        }
+        if !self.events.is_empty() {
+            return Ok(());
+        }
+        if self.batches.is_none() {
+            self.batches = Some(self.data.epoch(self.order())?);
+        }
+        let batch = match self.batches.as_mut().and_then(Iterator::next).transpose()? {
+            Some(batch) => self.kept(batch)?,
+            None => None,
+        };
+        let Some(batch) = batch else { return self.end_epoch().await };
+        let lr = self.schedule.lr(self.learner.update()?.lr, self.learner.step - self.before);
+        self.learner.submit(&batch, lr, self.fit.seed).await
+    }
+
+    /// The batch, unless it is a last one that is too short.
+    fn kept(&self, batch: Batch) -> Result<Option<Batch>> {
+        let images = self.learner.images_of(&batch)?;
+        Ok(keeps(images, self.fit.batch_size).then_some(batch))
+    }
+
+    fn order(&self) -> Order {
+        Order {
+            epoch: self.epoch,
+            batch_size: self.fit.batch_size,
+            shuffle: self.fit.shuffle,
+            seed: self.fit.seed,
+            normalize: self.learner.normalize.clone(),
+            augment: self.fit.augment,
+        }
+    }
+
+    async fn end_epoch(&mut self) -> Result<()> {
+        while let Some(step) = self.learner.take().await? {
+            self.landed(step)?;
+        }
+        (self.batches, self.epoch) = (None, self.epoch + 1);
+        self.over = self.epoch == self.fit.epochs;
+        let steps = self.learner.step - self.before;
+        if steps == 0 {
+            return Err(Error::Usage("the data gave no batch of images; expected at least one".into()));
+        }
+        if let Some(test) = self.fit.test {
+            let found = self.learner.evaluate_async(test, self.fit.batch_size).await?;
+            let (step, epoch) = (self.learner.step, self.epoch);
+            self.events.push_back(Event::Eval { step, epoch, loss: found.loss, accuracy: found.accuracy });
+        }
+        Ok(())
+    }
+
+    fn landed(&mut self, landed: Step) -> Result<()> {
+        let Step { step, loss, accuracy, lr, .. } = landed;
+        // Of an earlier run that was dropped.
+        if step <= self.before {
+            return Ok(());
+        }
+        if !loss.is_finite() {
+            return Err(Error::Run(format!(
+                "the loss is {loss} at step {step} (learning rate {lr:.3e}), so training has diverged; try a smaller learning \
+                 rate, a larger eps of the whitening, or deconvolution in place of other norms"
+            )));
+        }
+        self.events.push_back(Event::Step { step, epoch: self.epoch, loss, lr, accuracy });
+        Ok(())
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+impl Iterator for Fitting<'_> {
+    type Item = Result<Event>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        pollster::block_on(self.next_async())
+    }
+}

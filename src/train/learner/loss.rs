@@ -1,0 +1,93 @@
+//! What training makes small.
+
+use crate::ops;
+use crate::tape::{DType, Tape, Var};
+use crate::{Error, Result};
+use std::fmt;
+use std::sync::Arc;
+
+/// Appends a loss: of the network's output and the targets, one value of shape `[1]`.
+type Record = dyn Fn(&mut Tape, Var, Var) -> Result<Var> + Send + Sync;
+
+/// What training makes small, as the mean over a batch.
+///
+/// ```
+/// use mexhat::{ops, train::Loss};
+/// let halved = Loss::labels(|tape, output, labels| {
+///     let loss = ops::cross_entropy(tape, output, labels, None)?;
+///     ops::mul(tape, loss, loss, 0.5)
+/// });
+/// ```
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum Loss {
+    /// Cross-entropy of the softmax with labels.
+    #[default]
+    CrossEntropy,
+    /// `1/2 |output - onehot(label)|^2`.
+    LeastSquares,
+    /// `mean (output - value)^2`, for values in place of labels.
+    MeanSquares,
+    /// A loss of the user's against labels, u32 (N).
+    Labels(Arc<Record>),
+    /// A loss of the user's against values of the output's shape.
+    Values(Arc<Record>),
+}
+
+impl Loss {
+    /// A loss of the user's against labels: appends, to the tape, a value of shape `[1]` made of the output and the labels.
+    pub fn labels(record: impl Fn(&mut Tape, Var, Var) -> Result<Var> + Send + Sync + 'static) -> Self {
+        Self::Labels(Arc::new(record))
+    }
+
+    /// As [`Loss::labels`], against values of the output's shape.
+    pub fn values(record: impl Fn(&mut Tape, Var, Var) -> Result<Var> + Send + Sync + 'static) -> Self {
+        Self::Values(Arc::new(record))
+    }
+
+    pub(super) fn takes_labels(&self) -> bool {
+        !matches!(self, Self::MeanSquares | Self::Values(_))
+    }
+
+    /// The input that takes the targets of `images` outputs of shape `output` (without N).
+    pub(super) fn targets(&self, tape: &mut Tape, images: usize, output: &[usize]) -> Var {
+        let per_image = if self.takes_labels() { &output[1..] } else { output };
+        let shape: Vec<usize> = std::iter::once(images).chain(per_image.iter().copied()).collect();
+        if self.takes_labels() {
+            tape.input("labels", &shape, DType::U32)
+        } else {
+            tape.input("targets", &shape, DType::F32)
+        }
+    }
+
+    /// Appends the loss of `output`, and how many outputs are right where there are labels.
+    pub(super) fn record(&self, tape: &mut Tape, output: Var, targets: Var) -> Result<(Var, Option<Var>)> {
+        let loss = match self {
+            Self::CrossEntropy => {
+                let found = ops::cross_entropy_hits(tape, output, targets, None)?;
+                return Ok((found.loss, Some(found.hits)));
+            }
+            Self::LeastSquares => ops::l2_onehot_labels(tape, output, targets)?,
+            Self::MeanSquares => ops::mse(tape, output, targets)?,
+            Self::Labels(record) | Self::Values(record) => record(tape, output, targets)?,
+        };
+        if tape.shape(loss) != [1] {
+            return Err(Error::shape("loss", format!("expected one value of shape [1], found {}", tape.ty(loss))));
+        }
+        let hits =
+            if self.takes_labels() { Some(ops::cross_entropy_hits(tape, output, targets, None)?.hits) } else { None };
+        Ok((loss, hits))
+    }
+}
+
+impl fmt::Debug for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::CrossEntropy => "CrossEntropy",
+            Self::LeastSquares => "LeastSquares",
+            Self::MeanSquares => "MeanSquares",
+            Self::Labels(_) => "Labels(..)",
+            Self::Values(_) => "Values(..)",
+        })
+    }
+}

@@ -1,0 +1,93 @@
+//! Images of the user's as they lie in memory.
+
+use crate::data::{Dataset, Normalize};
+use crate::{Error, Result};
+use std::ops::Range;
+
+/// Images (N,C,H,W), row-major: floats as they are, or bytes, of which 255 becomes 1.
+#[derive(Clone, Copy, Debug)]
+pub enum Pixels<'a> {
+    /// Floats.
+    F32(&'a [f32]),
+    /// Bytes.
+    U8(&'a [u8]),
+}
+
+impl<'a> From<&'a [f32]> for Pixels<'a> {
+    fn from(values: &'a [f32]) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl<'a> From<&'a Vec<f32>> for Pixels<'a> {
+    fn from(values: &'a Vec<f32>) -> Self {
+        Self::F32(values)
+    }
+}
+
+impl<'a> From<&'a [u8]> for Pixels<'a> {
+    fn from(values: &'a [u8]) -> Self {
+        Self::U8(values)
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for Pixels<'a> {
+    fn from(values: &'a Vec<u8>) -> Self {
+        Self::U8(values)
+    }
+}
+
+impl<'a> From<&'a Dataset> for Pixels<'a> {
+    fn from(dataset: &'a Dataset) -> Self {
+        Self::U8(&dataset.images)
+    }
+}
+
+impl Pixels<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::F32(values) => values.len(),
+            Self::U8(values) => values.len(),
+        }
+    }
+
+    /// Number of images of this shape.
+    pub(super) fn count(&self, shape: [usize; 3]) -> Result<usize> {
+        let each: usize = shape.iter().product();
+        if each > 0 && self.len() > 0 && self.len().is_multiple_of(each) {
+            return Ok(self.len() / each);
+        }
+        Err(Error::Usage(format!(
+            "expected images of {shape:?} (channels, height, width), {each} values each, found {} values in all",
+            self.len()
+        )))
+    }
+
+    /// Appends the images `at`, normalised.
+    pub(super) fn fill(
+        &self,
+        shape: [usize; 3],
+        normalize: &Normalize,
+        at: impl Iterator<Item = usize>,
+        images: &mut Vec<f32>,
+    ) -> Result<()> {
+        let (count, plane) = (self.count(shape)?, shape[1] * shape[2]);
+        for image in at {
+            if image >= count {
+                return Err(Error::Usage(format!("image {image} of {count} was asked for")));
+            }
+            for (channel, (mean, std)) in normalize.mean.iter().zip(&normalize.std).enumerate() {
+                let from = (image * shape[0] + channel) * plane;
+                self.plane(from..from + plane, |v| (v - mean) / std, images);
+            }
+        }
+        Ok(())
+    }
+
+    fn plane(&self, range: Range<usize>, scaled: impl Fn(f32) -> f32, images: &mut Vec<f32>) {
+        match self {
+            Self::F32(values) => images.extend(values[range].iter().map(|v| scaled(*v))),
+            Self::U8(values) => images.extend(values[range].iter().map(|v| scaled(f32::from(*v) / 255.0))),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What a network says, and how well.
+
+use super::record::Pass;
+use super::{Data, Learner, Order, Pixels, Targets, Tensor, targets_bytes};
+use crate::data::Augment;
+use crate::train::Evaluation;
+use crate::{Error, Result};
+
+/// Images per pass: enough to occupy a GPU. What is left over goes through in the smallest of the others that holds it.
+const SIZES: [usize; 3] = [64, 8, 1];
+
+impl Learner {
+    /// The probability of each class for each image, (N, classes): the softmax of [`Learner::outputs`]. `images` are floats, bytes (of
+    /// which 255 becomes 1) or a data set, (N,C,H,W); N may be any number.
+    ///
+    /// # Errors
+    /// The images are not of the network's size, or the device failed.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn predict<'a>(&mut self, images: impl Into<Pixels<'a>>) -> Result<Tensor> {
+        pollster::block_on(self.predict_async(images))
+    }
+
+    /// As [`Learner::predict`], where nothing may block.
+    ///
+    /// # Errors
+    /// As [`Learner::predict`].
+    pub async fn predict_async<'a>(&mut self, images: impl Into<Pixels<'a>>) -> Result<Tensor> {
+        self.run(images.into(), Pass::Shares).await
+    }
+
+    /// What the network puts out for each image, (N, outputs), with running statistics.
+    ///
+    /// # Errors
+    /// As [`Learner::predict`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn outputs<'a>(&mut self, images: impl Into<Pixels<'a>>) -> Result<Tensor> {
+        pollster::block_on(self.outputs_async(images))
+    }
+
+    /// As [`Learner::outputs`], where nothing may block.
+    ///
+    /// # Errors
+    /// As [`Learner::predict`].
+    pub async fn outputs_async<'a>(&mut self, images: impl Into<Pixels<'a>>) -> Result<Tensor> {
+        self.run(images.into(), Pass::Outputs).await
+    }
+
+    async fn run(&mut self, pixels: Pixels<'_>, pass: fn(usize) -> Pass) -> Result<Tensor> {
+        let input = self.network.input;
+        let count = pixels.count(input)?;
+        let (each, pixels_each) = (self.model.output.iter().product::<usize>(), input.iter().product::<usize>());
+        let mut values = Vec::with_capacity(count * each);
+        let (mut start, mut images) = (0, Vec::new());
+        while start < count {
+            let left = count - start;
+            let size = SIZES.into_iter().rev().find(|size| *size >= left).unwrap_or(SIZES[0]);
+            let here = left.min(size);
+            images.clear();
+            pixels.fill(input, &self.normalize, start..start + here, &mut images)?;
+            // With running statistics no image sees another, so that the places left over may hold anything.
+            images.resize(size * pixels_each, 0.0);
+            let compiled = self.pass(pass(size))?;
+            compiled.submit(&[bytemuck::cast_slice(&images)]).await?;
+            let outputs = compiled.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
+            let read = outputs.first().ok_or_else(|| Error::Run("the images gave no result".into()))?;
+            values.extend_from_slice(&read[..here * each]);
+            start += here;
+        }
+        let shape = std::iter::once(count).chain(self.model.output.iter().copied()).collect();
+        Ok(Tensor { shape, values })
+    }
+
+    /// Mean loss and share of right answers over `data`, with running statistics.
+    ///
+    /// # Errors
+    /// The data do not fit the network or the loss, or the device failed.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn evaluate(&mut self, data: &dyn Data, batch_size: usize) -> Result<Evaluation> {
+        pollster::block_on(self.evaluate_async(data, batch_size))
+    }
+
+    /// As [`Learner::evaluate`], where nothing may block.
+    ///
+    /// # Errors
+    /// As [`Learner::evaluate`].
+    pub async fn evaluate_async(&mut self, data: &dyn Data, batch_size: usize) -> Result<Evaluation> {
+        let batch_size = data.images().map_or(batch_size, |images| batch_size.min(images));
+        if batch_size == 0 || data.shape() != self.network.input {
+            return Err(Error::Usage(format!(
+                "expected a batch size of at least 1 and images of {:?} (channels, height, width), found {batch_size} and {:?}",
+                self.network.input,
+                data.shape()
+            )));
+        }
+        let normalize = self.normalize.clone();
+        let order = Order { epoch: 0, batch_size, shuffle: false, seed: 0, normalize, augment: Augment::NONE };
+        let (mut loss, mut hits, mut images) = (0.0f64, 0.0f64, 0);
+        for batch in data.epoch(order)? {
+            let batch = batch?;
+            let count = self.images_of(&batch)?;
+            let labelled = matches!(batch.targets, Targets::Labels(_));
+            let compiled = self.pass(Pass::Judge(count))?;
+            compiled.submit(&[bytemuck::cast_slice(&batch.images), targets_bytes(&batch.targets)]).await?;
+            let outputs = compiled.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
+            let gone = || Error::Run("an evaluation step gave no result".into());
+            loss += f64::from(outputs.first().ok_or_else(gone)?[0]) * count as f64;
+            hits += if labelled { f64::from(outputs.get(1).ok_or_else(gone)?[0]) } else { f64::NAN };
+            images += count;
+        }
+        let per = |sum: f64| (sum / images.max(1) as f64) as f32;
+        Ok(Evaluation { loss: per(loss), accuracy: per(hits), images })
+    }
+}

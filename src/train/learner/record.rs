@@ -1,0 +1,65 @@
+//! The tapes of a learner, each for a given number of images.
+
+use super::Loss;
+use crate::Result;
+use crate::gpu::Profile;
+use crate::models::Model;
+use crate::nn::{Forward, Mode};
+use crate::ops;
+use crate::optim::Optimizer;
+use crate::tape::{DType, State, Tape};
+
+/// What a tape is for, and how many images it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// A training step of this kind. Inputs: images, targets, scalars. Outputs: loss and, where there are labels, hits.
+    Train(Mode, usize),
+    /// Loss and hits with running statistics. Inputs: images, targets.
+    Judge(usize),
+    /// What the network puts out, with running statistics. Input: images.
+    Outputs(usize),
+    /// The softmax of it.
+    Shares(usize),
+}
+
+impl Pass {
+    fn images(self) -> usize {
+        match self {
+            Self::Train(_, n) | Self::Judge(n) | Self::Outputs(n) | Self::Shares(n) => n,
+        }
+    }
+
+    fn mode(self) -> Mode {
+        if let Self::Train(mode, _) = self { mode } else { Mode::Eval }
+    }
+}
+
+/// The tape of `pass`. Moments that the optimiser needs and `state` does not have yet are added.
+pub(crate) fn record(
+    pass: Pass,
+    profile: Profile,
+    model: &Model,
+    state: &mut State,
+    (optimizer, loss): (Option<&Optimizer>, &Loss),
+) -> Result<Tape> {
+    let mut tape = if let Pass::Train(..) = pass { Tape::for_adapter(profile) } else { Tape::new() };
+    let [c, h, w] = model.input;
+    let images = tape.input("images", &[pass.images(), c, h, w], DType::F32);
+    let judged = matches!(pass, Pass::Train(..) | Pass::Judge(_));
+    let targets = judged.then(|| loss.targets(&mut tape, pass.images(), &model.output));
+    let output = model.forward(&mut Forward { tape: &mut tape, state, mode: pass.mode() }, images)?;
+    let Some(targets) = targets else {
+        let output = if let Pass::Shares(_) = pass { ops::softmax(&mut tape, output)? } else { output };
+        tape.output(output);
+        return Ok(tape);
+    };
+    let (loss, hits) = loss.record(&mut tape, output, targets)?;
+    tape.output(loss);
+    hits.into_iter().for_each(|hits| tape.output(hits));
+    if let (Pass::Train(..), Some(optimizer)) = (pass, optimizer) {
+        let gradients = tape.backward(loss)?;
+        let parameters = state.parameters();
+        optimizer.apply(&mut tape, state, &parameters, &gradients)?;
+    }
+    Ok(tape)
+}

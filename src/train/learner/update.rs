@@ -1,0 +1,120 @@
+//! Update rules as a program writes them down: with a learning rate and defaults.
+
+use crate::optim::Optimizer;
+use crate::{Error, Result};
+
+/// An update rule and its learning rate.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Update {
+    /// The rule with its constants.
+    pub rule: Optimizer,
+    /// Learning rate, on which a schedule acts.
+    pub lr: f64,
+}
+
+impl Update {
+    pub(super) fn check(&self) -> Result<()> {
+        if self.lr > 0.0 && self.lr.is_finite() {
+            return Ok(());
+        }
+        Err(Error::Usage(format!("the learning rate is {}; expected a number above 0, such as 0.1", self.lr)))
+    }
+}
+
+/// Stochastic gradient descent.
+///
+/// ```
+/// use mexhat::train::Sgd;
+/// let sgd = Sgd::new(0.1).momentum(0.9).weight_decay(1e-3);
+/// # assert_eq!(sgd.lr, 0.1);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sgd {
+    /// Learning rate.
+    pub lr: f64,
+    /// Share of the previous direction that is kept.
+    pub momentum: f32,
+    /// Pull of every parameter towards zero, through the gradient.
+    pub weight_decay: f32,
+    /// Look ahead along the new direction.
+    pub nesterov: bool,
+}
+
+impl Sgd {
+    /// Plain gradient descent with this learning rate.
+    pub fn new(lr: f64) -> Self {
+        Self { lr, momentum: 0.0, weight_decay: 0.0, nesterov: false }
+    }
+
+    /// Share of the previous direction that is kept, 0 to below 1.
+    pub fn momentum(self, momentum: f32) -> Self {
+        Self { momentum, ..self }
+    }
+
+    /// Pull of every parameter towards zero.
+    pub fn weight_decay(self, weight_decay: f32) -> Self {
+        Self { weight_decay, ..self }
+    }
+
+    /// Nesterov's momentum.
+    pub fn nesterov(self) -> Self {
+        Self { nesterov: true, ..self }
+    }
+}
+
+impl From<Sgd> for Update {
+    fn from(sgd: Sgd) -> Self {
+        let Sgd { lr, momentum, weight_decay, nesterov } = sgd;
+        Self { rule: Optimizer::Sgd { momentum, weight_decay, nesterov }, lr }
+    }
+}
+
+/// Adam with PyTorch's constants; [`Adam::decoupled`] makes it AdamW.
+///
+/// ```
+/// use mexhat::train::Adam;
+/// let adamw = Adam::new(1e-3).weight_decay(1e-2).decoupled();
+/// # assert_eq!(adamw.lr, 1e-3);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Adam {
+    /// Learning rate.
+    pub lr: f64,
+    /// Decays of the two moments.
+    pub betas: [f64; 2],
+    /// Keeps the division finite.
+    pub eps: f32,
+    /// Pull of every parameter towards zero.
+    pub weight_decay: f32,
+    /// Whether the pull acts on the parameter itself, as in AdamW, and not through the gradient.
+    pub decoupled: bool,
+}
+
+impl Adam {
+    /// Adam with this learning rate.
+    pub fn new(lr: f64) -> Self {
+        Self { lr, betas: [0.9, 0.999], eps: 1e-8, weight_decay: 0.0, decoupled: false }
+    }
+
+    /// Pull of every parameter towards zero.
+    pub fn weight_decay(self, weight_decay: f32) -> Self {
+        Self { weight_decay, ..self }
+    }
+
+    /// AdamW.
+    pub fn decoupled(self) -> Self {
+        Self { decoupled: true, ..self }
+    }
+}
+
+impl From<Adam> for Update {
+    fn from(adam: Adam) -> Self {
+        let Adam { lr, betas, eps, weight_decay, decoupled } = adam;
+        let rule = if decoupled {
+            Optimizer::AdamW { betas, eps, weight_decay }
+        } else {
+            Optimizer::Adam { betas, eps, weight_decay }
+        };
+        Self { rule, lr }
+    }
+}
