@@ -32,9 +32,11 @@ fn a_run_leaves_a_whole_folder_that_can_be_evaluated_and_gone_on_with() {
     assert_eq!(
         files,
         [
+            "checkpoint.previous.safetensors",
             "checkpoint.safetensors",
             "curves.svg",
             "kernels.png",
+            "lock",
             "metrics.jsonl",
             "model.safetensors",
             "options.json",
@@ -141,6 +143,24 @@ fn bad_input_is_refused_and_leaves_nothing_behind() {
     refused(path, "bench step --model alexnet", 2, &["unknown model"]);
     refused(path, "bench step --shape 28", 2, &["--shape is '28'"]);
     refused(path, "bench matmul --shape 1x0x4x4", 2, &["--shape is '1x0x4x4'", "4 whole numbers"]);
+    let huge = u64::MAX;
+    refused(path, &format!("bench matmul --size {huge}"), 2, &["every size must be 1 to"]);
+    refused(path, "bench matmul --size 100000", 2, &["more than", "values"]);
+    for args in [
+        "conv --kernel N",
+        "conv --stride 0",
+        "conv --padding N",
+        "conv --outputs N",
+        "covariance --block N",
+        "covariance --kernel N",
+    ] {
+        refused(path, &format!("bench {}", args.replace('N', &huge.to_string())), 2, &["bench c"]);
+    }
+    refused(path, "bench newton-schulz --iterations 1000000", 2, &["--iterations: expected 1 to 100"]);
+    refused(path, &format!("bench step --batch-size {huge}"), 2, &["values a batch"]);
+    refused(path, &format!("bench matmul --runs {huge}"), 2, &["--runs is 1 to"]);
+    refused(path, "train --iterations 4000000000", 2, &["--iterations is 4000000000; expected 1 to 100"]);
+    refused(path, "train --checkpoint-every 5d", 2, &["'5d'", "30s"]);
     refused(path, "bench conv --groups 7", 2, &["7 groups", "64 channels"]);
     refused(path, "frobnicate", 2, &["frobnicate"]);
     let left: Vec<_> = fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name()).collect();

@@ -64,7 +64,7 @@ fn train(gpu: &Gpu, options: &Options, stop_at: Option<u64>) -> Result<Seen> {
 
 fn resume(gpu: &Gpu, checkpoint: &[u8]) -> Result<Seen> {
     let saved = Saved::read(Path::new("checkpoint.safetensors"), checkpoint)?;
-    let options = saved.run.as_ref().expect("a run").0.clone();
+    let options = saved.run.as_ref().expect("a run").options.clone();
     let splits = data::load(&options.data, &options.load())?;
     follow(&mut Trainer::resume(gpu, &options, splits, &saved)?, None)
 }

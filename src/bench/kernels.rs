@@ -85,9 +85,23 @@ impl Case {
     }
 }
 
-fn at_least_1(what: &str, sizes: &[usize]) -> Result<()> {
-    if sizes.contains(&0) {
-        return Err(Error::Usage(format!("bench {what}: every size must be at least 1, found {sizes:?}")));
+/// Largest side, and most values of one tensor (4 GiB), so that products of sizes are numbers.
+const MOST: (usize, usize) = (1 << 20, 1 << 30);
+
+/// Refuses sizes of 0, and tensors that nothing could hold.
+fn check(what: &str, sizes: &[usize], tensors: &[&[usize]]) -> Result<()> {
+    if let Some(size) = sizes.iter().find(|size| !(1..=MOST.0).contains(*size)) {
+        let most = MOST.0;
+        return Err(Error::Usage(format!("bench {what}: every size must be 1 to {most}, found {size} in {sizes:?}")));
+    }
+    for tensor in tensors {
+        let values = tensor.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
+        if values.is_none_or(|values| values > MOST.1) {
+            return Err(Error::Usage(format!(
+                "bench {what}: a tensor of {tensor:?} has more than {} values; choose smaller sizes",
+                MOST.1
+            )));
+        }
     }
     Ok(())
 }
@@ -97,7 +111,7 @@ fn at_least_1(what: &str, sizes: &[usize]) -> Result<()> {
 /// # Errors
 /// A size is 0, a matrix is too large, or the device fails.
 pub fn bench_matmul(gpu: &Gpu, [batches, m, k, n]: [usize; 4], repeats: Repeats) -> Result<KernelBench> {
-    at_least_1("matmul", &[batches, m, k, n])?;
+    check("matmul", &[batches, m, k, n], &[&[batches, m, k], &[batches, k, n], &[batches, m, n]])?;
     let mut tape = Tape::new();
     let a = tape.resident("a", Type::vec4(&[batches, m, k]), false);
     let b = tape.resident("b", Type::vec4(&[batches, k, n]), false);
@@ -148,7 +162,11 @@ pub struct ConvShape {
 /// The kernel does not fit, a tensor is too large, or the device fails.
 pub fn bench_conv(gpu: &Gpu, shape: ConvShape, repeats: Repeats) -> Result<KernelBench> {
     let ([n, c, h, w], ConvShape { outputs, kernel, options, pass, row_major, .. }) = (shape.input, shape);
-    at_least_1("conv", &[n, c, h, w, outputs, kernel, options.groups])?;
+    // A padding of 0 is one; the output is at most as large as the padded input.
+    let padded = |side: usize| side.saturating_add(options.padding.saturating_mul(2));
+    let (sizes, padding) = ([n, c, h, w, outputs, kernel, options.groups, options.stride], options.padding.max(1));
+    let tensors: [&[usize]; 3] = [&[n, c, h, w], &[outputs, c, kernel, kernel], &[n, outputs, padded(h), padded(w)]];
+    check("conv", &[&sizes[..], &[padding]].concat(), &tensors)?;
     let activation = |shape: &[usize]| if row_major { Type::plain(shape) } else { Type::vec4(shape) };
     let mut tape = Tape::new();
     let x = tape.resident("x", activation(&shape.input), pass == ConvPass::InputGrad);
@@ -212,7 +230,8 @@ pub struct CovarianceShape {
 /// The patches do not fit, a tensor is too large, or the device fails.
 pub fn bench_covariance(gpu: &Gpu, shape: CovarianceShape, repeats: Repeats) -> Result<KernelBench> {
     let CovarianceShape { input: [n, c, h, w], kernel, step, block, mode } = shape;
-    at_least_1("covariance", &[n, c, h, w, kernel, step, block])?;
+    let side = block.min(c).saturating_mul(kernel).saturating_mul(kernel);
+    check("covariance", &[n, c, h, w, kernel, step, block], &[&[n, c, h, w], &[c.div_ceil(block.max(1)), side, side]])?;
     let layout = BlockLayout::conv(mode, c, kernel, 1, block)?;
     let mut tape = Tape::for_adapter(gpu.profile());
     let ty = Type::vec4(&shape.input);
@@ -254,7 +273,7 @@ pub struct NewtonSchulzShape {
 /// A size is 0, a matrix is too large, or the device fails.
 pub fn bench_newton_schulz(gpu: &Gpu, shape: NewtonSchulzShape, repeats: Repeats) -> Result<KernelBench> {
     let NewtonSchulzShape { batches, size: d, iterations, backward } = shape;
-    at_least_1("newton-schulz", &[batches, d, iterations])?;
+    check("newton-schulz", &[batches, d, iterations], &[&[batches, d, d]])?;
     let mut tape = Tape::new();
     let ty = Type::vec4(&[batches, d, d]);
     let a = tape.resident("a", ty.clone(), backward);

@@ -116,6 +116,18 @@ impl Console {
         }
     }
 
+    /// A line to stderr, whatever stdout is for; it ends the screen.
+    pub fn warn(&mut self, text: &str) {
+        #[cfg(feature = "watch")]
+        {
+            self.screen = None;
+        }
+        match &self.bar {
+            Some(bar) => bar.suspend(|| note(text)),
+            None => note(text),
+        }
+    }
+
     fn started(&mut self, s: &Started) {
         self.batch_size = s.batch_size;
         self.steps = s.steps;

@@ -2,7 +2,7 @@
 
 use super::{DeviceArgs, say, say_json};
 use crate::data::LoadOptions;
-use crate::tape::State;
+
 use crate::train::{Saved, evaluate, read_model};
 use crate::{Error, Result, data};
 use clap::Args;
@@ -53,9 +53,9 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     if args.batch_size == 0 {
         return Err(Error::Usage("--batch-size is 0; expected at least 1".into()));
     }
-    let (path, bytes) = read_model(&args.run, false)?;
+    let (path, bytes) = read_model(&args.run)?;
     let saved = Saved::read(&path, &bytes)?;
-    let mut state = State::new();
+    let mut state = saved.state();
     saved.spec.build(0, &mut state)?;
     saved.restore(&mut state)?;
     let name = args.data.as_deref().unwrap_or(&saved.spec.data);

@@ -32,7 +32,7 @@ pub(super) struct InspectArgs {
 
 pub(super) fn run(args: &InspectArgs) -> Result<()> {
     // A wrong path is heard of before a device is opened.
-    crate::train::read_model(&args.run, false)?;
+    crate::train::read_model(&args.run)?;
     let gpu = args.device.open()?;
     let options = InspectOptions { data: args.data.clone(), seed: args.seed };
     let found = pollster::block_on(inspect(&gpu, &args.run, &options))?;

@@ -2,9 +2,10 @@
 
 use super::DeviceArgs;
 use super::console::Console;
+use super::note;
 use super::signals::stop_flag;
 use super::timings::show_timings;
-use crate::train::{Event, Options, RunFolder, Saved, Trainer, default_name, read_model};
+use crate::train::{EarlierRun, Event, Options, RunFolder, Trainer};
 use crate::{Error, Result, data};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
@@ -24,7 +25,7 @@ pub(super) struct TrainArgs {
     /// New folder for the run [default: runs/<time>-<model>-<norm>]
     #[arg(long, value_name = "DIR", help_heading = "Run")]
     out: Option<PathBuf>,
-    /// Go on with an earlier run, exactly where its checkpoint stands; only its length may be changed
+    /// Go on with an earlier run, exactly where its checkpoint stands; only its length and the place of its data may be changed
     #[arg(long, value_name = "DIR", conflicts_with = "out", help_heading = "Run")]
     resume: Option<PathBuf>,
     /// After the run, also time every kernel of one more step (on adapters with timestamp queries)
@@ -47,71 +48,114 @@ const WATCH_STEPS: u64 = 10;
 #[cfg(feature = "watch")]
 const WATCH_SECONDS: f64 = 0.5;
 
-/// The option that was given along with `--resume` although the earlier run has settled it.
-fn settled_option(matches: Option<&ArgMatches>) -> Option<String> {
-    let free = ["resume", "epochs", "steps", "profile", "device", "json", "watch"];
-    let matches = matches?;
-    let given = |id: &&clap::Id| matches.value_source(id.as_str()) == Some(ValueSource::CommandLine);
-    let settled = |id: &&clap::Id| {
-        // Groups of flattened structs are listed beside their members.
-        id.as_str().starts_with(|c: char| c.is_lowercase()) && !free.contains(&id.as_str())
-    };
-    matches.ids().filter(given).find(settled).map(|id| format!("--{}", id.as_str().replace('_', "-")))
+/// What may be given along with `--resume`.
+const FREE: [&str; 9] = ["resume", "data", "epochs", "steps", "checkpoint_every", "profile", "device", "json", "watch"];
+
+/// Whether the user wrote this option.
+fn given(matches: Option<&ArgMatches>, id: &str) -> bool {
+    matches.is_some_and(|matches| matches.value_source(id) == Some(ValueSource::CommandLine))
 }
 
-/// Path and bytes of a checkpoint.
-type Checkpoint = (PathBuf, Vec<u8>);
+/// Refuses an option that was given along with `--resume` although the earlier run has settled it.
+fn settled_option(matches: Option<&ArgMatches>) -> Result<()> {
+    let settled = |id: &&clap::Id| {
+        // Groups of flattened structs are listed beside their members.
+        id.as_str().starts_with(|c: char| c.is_lowercase()) && !FREE.contains(&id.as_str())
+    };
+    let ids = matches.iter().flat_map(|matches| matches.ids());
+    let Some(id) = ids.filter(|id| given(matches, id.as_str())).find(settled) else { return Ok(()) };
+    let option = |id: &str| format!("--{}", id.replace('_', "-"));
+    Err(Error::Usage(format!(
+        "{} cannot be changed in a run that goes on; with --resume only {} may be given",
+        option(id.as_str()),
+        FREE[1..].iter().map(|id| option(id)).collect::<Vec<_>>().join(", ")
+    )))
+}
 
-/// The run's options, and the checkpoint with its path when it goes on.
-fn options(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<(Options, Option<Checkpoint>)> {
-    let Some(dir) = &args.resume else {
-        args.options.validate()?;
-        return Ok((args.options.clone(), None));
-    };
-    if let Some(option) = settled_option(matches) {
-        return Err(Error::Usage(format!(
-            "{option} cannot be changed in a run that goes on; with --resume only --epochs, --steps, --profile, --device, --json \
-             and --watch may be given"
-        )));
+/// A run that is ready to step, and where it is kept.
+type Ready = (Trainer, RunFolder);
+
+/// The whole path of data that is no name of a set, so that the run finds it again from anywhere.
+fn whole_path(data: &str) -> String {
+    if data::NAMES.contains(&data) || !Path::new(data).exists() {
+        return data.to_owned();
     }
-    let (path, bytes) = read_model(dir, true)?;
-    let Some((mut options, progress)) = Saved::read(&path, &bytes)?.run else {
-        return Err(Error::input(path, "is a network without its run; expected a checkpoint.safetensors"));
-    };
-    // A limit that the earlier part has reached does not hold back the rest.
-    options.steps = args.options.steps.or(options.steps.filter(|steps| progress.step < *steps));
-    options.epochs = args.options.epochs.or(options.epochs);
+    std::path::absolute(data).map_or_else(|_| data.to_owned(), |path| path.display().to_string())
+}
+
+/// A new run. Its folder is claimed before the long work begins, and given back when that fails.
+fn begin(args: &TrainArgs) -> Result<Ready> {
+    let mut options = args.options.clone();
     options.validate()?;
-    Ok((options, Some((path, bytes))))
+    options.data = whole_path(&options.data);
+    if let Some(out) = &args.out {
+        RunFolder::check(out)?;
+    }
+    let splits = data::load(&options.data, &options.load())?;
+    let folder = RunFolder::create(args.out.as_deref(), &options)?;
+    match args.device.open().and_then(|gpu| Trainer::new(&gpu, &options, splits)) {
+        Ok(trainer) => Ok((trainer, folder)),
+        Err(error) => {
+            folder.abandon();
+            Err(error)
+        }
+    }
+}
+
+/// An earlier run from its last whole checkpoint; `None` when nothing is left to do.
+fn go_on(args: &TrainArgs, path: &Path, matches: Option<&ArgMatches>) -> Result<Option<Ready>> {
+    let earlier = EarlierRun::open(path)?;
+    earlier.notes.iter().for_each(|text| note(&format!("note: {text}")));
+    let saved = earlier.saved()?;
+    let run = saved.as_ref().and_then(|saved| saved.run.clone());
+    let mut options = match &run {
+        Some(run) => match run.go_on(args.options.epochs, args.options.steps) {
+            Some(options) => options,
+            None => {
+                note(&format!(
+                    "the run in {} has ended after step {} of epoch {}, so nothing is left to do; to go on, give more \
+                     --epochs or --steps",
+                    earlier.path().display(),
+                    run.progress.step,
+                    run.progress.epoch
+                ));
+                return Ok(None);
+            }
+        },
+        None => {
+            let options = earlier.options()?;
+            let (epochs, steps) = (args.options.epochs.or(options.epochs), args.options.steps.or(options.steps));
+            Options { epochs, steps, ..options }
+        }
+    };
+    if given(matches, "checkpoint_every") {
+        options.checkpoint_every = args.options.checkpoint_every;
+    }
+    if given(matches, "data") {
+        options.data = whole_path(&args.options.data);
+    }
+    options.validate()?;
+    let splits = data::load(&options.data, &options.load())?;
+    let gpu = args.device.open()?;
+    let trainer = match &saved {
+        Some(saved) => Trainer::resume(&gpu, &options, splits, saved)?,
+        None => Trainer::new(&gpu, &options, splits)?,
+    };
+    drop(saved);
+    let folder = RunFolder::resume(earlier, &options, run.map_or(0, |run| run.progress.step))?;
+    folder.notes().iter().for_each(|text| note(&format!("note: {text}")));
+    Ok(Some((trainer, folder)))
 }
 
 pub(super) fn run(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> {
-    let (options, checkpoint) = options(args, matches)?;
-    let dir = match (&args.resume, &args.out) {
-        (Some(dir), _) if dir.is_dir() => dir.clone(),
-        (Some(file), _) => file.parent().unwrap_or(Path::new(".")).to_owned(),
-        (None, Some(out)) => out.clone(),
-        (None, None) => default_name(&options),
-    };
-    if checkpoint.is_none() {
-        RunFolder::check(&dir)?;
-    }
-    let splits = data::load(&options.data, &options.load())?;
-    let gpu = args.device.open()?;
-    let (mut trainer, folder) = match &checkpoint {
-        Some((path, bytes)) => {
-            let saved = Saved::read(path, bytes)?;
-            let step = saved.run.as_ref().map_or(0, |(_, progress)| progress.step);
-            let trainer = Trainer::resume(&gpu, &options, splits, &saved)?;
-            let folder = RunFolder::resume(&dir, trainer.options(), step)?;
-            (trainer, folder)
+    let ready = match &args.resume {
+        Some(path) => {
+            settled_option(matches)?;
+            go_on(args, path, matches)?
         }
-        None => {
-            let trainer = Trainer::new(&gpu, &options, splits)?;
-            let folder = RunFolder::create(&dir, trainer.options())?;
-            (trainer, folder)
-        }
+        None => Some(begin(args)?),
     };
+    let Some((mut trainer, mut folder)) = ready else { return Ok(()) };
     let stop = stop_flag();
     let console = Console::new(args.json);
     #[cfg(feature = "watch")]
@@ -122,28 +166,45 @@ pub(super) fn run(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> 
         }
         console.with_screen(screen)
     };
-    pollster::block_on(follow(&mut trainer, folder, console, &stop))?;
+    pollster::block_on(follow(&mut trainer, &mut folder, console, &stop))?;
     if args.profile {
         show_timings(&pollster::block_on(trainer.profile())?, args.json)?;
     }
     Ok(())
 }
 
-/// Shows and keeps every event until the run is over.
-async fn follow(trainer: &mut Trainer, mut folder: RunFolder, mut console: Console, stop: &AtomicBool) -> Result<()> {
+/// Shows and keeps every event until the run is over; a run that fails leaves a folder that tells how far it came.
+async fn follow(trainer: &mut Trainer, folder: &mut RunFolder, mut console: Console, stop: &AtomicBool) -> Result<()> {
+    let ended = until_done(trainer, folder, &mut console, stop).await;
+    if ended.is_err() {
+        let summary = trainer.summary();
+        if let Err(e) = folder.finish(trainer, &summary) {
+            console.warn(&format!("the run folder is not complete: {e}"));
+        }
+        let place = folder.path().display();
+        console.warn(&match folder.saved() {
+            Some(step) => format!("the last good state, of step {step}, is kept in {place}"),
+            None => format!("what there is stands in {place}"),
+        });
+    }
+    ended
+}
+
+async fn until_done(
+    trainer: &mut Trainer,
+    folder: &mut RunFolder,
+    console: &mut Console,
+    stop: &AtomicBool,
+) -> Result<()> {
+    // From here on there is something to go on from, whatever happens.
+    if folder.saved().is_none() {
+        folder.save(&trainer.snapshot().await?)?;
+    }
     loop {
         if stop.load(Ordering::SeqCst) {
             trainer.stop();
         }
-        let event = match trainer.next().await {
-            Ok(Some(event)) => event,
-            Ok(None) => return Ok(()),
-            Err(error) => {
-                leave(trainer, &mut folder).await;
-                console.line(&format!("what there is stands in {}", folder.path().display()));
-                return Err(error);
-            }
-        };
+        let Some(event) = trainer.next().await? else { return Ok(()) };
         folder.record(&event)?;
         if let Event::Save { .. } = event {
             folder.save(&trainer.snapshot().await?)?;
@@ -161,19 +222,5 @@ async fn follow(trainer: &mut Trainer, mut folder: RunFolder, mut console: Conso
                 console.line(&format!("everything is in {place}"));
             }
         }
-    }
-}
-
-/// Leaves a whole run folder behind a failed run, as far as the device still answers. An earlier checkpoint is kept:
-/// it is from before the failure.
-async fn leave(trainer: &mut Trainer, folder: &mut RunFolder) {
-    let kept = match trainer.snapshot().await {
-        Ok(snapshot) if !folder.has_checkpoint() => folder.save(&snapshot),
-        Ok(_) => Ok(()),
-        Err(e) => Err(e),
-    };
-    let summary = trainer.summary();
-    if let Err(e) = kept.and(folder.finish(trainer, &summary)) {
-        log::error!("the run folder is not complete: {e}");
     }
 }

@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 pub const NAMES: [&str; 5] = ["glyphs", "mnist", "fashion-mnist", "cifar10", "cifar100"];
 
 /// How much to load, and the seed of generated data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct LoadOptions {
     /// Keep so many training images: of class folders the first of each class in turn, otherwise the first.
     pub limit_train: Option<usize>,

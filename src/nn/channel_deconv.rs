@@ -67,6 +67,7 @@ impl ChannelDeconv {
             );
             return Err(Error::Usage(what));
         }
+        state.room_for(&[block, block])?;
         let identity = (0..block * block).map(|i| if i / block == i % block { 1.0 } else { 0.0 }).collect();
         let mut scalar = |key: &str, value| state.buffer(&format!("{name}.{key}"), Type::plain(&[1]), vec![value]);
         let (running_scalar_mean, running_variance) = (scalar("running_mean2", 0.0), scalar("running_var", 1.0));

@@ -95,8 +95,9 @@ impl Core {
             let what = format!("{name}: expected iterations, sampling stride and eps above 0, found {whitening:?}");
             return Err(Error::Usage(what));
         }
-        let (weight, bias) = weight_and_bias(state, name, shape, bias, rng);
         let (s, d) = (layout.statistics(), layout.d);
+        state.room_for(&[s, d, d])?;
+        let (weight, bias) = weight_and_bias(state, name, shape, bias, rng);
         let identity = (0..s * d * d).map(|i| if i / d % d == i % d { 1.0 } else { 0.0 }).collect();
         let running_mean = state.buffer(&format!("{name}.running_mean"), Type::vec4(&[s, d]), vec![0.0; s * d]);
         let running_deconv = state.buffer(&format!("{name}.running_deconv"), Type::vec4(&[s, d, d]), identity);

@@ -80,6 +80,7 @@ pub use max_pool::max_pool2d;
 pub use merge::{dual_path_merge, se_block};
 pub use mul::mul;
 pub use mul_channels::mul_channels;
+pub(crate) use newton_schulz::MOST_ITERATIONS;
 pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
 pub use one_hot::one_hot;
 pub use pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};

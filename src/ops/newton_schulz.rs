@@ -101,10 +101,14 @@ pub fn newton_schulz_uncoupled(tape: &mut Tape, a: Var, iterations: usize) -> Re
     tape.apply(Uncoupled { iterations }, &[a])
 }
 
+/// Most iterations: each adds launches to every step, and 20 are as exact as f32 can tell.
+pub(crate) const MOST_ITERATIONS: usize = 100;
+
 pub(super) fn square(op: &'static str, ty: &Type, iterations: usize) -> Result<[usize; 3]> {
     let [s, d, d2] = matrix(op, ty)?;
-    if d != d2 || iterations == 0 {
-        let what = format!("expected square matrices and at least 1 iteration, found {ty} and {iterations}");
+    if d != d2 || !(1..=MOST_ITERATIONS).contains(&iterations) {
+        let what =
+            format!("expected square matrices and 1 to {MOST_ITERATIONS} iterations, found {ty} and {iterations}");
         return Err(Error::shape(op, what));
     }
     Ok([s, d, d.div_ceil(4)])

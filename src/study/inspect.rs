@@ -10,7 +10,7 @@ use crate::data::{LoadOptions, load};
 use crate::gpu::Gpu;
 use crate::nn::{Forward, Mode};
 use crate::ops::{self, BlockMode};
-use crate::tape::{DType, Session, State, Tape};
+use crate::tape::{DType, Session, Tape};
 use crate::train::{Saved, read_model};
 use crate::viz::lines::{Line, lines_svg};
 use crate::viz::{KernelSheet, MatrixMap, Report, StreamingHistogram, central_kernels, histogram_svg, png};
@@ -77,9 +77,9 @@ pub struct Inspection {
 /// # Errors
 /// The run or its data cannot be read; the network has no deconvolution.
 pub async fn inspect(gpu: &Gpu, run: &Path, options: &InspectOptions) -> Result<Inspection> {
-    let (path, bytes) = read_model(run, false)?;
+    let (path, bytes) = read_model(run)?;
     let saved = Saved::read(&path, &bytes)?;
-    let mut state = State::new();
+    let mut state = saved.state();
     let model = saved.spec.build(0, &mut state)?;
     saved.restore(&mut state)?;
     let spec = &saved.spec;

@@ -2,6 +2,7 @@
 
 use super::Type;
 use crate::gpu::Buffer;
+use crate::{Error, Result};
 use std::collections::HashMap;
 
 /// Number of a tensor in a [`State`].
@@ -48,12 +49,32 @@ pub struct State {
     places: Vec<Option<Place>>,
     /// What each shared buffer holds, and its bytes.
     shared: Vec<(String, u64)>,
+    /// Most values of all tensors together.
+    most: Option<usize>,
 }
 
 impl State {
     /// No tensors.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// No tensors yet, and no more than so many values ever: for networks that a file describes.
+    pub fn within(values: usize) -> Self {
+        Self { most: Some(values), ..Self::default() }
+    }
+
+    /// Refuses a tensor of this shape where it would not fit, before it is made.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] with the shape and what is left.
+    pub fn room_for(&self, shape: &[usize]) -> Result<()> {
+        let Some(most) = self.most else { return Ok(()) };
+        let left = most.saturating_sub(self.tensors.iter().map(|tensor| tensor.values.len()).sum());
+        match shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side)) {
+            Some(values) if values <= left => Ok(()),
+            _ => Err(Error::Usage(format!("needs a tensor of {shape:?}, but only {left} more values are there"))),
+        }
     }
 
     /// Adds a tensor; the same name again returns the tensor that is there.

@@ -12,6 +12,11 @@ use crate::tape::{Session, State};
 use crate::{Error, Result};
 use serde::Serialize;
 
+/// Most values of a batch of images: 4 GiB.
+const MOST_VALUES: usize = 1 << 30;
+/// Most steps.
+const MOST_STEPS: usize = 1_000_000;
+
 /// What is measured.
 #[derive(Clone, Debug)]
 pub struct BenchOptions {
@@ -74,6 +79,13 @@ impl BenchOptions {
         self.net.validate()?;
         if self.batch_size == 0 || self.steps == 0 {
             return Err(Error::Usage("--batch-size and --steps: expected at least 1, found 0".into()));
+        }
+        let values = self.input.iter().try_fold(self.batch_size, |n, side| n.checked_mul(*side));
+        if values.is_none_or(|values| values > MOST_VALUES) || self.steps > MOST_STEPS || self.warm_up > MOST_STEPS {
+            return Err(Error::Usage(format!(
+                "{} steps and {} before them on {} images of {:?} are more than {MOST_STEPS} steps or {MOST_VALUES} values a batch",
+                self.steps, self.warm_up, self.batch_size, self.input
+            )));
         }
         Ok(())
     }

@@ -1,111 +1,24 @@
-//! Saved networks and saved runs: safetensors with PyTorch-style keys, row-major, and one JSON text of metadata.
+//! Saved networks and saved runs: safetensors with PyTorch-style keys, row-major, and one JSON text of metadata with a checksum.
 
-use super::{NetOptions, Options};
-use crate::data::{Normalize, Splits};
-use crate::models::{self, Model, ModelOptions};
-use crate::nn::Network;
+use super::checksum::checksum;
+use super::{ModelSpec, Options};
+use crate::data::Dataset;
 use crate::tape::{State, StateTensor};
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::collections::HashMap;
 use std::path::Path;
 
 /// Key of the metadata. There is one only, because the order of several would differ from file to file.
 const KEY: &str = "mexhat";
 
-/// What is needed to build a saved network again.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ModelSpec {
-    /// Architecture and normalisation.
-    #[serde(flatten)]
-    pub net: NetOptions,
-    /// (C, H, W) of one image.
-    pub input: [usize; 3],
-    /// Outputs.
-    pub classes: usize,
-    /// What it was trained on.
-    pub data: String,
-    /// How its images are normalised.
-    pub normalize: Normalize,
-    /// The network itself. Files of earlier versions have none: their architecture is known by name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub network: Option<Network>,
-}
+/// Most steps of a saved run: beyond this, f64 in other programs no longer counts them.
+const MOST_STEPS: u64 = 1 << 53;
 
-impl ModelSpec {
-    /// The network that `options` ask for on this data.
-    pub fn new(options: &Options, splits: &Splits) -> Self {
-        let (net, network) = match &options.network {
-            Some(network) => (options.net.of(network), Some(network.clone().seed(0))),
-            None => (options.net.clone(), None),
-        };
-        let spec = Self {
-            net,
-            network,
-            input: splits.train.shape,
-            classes: splits.train.classes(),
-            data: options.data.clone(),
-            normalize: splits.normalize.clone(),
-        };
-        spec.described()
-    }
-
-    /// That of `network`, trained on `data`.
-    pub(super) fn of(network: &Network, classes: usize, data: &str, normalize: Normalize) -> Self {
-        let net = NetOptions::default().of(network);
-        Self {
-            net,
-            input: network.input,
-            classes,
-            data: data.into(),
-            normalize,
-            network: Some(network.clone().seed(0)),
-        }
-    }
-
-    /// With the network of its architecture, unless it has one already or no such architecture is known.
-    fn described(mut self) -> Self {
-        if self.network.is_none() {
-            self.network = models::network(&self.net.model, &self.options(0)).ok();
-        }
-        self
-    }
-
-    fn options(&self, seed: u64) -> ModelOptions {
-        self.net.model_options(self.input, self.classes, seed)
-    }
-
-    /// The network with fresh values.
-    ///
-    /// # Errors
-    /// The network is unknown, or made for other images or classes than the data has.
-    pub fn build(&self, seed: u64, state: &mut State) -> Result<Model> {
-        let model = self.network(seed)?.build(state)?;
-        self.check(&model)?;
-        Ok(model)
-    }
-
-    /// The network, for fresh values of this seed.
-    pub(super) fn network(&self, seed: u64) -> Result<Network> {
-        match &self.network {
-            Some(network) => Ok(network.clone().seed(seed)),
-            None => models::network(&self.net.model, &self.options(seed)),
-        }
-    }
-
-    /// Refuses a network that is made for other images or classes.
-    pub(super) fn check(&self, model: &Model) -> Result<()> {
-        if (model.input, model.classes) != (self.input, self.classes) {
-            return Err(Error::Usage(format!(
-                "the network '{}' takes images of {:?} (channels, height, width) and tells {} classes apart, but the data \
-                 has {:?} in {}; change its input and its last layer",
-                model.name, model.input, model.classes, self.input, self.classes
-            )));
-        }
-        Ok(())
-    }
-}
+/// Number of this file format. Files of another number are refused, because what they mean cannot be known.
+const FORMAT: u32 = 2;
 
 /// How far a run has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -116,29 +29,102 @@ pub struct Progress {
     pub epoch: u64,
     /// Batch of the next step within its epoch.
     pub batch: u64,
+    /// Epochs over which the schedule runs.
+    pub epochs: u64,
     /// Seconds of training so far.
     pub seconds: f64,
     /// Last evaluation: loss and accuracy.
     pub last_eval: Option<(f32, f32)>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct Metadata {
+/// By which a run that goes on knows its data again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DataMark {
+    /// Training, validation and test images.
+    pub images: [usize; 3],
+    /// SHA-256 of pixels, labels and class names.
+    pub checksum: String,
+}
+
+impl DataMark {
+    /// The mark of these splits.
+    pub fn of(train: &Dataset, validation: Option<&Dataset>, test: &Dataset) -> Self {
+        let mut hash = Sha256::new();
+        [Some(train), validation, Some(test)].into_iter().flatten().for_each(|data| hash.update(data.checksum()));
+        let checksum = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Self { images: [train.len(), validation.map_or(0, Dataset::len), test.len()], checksum }
+    }
+}
+
+impl std::fmt::Display for DataMark {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let [train, validation, test] = self.images;
+        let validation = if validation > 0 { format!(", {validation} validation") } else { String::new() };
+        let short = self.checksum.get(..12).unwrap_or(&self.checksum);
+        write!(f, "{train} training{validation} and {test} test images, checksum {short}")
+    }
+}
+
+/// A run as a checkpoint keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedRun {
+    /// What it was asked to do.
+    pub options: Options,
+    /// How far it has come.
+    pub progress: Progress,
+    /// What it learns from.
+    pub data: DataMark,
+}
+
+impl SavedRun {
+    /// The options with which the run goes on, when it is to have `epochs` or `steps` in place of what it was given;
+    /// `None` when nothing is left to do. Of a run that was given epochs, a number of steps that it has reached was but a
+    /// pause; a run that was given only steps ends after them.
+    pub fn go_on(&self, epochs: Option<u64>, steps: Option<u64>) -> Option<Options> {
+        let done = self.progress;
+        let mut options = Options { epochs: epochs.or(self.options.epochs), ..self.options.clone() };
+        let paused = options.epochs.is_some();
+        options.steps = steps.or(self.options.steps.filter(|steps| !paused || done.step < *steps));
+        let batches = (done.step - done.batch).checked_div(done.epoch);
+        let longer = batches.zip(options.steps).map_or(0, |(batches, steps)| steps.div_ceil(batches.max(1)));
+        let epochs = options.epochs.unwrap_or(done.epochs.max(longer));
+        let over = done.epoch >= epochs || options.steps.is_some_and(|steps| done.step >= steps);
+        (!over).then_some(options)
+    }
+
+    /// Refuses numbers that no run writes.
+    fn check(&self) -> Result<()> {
+        self.options.validate()?;
+        let Progress { step, epoch, batch, epochs, seconds, last_eval } = self.progress;
+        let counted = step <= MOST_STEPS && epoch <= step && batch <= step && epochs > 0;
+        let finite = last_eval.is_none_or(|(loss, accuracy)| loss.is_finite() && (0.0..=1.0).contains(&accuracy));
+        if counted && finite && seconds.is_finite() && seconds >= 0.0 {
+            return Ok(());
+        }
+        Err(Error::Usage(format!("its progress is not that of a run: {:?}", self.progress)))
+    }
+}
+
+/// What all formats share.
+#[derive(Deserialize)]
+struct Format {
     format: u32,
-    spec: ModelSpec,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    run: Option<Run>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Run {
-    options: Options,
-    progress: Progress,
+struct Metadata {
+    format: u32,
+    checksum: String,
+    spec: ModelSpec,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    run: Option<SavedRun>,
 }
 
 /// Both files of a moment, as bytes.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
+    /// Steps done.
+    pub step: u64,
     /// `model.safetensors`: parameters and buffers.
     pub model: Vec<u8>,
     /// `checkpoint.safetensors`: these, the optimiser's moments, and how far the run has come.
@@ -146,19 +132,28 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(state: &State, spec: &ModelSpec, options: &Options, progress: Progress) -> Result<Self> {
-        let run = Some(Run { options: options.clone(), progress });
-        let checkpoint = Metadata { format: 1, spec: spec.clone(), run };
-        Ok(Self { model: model_bytes(state, spec)?, checkpoint: encode(state, &checkpoint, |_| true)? })
+    pub(super) fn new(state: &State, spec: &ModelSpec, run: &SavedRun) -> Result<Self> {
+        Ok(Self {
+            step: run.progress.step,
+            model: model_bytes(state, spec)?,
+            checkpoint: encode(state, Metadata::new(spec, Some(run)), |_| true)?,
+        })
     }
 }
 
 /// A network as the bytes of a file.
 pub(super) fn model_bytes(state: &State, spec: &ModelSpec) -> Result<Vec<u8>> {
-    encode(state, &Metadata { format: 1, spec: spec.clone(), run: None }, |t| t.model)
+    encode(state, Metadata::new(spec, None), |t| t.model)
 }
 
-fn encode(state: &State, metadata: &Metadata, keep: fn(&StateTensor) -> bool) -> Result<Vec<u8>> {
+impl Metadata {
+    /// Without its checksum yet.
+    fn new(spec: &ModelSpec, run: Option<&SavedRun>) -> Self {
+        Self { format: FORMAT, checksum: String::new(), spec: spec.clone(), run: run.cloned() }
+    }
+}
+
+fn encode(state: &State, mut metadata: Metadata, keep: fn(&StateTensor) -> bool) -> Result<Vec<u8>> {
     let failed = |e: &dyn std::fmt::Display| Error::Run(format!("the network could not be encoded: {e}"));
     let bytes: Vec<(&StateTensor, Vec<u8>)> = state
         .iter()
@@ -173,7 +168,9 @@ fn encode(state: &State, metadata: &Metadata, keep: fn(&StateTensor) -> bool) ->
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| failed(&e))?;
-    let text = serde_json::to_string(metadata).map_err(|e| failed(&e))?;
+    let text = serde_json::to_string(&metadata).map_err(|e| failed(&e))?;
+    metadata.checksum = checksum(&text, views.iter().map(|(name, view)| (*name, view)))?;
+    let text = serde_json::to_string(&metadata).map_err(|e| failed(&e))?;
     safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), text)]))).map_err(|e| failed(&e))
 }
 
@@ -181,9 +178,11 @@ fn encode(state: &State, metadata: &Metadata, keep: fn(&StateTensor) -> bool) ->
 pub struct Saved<'a> {
     /// The network.
     pub spec: ModelSpec,
-    /// Of a checkpoint: the run's options and how far it has come.
-    pub run: Option<(Options, Progress)>,
+    /// Of a checkpoint: the run.
+    pub run: Option<SavedRun>,
     tensors: SafeTensors<'a>,
+    /// Of all tensors together.
+    values: usize,
     path: &'a Path,
 }
 
@@ -191,7 +190,8 @@ impl<'a> Saved<'a> {
     /// Reads the bytes of `path` (which is named in errors).
     ///
     /// # Errors
-    /// [`Error::Input`] when this is no safetensors file, or not one of mexhat's.
+    /// [`Error::Input`] when this is no safetensors file, not one of mexhat's, or not as it was written; when it asks for
+    /// a network beyond [what one may be](ModelSpec::check) or lacks a part of its own.
     pub fn read(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
         let broken = |e: safetensors::SafeTensorError| {
             Error::input(path, format!("is not a whole safetensors file ({e}); train again or copy it again"))
@@ -204,10 +204,35 @@ impl<'a> Saved<'a> {
                 "has no metadata of mexhat, so its network is unknown; expected a file that `mexhat train` wrote",
             )
         })?;
-        let metadata: Metadata = serde_json::from_str(text)
-            .map_err(|e| Error::input(path, format!("has metadata that this version does not understand: {e}")))?;
-        let run = metadata.run.map(|run| (run.options, run.progress));
-        Ok(Self { spec: metadata.spec.described(), run, tensors, path })
+        let strange = |e| Error::input(path, format!("has metadata that this version does not understand: {e}"));
+        let format = serde_json::from_str::<Format>(text).map_err(strange)?.format;
+        if format != FORMAT {
+            return Err(Error::input(
+                path,
+                format!(
+                    "is of format {format}, but this version reads format {FORMAT}; use the version that wrote it, or train again"
+                ),
+            ));
+        }
+        let metadata: Metadata = serde_json::from_str(text).map_err(strange)?;
+        if metadata.checksum != checksum(text, tensors.iter())? {
+            return Err(Error::input(
+                path,
+                "does not match its own checksum, so it has been damaged or changed since it was written; \
+                 take an earlier copy or train again",
+            ));
+        }
+        let unusable = |e| Error::input(path, format!("cannot be used: {e}"));
+        metadata.spec.check_claims().map_err(unusable)?;
+        metadata.run.as_ref().map_or(Ok(()), SavedRun::check).map_err(unusable)?;
+        let values = header.data_len() / size_of::<f32>();
+        Ok(Self { spec: metadata.spec.described(), run: metadata.run, tensors, values, path })
+    }
+
+    /// A state with room for what the file holds and no more, to build its network in: whatever the file claims, little is
+    /// allocated.
+    pub fn state(&self) -> State {
+        State::within(self.values)
     }
 
     /// Puts the values into `state`.
@@ -250,20 +275,24 @@ impl<'a> Saved<'a> {
 mod tests {
     use super::*;
     use crate::data::{LoadOptions, load};
+    use crate::train::NetOptions;
 
     #[test]
     fn values_come_back_bit_by_bit() {
         let options =
             Options { net: NetOptions { model: "linear".into(), ..Default::default() }, ..Default::default() };
         let limits = LoadOptions { limit_train: Some(4), limit_test: Some(4), ..Default::default() };
-        let spec = ModelSpec::new(&options, &load("glyphs", &limits).unwrap());
+        let splits = load("glyphs", &limits).unwrap();
+        let spec = ModelSpec::new(&options, &splits);
         let mut state = State::new();
         spec.build(3, &mut state).unwrap();
         let parameter = state.parameters()[0];
         state.moment("momentum", parameter);
-        let progress = Progress { step: 7, epoch: 1, batch: 2, seconds: 1.5, last_eval: Some((0.5, 0.25)) };
-        let snapshot = Snapshot::new(&state, &spec, &options, progress).unwrap();
-        assert_eq!(snapshot.model, Snapshot::new(&state, &spec, &options, Progress::default()).unwrap().model);
+        let progress = Progress { step: 7, epoch: 1, batch: 2, epochs: 3, seconds: 1.5, last_eval: Some((0.5, 0.25)) };
+        let run = SavedRun { options, progress, data: DataMark::of(&splits.train, None, &splits.test) };
+        let snapshot = Snapshot::new(&state, &spec, &run).unwrap();
+        let begun = SavedRun { progress: Progress::default(), ..run.clone() };
+        assert_eq!(snapshot.model, Snapshot::new(&state, &spec, &begun).unwrap().model);
 
         let path = Path::new("x.safetensors");
         for bytes in [&snapshot.model, &snapshot.checkpoint] {
@@ -277,7 +306,7 @@ mod tests {
             }
         }
         let saved = Saved::read(path, &snapshot.checkpoint).unwrap();
-        assert_eq!(saved.run.as_ref(), Some(&(options, progress)));
+        assert_eq!(saved.run.as_ref(), Some(&run));
         let mut larger = State::new();
         larger.parameter("extra", &[1], vec![0.0]);
         assert!(saved.restore(&mut larger).unwrap_err().to_string().contains("'extra' is missing"));

@@ -66,6 +66,8 @@ pub struct Summary {
     pub parameters: usize,
     /// True when the run was stopped before its end; `--resume` goes on.
     pub interrupted: bool,
+    /// True when a loss or a value of the network was no longer a number. What is kept is from before that.
+    pub diverged: bool,
 }
 
 /// One thing that has happened.
@@ -80,7 +82,8 @@ pub enum Event {
         step: u64,
         /// Epoch it belongs to, from 0.
         epoch: u64,
-        /// Mean loss of its batch, before the update.
+        /// Mean loss of its batch, before the update; null in JSON where it is no number.
+        #[serde(deserialize_with = "number")]
         loss: f32,
         /// Learning rate of its update.
         lr: f64,
@@ -94,7 +97,8 @@ pub enum Event {
         step: u64,
         /// Whole epochs done.
         epoch: u64,
-        /// Mean loss.
+        /// Mean loss; null in JSON where it is no number.
+        #[serde(deserialize_with = "number")]
         loss: f32,
         /// Share of right answers, 0 to 1.
         accuracy: f32,
@@ -119,4 +123,9 @@ pub enum Event {
     Done(Summary),
     /// The GPU went away; an error follows.
     DeviceLost,
+}
+
+/// JSON has no other way to write what is no number.
+fn number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f32, D::Error> {
+    Ok(Option::<f32>::deserialize(from)?.unwrap_or(f32::NAN))
 }

@@ -1,48 +1,47 @@
 //! The folder of a run: written so that it can be read at any time, and never half.
 
-use super::{Event, Options, Snapshot, Summary, Trainer};
+use super::files::{LOCK, Lock, read_regular, write_rotating, write_whole};
+use super::{EarlierRun, Event, Options, Snapshot, Summary, Trainer};
 use crate::viz::{EvalPoint, RunCurves, StepPoint, curves_svg};
 use crate::{Error, Result};
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const OPTIONS: &str = "options.json";
+pub(super) const OPTIONS: &str = "options.json";
 const METRICS: &str = "metrics.jsonl";
 const MODEL: &str = "model.safetensors";
-const CHECKPOINT: &str = "checkpoint.safetensors";
+pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
+/// The checkpoint before that, for when it is damaged.
+pub(super) const PREVIOUS: &str = "checkpoint.previous.safetensors";
 
 /// Metrics reach the disk at least this often.
 const FLUSH: Duration = Duration::from_secs(1);
 
-/// A run folder being written.
+/// A run folder being written, by nobody else.
 pub struct RunFolder {
     dir: PathBuf,
+    _lock: Lock,
+    /// The folders that were made for it, the innermost first.
+    made: Vec<PathBuf>,
     metrics: BufWriter<File>,
     flushed: Instant,
     curves: RunCurves,
     title: String,
+    /// Step of the checkpoint that is kept.
+    saved: Option<u64>,
+    /// Whether that checkpoint is whole, so that it may take the previous one's place.
+    rotate: bool,
+    notes: Vec<String>,
 }
 
 fn unwritable(path: &Path, e: &dyn std::fmt::Display) -> Error {
     Error::input(path, format!("cannot be written ({e}); choose another folder with --out"))
 }
 
-/// A file that could not be written while the run was going on: the run failed, not its input.
-fn failed(path: &Path, e: &dyn std::fmt::Display) -> Error {
-    Error::Run(format!("{} could not be written ({e}); check that the disk has room", path.display()))
-}
-
-/// Writes the whole file or leaves what was there.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".part");
-    let part = path.with_file_name(name);
-    let mut file = File::create(&part)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&part, path)
+fn or_here(path: &Path) -> &Path {
+    if path.as_os_str().is_empty() { Path::new(".") } else { path }
 }
 
 impl RunFolder {
@@ -52,8 +51,8 @@ impl RunFolder {
     /// There is a file or a folder that is not empty, or a parent that is no folder.
     pub fn check(dir: &Path) -> Result<()> {
         if dir.is_dir() {
-            let mut entries = fs::read_dir(dir).map_err(|e| unwritable(dir, &e))?;
-            if entries.next().is_some() {
+            let entries = fs::read_dir(dir).map_err(|e| unwritable(dir, &e))?;
+            if entries.flatten().any(|entry| entry.file_name() != LOCK) {
                 return Err(Error::input(
                     dir,
                     "is not empty, and an earlier run is never overwritten; choose another --out, or go on with --resume",
@@ -64,12 +63,7 @@ impl RunFolder {
         if dir.exists() {
             return Err(Error::input(dir, "is a file; expected a new or empty folder for --out"));
         }
-        match dir
-            .ancestors()
-            .skip(1)
-            .map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p })
-            .find(|p| p.exists())
-        {
+        match dir.ancestors().skip(1).map(or_here).find(|p| p.exists()) {
             Some(parent) if !parent.is_dir() => {
                 let what = format!("cannot be created, because {} is a file; choose another --out", parent.display());
                 Err(Error::input(dir, what))
@@ -78,56 +72,130 @@ impl RunFolder {
         }
     }
 
-    /// A new folder, with its `options.json`.
+    /// A new folder with its `options.json`, claimed so that no other run takes it: `dir`, or where there is none
+    /// `runs/<time>-<model>-<norm>`, with a number behind it where that is taken.
     ///
     /// # Errors
-    /// As [`RunFolder::check`], and when nothing can be written there.
-    pub fn create(dir: &Path, options: &Options) -> Result<Self> {
-        Self::check(dir)?;
-        fs::create_dir_all(dir).map_err(|e| unwritable(dir, &e))?;
-        let folder = Self::open(dir, options)?;
+    /// As [`RunFolder::check`], and when nothing can be written there or another run has been faster.
+    pub fn create(dir: Option<&Path>, options: &Options) -> Result<Self> {
+        let mut made = Vec::new();
+        let Some(dir) = dir else {
+            let base = default_name(options);
+            for attempt in 1..=1000 {
+                let dir =
+                    if attempt == 1 { base.clone() } else { PathBuf::from(format!("{}-{attempt}", base.display())) };
+                if make(&dir, &mut made)? {
+                    return Self::begin(dir, made, options);
+                }
+            }
+            return Err(Error::input(base, "and a thousand names like it are taken; choose a folder with --out"));
+        };
+        make(dir, &mut made)?;
+        Self::begin(dir.to_owned(), made, options)
+    }
+
+    fn begin(dir: PathBuf, made: Vec<PathBuf>, options: &Options) -> Result<Self> {
+        let lock = Lock::take(&dir)?;
+        // Another run may have come and gone between the first look and the lock.
+        Self::check(&dir)?;
+        let folder = Self { made, ..Self::open(&dir, lock, options)? };
         folder.write_options(options)?;
         Ok(folder)
+    }
+
+    /// Takes back what [`RunFolder::create`] made, for a run that never began.
+    pub fn abandon(self) {
+        let Self { dir, made, .. } = self;
+        for name in [OPTIONS, METRICS, LOCK] {
+            fs::remove_file(dir.join(name)).ok();
+        }
+        // Only empty folders go.
+        made.iter().for_each(|dir| {
+            fs::remove_dir(dir).ok();
+        });
     }
 
     /// An existing folder, its metrics cut after `step`, where the run goes on.
     ///
     /// # Errors
     /// The metrics cannot be read or written.
-    pub fn resume(dir: &Path, options: &Options, step: u64) -> Result<Self> {
+    pub fn resume(earlier: EarlierRun, options: &Options, step: u64) -> Result<Self> {
+        let EarlierRun { dir, lock, checkpoint, damaged, .. } = earlier;
         let path = dir.join(METRICS);
         let mut curves = RunCurves::default();
         let mut kept = Vec::new();
+        let (mut last, mut gaps) = (0, Vec::new());
         if path.exists() {
+            if !path.is_file() {
+                return Err(Error::input(path, "is no ordinary file; remove it, and the run goes on without its past"));
+            }
             let file = File::open(&path).map_err(|e| Error::input(&path, format!("cannot be read: {e}")))?;
             for line in BufReader::new(file).lines() {
                 let line = line.map_err(|e| Error::input(&path, format!("cannot be read: {e}")))?;
                 // A line cut off by a crash is behind the last checkpoint.
                 let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
-                if matches!(event, Event::Step { step: at, .. } | Event::Eval { step: at, .. } if at <= step) {
-                    chart(&mut curves, &event);
-                    writeln!(kept, "{line}").map_err(|e| failed(&path, &e))?;
+                match event {
+                    Event::Step { step: at, .. } if at > last && at <= step => {
+                        note_gap(&mut gaps, last, at);
+                        last = at;
+                    }
+                    Event::Eval { step: at, .. } if at <= step => {}
+                    _ => continue,
                 }
+                chart(&mut curves, &event);
+                writeln!(kept, "{line}").map_err(|e| unwritable(&path, &e))?;
             }
         }
+        note_gap(&mut gaps, last, step + 1);
         write_whole(&path, &kept).map_err(|e| unwritable(&path, &e))?;
-        let folder = Self { curves, ..Self::open(dir, options)? };
+        let (saved, rotate) = (checkpoint.is_some().then_some(step), !damaged);
+        let mut folder = Self { curves, saved, rotate, ..Self::open(&dir, lock, options)? };
+        if !gaps.is_empty() {
+            folder.notes.push(format!(
+                "{} lacks step(s) {}, which cannot be had back; the network is not touched by this",
+                path.display(),
+                gaps.join(", ")
+            ));
+        }
         folder.write_options(options)?;
         Ok(folder)
     }
 
-    fn open(dir: &Path, options: &Options) -> Result<Self> {
+    fn open(dir: &Path, lock: Lock, options: &Options) -> Result<Self> {
         let path = dir.join(METRICS);
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(|e| unwritable(&path, &e))?;
-        let curves = RunCurves { name: options.net.norm.to_string(), ..Default::default() };
-        let title = format!("{} on {}", options.net.model, options.data);
-        Ok(Self { dir: dir.to_owned(), metrics: BufWriter::new(file), flushed: Instant::now(), curves, title })
+        Ok(Self {
+            dir: dir.to_owned(),
+            _lock: lock,
+            made: Vec::new(),
+            metrics: BufWriter::new(file),
+            flushed: Instant::now(),
+            curves: RunCurves { name: options.net.norm.to_string(), ..Default::default() },
+            title: format!("{} on {}", options.net.model, options.data),
+            saved: None,
+            rotate: true,
+            notes: Vec::new(),
+        })
     }
 
     fn write_options(&self, options: &Options) -> Result<()> {
         let path = self.dir.join(OPTIONS);
         let text = serde_json::to_string_pretty(options).map_err(|e| unwritable(&path, &e))? + "\n";
         write_whole(&path, text.as_bytes()).map_err(|e| unwritable(&path, &e))
+    }
+
+    /// What its user should know.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// A file that could not be written while the run was going on: the run failed, not its input.
+    fn failed(&self, path: &Path, e: &dyn std::fmt::Display) -> Error {
+        let kept = match self.saved {
+            Some(step) => format!("; the checkpoint of step {step} is whole"),
+            None => String::new(),
+        };
+        Error::Run(format!("{} could not be written ({e}); check that the disk has room{kept}", path.display()))
     }
 
     /// Where it is.
@@ -145,8 +213,8 @@ impl RunFolder {
         }
         chart(&mut self.curves, event);
         let path = self.dir.join(METRICS);
-        let line = serde_json::to_string(event).map_err(|e| failed(&path, &e))?;
-        writeln!(self.metrics, "{line}").map_err(|e| failed(&path, &e))?;
+        let line = serde_json::to_string(event).map_err(|e| self.failed(&path, &e))?;
+        writeln!(self.metrics, "{line}").map_err(|e| self.failed(&path, &e))?;
         if self.flushed.elapsed() >= FLUSH || matches!(event, Event::Eval { .. }) {
             self.flush()?;
         }
@@ -155,27 +223,33 @@ impl RunFolder {
 
     fn flush(&mut self) -> Result<()> {
         self.flushed = Instant::now();
-        self.metrics.flush().map_err(|e| failed(&self.dir.join(METRICS), &e))
+        self.metrics.flush().map_err(|e| self.failed(&self.dir.join(METRICS), &e))
     }
 
     fn put(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.dir.join(name);
-        write_whole(&path, bytes).map_err(|e| failed(&path, &e))
+        write_whole(&path, bytes).map_err(|e| self.failed(&path, &e))
     }
 
-    /// Keeps a network and the checkpoint that belongs to it. Metrics first, so that they are never behind.
+    /// Keeps a network and the checkpoint that belongs to it, and the checkpoint before that. Metrics first, so that they are
+    /// never behind.
     ///
     /// # Errors
-    /// The disk is full.
+    /// The disk is full; what was kept before is whole.
     pub fn save(&mut self, snapshot: &Snapshot) -> Result<()> {
         self.flush()?;
+        self.metrics.get_ref().sync_data().map_err(|e| self.failed(&self.dir.join(METRICS), &e))?;
         self.put(MODEL, &snapshot.model)?;
-        self.put(CHECKPOINT, &snapshot.checkpoint)
+        let (path, previous) = (self.dir.join(CHECKPOINT), self.dir.join(PREVIOUS));
+        write_rotating(&path, &snapshot.checkpoint, self.rotate.then_some(&*previous))
+            .map_err(|e| self.failed(&path, &e))?;
+        (self.saved, self.rotate) = (Some(snapshot.step), true);
+        Ok(())
     }
 
-    /// True when a checkpoint has been kept.
-    pub fn has_checkpoint(&self) -> bool {
-        self.dir.join(CHECKPOINT).exists()
+    /// Step of the checkpoint that is kept, where there is one.
+    pub fn saved(&self) -> Option<u64> {
+        self.saved
     }
 
     /// Writes the summary and the pictures.
@@ -184,7 +258,7 @@ impl RunFolder {
     /// The disk is full.
     pub fn finish(&mut self, trainer: &Trainer, summary: &Summary) -> Result<()> {
         self.flush()?;
-        let text = serde_json::to_string_pretty(summary).map_err(|e| failed(&self.dir, &e))? + "\n";
+        let text = serde_json::to_string_pretty(summary).map_err(|e| self.failed(&self.dir, &e))? + "\n";
         self.put("summary.json", text.as_bytes())?;
         match curves_svg(&self.title, std::slice::from_ref(&self.curves)) {
             Ok(svg) => self.put("curves.svg", svg.as_bytes())?,
@@ -200,6 +274,33 @@ impl RunFolder {
     }
 }
 
+/// Makes the folder, and tells whether it was not there before; `made` gets what was made, the innermost first.
+fn make(dir: &Path, made: &mut Vec<PathBuf>) -> Result<bool> {
+    let missing: Vec<&Path> = dir.ancestors().skip(1).map(or_here).take_while(|p| !p.exists()).collect();
+    for parent in missing.into_iter().rev() {
+        match fs::create_dir(parent) {
+            Ok(()) => made.insert(0, parent.to_owned()),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(unwritable(parent, &e)),
+        }
+    }
+    match fs::create_dir(dir) {
+        Ok(()) => made.insert(0, dir.to_owned()),
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(false),
+        Err(e) => return Err(unwritable(dir, &e)),
+    }
+    Ok(true)
+}
+
+/// Notes the steps between `last` and `next`.
+fn note_gap(gaps: &mut Vec<String>, last: u64, next: u64) {
+    match next - last {
+        0 | 1 => {}
+        2 => gaps.push(format!("{}", last + 1)),
+        _ => gaps.push(format!("{} to {}", last + 1, next - 1)),
+    }
+}
+
 fn chart(curves: &mut RunCurves, event: &Event) {
     match *event {
         Event::Step { step, loss, lr, .. } => curves.steps.push(StepPoint { step, loss, lr: lr as f32 }),
@@ -208,12 +309,12 @@ fn chart(curves: &mut RunCurves, event: &Event) {
     }
 }
 
-/// The bytes of a saved network and where they are: `path` is a run folder or a `.safetensors` file; of a folder
-/// `model.safetensors` is taken, or `checkpoint.safetensors` when `checkpoint`.
+/// The bytes of a saved network and where they are: `path` is a run folder, of which `model.safetensors` is taken, or a
+/// `.safetensors` file.
 ///
 /// # Errors
 /// There is no such file.
-pub fn read_model(path: &Path, checkpoint: bool) -> Result<(PathBuf, Vec<u8>)> {
+pub fn read_model(path: &Path) -> Result<(PathBuf, Vec<u8>)> {
     if !path.exists() {
         return Err(Error::input(
             path,
@@ -221,23 +322,21 @@ pub fn read_model(path: &Path, checkpoint: bool) -> Result<(PathBuf, Vec<u8>)> {
         ));
     }
     let file = match path.is_dir() {
-        true => path.join(if checkpoint { CHECKPOINT } else { MODEL }),
+        true => path.join(MODEL),
         false => path.to_owned(),
     };
-    let bytes = fs::read(&file)
-        .map_err(|e| Error::input(&file, format!("cannot be read ({e}); is {} a run folder?", path.display())))?;
+    if !file.exists() {
+        let what = format!("cannot be read, because it is not there; is {} a run folder?", path.display());
+        return Err(Error::input(file, what));
+    }
+    let bytes = read_regular(&file)?;
     Ok((file, bytes))
 }
 
-/// `runs/<time>-<model>-<norm>`, in UTC, that does not exist yet.
-pub fn default_name(options: &Options) -> PathBuf {
+/// `runs/<time>-<model>-<norm>`, in UTC.
+fn default_name(options: &Options) -> PathBuf {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let name = format!("{}-{}-{}", stamp(seconds), options.net.model, options.net.norm);
-    let base = Path::new("runs").join(&name);
-    (2..)
-        .map(|i| Path::new("runs").join(format!("{name}-{i}")))
-        .take(1000)
-        .fold(base, |found, next| if found.exists() { next } else { found })
+    Path::new("runs").join(format!("{}-{}-{}", stamp(seconds), options.net.model, options.net.norm))
 }
 
 /// `20260131-235959` of seconds since 1970. Calendar after H. Hinnant, "chrono-compatible low-level date algorithms".

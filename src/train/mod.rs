@@ -20,9 +20,15 @@
 
 mod bench;
 mod checkpoint;
+mod checkpoint_every;
+mod checksum;
 mod clock;
+#[cfg(not(target_arch = "wasm32"))]
+mod earlier;
 mod evaluate;
 mod event;
+#[cfg(not(target_arch = "wasm32"))]
+mod files;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
 mod learner;
@@ -30,14 +36,18 @@ mod look;
 mod options;
 mod pictures;
 mod plan;
+mod spec;
 mod trainer;
 
 pub use bench::{BenchOptions, StepBench, bench_step};
-pub use checkpoint::{ModelSpec, Progress, Saved, Snapshot};
+pub use checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
+pub use checkpoint_every::CheckpointEvery;
+#[cfg(not(target_arch = "wasm32"))]
+pub use earlier::EarlierRun;
 pub use evaluate::{Evaluation, evaluate};
 pub use event::{Event, Started, Summary};
 #[cfg(not(target_arch = "wasm32"))]
-pub use folder::{RunFolder, default_name, read_model};
+pub use folder::{RunFolder, read_model};
 pub use learner::{
     Adam, Batch, Batches, Data, Examples, Fit, Fitting, Learner, Loss, Order, Pixels, Sgd, Step, Stream, Targets,
     Tensor, Update,
@@ -45,4 +55,5 @@ pub use learner::{
 pub use look::{Guess, LayerDeconv};
 pub use options::{NetOptions, OptimizerKind, Options, ScheduleKind, WhiteningPreset};
 pub use plan::RunPlan;
+pub use spec::ModelSpec;
 pub use trainer::Trainer;

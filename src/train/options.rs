@@ -1,10 +1,11 @@
 //! Everything that describes a run: one struct for the command line, the run folder and a page's address.
 
+use super::CheckpointEvery;
 use crate::data::LoadOptions;
 use crate::models::{self, ModelOptions, Norm};
 use crate::named::named;
 use crate::nn::{Network, Whitening};
-use crate::ops::BlockMode;
+use crate::ops::{BlockMode, MOST_ITERATIONS};
 use crate::optim::{Optimizer, Schedule};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -153,6 +154,13 @@ fn paper() -> WhiteningPreset {
     WhiteningPreset::Paper
 }
 
+fn iterations(option: &str, value: usize) -> Result<()> {
+    if (1..=MOST_ITERATIONS).contains(&value) {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("{option} is {value}; expected 1 to {MOST_ITERATIONS}")))
+}
+
 fn at_least_1(option: &str, value: usize) -> Result<()> {
     if value > 0 { Ok(()) } else { Err(Error::Usage(format!("{option} is 0; expected at least 1"))) }
 }
@@ -195,11 +203,12 @@ impl NetOptions {
         self.numbers()
     }
 
-    fn numbers(&self) -> Result<()> {
+    /// Refuses numbers that no network can be built from.
+    pub(super) fn numbers(&self) -> Result<()> {
         at_least_1("--block", self.block)?;
         at_least_1("--block-fc", self.block_fc)?;
-        at_least_1("--iterations", self.iterations)?;
-        at_least_1("--first-iterations", self.first_iterations)?;
+        iterations("--iterations", self.iterations)?;
+        iterations("--first-iterations", self.first_iterations)?;
         at_least_1("--sampling-stride", self.sampling_stride)?;
         number("--eps", f64::from(self.eps), self.eps > 0.0, "a number above 0, such as 1e-5")
     }
@@ -272,6 +281,9 @@ pub struct Options {
     /// Learning rate over the run: cosine, multistep or constant
     #[cfg_attr(feature = "cli", arg(long, default_value = "cosine", help_heading = "Training"))]
     pub schedule: ScheduleKind,
+    /// Keep a checkpoint after so many steps (500) or so much time (30s, 5m, 1h), beside those at epochs and at the end
+    #[cfg_attr(feature = "cli", arg(long, default_value = "1m", value_name = "STEPS|TIME", help_heading = "Run"))]
+    pub checkpoint_every: CheckpointEvery,
     /// Use only so many training images
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Data"))]
     pub limit_train: Option<usize>,
@@ -297,6 +309,7 @@ impl Default for Options {
             momentum: 0.9,
             weight_decay: 1e-3,
             schedule: ScheduleKind::Cosine,
+            checkpoint_every: CheckpointEvery::default(),
             limit_train: None,
             limit_test: None,
             seed: 0,

@@ -1,7 +1,7 @@
 //! How long a run is and what its learning rate does, known before it begins.
 
-use super::Options;
 use super::learner::keeps;
+use super::{Options, Progress};
 use crate::optim::Schedule;
 use crate::{Error, Result};
 
@@ -34,6 +34,14 @@ impl RunPlan {
     /// # Errors
     /// The batch is larger than the data set.
     pub fn new(options: &Options, images: usize) -> Result<Self> {
+        Self::going_on(options, images, &Progress::default())
+    }
+
+    /// As [`RunPlan::new`] for a run that has come so far: its schedule is no shorter than it was, unless epochs are given.
+    ///
+    /// # Errors
+    /// As [`RunPlan::new`], and when the progress is not that of a run with such batches.
+    pub fn going_on(options: &Options, images: usize, done: &Progress) -> Result<Self> {
         let size = options.batch_size;
         if size > images {
             return Err(Error::Usage(format!(
@@ -45,7 +53,14 @@ impl RunPlan {
         let keep = rest > 0 && keeps(rest, size);
         let batches = (images / size) as u64 + u64::from(keep);
         let needed = options.steps.map_or(0, |steps| steps.div_ceil(batches));
-        let epochs = options.epochs.unwrap_or(EPOCHS.max(needed));
+        let epochs = options.epochs.unwrap_or(EPOCHS.max(needed).max(done.epochs));
+        if (done.epoch, done.batch) != (done.step / batches, done.step % batches) {
+            return Err(Error::Usage(format!(
+                "the checkpoint stands at batch {} of epoch {} after {} steps, but an epoch of '{}' has {batches} batches; \
+                 it belongs to another run",
+                done.batch, done.epoch, done.step, options.data
+            )));
+        }
         let total = batches.saturating_mul(epochs);
         let schedule = options.schedule.over(total);
         let steps = options.steps.map_or(total, |steps| steps.min(total));

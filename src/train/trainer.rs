@@ -1,11 +1,11 @@
 //! The loop: steps are submitted ahead, losses come back in order.
 
-use super::checkpoint::{ModelSpec, Progress, Saved, Snapshot};
+use super::checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
 use super::clock::Instant;
 use super::evaluate;
 use super::learner::record::Pass;
-use super::{Event, Learner, Options, RunPlan, Started, Step, Summary, Update};
-use crate::data::{Batch, Epoch, Loader, LoaderOptions, Splits};
+use super::{CheckpointEvery, Event, Learner, ModelSpec, Options, RunPlan, Started, Step, Summary, Update};
+use crate::data::{Batch, Dataset, Epoch, Loader, LoaderOptions, Splits};
 use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::Model;
 use crate::nn::Mode;
@@ -23,8 +23,8 @@ enum Stage {
     Over,
 }
 
-/// Seconds after which a run is worth keeping in the middle of an epoch, and at its end.
-const SAVE_SECONDS: (f64, f64) = (120.0, 10.0);
+/// Seconds after which a run is worth keeping at the end of an epoch.
+const EPOCH_SECONDS: f64 = 10.0;
 
 /// A training run in progress.
 pub struct Trainer {
@@ -34,14 +34,19 @@ pub struct Trainer {
     pub(super) learner: Learner,
     train: Loader,
     pub(super) test: Loader,
+    validation: Option<Dataset>,
+    /// Made when a first checkpoint is.
+    mark: Option<DataMark>,
     epoch: Option<Epoch>,
     events: VecDeque<Event>,
     failure: Option<Error>,
     stage: Stage,
     stopping: bool,
+    diverged: bool,
     evaluated: Option<u64>,
     last_eval: Option<(f32, f32)>,
-    saved: Instant,
+    /// Step and time of the last [`Event::Save`].
+    saved: (u64, Instant),
     timer: Timer,
     /// Most steps in flight; above the ring's depth it does not matter.
     ahead: usize,
@@ -61,16 +66,28 @@ impl Trainer {
         Self::build(gpu, options, splits, spec, None)
     }
 
-    /// Goes on where the checkpoint stands, exactly. `options` are the checkpoint's, save perhaps for the run's length.
+    /// Goes on where the checkpoint stands, exactly. `options` are the checkpoint's, save perhaps for the run's length and the
+    /// place of its data.
     ///
     /// # Errors
-    /// As [`Trainer::new`], and when the checkpoint belongs to another network or other data.
+    /// As [`Trainer::new`], and when the checkpoint belongs to another network or other data, or is none of a run.
     pub fn resume(gpu: &Gpu, options: &Options, splits: Splits, saved: &Saved<'_>) -> Result<Self> {
         let spec = ModelSpec::new(options, &splits);
-        if spec != saved.spec {
+        let Some(run) = &saved.run else {
+            return Err(Error::Usage("a network without its run cannot go on; expected a checkpoint".into()));
+        };
+        let found = DataMark::of(&splits.train, splits.validation.as_ref(), &splits.test);
+        if found != run.data {
             return Err(Error::Usage(format!(
-                "the data '{}' or the network are not what the run began with, so it cannot go on exactly; \
-                 put the data back as it was, or begin a new run",
+                "the data '{}' is not what the run began with, so it cannot go on exactly: expected {}; found {found}. \
+                 Put the data back as it was, name where it is now, or begin a new run",
+                options.data, run.data
+            )));
+        }
+        if !spec.goes_on_as(&saved.spec) {
+            return Err(Error::Usage(format!(
+                "the network, or how its images are normalised and changed, is not what the run on '{}' began with, so it \
+                 cannot go on exactly; begin a new run",
                 options.data
             )));
         }
@@ -116,7 +133,8 @@ impl Trainer {
         let timer = Timer::start();
         options.validate()?;
         let images = splits.train.len();
-        let plan = RunPlan::new(options, images)?;
+        let progress = saved.and_then(|saved| saved.run.as_ref()).map_or_else(Progress::default, |run| run.progress);
+        let plan = RunPlan::going_on(options, images, &progress)?;
         let train = Loader::new(
             Arc::new(splits.train),
             splits.normalize.clone(),
@@ -128,33 +146,37 @@ impl Trainer {
                 seed: options.seed,
             },
         )?;
+        let validation = splits.validation;
         let test = evaluate::loader(Arc::new(splits.test), &splits.normalize, plan.batch_size)?;
 
         let update = Update { rule: options.optimizer(), lr: options.base_lr() };
         let network = spec.network(options.seed)?;
+        // What a checkpoint describes takes no more room than the file has.
+        let state = saved.filter(|saved| saved.run.is_some()).map_or_else(State::new, Saved::state);
         let restore = |state: &mut State| saved.map_or(Ok(()), |saved| saved.restore(state));
         let mut learner =
-            Learner::begin(gpu, network, Some(update), restore)?.with_normalize(spec.normalize.clone())?;
+            Learner::begin(gpu, network, Some(update), state, restore)?.with_normalize(spec.normalize.clone())?;
         spec.check(&learner.model)?;
-        let progress = saved.and_then(|saved| saved.run.as_ref()).map(|(_, progress)| *progress).unwrap_or_default();
         learner.step = progress.step;
         learner.prepare(&passes(&plan, &learner.model, test.dataset().len()))?;
         let mut trainer = Self {
-            // The schedule's length is settled now, whatever --steps says when the run goes on.
-            options: Options { epochs: Some(plan.epochs), ..options.clone() },
+            options: options.clone(),
             spec,
             plan,
             learner,
             train,
             test,
+            validation,
+            mark: None,
             epoch: None,
             events: VecDeque::new(),
             failure: None,
             stage: Stage::Train,
             stopping: false,
+            diverged: false,
             evaluated: None,
             last_eval: progress.last_eval,
-            saved: Instant::now(),
+            saved: (progress.step, Instant::now()),
             timer: Timer { seconds: progress.seconds, ..timer },
             ahead: usize::MAX,
             pace: None,
@@ -235,8 +257,11 @@ impl Trainer {
         self.timer.pause();
         let stage = self.stage;
         self.evaluate().await?;
-        self.stage = stage;
         events.extend(self.events.drain(..));
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
+        self.stage = stage;
         Ok(events)
     }
 
@@ -265,14 +290,42 @@ impl Trainer {
 
     /// Parameters, buffers and moments as they are now. At [`Event::Save`] nothing is in flight; otherwise the steps in
     /// flight are waited for, and their events follow.
+    ///
+    /// # Errors
+    /// A value is no longer a number: such a network is not kept.
     pub async fn snapshot(&mut self) -> Result<Snapshot> {
         self.drain().await?;
+        if let Some(failure) = self.failure.take() {
+            return Err(failure);
+        }
         let Learner { session, state, .. } = &mut self.learner;
         session.download(state).await?;
-        Snapshot::new(&self.learner.state, &self.spec, &self.options, self.progress())
+        let broken = state.iter().find(|(_, tensor)| tensor.values.iter().any(|v| !v.is_finite()));
+        if let Some(name) = broken.map(|(_, tensor)| tensor.name.clone()) {
+            let step = self.learner.steps();
+            let what = format!("'{name}' holds values that are no numbers after step {step}");
+            return Err(self.diverge(&what, self.plan.schedule.lr(self.options.base_lr(), step.saturating_sub(1))));
+        }
+        let mark = self
+            .mark
+            .get_or_insert_with(|| DataMark::of(self.train.dataset(), self.validation.as_ref(), self.test.dataset()));
+        let (options, data) = (self.options.clone(), mark.clone());
+        Snapshot::new(&self.learner.state, &self.spec, &SavedRun { options, progress: self.progress(), data })
     }
 
-    /// What the run was asked to do, its number of epochs settled.
+    /// Ends the run, because `what` is no longer a number.
+    fn diverge(&mut self, what: &str, lr: f64) -> Error {
+        self.diverged = true;
+        self.stage = Stage::Over;
+        Error::Run(format!(
+            "{what} (learning rate {lr:.3e}), so training has diverged; try a smaller --lr (a third or a tenth of {}), {}or \
+             --norm deconv, which bears larger rates",
+            self.options.base_lr(),
+            if self.spec.net.norm == crate::models::Norm::Deconv { "a larger --eps, " } else { "" },
+        ))
+    }
+
+    /// What the run was asked to do.
     pub fn options(&self) -> &Options {
         &self.options
     }
@@ -314,7 +367,8 @@ impl Trainer {
             first_step_seconds: self.timer.first_step,
             gpu_bytes: self.learner.memory().total(),
             parameters: self.learner.parameters(),
-            interrupted: self.done() < self.plan.steps,
+            interrupted: !self.diverged && self.done() < self.plan.steps,
+            diverged: self.diverged,
         }
     }
 
@@ -347,6 +401,7 @@ impl Trainer {
             step: self.learner.steps(),
             epoch: self.learner.steps() / self.plan.batches,
             batch: self.learner.steps() % self.plan.batches,
+            epochs: self.plan.epochs,
             seconds: self.timer.total(),
             last_eval: self.last_eval,
         }
@@ -358,9 +413,9 @@ impl Trainer {
             Stage::Evaluate => self.evaluate().await,
             Stage::Save => {
                 // Short epochs are not worth a file each.
-                if self.ended() || self.saved.elapsed().as_secs_f64() > SAVE_SECONDS.1 {
+                if self.ended() || self.save_is_due() || self.saved.1.elapsed().as_secs_f64() > EPOCH_SECONDS {
                     self.events.push_back(Event::Save { step: self.learner.steps() });
-                    self.saved = Instant::now();
+                    self.saved = (self.learner.steps(), Instant::now());
                 }
                 self.stage = if self.ended() { Stage::Finish } else { Stage::Train };
                 Ok(())
@@ -371,6 +426,16 @@ impl Trainer {
                 Ok(())
             }
             Stage::Over => Ok(()),
+        }
+    }
+
+    /// Whether so much has happened since the last checkpoint that the next belongs here.
+    fn save_is_due(&self) -> bool {
+        let step = self.learner.steps();
+        match self.options.checkpoint_every {
+            _ if step <= self.saved.0 => false,
+            CheckpointEvery::Steps(steps) => step.is_multiple_of(steps),
+            CheckpointEvery::Seconds(seconds) => self.saved.1.elapsed().as_secs() >= seconds,
         }
     }
 
@@ -400,7 +465,7 @@ impl Trainer {
                 self.events.push_back(event);
             }
         }
-        let save = self.saved.elapsed().as_secs_f64() > SAVE_SECONDS.0;
+        let save = self.save_is_due();
         let batch = if save || self.ended() { None } else { self.next_batch() };
         if let Some(batch) = batch {
             return self.submit(batch).await;
@@ -462,13 +527,7 @@ impl Trainer {
         let epoch = (step - 1) / self.plan.batches;
         self.events.push_back(Event::Step { step, epoch, loss, lr, accuracy });
         if !loss.is_finite() {
-            self.failure = Some(Error::Run(format!(
-                "the loss is {loss} at step {step} (learning rate {lr:.3e}), so training has diverged; try a smaller --lr \
-                 (a third or a tenth of {}), {}or --norm deconv, which bears larger rates",
-                self.options.base_lr(),
-                if self.spec.net.norm == crate::models::Norm::Deconv { "a larger --eps, " } else { "" },
-            )));
-            self.stage = Stage::Over;
+            self.failure = Some(self.diverge(&format!("the loss is {loss} at step {step}"), lr));
         }
     }
 
@@ -476,9 +535,14 @@ impl Trainer {
         let (full, last) = self.learner.judges(self.plan.batch_size, self.test.dataset().len())?;
         let found = evaluate::run(&self.test, full, last).await?;
         let (step, epoch) = (self.learner.steps(), self.learner.steps() / self.plan.batches);
-        self.last_eval = Some((found.loss, found.accuracy));
         self.evaluated = Some(step);
         self.events.push_back(Event::Eval { step, epoch, loss: found.loss, accuracy: found.accuracy });
+        if !found.loss.is_finite() {
+            let lr = self.plan.schedule.lr(self.options.base_lr(), step.saturating_sub(1));
+            self.failure = Some(self.diverge(&format!("the test loss is {} after step {step}", found.loss), lr));
+            return Ok(());
+        }
+        self.last_eval = Some((found.loss, found.accuracy));
         if let Some(event) = self.kernels().await? {
             self.events.push_back(event);
         }

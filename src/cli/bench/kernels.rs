@@ -3,7 +3,7 @@
 use super::{RepeatArgs, sizes};
 use crate::bench::{self, ConvPass, ConvShape, CovarianceShape, KernelBench, NewtonSchulzShape};
 use crate::cli::{DeviceArgs, say, say_json};
-use crate::ops::{BlockMode, ConvOptions};
+use crate::ops::{BlockMode, ConvOptions, MOST_ITERATIONS};
 use crate::{Error, Result};
 use clap::{Args, ValueEnum};
 
@@ -176,8 +176,9 @@ pub(super) fn covariance(args: &CovarianceArgs) -> Result<()> {
 pub(super) fn newton_schulz(args: &NewtonSchulzArgs) -> Result<()> {
     let [batches, size] = sizes(&args.shape, "the number of matrices and their side")?;
     let shape = NewtonSchulzShape { batches, size, iterations: args.iterations, backward: args.backward };
-    if args.iterations == 0 {
-        return Err(Error::Usage("--iterations: expected at least 1, found 0".into()));
+    if !(1..=MOST_ITERATIONS).contains(&args.iterations) {
+        let found = args.iterations;
+        return Err(Error::Usage(format!("--iterations: expected 1 to {MOST_ITERATIONS}, found {found}")));
     }
     let repeats = args.common.repeats.repeats()?;
     show(&bench::bench_newton_schulz(&args.common.device.open()?, shape, repeats)?, args.common.json)

@@ -43,6 +43,9 @@ pub(super) fn run(args: &BenchArgs) -> Result<()> {
     }
 }
 
+/// Most runs: each keeps its time.
+const MOST_RUNS: usize = 1_000_000;
+
 /// How often.
 #[derive(Args)]
 struct RepeatArgs {
@@ -56,8 +59,9 @@ struct RepeatArgs {
 
 impl RepeatArgs {
     fn repeats(&self) -> Result<Repeats> {
-        if self.runs == 0 {
-            return Err(Error::Usage("--runs: expected at least 1, found 0".into()));
+        if !(1..=MOST_RUNS).contains(&self.runs) || self.warm_up > MOST_RUNS {
+            let found = format!("found {} and {}", self.runs, self.warm_up);
+            return Err(Error::Usage(format!("--runs is 1 to {MOST_RUNS} and --warm-up at most as many; {found}")));
         }
         Ok(Repeats { warm_up: self.warm_up, counted: self.runs })
     }

@@ -136,7 +136,9 @@ impl Builder<'_> {
                 conv.groups, conv.outputs
             )));
         }
-        fits(&[conv.outputs, channels / conv.groups, conv.kernel, conv.kernel])?;
+        let weight = [conv.outputs, channels / conv.groups, conv.kernel, conv.kernel];
+        fits(&weight)?;
+        self.state.room_for(&weight)?;
         let (state, rng) = (&mut *self.state, self.rng);
         self.convolutions += 1;
         Ok(match conv.norm.unwrap_or(self.network.norm) {
@@ -168,6 +170,7 @@ impl Builder<'_> {
             return Err(Error::Usage("0 outputs; expected at least 1".into()));
         }
         fits(&[linear.outputs, features])?;
+        self.state.room_for(&[linear.outputs, features])?;
         let norm = self.norm(linear.norm);
         let (state, rng) = (&mut *self.state, self.rng);
         if norm != Norm::Deconv {

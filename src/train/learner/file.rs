@@ -5,7 +5,8 @@ use crate::data::Normalize;
 use crate::gpu::Gpu;
 use crate::nn::Network;
 use crate::tape::Session;
-use crate::train::checkpoint::{ModelSpec, Saved, model_bytes};
+use crate::train::ModelSpec;
+use crate::train::checkpoint::{Saved, model_bytes};
 use crate::{Error, Result};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -29,7 +30,7 @@ impl Learner {
     #[cfg(not(target_arch = "wasm32"))]
     pub fn save(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let (path, bytes) = (path.as_ref(), pollster::block_on(self.to_bytes())?);
-        crate::train::folder::write_whole(path, &bytes)
+        crate::train::files::write_whole(path, &bytes)
             .map_err(|e| Error::input(path, format!("cannot be written: {e}; choose another place")))
     }
 
@@ -60,7 +61,7 @@ impl Learner {
         define: impl FnOnce(&mut Network) -> Result<()>,
     ) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
+        let bytes = crate::train::files::read_regular(path)?;
         Self::from_bytes(gpu, path, &bytes, define)
     }
 
@@ -79,7 +80,7 @@ impl Learner {
             || Error::input(path, format!("holds a network '{}', which is not known here", saved.spec.net.model));
         let mut network = saved.spec.network.clone().ok_or_else(unknown)?;
         define(&mut network)?;
-        let mut learner = Self::begin(gpu, network, None, |state| saved.restore_model(state))?;
+        let mut learner = Self::begin(gpu, network, None, saved.state(), |state| saved.restore_model(state))?;
         learner.data = saved.spec.data.clone();
         learner.with_normalize(saved.spec.normalize.clone())
     }

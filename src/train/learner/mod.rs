@@ -89,17 +89,17 @@ impl Learner {
     /// # Errors
     /// A layer does not fit what comes before it (it is named), a number is out of range, or the GPU lacks memory.
     pub fn new(gpu: &Gpu, network: Network, update: impl Into<Update>) -> Result<Self> {
-        Self::begin(gpu, network, Some(update.into()), |_| Ok(()))
+        Self::begin(gpu, network, Some(update.into()), State::new(), |_| Ok(()))
     }
 
-    /// As [`Learner::new`], with values that `restore` puts into the state.
+    /// As [`Learner::new`], its tensors in `state`, with values that `restore` puts there.
     pub(super) fn begin(
         gpu: &Gpu,
         network: Network,
         update: Option<Update>,
+        mut state: State,
         restore: impl FnOnce(&mut State) -> Result<()>,
     ) -> Result<Self> {
-        let mut state = State::new();
         let model = network.build(&mut state)?;
         let parameters = state.parameters();
         if let Some(update) = &update {

@@ -1,0 +1,111 @@
+//! An earlier run, found whole or as whole as it is, from which to go on.
+
+use super::files::{Lock, read_regular};
+use super::folder::{CHECKPOINT, OPTIONS, PREVIOUS};
+use super::{Options, Saved};
+use crate::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// An earlier run, held so that no other process goes on with it, and the last checkpoint of it that is whole.
+pub struct EarlierRun {
+    pub(super) dir: PathBuf,
+    pub(super) lock: Lock,
+    /// Path and bytes; `None` of a run that ended before its first.
+    pub(super) checkpoint: Option<(PathBuf, Vec<u8>)>,
+    /// Whether a later checkpoint was refused.
+    pub(super) damaged: bool,
+    /// What its user should know.
+    pub notes: Vec<String>,
+}
+
+/// A checkpoint, or why there is none.
+struct Choice {
+    checkpoint: Option<(PathBuf, Vec<u8>)>,
+    refused: Option<Error>,
+}
+
+/// The first of `paths` that is there and whole.
+fn choose(paths: &[PathBuf]) -> Result<Choice> {
+    let mut refused = None;
+    for path in paths.iter().filter(|path| path.exists()) {
+        let read = read_regular(path).and_then(|bytes| {
+            let run = Saved::read(path, &bytes)?.run.is_some();
+            let what = "is a network without its run; expected a checkpoint.safetensors";
+            if run { Ok(bytes) } else { Err(Error::input(path, what)) }
+        });
+        match read {
+            Ok(bytes) => return Ok(Choice { checkpoint: Some((path.clone(), bytes)), refused }),
+            Err(e) => refused = refused.or(Some(e)),
+        }
+    }
+    match refused {
+        Some(e) => Err(e),
+        None => Ok(Choice { checkpoint: None, refused: None }),
+    }
+}
+
+impl EarlierRun {
+    /// The run in folder `path`, or of the checkpoint `path`. Of a folder whose last checkpoint is damaged the one before it is
+    /// taken, and of a run that ended before its first checkpoint its options.
+    ///
+    /// # Errors
+    /// There is no run, no checkpoint of it is whole, or another process writes it.
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.exists() {
+            let what = "does not exist; expected a run folder or a checkpoint.safetensors of `mexhat train`";
+            return Err(Error::input(path, what));
+        }
+        let (dir, paths) = match path.is_dir() {
+            true => (path.to_owned(), vec![path.join(CHECKPOINT), path.join(PREVIOUS)]),
+            false => (path.parent().unwrap_or(Path::new(".")).to_owned(), vec![path.to_owned()]),
+        };
+        let dir = if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir };
+        // Nothing is written, not even the lock, where there is no run.
+        if choose(&paths)?.checkpoint.is_none() && !dir.join(OPTIONS).exists() {
+            return Err(Error::input(
+                path,
+                "holds no run; expected a folder with checkpoint.safetensors or options.json",
+            ));
+        }
+        let lock = Lock::take(&dir)?;
+        let Choice { checkpoint, refused } = choose(&paths)?;
+        let mut notes = Vec::new();
+        match (&checkpoint, &refused) {
+            (Some((path, _)), Some(e)) => {
+                notes.push(format!("{e}. Going on from the one before it, {}", path.display()))
+            }
+            (Some((path, _)), None) if path.ends_with(PREVIOUS) => {
+                notes.push(format!("{CHECKPOINT} is not there; going on from the one before it, {}", path.display()));
+            }
+            (None, _) => notes.push(format!("{} has no checkpoint yet, so the run begins anew", dir.display())),
+            _ => {}
+        }
+        Ok(Self { dir, lock, checkpoint, damaged: refused.is_some(), notes })
+    }
+
+    /// The checkpoint, read; `None` of a run that ended before its first.
+    ///
+    /// # Errors
+    /// None that [`EarlierRun::open`] would have let through.
+    pub fn saved(&self) -> Result<Option<Saved<'_>>> {
+        self.checkpoint.as_ref().map(|(path, bytes)| Saved::read(path, bytes)).transpose()
+    }
+
+    /// The options of a run without a checkpoint.
+    ///
+    /// # Errors
+    /// `options.json` cannot be read, or is not one that this version understands.
+    pub fn options(&self) -> Result<Options> {
+        let path = self.dir.join(OPTIONS);
+        let bytes = read_regular(&path)?;
+        let options: Options = serde_json::from_slice(&bytes)
+            .map_err(|e| Error::input(&path, format!("is not what `mexhat train` writes: {e}")))?;
+        options.validate()?;
+        Ok(options)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+}

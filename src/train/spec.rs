@@ -1,0 +1,154 @@
+//! What a saved network says of itself: how it is built, and what its images and classes are.
+
+use super::{NetOptions, Options};
+use crate::data::{Augment, LoadOptions, Normalize, Splits};
+use crate::models::{self, Model, ModelOptions};
+use crate::nn::Network;
+use crate::tape::State;
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+/// Most values of one image of a saved network: 3 x 2048 x 2048 and a little.
+const MOST_PIXELS: usize = 1 << 24;
+/// Most classes of a saved network.
+const MOST_CLASSES: usize = 1 << 16;
+
+/// What is needed to build a saved network again, and to show it images as it was taught.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelSpec {
+    /// Architecture and normalisation.
+    #[serde(flatten)]
+    pub net: NetOptions,
+    /// (C, H, W) of one image.
+    pub input: [usize; 3],
+    /// Outputs.
+    pub classes: usize,
+    /// The name of each output.
+    pub class_names: Vec<String>,
+    /// What it was trained on.
+    pub data: String,
+    /// How that was loaded: seed, limits, splits.
+    pub load: LoadOptions,
+    /// How images are normalised.
+    pub normalize: Normalize,
+    /// How training images were changed.
+    pub augment: Augment,
+    /// The network itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+}
+
+impl ModelSpec {
+    /// The network that `options` ask for on this data.
+    pub fn new(options: &Options, splits: &Splits) -> Self {
+        let (net, network) = match &options.network {
+            Some(network) => (options.net.of(network), Some(network.clone().seed(0))),
+            None => (options.net.clone(), None),
+        };
+        let spec = Self {
+            net,
+            network,
+            input: splits.train.shape,
+            classes: splits.train.classes(),
+            class_names: splits.train.class_names.clone(),
+            data: options.data.clone(),
+            load: options.load(),
+            normalize: splits.normalize.clone(),
+            augment: splits.augment,
+        };
+        spec.described()
+    }
+
+    /// That of `network`, trained on `data`; its classes are called by their numbers.
+    pub(super) fn of(network: &Network, classes: usize, data: &str, normalize: Normalize) -> Self {
+        Self {
+            net: NetOptions::default().of(network),
+            input: network.input,
+            classes,
+            class_names: (0..classes).map(|class| class.to_string()).collect(),
+            data: data.into(),
+            load: LoadOptions::default(),
+            normalize,
+            augment: Augment::NONE,
+            network: Some(network.clone().seed(0)),
+        }
+    }
+
+    /// With the network of its architecture, unless it has one already or no such architecture is known.
+    pub(super) fn described(mut self) -> Self {
+        if self.network.is_none() {
+            self.network = models::network(&self.net.model, &self.options(0)).ok();
+        }
+        self
+    }
+
+    fn options(&self, seed: u64) -> ModelOptions {
+        self.net.model_options(self.input, self.classes, seed)
+    }
+
+    /// The network with fresh values.
+    ///
+    /// # Errors
+    /// The network is unknown, or made for other images or classes than the data has.
+    pub fn build(&self, seed: u64, state: &mut State) -> Result<Model> {
+        let model = self.network(seed)?.build(state)?;
+        self.check(&model)?;
+        Ok(model)
+    }
+
+    /// The network, for fresh values of this seed.
+    pub(super) fn network(&self, seed: u64) -> Result<Network> {
+        match &self.network {
+            Some(network) => Ok(network.clone().seed(seed)),
+            None => models::network(&self.net.model, &self.options(seed)),
+        }
+    }
+
+    /// Refuses a network that is made for other images or classes.
+    pub(super) fn check(&self, model: &Model) -> Result<()> {
+        if (model.input, model.classes) != (self.input, self.classes) {
+            return Err(Error::Usage(format!(
+                "the network '{}' takes images of {:?} (channels, height, width) and tells {} classes apart, but the data \
+                 has {:?} in {}; change its input and its last layer",
+                model.name, model.input, model.classes, self.input, self.classes
+            )));
+        }
+        Ok(())
+    }
+
+    /// Whether a run with this network may go on with `other`: wherever the data lies, it is the same network.
+    pub(super) fn goes_on_as(&self, other: &Self) -> bool {
+        Self { data: other.data.clone(), ..self.clone() } == *other
+    }
+
+    /// Refuses what no run could have written. What the network needs is checked as it is built, in [`Saved::state`](super::Saved::state).
+    ///
+    /// # Errors
+    /// [`Error::Usage`] that names the field, its value and its limit.
+    pub(super) fn check_claims(&self) -> Result<()> {
+        let refuse = |what: String| Err(Error::Usage(what));
+        self.net.numbers()?;
+        let [channels, height, width] = self.input;
+        let pixels = self.input.iter().try_fold(1usize, |n, &d| n.checked_mul(d));
+        if !pixels.is_some_and(|n| (1..=MOST_PIXELS).contains(&n)) {
+            return refuse(format!(
+                "its images are of {channels} x {height} x {width} (channels, height, width); expected 1 to {MOST_PIXELS} values"
+            ));
+        }
+        if !(1..=MOST_CLASSES).contains(&self.classes) || self.class_names.len() != self.classes {
+            return refuse(format!(
+                "it has {} classes and {} names of classes; expected as many of both, 1 to {MOST_CLASSES}",
+                self.classes,
+                self.class_names.len()
+            ));
+        }
+        let Normalize { mean, std } = &self.normalize;
+        let usable = mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_normal() && *s > 0.0);
+        if mean.len() != channels || std.len() != channels || !usable {
+            return refuse(format!(
+                "its normalisation is mean {mean:?}, deviation {std:?}; expected {channels} numbers and {channels} positive ones"
+            ));
+        }
+        Ok(())
+    }
+}
