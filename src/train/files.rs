@@ -97,7 +97,9 @@ impl Lock {
         match file.try_lock() {
             Ok(()) => {
                 let id = format!("{}\n", std::process::id());
-                file.set_len(0).and_then(|()| file.write_all(id.as_bytes())).map_err(unwritable)?;
+                // In this order it is never empty for others to read.
+                let written = file.write_all(id.as_bytes());
+                written.and_then(|()| file.set_len(id.len() as u64)).map_err(unwritable)?;
             }
             Err(TryLockError::WouldBlock) => {
                 let mut id = String::new();
