@@ -320,3 +320,17 @@ fn what_does_not_fit_is_refused_before_the_gpu_sees_it() -> Result<()> {
     assert!(refused(learner.fit(&other, Fit::default()).map(|_| ())).contains("[1, 4, 16]"));
     Ok(())
 }
+
+/// The README's program is the one that is compiled and run as the crate's first example.
+///
+/// How much the library shows: `cargo doc --no-deps -p mexhat && grep -o '<li><a href' target/doc/mexhat/all.html | wc -l`
+#[test]
+fn the_readme_has_the_program_of_the_crates_documentation() {
+    let read = |name: &str| std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name));
+    let (readme, library) = (read("README.md").expect("a README"), read("src/lib.rs").expect("the crate"));
+    let shown = readme.split("```rust\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a program");
+    let documented: Vec<&str> = library.lines().skip_while(|line| *line != "//! ```").skip(1).collect();
+    let documented = documented.iter().take_while(|line| **line != "//! ```");
+    let documented: Vec<&str> = documented.map(|line| line.trim_start_matches("//!").trim_start()).collect();
+    assert_eq!(shown.lines().map(str::trim_start).collect::<Vec<_>>(), documented);
+}

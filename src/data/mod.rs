@@ -16,13 +16,19 @@
 //! # Ok::<(), mexhat::error::Error>(())
 //! ```
 
+#[doc(hidden)]
 pub mod cifar;
 mod dataset;
+#[doc(hidden)]
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub mod fetch;
+#[doc(hidden)]
 pub mod files;
+#[doc(hidden)]
 pub mod folders;
+#[doc(hidden)]
 pub mod glyphs;
+#[doc(hidden)]
 pub mod idx;
 mod loader;
 mod report;
@@ -31,10 +37,12 @@ mod threads;
 
 pub use dataset::{Dataset, class_name};
 pub(crate) use loader::fill_augmented;
+#[doc(hidden)]
 pub use loader::{Batch, Epoch, Loader, LoaderOptions, fill};
 pub use report::{ClassCount, Report, Skipped};
 pub use source::{LoadOptions, NAMES, load, load_files};
 #[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
 pub use source::{data_home, places};
 
 /// What a training run needs to know about its data.

@@ -10,6 +10,7 @@ pub trait Params: bytemuck::Pod {
 }
 
 /// Declares a kernel's parameter struct and its [`Params`] description in one place.
+#[doc(hidden)]
 #[macro_export]
 macro_rules! kernel_params {
     ($(#[$doc:meta])* $vis:vis struct $name:ident { $($field:ident : $ty:ident),* $(,)? }) => {

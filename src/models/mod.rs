@@ -4,7 +4,7 @@
 //! use mexhat::models::{self, ModelOptions};
 //! use mexhat::nn::Norm;
 //! let net = models::network("resnet18", &ModelOptions { norm: Norm::Batch, input: [3, 32, 32], ..Default::default() })?;
-//! assert_eq!(net.layers.nodes[0].name.as_deref(), Some("conv1"));
+//! assert_eq!(net.nodes[2].name.as_deref(), Some("layer1.0"));
 //! # Ok::<(), mexhat::Error>(())
 //! ```
 

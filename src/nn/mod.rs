@@ -1,5 +1,26 @@
-//! Layers with parameters. Each knows its tensors in the [`State`](crate::tape::State) and appends itself to a tape; names
-//! give PyTorch keys.
+//! Networks, their layers, and modules of one's own.
+//!
+//! A [`Network`] is plain data; building it makes modules with tensors, whose names are PyTorch's keys. A layer of one's own is a
+//! [`Module`] made of [`functional`] operations, given to a network by [`Layers::custom`]:
+//!
+//! ```
+//! use mexhat::nn::{Conv, Forward, Module, Network, StateId, Var, functional};
+//!
+//! /// A product with a learned weight.
+//! #[derive(Debug)]
+//! struct Scale(StateId);
+//!
+//! impl Module for Scale {
+//!     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> mexhat::Result<Var> {
+//!         let weight = ctx.tensor(self.0);
+//!         functional::linear(ctx.tape, x, weight, None)
+//!     }
+//! }
+//!
+//! let mut net = Network::new([1, 28, 28]);
+//! net.conv(Conv::new(16, 5)).relu().global_avg_pool().flatten();
+//! net.custom("scale", |init, input| Ok(Box::new(Scale(init.uniform("weight", &[10, input[0]], input[0])))));
+//! ```
 
 mod batch_norm;
 mod channel_deconv;
@@ -11,15 +32,29 @@ mod module;
 mod network;
 mod norm;
 
+// The modules that layers become, for the tests that hold them against references.
+#[doc(hidden)]
 pub use batch_norm::BatchNorm;
-pub use channel_deconv::{ChannelDeconv, ChannelWhitening};
+#[doc(hidden)]
+pub use channel_deconv::ChannelDeconv;
+pub use channel_deconv::ChannelWhitening;
+#[doc(hidden)]
 pub use conv::Conv2d;
-pub use deconv::{Delinear, FastDeconv, Folded, Whitening};
+pub use deconv::Whitening;
+#[doc(hidden)]
+pub use deconv::{Delinear, FastDeconv, Folded};
+#[doc(hidden)]
 pub use linear::PlainLinear;
 pub use network::{Conv, Custom, Init, Layer, Layers, Linear, Model, Network, Node, Watch};
 pub use norm::Norm;
 
-pub use module::{
-    Activate, AdaptiveAvgPool, AvgPool, Dropout, Flatten, Forward, GlobalAvgPool, MaxPool, Mode, Module, Resize,
-    Sequential,
-};
+#[doc(hidden)]
+pub use module::{Activate, AdaptiveAvgPool, Dropout, Flatten, GlobalAvgPool, Resize, Sequential};
+pub use module::{AvgPool, Forward, MaxPool, Mode, Module};
+
+#[doc(inline)]
+pub use crate::ops::BlockMode;
+#[doc(inline)]
+pub use crate::tape::{StateId, Tape, Var};
+
+pub mod functional;

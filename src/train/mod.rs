@@ -39,21 +39,32 @@ mod plan;
 mod spec;
 mod trainer;
 
+#[doc(inline)]
+pub use crate::optim::{Optimizer, Schedule};
+#[doc(hidden)]
 pub use bench::{BenchOptions, StepBench, bench_step};
+#[doc(hidden)]
 pub use checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
 pub use checkpoint_every::CheckpointEvery;
 #[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
 pub use earlier::EarlierRun;
-pub use evaluate::{Evaluation, evaluate};
+pub use evaluate::Evaluation;
+#[doc(hidden)]
+pub use evaluate::evaluate;
 pub use event::{Event, Started, Summary};
 #[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
 pub use folder::{RunFolder, read_model};
 pub use learner::{
     Adam, Batch, Batches, Data, Examples, Fit, Fitting, Learner, Loss, Order, Pixels, Sgd, Step, Stream, Targets,
     Tensor, Update,
 };
+#[doc(hidden)]
 pub use look::{Guess, LayerDeconv};
 pub use options::{NetOptions, OptimizerKind, Options, ScheduleKind, WhiteningPreset};
+#[doc(hidden)]
 pub use plan::RunPlan;
+#[doc(hidden)]
 pub use spec::ModelSpec;
 pub use trainer::Trainer;
