@@ -51,13 +51,18 @@ pub(super) fn build(network: &Network, state: &mut State) -> Result<Model> {
 
 impl Builder<'_> {
     /// Layers one after the other within the block `prefix`, and what they make of `x`.
-    fn layers(&mut self, layers: &Layers, prefix: &str, mut x: Var) -> Result<(Graph, Var)> {
+    fn layers(&mut self, layers: &Layers, prefix: &str, x: Var) -> Result<(Graph, Var)> {
+        self.path(layers, prefix, "", x)
+    }
+
+    /// As `layers`, for one of several paths through a block: `path` stands before the names of layers that have none.
+    fn path(&mut self, layers: &Layers, prefix: &str, path: &str, mut x: Var) -> Result<(Graph, Var)> {
         let mut graph = Graph::default();
         let mut counts: HashMap<&str, usize> = HashMap::new();
         for node in &layers.nodes {
             let count = counts.entry(node.layer.stem()).or_default();
             *count += 1;
-            let own = node.name.clone().unwrap_or_else(|| format!("{}{count}", node.layer.stem()));
+            let own = node.name.clone().unwrap_or_else(|| format!("{path}{}{count}", node.layer.stem()));
             let name = if prefix.is_empty() { own } else { format!("{prefix}.{own}") };
             if !self.names.insert(name.clone()) {
                 return Err(Error::Usage(format!("two layers are called '{name}'; expected a name for each")));
@@ -94,7 +99,7 @@ impl Builder<'_> {
             Layer::Dropout { probability } => Box::new(Dropout { probability: *probability }),
             Layer::Residual { body, shortcut } => {
                 let body = self.layers(body, name, x)?.0;
-                Box::new(Residual { body, shortcut: self.layers(shortcut, name, x)?.0 })
+                Box::new(Residual { body, shortcut: self.path(shortcut, name, "shortcut_", x)?.0 })
             }
             Layer::Concat { branches } => {
                 let branches = branches.iter().enumerate();
@@ -104,7 +109,7 @@ impl Builder<'_> {
             Layer::Gate { gate } => Box::new(Gate(self.layers(gate, name, x)?.0)),
             Layer::DualPath { sum, body, shortcut } => {
                 let body = self.layers(body, name, x)?.0;
-                Box::new(DualPath { sum: *sum, body, shortcut: self.layers(shortcut, name, x)?.0 })
+                Box::new(DualPath { sum: *sum, body, shortcut: self.path(shortcut, name, "shortcut_", x)?.0 })
             }
             Layer::Sequence { layers } => Box::new(self.layers(layers, name, x)?.0),
             Layer::Custom(custom) => {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// One layer under its name, which its tensors carry: `conv1` has `conv1.weight` and `conv1.bias`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
-    /// Name within its block; without one, the kind with a number: `conv1`, `conv2`, `fc1`.
+    /// Name within its block; without one, the kind with a number: `conv1`, `conv2`, `fc1`, and `shortcut_conv1` in a shortcut.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The layer.

@@ -56,6 +56,11 @@ pub trait Data {
         ""
     }
 
+    /// The name of each class, where there are names.
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+
     /// The batches of one epoch, the same ones whenever it is called.
     ///
     /// # Errors
@@ -87,6 +92,10 @@ impl Data for Dataset {
 
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
     }
 
     fn epoch<'a>(&'a self, order: Order) -> Result<Batches<'a>> {

@@ -20,7 +20,11 @@ impl Learner {
     pub async fn to_bytes(&mut self) -> Result<Vec<u8>> {
         self.session.download(&mut self.state).await?;
         let (classes, normalize) = (self.model.classes, self.normalize.clone());
-        model_bytes(&self.state, &ModelSpec::of(&self.network, classes, &self.data, normalize))
+        let mut spec = ModelSpec::of(&self.network, classes, &self.data, normalize);
+        if self.class_names.len() == classes {
+            spec.class_names.clone_from(&self.class_names);
+        }
+        model_bytes(&self.state, &spec)
     }
 
     /// Writes [`Learner::to_bytes`], all or nothing.
@@ -82,6 +86,7 @@ impl Learner {
         define(&mut network)?;
         let mut learner = Self::begin(gpu, network, None, saved.state(), |state| saved.restore_model(state))?;
         learner.data = saved.spec.data.clone();
+        learner.class_names = saved.spec.class_names.clone();
         learner.with_normalize(saved.spec.normalize.clone())
     }
 

@@ -101,6 +101,9 @@ impl Learner {
         };
         self.update()?;
         self.data = data.name().to_owned();
+        if data.class_names().len() == self.model.classes {
+            self.class_names = data.class_names().to_vec();
+        }
         let before = self.step;
         Ok(Fitting {
             learner: self,

@@ -58,6 +58,8 @@ pub struct Learner {
     pub(super) normalize: Normalize,
     /// What it was trained on.
     data: String,
+    /// What its classes are called, where that is known.
+    class_names: Vec<String>,
 }
 
 /// A step that has been submitted and whose loss is not known yet.
@@ -120,6 +122,7 @@ impl Learner {
             flights: VecDeque::new(),
             step: 0,
             data: String::new(),
+            class_names: Vec::new(),
         })
     }
 
@@ -335,6 +338,11 @@ impl Learner {
     /// The network as it was written down.
     pub fn network(&self) -> &Network {
         &self.network
+    }
+
+    /// What its classes are called: as the data set said that it was trained on, or nothing.
+    pub fn class_names(&self) -> &[String] {
+        &self.class_names
     }
 
     /// Training steps submitted so far.
