@@ -8,10 +8,17 @@
 //! # Ok::<(), mexhat::Error>(())
 //! ```
 
+mod densenet;
+mod dpn;
+mod efficientnet;
 mod lenet;
 mod mlp;
+mod mobilenet;
 mod options;
+mod pnasnet;
+mod preact;
 mod resnet;
+mod resnext;
 mod vgg;
 mod yardstick;
 
@@ -26,7 +33,7 @@ use crate::{Error, Result};
 type Write = fn(&mut Network, &ModelOptions);
 
 /// Every architecture under its name: adding one is a file and a line here.
-const MODELS: [(&str, Write); 8] = [
+const MODELS: [(&str, Write); 17] = [
     ("lenet", lenet::lenet),
     ("mlp", mlp::mlp),
     ("linear", mlp::linear),
@@ -34,7 +41,16 @@ const MODELS: [(&str, Write); 8] = [
     ("vgg11", vgg::vgg11),
     ("vgg13", vgg::vgg13),
     ("vgg16", vgg::vgg16),
+    ("vgg19", vgg::vgg19),
     ("resnet18", resnet::resnet18),
+    ("preact18", preact::preact18),
+    ("senet18", preact::senet18),
+    ("densenet121", densenet::densenet121),
+    ("resnext29", resnext::resnext29),
+    ("mobilenetv2", mobilenet::mobilenetv2),
+    ("dpn92", dpn::dpn92),
+    ("pnasnet-a", pnasnet::pnasnet_a),
+    ("efficientnet-b0", efficientnet::efficientnet_b0),
 ];
 
 /// Every model's name.
@@ -73,4 +89,41 @@ pub fn network(name: &str, options: &ModelOptions) -> Result<Network> {
 /// The name is unknown, the input is too small for the network, or the whitening's numbers are out of range.
 pub fn build(name: &str, options: &ModelOptions, state: &mut State) -> Result<Model> {
     network(name, options)?.build(state)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parameters with deconvolution and with batch norm, 10 classes, 3x32x32: the paper's Table 1 and what its authors' code has.
+    const PARAMETERS: [(&str, usize, usize); 10] = [
+        ("vgg16", 14_719_818, 14_728_266),
+        ("resnet18", 11_169_162, 11_173_962),
+        ("preact18", 11_169_162, 11_171_274),
+        ("densenet121", 6_883_018, 6_956_298),
+        ("resnext29", 4_761_610, 4_774_218),
+        ("mobilenetv2", 2_279_378, 2_296_922),
+        ("dpn92", 34_179_970, 34_236_634),
+        ("pnasnet-a", 128_226, 130_646),
+        ("senet18", 11_258_242, 11_260_354),
+        ("efficientnet-b0", 2_912_057, 2_912_089),
+    ];
+
+    #[test]
+    fn networks_have_the_parameters_of_table_1() -> Result<()> {
+        let count = |name, norm| {
+            let mut state = State::new();
+            build(name, &ModelOptions { norm, input: [3, 32, 32], ..Default::default() }, &mut state)?;
+            Ok::<_, Error>(state.parameter_count())
+        };
+        let mut wrong = Vec::new();
+        for (name, deconv, batch) in PARAMETERS {
+            let found = (count(name, Norm::Deconv)?, count(name, Norm::Batch)?);
+            if found != (deconv, batch) {
+                wrong.push(format!("{name}: expected {:?}, found {found:?}", (deconv, batch)));
+            }
+        }
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        Ok(())
+    }
 }

@@ -1,6 +1,6 @@
 //! What an architecture is written down for.
 
-use crate::nn::{Norm, Whitening};
+use crate::nn::{Conv, Layer, Layers, Norm, Whitening};
 
 /// What a network is built for.
 #[derive(Clone, Debug)]
@@ -25,6 +25,33 @@ impl ModelOptions {
     /// The usual whitening of a first layer: more iterations, and frozen most of the time when `freeze`.
     pub(super) fn first(&self, freeze: bool) -> Whitening {
         Whitening { iterations: self.first_iterations, freeze, ..self.whitening }
+    }
+
+    /// The whitening of a first layer that the authors' code gives so many iterations, frozen most of the time.
+    pub(super) fn frozen(&self, iterations: usize) -> Whitening {
+        Whitening { iterations, freeze: true, ..self.whitening }
+    }
+
+    /// A convolution that no batch norm follows, where the architecture has it elsewhere; deconvolution stays.
+    pub(super) fn bare(&self, conv: Conv) -> Conv {
+        if self.norm == Norm::Batch { conv.norm(Norm::None).bias(false) } else { conv }
+    }
+
+    /// Batch norm between layers, in networks that have batch norm.
+    pub(super) fn joint_norm(&self, layers: &mut Layers, name: &str) {
+        if self.norm == Norm::Batch {
+            layers.batch_norm().named(name);
+        }
+    }
+
+    /// Squeeze and excitation, whose convolutions whiten or else are plain: batch norm never stands there.
+    pub(super) fn squeeze_excitation(&self, layers: &mut Layers, channels: usize, hidden: usize) {
+        let conv = |outputs| match self.norm {
+            Norm::Deconv => Conv::new(outputs, 1),
+            _ => Conv::new(outputs, 1).norm(Norm::None),
+        };
+        let gate = Layers::of(|g| g.global_avg_pool().conv(conv(hidden)).relu().conv(conv(channels)).sigmoid());
+        layers.push(Layer::Gate { gate }).named("se");
     }
 }
 

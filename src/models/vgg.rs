@@ -7,7 +7,8 @@ use crate::nn::{Conv, Network};
 fn vgg(net: &mut Network, options: &ModelOptions, convolutions: [usize; 5]) {
     for (count, width) in convolutions.into_iter().zip([64, 128, 256, 512, 512]) {
         for _ in 0..count {
-            let conv = Conv::new(width, 3);
+            // A bias stands before batch norm, too, as in the authors' code.
+            let conv = Conv::new(width, 3).bias(true);
             let first = net.is_empty();
             net.conv(if first { conv.whitening(options.first(true)) } else { conv }).relu();
         }
@@ -26,4 +27,8 @@ pub(super) fn vgg13(net: &mut Network, options: &ModelOptions) {
 
 pub(super) fn vgg16(net: &mut Network, options: &ModelOptions) {
     vgg(net, options, [2, 2, 3, 3, 3]);
+}
+
+pub(super) fn vgg19(net: &mut Network, options: &ModelOptions) {
+    vgg(net, options, [2, 2, 4, 4, 4]);
 }
