@@ -20,7 +20,6 @@ struct Params {
     padding: u32,
     dilation: u32,
     channels: u32,
-    images: u32,
     add: u32,
     mask: u32,
 }
@@ -34,8 +33,6 @@ struct Params {
 // Samples are 0 single pixels, 1 patches that do not overlap, 2 any patches.
 const SAMPLES: u32 = 1u;
 const INTERLEAVED: u32 = 0u;
-// Rows lie in strata (`ops/strata.rs`).
-const STRATA: u32 = 0u;
 const LINES: u32 = 8u;
 
 // #import shared/index.wgsl
@@ -57,9 +54,6 @@ fn channels_from(first: u32, taps: u32) -> Channels {
 
 // The row of a sampled position of an image among the rows of a block.
 fn sample(image: u32, row: u32, column: u32) -> u32 {
-    if STRATA == 1u {
-        return (row * params.out_width + column) * params.images + image;
-    }
     return (image * params.out_height + row) * params.out_width + column;
 }
 
@@ -72,10 +66,6 @@ fn row_of(channels: Channels, taps: u32, tap: u32, m: u32) -> vec4f {
         let feature = channel * taps + tap;
         entry = quotients(feature, params.blocks);
         block = feature - entry * params.blocks;
-    }
-    if STRATA == 1u {
-        let place = quotients(entry, taps);
-        entry = (entry - place * taps) * quotient(params.d, taps) + place;
     }
     let width = params.d4 * 4u;
     let at = (block * params.samples + m) * width + entry;
@@ -91,7 +81,7 @@ fn position(at: u32, tap: u32, size: u32) -> i32 {
 
 // What the patch that covers a pixel gives, where no two do: `down` and `across` are the pixel's places on the padded map, as the
 // number of a step and the rest.
-fn apart(channels: Channels, taps: u32, image: u32, down: vec2u, across: vec2u) -> vec4f {
+fn disjoint(channels: Channels, taps: u32, image: u32, down: vec2u, across: vec2u) -> vec4f {
     let lies = max(down.y, across.y) < params.kernel && down.x < params.out_height && across.x < params.out_width;
     let m = sample(image, down.x, across.x);
     let found = row_of(channels, taps, select(0u, down.y * params.kernel + across.y, lies), select(0u, m, lies));
@@ -159,7 +149,7 @@ fn main(
             let found = row_of(channels, taps, 0u, sample);
             v = select(v, found, sample * params.step == pixel);
         } else if SAMPLES == 1u {
-            v = apart(channels, taps, image, down, across);
+            v = disjoint(channels, taps, image, down, across);
         } else {
             v = covered(channels, taps, image, row, col, down, across);
         }

@@ -5,9 +5,8 @@ mod common;
 
 use common::{Bench, OPERATIONS, Operation, Sizes};
 use mexhat::Result;
-use mexhat::gpu::{Family, Loads, Profile};
 use mexhat::rng::Rng;
-use mexhat::tape::{Array, Tape, Values, Var, interpret};
+use mexhat::tape::{Array, Values, Var, interpret};
 use std::collections::HashMap;
 
 const STEP: f64 = 1e-5;
@@ -34,9 +33,8 @@ struct Case {
 }
 
 impl Case {
-    fn build(operation: &Operation, sizes: Sizes, profile: Option<Profile>) -> Result<Self> {
+    fn build(operation: &Operation, sizes: Sizes) -> Result<Self> {
         let mut bench = Bench::new(sizes.seed);
-        bench.tape = profile.map_or_else(Tape::new, Tape::for_adapter);
         let outputs = (operation.build)(&mut bench, sizes)?;
         let (outputs, gradients) = bench.backward(&outputs)?;
         bench.finish();
@@ -91,9 +89,9 @@ fn dot(a: &Array, b: &Array) -> f64 {
     a.data.iter().zip(&b.data).map(|(a, b)| a * b).sum()
 }
 
-fn check(operation: &Operation, sizes: Sizes, profile: Option<Profile>) -> Result<bool, String> {
+fn check(operation: &Operation, sizes: Sizes) -> Result<bool, String> {
     let named = |why: String| format!("{} at {sizes:?}: {why}", operation.name);
-    let case = Case::build(operation, sizes, profile).map_err(|e| named(e.to_string()))?;
+    let case = Case::build(operation, sizes).map_err(|e| named(e.to_string()))?;
     if case.outputs.is_empty() {
         return Ok(false);
     }
@@ -116,7 +114,7 @@ fn every_gradient_agrees_with_finite_differences() {
     let (mut failures, mut checked) = (Vec::new(), 0);
     for operation in OPERATIONS {
         for sizes in cases() {
-            match check(operation, sizes, None) {
+            match check(operation, sizes) {
                 Ok(differentiable) => checked += usize::from(differentiable),
                 Err(why) => failures.push(why),
             }
@@ -124,26 +122,4 @@ fn every_gradient_agrees_with_finite_differences() {
     }
     println!("{checked} gradients checked");
     assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
-}
-
-/// What adapters with subgroups of eight lanes do in another way than all others.
-#[test]
-fn gradients_over_strata_agree_with_finite_differences() -> Result<(), String> {
-    let profile = Profile { software: true, family: Family::Subgroup, loads: Loads::Textures };
-    let names = [
-        "covariance",
-        "whiten_patches",
-        "conv2d of a ReLU that is used twice",
-        "covariance and conv2d of a ReLU",
-        "covariance and whitened patches of a ReLU",
-    ];
-    for name in names {
-        for stride in [1, 2] {
-            let sizes = Sizes { n: 32, c: 32, h: 2, w: 3, k: 2, stride, choice: 9, ..Sizes::SMALL };
-            let operation = OPERATIONS.iter().find(|operation| operation.name == name);
-            let operation = operation.ok_or_else(|| format!("no operation {name}"))?;
-            assert!(check(operation, sizes, Some(profile))?, "{name} has a gradient");
-        }
-    }
-    Ok(())
 }

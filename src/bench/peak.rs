@@ -38,7 +38,7 @@ fn slot(bytes: u64) -> SlotInfo {
 }
 
 fn dispatch(kernel: Kernel, params: Vec<u8>, reads: Vec<Slot>, writes: Vec<Slot>, items: usize) -> Dispatch {
-    Dispatch { op: "peak", kernel, params, reads, writes, grid: flat_grid(items), update: false }
+    Dispatch { op: "peak", kernel, params, reads, writes, grid: flat_grid(items) }
 }
 
 fn fma(gpu: &Gpu, groups: usize) -> Result<Runner> {

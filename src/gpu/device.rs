@@ -25,7 +25,6 @@ impl Profile {
 #[derive(Clone, Debug)]
 pub struct Buffer {
     pub(super) raw: wgpu::Buffer,
-    pub(super) offset: u64,
     bytes: u64,
 }
 
@@ -35,13 +34,10 @@ impl Buffer {
         self.bytes
     }
 
-    /// The `bytes` from `offset` on, which is a multiple of [`Buffer::ALIGN`].
-    pub fn part(&self, offset: u64, bytes: u64) -> Self {
-        Self { raw: self.raw.clone(), offset: self.offset + offset, bytes }
+    /// Its first `bytes`.
+    pub fn first(&self, bytes: u64) -> Self {
+        Self { raw: self.raw.clone(), bytes }
     }
-
-    /// Where in a buffer a kernel may begin: what WebGPU guarantees.
-    pub const ALIGN: u64 = 256;
 }
 
 /// A device, its queue and what has been built on it. Cheap to clone.
@@ -232,7 +228,7 @@ impl Gpu {
             });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        Ok(Buffer { raw: self.raw_buffer(label, bytes, usage, false), offset: 0, bytes })
+        Ok(Buffer { raw: self.raw_buffer(label, bytes, usage, false), bytes })
     }
 
     pub(super) fn raw_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> wgpu::Buffer {
@@ -268,7 +264,7 @@ impl Gpu {
 
     /// Writes `data` to the start of `buffer` before the next submission.
     pub fn write(&self, buffer: &Buffer, data: &[u8]) {
-        self.inner.queue.write_buffer(&buffer.raw, buffer.offset, data);
+        self.inner.queue.write_buffer(&buffer.raw, 0, data);
     }
 
     /// Reads whole buffers back, in order, waiting for the GPU. Not for the steady state.
@@ -279,7 +275,7 @@ impl Gpu {
             .iter()
             .map(|buffer| {
                 let copy = self.raw_buffer("read-back", buffer.bytes(), usage, false);
-                encoder.copy_buffer_to_buffer(&buffer.raw, buffer.offset, &copy, 0, buffer.bytes());
+                encoder.copy_buffer_to_buffer(&buffer.raw, 0, &copy, 0, buffer.bytes());
                 copy
             })
             .collect();

@@ -3,7 +3,7 @@
 use super::counters::Live;
 use super::mirror::{Copy, Mirror, Mirrored, Mirrors, Textures};
 use super::ring::Ring;
-use super::{Buffer, Dispatch, Gpu, Loads, MirrorSizes, Program, Slot, SlotKind};
+use super::{Buffer, Dispatch, Gpu, Loads, MirrorSizes, Program, Slot, SlotInfo, SlotKind};
 use crate::{Error, Result};
 
 /// What a [`Pool`] consists of.
@@ -102,12 +102,12 @@ impl Executable {
     /// Builds pipelines and bind groups of `program`. `places[slot]` is the pool buffer of every slot that is not state.
     pub fn new(gpu: &Gpu, program: &Program, places: &[usize], pool: &Pool, state: &[Buffer]) -> Result<Self> {
         let buffer = |slot: Slot| {
-            let (whole, offset) = program.whole(slot);
-            let buffer = match program.slots[whole.0].kind {
-                SlotKind::State(index) => &state[index],
-                _ => &pool.buffers[places[whole.0]],
-            };
-            buffer.part(offset, program.slots[slot.0].bytes)
+            let SlotInfo { kind, bytes, .. } = &program.slots[slot.0];
+            match kind {
+                SlotKind::State(index) => &state[*index],
+                _ => &pool.buffers[places[slot.0]],
+            }
+            .first(*bytes)
         };
         let sized =
             |slots: &[Slot]| slots.iter().map(|slot| (buffer(*slot), program.slots[slot.0].bytes)).collect::<Vec<_>>();
@@ -181,13 +181,13 @@ impl Executable {
         let placed = self.uploads.iter().map(|upload| upload.offset as usize).zip(inputs.iter().copied());
         if let Some(staging) = self.ring.stage(&self.gpu, placed)? {
             for Upload { buffer, offset, .. } in &self.uploads {
-                encoder.copy_buffer_to_buffer(&staging, *offset, &buffer.raw, buffer.offset, buffer.bytes());
+                encoder.copy_buffer_to_buffer(&staging, *offset, &buffer.raw, 0, buffer.bytes());
             }
         }
         self.encode_all(&mut encoder);
         if let Some(readback) = self.ring.readback() {
             for (buffer, offset, bytes) in &self.downloads {
-                encoder.copy_buffer_to_buffer(&buffer.raw, buffer.offset, &readback, *offset, *bytes);
+                encoder.copy_buffer_to_buffer(&buffer.raw, 0, &readback, *offset, *bytes);
             }
         }
         let submission = self.gpu.submit(encoder);
@@ -335,8 +335,8 @@ impl<F: Fn(Slot) -> Buffer> Bound<'_, F> {
 }
 
 fn binding(buffer: &Buffer) -> wgpu::BindingResource<'_> {
-    let (offset, size) = (buffer.offset, wgpu::BufferSize::new(buffer.bytes()));
-    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &buffer.raw, offset, size })
+    let size = wgpu::BufferSize::new(buffer.bytes());
+    wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer: &buffer.raw, offset: 0, size })
 }
 
 impl Launch {

@@ -109,8 +109,7 @@ impl Mirrors {
                 launch.reads.push(mirror);
             }
             for texture in held.iter_mut().flatten() {
-                let written = |slot: &Slot| dispatch.writes.iter().any(|write| program.overlap(*write, *slot));
-                texture.content = texture.content.filter(|slot| !written(slot));
+                texture.content = texture.content.filter(|slot| !dispatch.writes.contains(slot));
             }
             mirrors.launches.push(launch);
         }
@@ -180,7 +179,6 @@ impl Textures {
         let texture = self.0[mirror.texel as usize][mirror.index].clone();
         Copy {
             buffer: buffer.raw.clone(),
-            offset: buffer.offset,
             texture,
             texel_bytes: mirror.texel.bytes(),
             elements: buffer.bytes() / mirror.texel.bytes(),
@@ -209,7 +207,6 @@ fn texture(gpu: &Gpu, elements: u64, texel: Texel) -> Result<wgpu::Texture> {
 /// A copy of a buffer to a texture.
 pub(super) struct Copy {
     buffer: wgpu::Buffer,
-    offset: u64,
     texture: wgpu::Texture,
     texel_bytes: u64,
     elements: u64,
@@ -224,7 +221,7 @@ impl Copy {
                 return;
             }
             let layout = wgpu::TexelCopyBufferLayout {
-                offset: self.offset + row * ROW * self.texel_bytes,
+                offset: row * ROW * self.texel_bytes,
                 bytes_per_row: (height > 1).then_some((ROW * self.texel_bytes) as u32),
                 rows_per_image: None,
             };
@@ -260,7 +257,6 @@ mod tests {
             reads: vec![Slot(*a), Slot(*b)],
             writes: vec![Slot(*c)],
             grid: [1, 1, 1],
-            update: false,
         };
         Program {
             slots: bytes.iter().map(slot).collect(),

@@ -126,15 +126,13 @@ pub struct SlotInfo {
     pub kind: SlotKind,
     /// Where it comes from, for people.
     pub label: String,
-    /// A larger buffer that it is part of, and the byte where it begins there.
-    pub within: Option<(Slot, u64)>,
 }
 
 impl SlotInfo {
     /// A buffer of its own for `content` bytes.
     pub fn new(content: u64, kind: SlotKind, label: impl Into<String>) -> Self {
         let bytes = content.max(1).next_multiple_of(16);
-        Self { bytes, content, kind, label: label.into(), within: None }
+        Self { bytes, content, kind, label: label.into() }
     }
 }
 
@@ -153,8 +151,6 @@ pub struct Dispatch {
     pub writes: Vec<Slot>,
     /// Workgroups.
     pub grid: [u32; 3],
-    /// Updates state element by element from the first buffer that it reads; the first parameter is their number.
-    pub update: bool,
 }
 
 /// A list of dispatches over numbered buffers: all that the GPU will do in one step.
@@ -170,18 +166,6 @@ pub struct Program {
     pub outputs: Vec<Slot>,
     /// Where the kernels load their inputs from.
     pub loads: Loads,
-}
-
-impl Program {
-    /// The buffer that `slot` is part of, or itself, and the byte where it begins there.
-    pub fn whole(&self, slot: Slot) -> (Slot, u64) {
-        self.slots[slot.0].within.unwrap_or((slot, 0))
-    }
-
-    /// Whether two slots may have bytes in common. Parts of one buffer do not; the whole has with each.
-    pub fn overlap(&self, a: Slot, b: Slot) -> bool {
-        a == b || self.whole(a).0 == b || self.whole(b).0 == a
-    }
 }
 
 /// WebGPU's guaranteed number of workgroups in one dimension.

@@ -52,9 +52,9 @@ mod bare {
     }
 
     /// Parts of names of files that no page uses.
-    const NATIVE: [&[u8]; 6] = [b"subgroup", b"strata", b"turn_pixels", b"small", b"peak", b"schulz_sum"];
+    const NATIVE: [&[u8]; 4] = [b"subgroup", b"small", b"peak", b"schulz_sum"];
 
-    /// Whether no page uses `file`: browsers do not hand subgroups to wgpu yet, which strata are for, Chromium's software adapter does not get along with
+    /// Whether no page uses `file`: browsers do not hand subgroups to wgpu yet, Chromium's software adapter does not get along with
     /// small matrices in one launch (`newton_schulz_small.rs`), no page has room for the steps of large ones (`newton_schulz_fitted.rs`), and none measures an adapter's peak.
     pub const fn of_native_programs(file: &str) -> bool {
         let (file, mut at) = (file.as_bytes(), 0);
@@ -188,14 +188,7 @@ mod tests {
 
     #[test]
     fn pages_leave_out_what_they_cannot_use() {
-        for file in [
-            "matmul_subgroup.wgsl",
-            "shared/small_blocks.wgsl",
-            "newton_schulz_small.wgsl",
-            "peak_fma.wgsl",
-            "strata_rows.wgsl",
-            "turn_pixels.wgsl",
-        ] {
+        for file in ["matmul_subgroup.wgsl", "shared/small_blocks.wgsl", "newton_schulz_small.wgsl", "peak_fma.wgsl"] {
             assert!(SHADERS.iter().any(|(known, _)| *known == file) && bare::of_native_programs(file), "{file}");
         }
         assert!(!bare::of_native_programs("matmul_shared.wgsl"));

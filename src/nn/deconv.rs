@@ -7,7 +7,7 @@
 
 use super::init::weight_and_bias;
 use super::{Conv, Forward, Linear, Mode, Module};
-use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Epilogue, Geometry, Sampling};
+use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Epilogue, Sampling};
 use crate::rng::Rng;
 use crate::tape::{State, StateId, Type, Var};
 use crate::{Error, Result};
@@ -46,9 +46,6 @@ impl Default for Whitening {
         }
     }
 }
-
-/// Whitening patches saves at least this many times its work before it takes the place of folding: it moves more data.
-const LEAST_GAIN: f64 = 2.0;
 
 /// What both deconvolution layers have: weights, a cut into blocks, running statistics.
 #[derive(Clone, Debug)]
@@ -194,38 +191,8 @@ impl FastDeconv {
         added: Option<Var>,
         options: ConvOptions,
     ) -> Result<Var> {
-        let shape = &self.core.shape;
-        let g = Geometry::new("conv2d", ctx.tape.shape(x), shape, options)?;
-        let patches = Sampling::Grid { step: options.stride, padding: options.padding, dilation: options.dilation };
-        let positions = (g.n * g.oh * g.ow) as f64;
-        let share = ops::whitening_share(ctx.tape, x, self.core.layout, patches);
-        if options.groups == 1 && LEAST_GAIN * share * positions <= g.o as f64 {
-            return self.convolve_whitened(ctx, x, folded, added, patches, g);
-        }
         let epilogue = Epilogue { bias: Some(folded.bias), added };
-        ops::conv2d_columns(ctx.tape, x, folded.columns, shape, epilogue, options)
-    }
-
-    /// The same output for a batch of few positions beside the layer's outputs, where D times the patches is less work than D times the
-    /// weight: `y = (X - 1 mean^T) D^T W^T + b` over the patches X of the padded input (method, section 6).
-    fn convolve_whitened(
-        &self,
-        ctx: &mut Forward<'_>,
-        x: Var,
-        folded: Folded,
-        added: Option<Var>,
-        patches: Sampling,
-        g: Geometry,
-    ) -> Result<Var> {
-        let statistics = [folded.deconv, folded.mean];
-        let white = ops::whiten_patches(ctx.tape, x, statistics, self.core.layout, patches)?;
-        let weight = ctx.tape.state(ctx.state, self.core.weight);
-        let weight = ctx.tape.view(weight, &[g.o, self.core.layout.features(), 1, 1])?;
-        let bias = self.core.bias.map(|id| ctx.tape.state(ctx.state, id));
-        let added = added.map(|added| white.order(ctx.tape, added)).transpose()?;
-        let options = ConvOptions { relu: g.options.relu, ..Default::default() };
-        let y = ops::conv2d(ctx.tape, white.map, weight, Epilogue { bias, added }, options)?;
-        white.restore(ctx.tape, y)
+        ops::conv2d_columns(ctx.tape, x, folded.columns, &self.core.shape, epilogue, options)
     }
 }
 
@@ -292,7 +259,7 @@ impl Module for Delinear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::{Family, Profile};
+    use crate::gpu::Profile;
     use crate::tape::{Array, DType, Tape, Values, interpret, lower};
 
     /// Launches of Newton-Schulz, `[forward, backward]`, in a layer of 16 channels and a block of `block` of them.
@@ -342,32 +309,11 @@ mod tests {
 
     #[test]
     fn gradients_of_hidden_relus_are_masked_where_they_are_folded() -> Result<()> {
-        for profile in [Profile::PORTABLE, Profile { family: Family::Subgroup, ..Profile::PORTABLE }] {
-            let found = operations([32, 32, 4], profile)?;
-            let count = |op: &str| found.iter().filter(|found| **found == op).count();
-            // That of the last layer, whose gradient comes from outside.
-            assert_eq!(count("activation_grad"), 1, "{found:?}");
-            // Strata's products go straight to the map, and the convolution adds them.
-            let passes = if profile.family == Family::Subgroup { 0 } else { 2 };
-            assert_eq!(count("fold_rows"), passes, "{found:?}");
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn patches_are_whitened_where_that_is_less_work_than_folding() -> Result<()> {
-        let subgroup = Profile { family: Family::Subgroup, ..Profile::PORTABLE };
-        // 128 positions are too many beside 200 outputs, unless zeros are passed over: 4/9 of a patch lies on a map of 2 x 2 pixels.
-        for (size, profile, whitened) in [
-            ([32, 32, 1], Profile::PORTABLE, true),
-            ([32, 32, 2], Profile::PORTABLE, false),
-            ([32, 32, 2], subgroup, true),
-            ([32, 32, 3], subgroup, false),
-        ] {
-            let found = operations(size, profile)?;
-            let whitens = found.iter().any(|op| ["whiten", "broadcast_rows"].contains(op));
-            assert_eq!(whitens, whitened, "{size:?} under {profile:?}");
-        }
+        let found = operations([32, 32, 4], Profile::PORTABLE)?;
+        let count = |op: &str| found.iter().filter(|found| **found == op).count();
+        // That of the last layer, whose gradient comes from outside.
+        assert_eq!(count("activation_grad"), 1, "{found:?}");
+        assert_eq!(count("fold_rows"), 2, "{found:?}");
         Ok(())
     }
 
@@ -417,111 +363,8 @@ mod tests {
         Ok(())
     }
 
-    /// Output and gradients of input, weight and bias for a layer of 4 channels in blocks of 2 on two maps of 3 x 3, which has 8 positions, once as
-    /// the layer computes them and once by way of the folded weight; and whether the former folds at all.
-    fn both_ways(outputs: usize, kernel: usize, mode: BlockMode, step: Mode) -> Result<([Vec<Array>; 2], bool)> {
-        let mut state = State::new();
-        let whitening = Whitening { mode, block: 2, iterations: 3, sampling_stride: 1, eps: 0.1, ..Default::default() };
-        let conv = Conv::new(outputs, kernel).stride(2);
-        let options = ConvOptions { relu: true, ..conv.options() };
-        let layer = FastDeconv::new(&mut state, "layer", 4, &conv, whitening, Rng::new(0))?;
-        let (mut rng, mut folds) = (Rng::new(1), false);
-        let mut random = |shape: &[usize]| {
-            let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal()).collect();
-            Array::from_f32(shape, &values)
-        };
-        let (image, gradient) = (random(&[2, 4, 3, 3]), random(&[2, outputs, 2, 2]));
-        let mut run = |as_it_does: bool| -> Result<Vec<Array>> {
-            let mut tape = Tape::new();
-            let x = tape.resident("x", Type::vec4(&image.shape), true);
-            let seed = tape.resident("seed", Type::vec4(&gradient.shape), false);
-            let mut ctx = Forward { tape: &mut tape, state: &state, mode: step };
-            let y = if as_it_does {
-                layer.forward_relu(&mut ctx, x)?
-            } else {
-                let folded = layer.fold(&mut ctx, x)?;
-                ops::conv2d_columns(&mut tape, x, folded.columns, &layer.core.shape, Some(folded.bias), options)?
-            };
-            let gradients = tape.backward_from(&[(y, seed)])?;
-            let parameters = state.parameters().into_iter().map(|id| tape.state(&state, id)).collect::<Vec<_>>();
-            let wanted: Vec<Var> = [x].into_iter().chain(parameters).filter_map(|var| gradients.get(var)).collect();
-            assert_eq!(wanted.len(), 3, "the input, the weight and the bias have gradients");
-            let mut values = Values::default();
-            values.set(x, image.clone());
-            values.set(seed, gradient.clone());
-            interpret(&tape, &state, &mut values);
-            if as_it_does {
-                tape.output(y);
-                folds = lower(&tape, Profile::PORTABLE).dispatches.iter().any(|dispatch| dispatch.op == "fold_weight");
-            }
-            Ok([y].into_iter().chain(wanted).map(|var| values.get(&tape, var)).collect())
-        };
-        let arrays = [run(true)?, run(false)?];
-        Ok((arrays, folds))
-    }
-
-    #[test]
-    fn whitened_patches_give_what_the_folded_weight_gives() -> Result<()> {
-        for (mode, kernel) in [(BlockMode::Reference, 3), (BlockMode::Paper, 3), (BlockMode::Reference, 1)] {
-            for step in [Mode::Train, Mode::Eval] {
-                let ([found, expected], folds) = both_ways(16, kernel, mode, step)?;
-                assert!(!folds, "8 positions are few beside 16 outputs");
-                for (found, expected) in found.iter().zip(&expected) {
-                    let largest = expected.data.iter().fold(0.0_f64, |most, v| most.max(v.abs()));
-                    assert!(largest > 0.0);
-                    for (f, e) in found.data.iter().zip(&expected.data) {
-                        assert!(
-                            (f - e).abs() < 1e-9 * largest,
-                            "{mode}, {kernel}x{kernel}, {step:?}: {f} and {e} of {largest}"
-                        );
-                    }
-                }
-                assert!(both_ways(15, kernel, mode, step)?.1, "8 positions are many beside 15 outputs");
-            }
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn strata_change_no_result() -> Result<()> {
-        let subgroup = Profile { family: Family::Subgroup, ..Profile::PORTABLE };
-        // Patches whitened, and folded weights, both of one block and of two.
-        for (channels, block, outputs) in [(32, 64, 128), (64, 32, 128), (64, 32, 8)] {
-            let mut state = State::new();
-            let whitening = Whitening { block, ..Default::default() };
-            let layer = FastDeconv::new(&mut state, "layer", channels, &Conv::new(outputs, 3), whitening, Rng::new(3))?;
-            let shape = [32, channels, 2, 2];
-            let image = (0..32 * channels * 4).map(|i| ((i * i) as f64 * 0.37).sin()).collect();
-            let image = Array { shape: shape.to_vec(), data: image };
-            let run = |tape: &mut Tape| -> Result<Vec<Array>> {
-                let x = tape.resident("x", Type::vec4(&shape), true);
-                let rectified = ops::relu(tape, x)?;
-                let y = layer.forward_relu(&mut Forward { tape, state: &state, mode: Mode::Train }, rectified)?;
-                let ty = tape.ty(y).clone();
-                let seed = ops::constant(tape, ty, 1.0)?;
-                let gradients = tape.backward_from(&[(y, seed)])?;
-                let parameters = state.parameters().into_iter().map(|id| tape.state(&state, id)).collect::<Vec<_>>();
-                let wanted = [x].into_iter().chain(parameters).filter_map(|var| gradients.get(var)).chain([y]);
-                let wanted: Vec<Var> = wanted.collect();
-                let mut values = Values::default();
-                values.set(x, image.clone());
-                interpret(tape, &state, &mut values);
-                Ok(wanted.into_iter().map(|var| values.get(tape, var)).collect())
-            };
-            let (found, expected) = (run(&mut Tape::for_adapter(subgroup))?, run(&mut Tape::new())?);
-            assert_eq!(found.len(), 4, "the input, the weight and the bias have gradients");
-            for (found, expected) in found.iter().zip(&expected) {
-                let largest = expected.data.iter().fold(0.0_f64, |most, v| most.max(v.abs()));
-                let apart = found.data.iter().zip(&expected.data).map(|(f, e)| (f - e).abs()).fold(0.0, f64::max);
-                assert!(largest > 0.0 && apart < 1e-9 * largest, "{channels}, {block}: {apart} of {largest}");
-            }
-        }
-        Ok(())
-    }
-
     #[test]
     fn the_end_of_a_residual_block_is_the_sum_and_its_relu() -> Result<()> {
-        // 32 positions are many beside 4 outputs and few beside 64: the weight is folded, then patches are whitened.
         for outputs in [4, 64] {
             let mut state = State::new();
             let whitening = Whitening { eps: 0.1, ..Default::default() };

@@ -66,7 +66,8 @@ impl Op for Adam {
             eps,
             weight_decay,
         };
-        launch.update(Kernel::new(&ADAM, usize::from(decoupled)), &params);
+        let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
+        launch.flat(Kernel::new(&ADAM, usize::from(decoupled)), &params, &reads, &writes, len.div_ceil(4));
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

@@ -185,7 +185,7 @@ impl RowGeometry {
     }
 
     /// Whether no two patches have a pixel in common.
-    pub fn apart(&self) -> bool {
+    pub fn disjoint(&self) -> bool {
         matches!(self.sampling, Sampling::Grid { step, dilation: 1, .. } if step >= self.layout.kernel)
     }
 

@@ -12,7 +12,7 @@ use super::conv_pointwise;
 use super::expect_activation;
 use super::tiles::{Tiles, tile_variant};
 use super::weight_columns::{columns_of, columns_type, launch_columns, launch_rows, launch_rows_of_sum, rows_of};
-use crate::gpu::{Family, Kernel, Shader, Slot};
+use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
@@ -43,7 +43,7 @@ kernel_params! {
 
 static CONV: Shader = Shader::with_variants::<ConvParams>(
     "conv.wgsl",
-    5,
+    4,
     1,
     &[
         tile_variant!(8, 4, 2, 4, TRANSPOSED = 0),
@@ -54,7 +54,7 @@ static CONV: Shader = Shader::with_variants::<ConvParams>(
 );
 static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
     "conv_subgroup.wgsl",
-    5,
+    4,
     1,
     &[
         tile_variant!(64, 1, 8, 1, TRANSPOSED = 0),
@@ -65,15 +65,11 @@ static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
         tile_variant!(16, 1, 4, 2, TRANSPOSED = 1),
         tile_variant!(8, 1, 2, 4, TRANSPOSED = 1),
         tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
-        tile_variant!(64, 1, 8, 1, TRANSPOSED = 0, MASKED = 1),
-        tile_variant!(16, 1, 4, 2, TRANSPOSED = 0, MASKED = 1),
-        tile_variant!(8, 1, 2, 4, TRANSPOSED = 0, MASKED = 1),
-        tile_variant!(8, 1, 1, 8, TRANSPOSED = 0, MASKED = 1),
     ],
 );
 static CONV_SHARED: Shader = Shader::with_variants::<ConvParams>(
     "conv_shared.wgsl",
-    5,
+    4,
     1,
     &[
         tile_variant!(8, 2, 8, 8, TRANSPOSED = 0),
@@ -181,7 +177,7 @@ impl Default for ConvOptions {
 
 /// Sizes of one convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Geometry {
+pub(super) struct Geometry {
     pub n: usize,
     pub c: usize,
     pub h: usize,
@@ -457,19 +453,9 @@ impl Op for Conv {
         let (x_ty, w_ty) = (context.tape.ty(x).clone(), context.tape.ty(w).clone());
         let (options, weight) = (self.options, self.weight.clone());
         let g = Geometry::new(self.name, &x_ty.shape, weight.shape(self.name, &w_ty, options.groups)?, options)?;
-        let adds = context.needs(0) && g.adds(&weight);
-        let grad = {
-            let (x, weight) = (x_ty, weight.clone());
-            move |masked| ConvInputGrad { options, x, weight, masked }
-        };
-        let gx = if adds && comes_last(context.tape, x, &g) {
-            context.last(0, vec![gy, w], grad);
-            None
-        } else {
-            let gathered = if adds { context.take(0) } else { None };
-            let inputs: Vec<Var> = [gy, w].into_iter().chain(gathered).collect();
-            context.when(0, grad(false), &inputs)?
-        };
+        let gathered = if context.needs(0) && g.adds(&weight) { context.take(0) } else { None };
+        let inputs: Vec<Var> = [gy, w].into_iter().chain(gathered).collect();
+        let gx = context.when(0, ConvInputGrad { options, x: x_ty, weight: weight.clone() }, &inputs)?;
         let gw = context.when(1, ConvWeightGrad { options, w: w_ty, weight }, &[x, gy])?;
         let mut grads = vec![gx, gw];
         if let [Some(_), _] = self.epilogue(context.inputs) {
@@ -521,7 +507,7 @@ impl Op for Conv {
             relu: u32::from(self.options.relu),
             ..ConvParams::sizes(&g, g.h, g.w, rows, g.c)
         };
-        let reads = [x, packed, bias.unwrap_or(packed), added.unwrap_or(packed), packed];
+        let reads = [x, packed, bias.unwrap_or(packed), added.unwrap_or(packed)];
         let write = launch.writes[0];
         dispatch_conv(launch, &params, ("TRANSPOSED", 0), reads, write);
     }
@@ -620,19 +606,12 @@ fn pack_columns(launch: &mut Launch<'_>, columns: Slot, g: &Geometry, flipped: b
     packed
 }
 
-/// Whether the input gradient waits for others, to add and to mask what they gather: the family for subgroups has kernels that mask,
-/// where the adjoint is a convolution itself.
-fn comes_last(tape: &Tape, x: Var, g: &Geometry) -> bool {
-    let in_subgroups = || tape.profile().is_some_and(|profile| profile.family == Family::Subgroup);
-    Family::IN_SUBGROUPS && g.turns() && in_subgroups() && tape.uses(x) > 1
-}
-
-/// Appends the kernel with a constant set; reads x, weight, bias, what is added and what masks.
+/// Appends the kernel with a constant set; reads x, weight, bias and what is added.
 fn dispatch_conv(
     launch: &mut Launch<'_>,
     params: &ConvParams,
     flag: (&'static str, u32),
-    reads: [Slot; 5],
+    reads: [Slot; 4],
     write: Slot,
 ) {
     let columns4 = columns_of_tile(params.pixels as usize, params.outputs4 as usize);
@@ -644,13 +623,12 @@ fn dispatch_conv(
     launch.dispatch(kernel, params, &reads, &[write], grid);
 }
 
-/// `gx = conv_transpose(gy, w)`, shape of `x`, added to what a third input has gathered; with `masked` zero where a fourth is not above 0.
+/// `gx = conv_transpose(gy, w)`, shape of `x`, added to what a third input has gathered.
 #[derive(Debug)]
 struct ConvInputGrad {
     options: ConvOptions,
     x: Type,
     weight: Weight,
-    masked: bool,
 }
 
 impl Op for ConvInputGrad {
@@ -703,20 +681,15 @@ impl Op for ConvInputGrad {
             has_added: u32::from(gathered.is_some()),
             ..ConvParams::sizes(&g, g.oh, g.ow, WeightRowOrder::packed(g.o), g.o)
         };
-        let (mut mask, mut flag) = (packed, ("TRANSPOSED", u32::from(!plain)));
-        if Family::IN_SUBGROUPS && self.masked {
-            (mask, flag) = (launch.reads[3], ("MASKED", 1));
-        }
-        let reads = [launch.reads[0], packed, packed, gathered.unwrap_or(packed), mask];
+        let reads = [launch.reads[0], packed, packed, gathered.unwrap_or(packed)];
         let write = launch.writes[0];
-        dispatch_conv(launch, &params, flag, reads, write);
+        dispatch_conv(launch, &params, ("TRANSPOSED", u32::from(!plain)), reads, write);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         let weight = self.weight.rows(inputs[1], self.options.groups);
         let gx = twin_input_grad(inputs[0], &weight, &self.x.shape, self.options);
-        let sum = inputs.get(2).map_or_else(|| gx.clone(), |gathered| gx.zip(gathered, |a, b| a + b));
-        vec![inputs.get(3).map_or_else(|| sum.clone(), |x| sum.zip(x, super::unary::masked))]
+        vec![inputs.get(2).map_or_else(|| gx.clone(), |gathered| gx.zip(gathered, |a, b| a + b))]
     }
 }
 

@@ -1,8 +1,8 @@
 //! Mean and covariance of sampled patches, per block (method, section 4), and their gradient (method, section 9.2).
 //!
 //! The sampled patches are gathered once into centred rows per block, which the reduction and the backward product both
-//! stream; where much of the patches lies outside the map, in strata (`strata_covariance.rs`). With the usual step (3 for a 3x3 kernel) patches do not overlap, so the rows take no more room than
-//! the map itself; in `reference` mode the entries of a block are scattered over channels and taps, and gathering them
+//! stream. With the usual step (3 for a 3x3 kernel) patches do not overlap, so the rows take no more room than the map
+//! itself; in `reference` mode the entries of a block are scattered over channels and taps, and gathering them
 //! inside the reduction would cost scalar loads in its inner loop. R d^2 multiply-adds forward (one triangle), twice that
 //! backward.
 
@@ -10,8 +10,6 @@ use super::blocks::{BlockLayout, RowGeometry, Sampling};
 use super::column_sum::{launch_column_sum, launch_shifted_sum};
 use super::gram::GramProduct;
 use super::matmul::{Product, product};
-use super::strata::Strata;
-use super::strata_covariance::StrataCovariance;
 use super::transpose::{launch_transpose, transposed};
 use super::{expect_activation, expect_same};
 use crate::gpu::{Kernel, Shader, Slot};
@@ -29,7 +27,7 @@ kernel_params! {
 kernel_params! {
     struct FoldParams {
         items: u32, pixels: u32, d: u32, d4: u32, samples: u32, blocks: u32, kernel: u32, height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32, padding: u32, dilation: u32,
-        channels: u32, images: u32, add: u32, mask: u32,
+        channels: u32, add: u32, mask: u32,
     }
 }
 kernel_params! {
@@ -45,14 +43,12 @@ static FOLD_ROWS: Shader = Shader::with_variants::<FoldParams>(
     3,
     1,
     &[
-        &[("SAMPLES", 0), ("INTERLEAVED", 0), ("STRATA", 0)],
-        &[("SAMPLES", 0), ("INTERLEAVED", 1), ("STRATA", 0)],
-        &[("SAMPLES", 1), ("INTERLEAVED", 0), ("STRATA", 0)],
-        &[("SAMPLES", 1), ("INTERLEAVED", 1), ("STRATA", 0)],
-        &[("SAMPLES", 2), ("INTERLEAVED", 0), ("STRATA", 0)],
-        &[("SAMPLES", 2), ("INTERLEAVED", 1), ("STRATA", 0)],
-        &[("SAMPLES", 1), ("INTERLEAVED", 1), ("STRATA", 1)],
-        &[("SAMPLES", 2), ("INTERLEAVED", 1), ("STRATA", 1)],
+        &[("SAMPLES", 0), ("INTERLEAVED", 0)],
+        &[("SAMPLES", 0), ("INTERLEAVED", 1)],
+        &[("SAMPLES", 1), ("INTERLEAVED", 0)],
+        &[("SAMPLES", 1), ("INTERLEAVED", 1)],
+        &[("SAMPLES", 2), ("INTERLEAVED", 0)],
+        &[("SAMPLES", 2), ("INTERLEAVED", 1)],
     ],
 );
 static CENTER: Shader = Shader::new::<CenterParams>("center.wgsl", 3, 1);
@@ -78,11 +74,7 @@ pub fn covariance(
     sampling: Sampling,
     eps: f32,
 ) -> Result<CovarianceVars> {
-    let strata = Strata::of(tape.profile(), tape.ty(x), layout, sampling);
-    let outputs = match strata.filter(Strata::suit_covariance) {
-        Some(strata) => tape.apply(StrataCovariance { strata, eps }, &[x])?,
-        None => tape.apply(Covariance { layout, sampling, eps }, &[x])?,
-    };
+    let outputs = tape.apply(Covariance { layout, sampling, eps }, &[x])?;
     Ok(CovarianceVars { mean: outputs[0], covariance: outputs[1] })
 }
 
@@ -152,7 +144,6 @@ impl RowParams {
             padding: self.padding,
             dilation: self.dilation,
             channels: (g.layout.features() / (g.layout.kernel * g.layout.kernel)) as u32,
-            images: g.n as u32,
             add: 0,
             mask: 0,
         }
@@ -212,7 +203,7 @@ impl Centring {
 fn fold_kernel(g: &RowGeometry) -> Kernel {
     let samples = match g.sampling {
         Sampling::Pixels { .. } => 0,
-        Sampling::Grid { .. } if g.apart() => 1,
+        Sampling::Grid { .. } if g.disjoint() => 1,
         Sampling::Grid { .. } => 2,
     };
     Kernel::new(&FOLD_ROWS, samples * 2 + usize::from(g.layout.interleaved))
@@ -230,33 +221,24 @@ fn launch_fold(launch: &mut Launch<'_>, kernel: Kernel, masked: bool, g: &RowGeo
     launch.flat(kernel, &params, &[rows, gathered, mask], &[write], params.items as usize);
 }
 
-/// As [`fold_rows`], of rows in strata, which the last two variants are for.
-pub(super) fn fold_strata(launch: &mut Launch<'_>, masked: bool, g: &RowGeometry) {
-    launch_fold(launch, Kernel::new(&FOLD_ROWS, if g.apart() { 6 } else { 7 }), masked, g);
-}
-
-/// The gradient of input 0 by the op that folds `g_rows` back to it, given whether that is to mask it. It adds what others have gathered; what comes last
-/// masks instead of it.
-pub(super) fn fold_gradient<O: Op + 'static>(
+/// The gradient of input 0 by folding `g_rows` back to it, added to what others have gathered, and masked where the input is a ReLU's output.
+fn fold_gradient(
     context: &mut Backward<'_>,
     g_rows: Var,
-    op: impl FnOnce(bool) -> O,
+    layout: BlockLayout,
+    sampling: Sampling,
 ) -> Result<Vec<Option<Var>>> {
-    let x = context.inputs[0];
-    let mask = (context.tape.is_rectified(x) && !context.has_last(0)).then_some(x);
+    let input = context.inputs[0];
+    let x = context.tape.ty(input).clone();
+    let mask = context.tape.is_rectified(input).then_some(input);
     let inputs: Vec<Var> = [g_rows].into_iter().chain(context.take(0)).chain(mask).collect();
-    let grad = context.tape.apply1(op(mask.is_some()), &inputs)?;
+    let grad = context.tape.apply1(FoldRows { layout, sampling, x, masked: mask.is_some() }, &inputs)?;
     context.mask(0, mask.map(|_| grad));
     Ok(vec![Some(grad)])
 }
 
 /// [`FoldRows`] on the CPU: adds rows to where they come from.
-pub(super) fn folded(
-    x: &Type,
-    sources: impl Iterator<Item = Option<usize>>,
-    masked: bool,
-    inputs: &[&Array],
-) -> Vec<Array> {
+fn folded(x: &Type, sources: impl Iterator<Item = Option<usize>>, masked: bool, inputs: &[&Array]) -> Vec<Array> {
     let gathered = inputs.get(1).filter(|_| inputs.len() > 1 + usize::from(masked));
     let mut sum = gathered.map_or_else(|| Array::zeros(&x.shape), |gathered| (*gathered).clone());
     for (at, v) in sources.zip(&inputs[0].data) {
@@ -352,9 +334,7 @@ impl Op for Covariance {
         let g_cov = g_cov.map_or_else(|| super::constant(context.tape, ty, 0.0), Ok)?;
         let inputs: Vec<Var> = [rows, g_cov].into_iter().chain(g_mean).collect();
         let g_rows = context.tape.apply1(CovarianceGrad, &inputs)?;
-        let x = context.tape.ty(context.inputs[0]).clone();
-        let (layout, sampling) = (self.layout, self.sampling);
-        fold_gradient(context, g_rows, |masked| FoldRows { layout, sampling, x, masked })
+        fold_gradient(context, g_rows, self.layout, self.sampling)
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {

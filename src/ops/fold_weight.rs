@@ -40,7 +40,7 @@ static ADD_OUTER: Shader = Shader::new::<AddOuterParams>("add_outer.wgsl", 3, 1)
 pub(super) const SHADERS: &[&Shader] = &[&SHIFT, &FOLD_BIAS, &FEATURE_DOT, &ADD_OUTER];
 
 /// Appends `y = x + u v^T` of `[S, d]` square matrices; reads x, u, v.
-pub(super) fn launch_add_outer(launch: &mut Launch<'_>, [s, d]: [usize; 2], reads: [Slot; 3], y: Slot) {
+fn launch_add_outer(launch: &mut Launch<'_>, [s, d]: [usize; 2], reads: [Slot; 3], y: Slot) {
     let d4 = d.div_ceil(4);
     let vectors = s * d * d4;
     let params = AddOuterParams { vectors: vectors as u32, m: d as u32, m4: d4 as u32, n4: d4 as u32 };

@@ -44,15 +44,11 @@ mod second_moment;
 mod sgd;
 mod slice;
 mod softmax;
-mod strata;
-mod strata_covariance;
 mod strided_rows;
 mod tiles;
 mod transpose;
-mod turn_pixels;
 mod unary;
 mod weight_columns;
-mod whiten;
 mod window;
 
 pub use adam::{AdamOptions, adam};
@@ -65,7 +61,6 @@ pub(crate) use blocks::RowGeometry;
 pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use column_sum::column_sum;
 pub use concat::concat;
-pub(crate) use conv::Geometry;
 pub use conv::{ConvOptions, Epilogue, conv2d, conv2d_columns, linear, linear_columns};
 pub use covariance::{CovarianceVars, covariance, fold_rows, sample_rows};
 pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
@@ -95,10 +90,8 @@ pub use slice::slice;
 pub use softmax::{log_softmax, softmax};
 pub use strided_rows::every_row;
 pub use transpose::transpose;
-pub use turn_pixels::turn_pixels;
 pub use unary::{Activation, activation, relu, sigmoid};
 pub use weight_columns::{weight_columns, weight_rows};
-pub use whiten::{WhitePatches, whiten_patches, whitening_share};
 
 use crate::gpu::Shader;
 use crate::tape::{Layout, Type};
@@ -141,10 +134,8 @@ pub const SHADERS: &[&[&Shader]] = &[
     sgd::SHADERS,
     slice::SHADERS,
     softmax::SHADERS,
-    strata::SHADERS,
     strided_rows::SHADERS,
     transpose::SHADERS,
-    turn_pixels::SHADERS,
     unary::SHADERS,
     weight_columns::SHADERS,
 ];

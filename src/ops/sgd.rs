@@ -62,7 +62,8 @@ impl Op for Sgd {
     fn launch(&self, launch: &mut Launch<'_>) {
         let len = launch.outputs[0].stored();
         let params = SgdParams { len: len as u32, weight_decay: self.weight_decay };
-        launch.update(Kernel::new(&SGD, 0), &params);
+        let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
+        launch.flat(Kernel::new(&SGD, 0), &params, &reads, &writes, len.div_ceil(4));
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
@@ -90,7 +91,8 @@ impl Op for SgdMomentum {
         let len = launch.outputs[0].stored();
         let SgdOptions { momentum, weight_decay, nesterov } = self.options;
         let params = SgdMomentumParams { len: len as u32, momentum, weight_decay };
-        launch.update(Kernel::new(&SGD_MOMENTUM, usize::from(nesterov)), &params);
+        let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
+        launch.flat(Kernel::new(&SGD_MOMENTUM, usize::from(nesterov)), &params, &reads, &writes, len.div_ceil(4));
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

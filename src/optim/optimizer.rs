@@ -1,5 +1,4 @@
-//! The update of every parameter, appended to a training step. The state keeps small parameters side by side, and their updates become one
-//! launch when the tape is lowered.
+//! The update of every parameter, appended to a training step.
 
 use crate::Result;
 use crate::ops::{self, AdamOptions, SgdOptions};

@@ -1,7 +1,6 @@
 //! Reverse-mode differentiation by appending operations to the tape.
 
 use super::{Op, Source, Tape, Var};
-use crate::gpu::Family;
 use crate::ops;
 use crate::{Error, Result};
 use std::collections::HashMap;
@@ -18,7 +17,6 @@ pub struct Backward<'a> {
     /// Gradient of each output, where one arrived.
     pub grads: &'a [Option<Var>],
     gathered: &'a mut Gradients,
-    last: &'a mut Last,
 }
 
 impl Backward<'_> {
@@ -51,23 +49,6 @@ impl Backward<'_> {
         self.gathered.masked.extend(grad.map(|grad| (self.inputs[i], grad)));
     }
 
-    /// Whether others have contributed to the gradient of input `i` so far.
-    pub fn has_gathered(&self, i: usize) -> bool {
-        self.gathered.by_var.contains_key(&self.inputs[i])
-    }
-
-    /// Contributes to the gradient of input `i` when all others have: by an operation on `inputs`, followed by what those have gathered, if
-    /// anything, and, if it is told to mask the sum, by the ReLU's output that it is the gradient of.
-    pub fn last<O: Op + 'static>(&mut self, i: usize, inputs: Vec<Var>, op: impl FnOnce(bool) -> O + 'static) {
-        let op = Box::new(move |masked| Rc::new(op(masked)) as Rc<dyn Op>);
-        self.last.push((self.inputs[i], inputs, op));
-    }
-
-    /// Whether there will be a [last](Self::last) contribution to the gradient of input `i`.
-    pub fn has_last(&self, i: usize) -> bool {
-        Family::IN_SUBGROUPS && self.last.iter().any(|(var, ..)| *var == self.inputs[i])
-    }
-
     /// Appends `op` on `inputs` when input `i` needs a gradient.
     pub fn when(&mut self, i: usize, op: impl Op + 'static, inputs: &[Var]) -> Result<Option<Var>> {
         self.append_when(i, Rc::new(op), inputs)
@@ -77,9 +58,6 @@ impl Backward<'_> {
         if self.needs(i) { Ok(Some(self.tape.append1(op, inputs)?)) } else { Ok(None) }
     }
 }
-
-/// Values with an operation that adds to their gradient what others have gathered, and its own inputs.
-type Last = Vec<(Var, Vec<Var>, Box<dyn FnOnce(bool) -> Rc<dyn Op>>)>;
 
 /// Gradients by value, as far as they were needed.
 #[derive(Clone, Debug, Default)]
@@ -112,33 +90,17 @@ impl Gradients {
         Ok(())
     }
 
-    /// Moves what views have received to the values they look at, and appends the contributions that come last.
-    fn settle(&mut self, last: &mut Last, tape: &mut Tape, var: Var) -> Result<()> {
+    /// Moves what views have received to the values they look at.
+    fn settle(&mut self, tape: &mut Tape, var: Var) -> Result<()> {
         let views: Vec<Var> =
             (0..tape.vars.len()).map(Var).filter(|v| tape.vars[v.0].source == Source::View(var)).collect();
         for view in views {
-            self.settle(last, tape, view)?;
+            self.settle(tape, view)?;
             if let Some(grad) = self.by_var.remove(&view) {
                 let shape = tape.shape(var).to_vec();
                 let grad = tape.view(grad, &shape)?;
                 self.accumulate(tape, var, grad)?;
             }
-        }
-        // No page has such contributions.
-        if Family::IN_SUBGROUPS { self.append_last(last, tape, var) } else { Ok(()) }
-    }
-
-    fn append_last(&mut self, last: &mut Last, tape: &mut Tape, var: Var) -> Result<()> {
-        while let Some(at) = last.iter().position(|(of, ..)| *of == var) {
-            let (_, mut inputs, op) = last.remove(at);
-            let gathered = self.by_var.remove(&var);
-            // A sum of one is left to the ReLU: the kernel of a plain convolution, which has been compiled, does for it.
-            let ends = !last.iter().any(|(of, ..)| *of == var);
-            let masked = ends && gathered.is_some() && tape.is_rectified(var);
-            inputs.extend(gathered.into_iter().chain(masked.then_some(var)));
-            let grad = tape.append1(op(masked), &inputs)?;
-            self.masked.extend(masked.then_some((var, grad)));
-            self.by_var.insert(var, grad);
         }
         Ok(())
     }
@@ -150,14 +112,14 @@ impl Tape {
     /// # Errors
     /// An operation on the way has no gradient rule.
     pub fn backward_from(&mut self, seeds: &[(Var, Var)]) -> Result<Gradients> {
-        let (mut gradients, mut last) = (Gradients::default(), Last::new());
+        let mut gradients = Gradients::default();
         for (var, seed) in seeds {
             gradients.accumulate(self, *var, *seed)?;
         }
         for index in (0..self.nodes.len()).rev() {
             let node = self.nodes[index].clone();
             for output in &node.outputs {
-                gradients.settle(&mut last, self, *output)?;
+                gradients.settle(self, *output)?;
             }
             if !node.op.differentiable() || !node.inputs.iter().any(|var| self.needs_grad(*var)) {
                 continue;
@@ -168,8 +130,7 @@ impl Tape {
             }
             let op = Rc::clone(&node.op);
             let (inputs, outputs) = (&node.inputs, &node.outputs);
-            let mut context =
-                Backward { tape: self, inputs, outputs, grads: &grads, gathered: &mut gradients, last: &mut last };
+            let mut context = Backward { tape: self, inputs, outputs, grads: &grads, gathered: &mut gradients };
             let flows = op.backward(&mut context)?;
             for (input, flow) in node.inputs.iter().zip(flows) {
                 if let Some(grad) = flow
@@ -182,7 +143,7 @@ impl Tape {
         let roots: Vec<Var> = (0..self.vars.len()).map(Var).collect();
         for var in roots {
             if matches!(self.vars[var.0].source, Source::Input | Source::State(_)) {
-                gradients.settle(&mut last, self, var)?;
+                gradients.settle(self, var)?;
             }
         }
         Ok(gradients)

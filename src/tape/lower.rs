@@ -1,6 +1,5 @@
 //! From operations to kernel launches over numbered buffers.
 
-use super::merge::merge_updates;
 use super::{Source, Tape, Type, Var};
 use crate::gpu::{Dispatch, Kernel, Params, Profile, Program, Slot, SlotInfo, SlotKind, flat_grid};
 use std::collections::HashMap;
@@ -43,7 +42,6 @@ impl Launch<'_> {
             reads: reads.to_vec(),
             writes: writes.to_vec(),
             grid,
-            update: false,
         });
     }
 
@@ -51,25 +49,14 @@ impl Launch<'_> {
     pub fn flat<P: Params>(&mut self, kernel: Kernel, params: &P, reads: &[Slot], writes: &[Slot], items: usize) {
         self.dispatch(kernel, params, reads, writes, flat_grid(items));
     }
-
-    /// Appends an update of the outputs, state of one shape, element by element from the inputs: a gradient, then what all updates share.
-    /// The first parameter is the number of elements. Updates of one rule may become one launch.
-    pub fn update<P: Params>(&mut self, kernel: Kernel, params: &P) {
-        let (reads, writes) = (self.reads.clone(), self.writes.clone());
-        self.flat(kernel, params, &reads, &writes, self.outputs[0].stored().div_ceil(4));
-        if let Some(dispatch) = self.program.dispatches.last_mut() {
-            dispatch.update = true;
-        }
-    }
 }
 
-/// Asks every operation for its launches, and joins small updates.
+/// Asks every operation for its launches.
 ///
 /// Operations whose outputs nobody uses are left out, so a gradient that is not wanted costs nothing.
 pub fn lower(tape: &Tape, profile: Profile) -> Program {
     let mut program = Program { loads: profile.loads, ..Program::default() };
     let mut slots: HashMap<Var, Slot> = HashMap::new();
-    let mut places = Vec::new();
     for (index, info) in tape.vars().iter().enumerate() {
         let kind = match info.source {
             Source::View(_) => continue,
@@ -79,7 +66,6 @@ pub fn lower(tape: &Tape, profile: Profile) -> Program {
         };
         let slot = Slot(program.slots.len());
         program.slots.push(SlotInfo::new(info.ty.stored() as u64 * 4, kind, &info.label));
-        places.extend(info.place.map(|place| (slot, place)));
         slots.insert(Var(index), slot);
         if kind == SlotKind::Input {
             program.inputs.push(slot);
@@ -105,10 +91,6 @@ pub fn lower(tape: &Tape, profile: Profile) -> Program {
             program: &mut program,
         };
         node.op.launch(&mut launch);
-    }
-    // A page has few parameters, and would load longer for this than it saves.
-    if cfg!(not(target_arch = "wasm32")) {
-        merge_updates(&mut program, &places);
     }
     program
 }

@@ -11,7 +11,6 @@ mod backward;
 mod interpret;
 mod layout;
 mod lower;
-mod merge;
 mod op;
 pub(crate) mod plan;
 mod session;
@@ -25,7 +24,7 @@ pub use lower::{Launch, lower};
 pub use op::Op;
 pub use plan::{Plan, plan};
 pub use session::{Compiled, MemoryUse, Session, planned_pool_bytes, state_buffers, used_state};
-pub use state::{Place, State, StateId, StateTensor};
+pub use state::{State, StateId, StateTensor};
 pub use types::{DType, Layout, Type};
 
 use crate::gpu::Profile;
@@ -59,8 +58,6 @@ pub struct VarInfo {
     pub source: Source,
     /// True when a gradient has to flow back to it.
     pub needs_grad: bool,
-    /// Where it lies, if it is a tensor of the state that shares a buffer.
-    pub place: Option<Place>,
     /// For people.
     pub label: String,
 }
@@ -141,7 +138,7 @@ impl Tape {
     }
 
     fn var(&mut self, ty: Type, source: Source, needs_grad: bool, label: impl Into<String>) -> Var {
-        self.vars.push(VarInfo { ty, source, needs_grad, place: None, label: label.into() });
+        self.vars.push(VarInfo { ty, source, needs_grad, label: label.into() });
         Var(self.vars.len() - 1)
     }
 
@@ -165,9 +162,7 @@ impl Tape {
         let known = (0..self.vars.len()).map(Var).find(|var| self.vars[var.0].source == Source::State(id));
         known.unwrap_or_else(|| {
             let tensor = state.get(id);
-            let var = self.var(tensor.ty.clone(), Source::State(id), tensor.trainable, tensor.name.clone());
-            self.vars[var.0].place = state.place(id);
-            var
+            self.var(tensor.ty.clone(), Source::State(id), tensor.trainable, tensor.name.clone())
         })
     }
 
@@ -196,11 +191,6 @@ impl Tape {
     /// gradient may do so, too, and [say it](Backward::mask).
     pub fn is_rectified(&self, var: Var) -> bool {
         self.nodes.iter().any(|node| node.outputs[0] == var && node.op.rectified())
-    }
-
-    /// Number of operations that have `var` among their inputs so far.
-    pub fn uses(&self, var: Var) -> usize {
-        self.nodes.iter().filter(|node| node.inputs.contains(&var)).count()
     }
 
     /// Appends an operation; its outputs take their types from the operation's own rule.

@@ -54,7 +54,7 @@ fn lifetimes(program: &Program) -> Vec<Option<(usize, usize)>> {
     }
     for (time, dispatch) in program.dispatches.iter().enumerate() {
         for slot in dispatch.reads.iter().chain(&dispatch.writes) {
-            let life = lives[program.whole(*slot).0.0].get_or_insert((time, time));
+            let life = lives[slot.0].get_or_insert((time, time));
             life.1 = time;
         }
     }
@@ -77,7 +77,6 @@ pub fn plan(program: &Program) -> Plan {
     let lives = lifetimes(program);
     let mut order: Vec<usize> = (0..program.slots.len())
         .filter(|slot| lives[*slot].is_some() && !matches!(program.slots[*slot].kind, SlotKind::State(_)))
-        .filter(|slot| program.slots[*slot].within.is_none())
         .collect();
     order.sort_by_key(|slot| (lives[*slot], std::cmp::Reverse(program.slots[*slot].bytes)));
     let mut places = vec![usize::MAX; program.slots.len()];
@@ -128,7 +127,6 @@ mod tests {
                 reads: Vec::new(),
                 writes: touched,
                 grid: [1, 1, 1],
-                update: false,
             });
         }
         program

@@ -87,17 +87,12 @@ impl MemoryUse {
     }
 }
 
-/// Buffers for the tensors of `state`; small parameters and their moments share some.
+/// Buffers for the tensors of `state`.
 ///
 /// # Errors
 /// A tensor is too large for the adapter.
 pub fn state_buffers(gpu: &Gpu, state: &State) -> Result<Vec<Buffer>> {
-    let shared: Vec<Buffer> = state.shared().map(|(kind, bytes)| gpu.buffer(kind, bytes)).collect::<Result<_>>()?;
-    let own = |(id, tensor): (StateId, &super::StateTensor)| match state.place(id) {
-        Some(place) => Ok(shared[place.buffer].part(place.offset, tensor.ty.bytes())),
-        None => gpu.buffer(&tensor.name, tensor.ty.bytes()),
-    };
-    state.iter().map(own).collect()
+    state.iter().map(|(_, tensor)| gpu.buffer(&tensor.name, tensor.ty.bytes())).collect()
 }
 
 /// State on a GPU.

@@ -1,7 +1,6 @@
 //! Tensors that live across steps: parameters, running statistics, optimiser moments.
 
 use super::Type;
-use crate::gpu::Buffer;
 use crate::{Error, Result};
 use std::collections::HashMap;
 
@@ -26,29 +25,11 @@ pub struct StateTensor {
     pub values: Vec<f32>,
 }
 
-/// Where a tensor lies in a buffer that it shares with others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
-    /// Number of the buffer.
-    pub buffer: usize,
-    /// First byte, a multiple of [`Buffer::ALIGN`].
-    pub offset: u64,
-}
-
-/// Parameters of one dimension and up to this many elements share a buffer, so that one launch can update them all.
-const SMALL: usize = 4096;
-
-/// What the shared buffer of parameters is called.
-const PARAMETERS: &str = "parameters";
-
 /// All tensors of a run.
 #[derive(Clone, Debug, Default)]
 pub struct State {
     tensors: Vec<StateTensor>,
     by_name: HashMap<String, StateId>,
-    places: Vec<Option<Place>>,
-    /// What each shared buffer holds, and its bytes.
-    shared: Vec<(String, u64)>,
     /// Most values of all tensors together.
     most: Option<usize>,
 }
@@ -85,32 +66,13 @@ impl State {
         let id = StateId(self.tensors.len());
         self.by_name.insert(tensor.name.clone(), id);
         self.tensors.push(tensor);
-        self.places.push(None);
         id
     }
 
     /// A parameter: trained and saved.
     pub fn parameter(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> StateId {
-        let known = self.find(name).is_some();
         let ty = Type::plain(shape);
-        let small = shape.len() == 1 && ty.len() <= SMALL;
-        let id = self.add(StateTensor { name: name.into(), ty, parameter: true, trainable: true, model: true, values });
-        if small && !known {
-            let end = self.shared.iter().find(|(kind, _)| kind == PARAMETERS).map_or(0, |(_, bytes)| *bytes);
-            self.put(id, PARAMETERS, end.next_multiple_of(Buffer::ALIGN));
-        }
-        id
-    }
-
-    /// Gives tensor `id` a place in the shared buffer of `kind`.
-    fn put(&mut self, id: StateId, kind: &str, offset: u64) {
-        let end = offset + self.get(id).ty.bytes();
-        let buffer = self.shared.iter().position(|(known, _)| known == kind).unwrap_or_else(|| {
-            self.shared.push((kind.into(), 0));
-            self.shared.len() - 1
-        });
-        self.shared[buffer].1 = self.shared[buffer].1.max(end);
-        self.places[id.0] = Some(Place { buffer, offset });
+        self.add(StateTensor { name: name.into(), ty, parameter: true, trainable: true, model: true, values })
     }
 
     /// A buffer: saved, not trained.
@@ -118,33 +80,17 @@ impl State {
         self.add(StateTensor { name: name.into(), ty, parameter: false, trainable: false, model: true, values })
     }
 
-    /// A tensor like parameter `of` that only training needs, such as a momentum: called `KIND.NAME` and 0 at first. It lies among those
-    /// of its kind where the parameter lies among parameters.
+    /// A tensor like parameter `of` that only training needs, such as a momentum: called `KIND.NAME` and 0 at first.
     pub fn moment(&mut self, kind: &str, of: StateId) -> StateId {
         let StateTensor { name, ty, .. } = self.get(of);
         let (name, ty) = (format!("{kind}.{name}"), ty.clone());
         let values = vec![0.0; ty.len()];
-        let id = self.add(StateTensor { name, ty, parameter: false, trainable: false, model: false, values });
-        if let (Some(Place { offset, .. }), None) = (self.places[of.0], self.places[id.0]) {
-            self.put(id, kind, offset);
-        }
-        id
-    }
-
-    /// Where a tensor lies, if not in a buffer of its own.
-    pub fn place(&self, id: StateId) -> Option<Place> {
-        self.places[id.0]
-    }
-
-    /// What the shared buffers hold, and their bytes.
-    pub fn shared(&self) -> impl Iterator<Item = (&str, u64)> {
-        self.shared.iter().map(|(kind, bytes)| (kind.as_str(), *bytes))
+        self.add(StateTensor { name, ty, parameter: false, trainable: false, model: false, values })
     }
 
     /// Bytes of all buffers.
     pub fn bytes(&self) -> u64 {
-        let own = self.iter().filter(|(id, _)| self.place(*id).is_none()).map(|(_, tensor)| tensor.ty.bytes());
-        own.chain(self.shared().map(|(_, bytes)| bytes)).sum()
+        self.tensors.iter().map(|tensor| tensor.ty.bytes()).sum()
     }
 
     /// A tensor.

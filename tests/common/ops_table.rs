@@ -75,19 +75,6 @@ fn block_corners() -> Vec<Sizes> {
     (0..10).map(corner).collect()
 }
 
-/// As `block_corners`, and patches in strata: one block and two, with rows for both tiles.
-fn strata_corners() -> Vec<Sizes> {
-    let strata = [
-        Sizes { n: 32, c: 32, h: 2, w: 2, k: 2, stride: 2, choice: 9, ..Sizes::SMALL },
-        Sizes { n: 64, c: 64, h: 3, w: 2, k: 2, stride: 3, choice: 4, ..Sizes::SMALL },
-        Sizes { n: 32, c: 128, h: 2, w: 2, k: 3, stride: 3, choice: 9, ..Sizes::SMALL },
-        Sizes { n: 64, c: 128, h: 4, w: 2, k: 2, stride: 2, choice: 9, ..Sizes::SMALL },
-        Sizes { n: 32, c: 32, h: 3, w: 2, k: 3, stride: 1, choice: 9, ..Sizes::SMALL },
-        Sizes { n: 32, c: 128, h: 2, w: 3, k: 2, stride: 1, choice: 9, ..Sizes::SMALL },
-    ];
-    [block_corners(), strata.to_vec()].concat()
-}
-
 fn unary(b: &mut Bench, s: Sizes, f: Activation) -> Result<Vec<Var>> {
     // Up to 8: both kinks of relu6 lie between values.
     let x = b.scaled(&s.map(), 8.0)?;
@@ -502,27 +489,7 @@ pub const OPERATIONS: &[Operation] = &[
         let found = ops::covariance(&mut b.tape, x, layout, sampling, 1e-2)?;
         Ok(vec![found.covariance, found.mean])
     })
-    .at(strata_corners),
-    op("whiten_patches", |b, s| {
-        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
-        let (layout, _) = s.layout(1)?;
-        let sampling = Sampling::Grid { step: s.stride, padding: s.padding, dilation: s.dilation };
-        let (statistics, d) = (layout.statistics(), layout.d);
-        let (deconv, mean) = (b.activation(&[statistics, d, d])?, b.activation(&[statistics, d])?);
-        let white = ops::whiten_patches(&mut b.tape, x, [deconv, mean], layout, sampling)?;
-        Ok(vec![white.restore(&mut b.tape, white.map)?])
-    })
-    .at(strata_corners),
-    op("turn_pixels", |b, s| {
-        let x = b.activation(&s.map())?;
-        ops::turn_pixels(&mut b.tape, x, [s.h * s.w, s.c, s.n, 1]).map(|y| vec![y])
-    }),
-    op("max_pool2d of turned pixels of a ReLU", |b, s| {
-        let x = b.activation(&s.map())?;
-        let x = ops::relu(&mut b.tape, x)?;
-        let x = ops::turn_pixels(&mut b.tape, x, [s.h * s.w, s.c, s.n, 1])?;
-        ops::max_pool2d(&mut b.tape, x, 1, s.stride, 0).map(|y| vec![y])
-    }),
+    .at(block_corners),
     op("max_pool2d of a ReLU", |b, s| {
         let x = b.scaled(&s.map_for_window(), 100.0)?;
         let x = ops::relu(&mut b.tape, x)?;
@@ -538,21 +505,14 @@ pub const OPERATIONS: &[Operation] = &[
         // What others have gathered is masked once, with what is folded.
         Ok(vec![covariance, mean, ops::sigmoid(&mut b.tape, x)?])
     })
-    .at(strata_corners),
+    .at(block_corners),
     op("covariance and conv2d of a ReLU", |b, s| {
         let (x, [covariance, mean], _) = covariance_of_relu(b, s)?;
         let w = b.leaf(&[s.o, s.c, s.k, s.k]);
         let options = ConvOptions { stride: 1, ..s.conv_options(1) };
         Ok(vec![covariance, mean, ops::conv2d(&mut b.tape, x, w, None, options)?])
     })
-    .at(strata_corners),
-    op("covariance and whitened patches of a ReLU", |b, s| {
-        let (x, [covariance, mean], layout) = covariance_of_relu(b, s)?;
-        let patches = Sampling::Grid { step: 1, padding: s.padding, dilation: s.dilation };
-        let white = ops::whiten_patches(&mut b.tape, x, [covariance, mean], layout, patches)?;
-        Ok(vec![covariance, mean, white.restore(&mut b.tape, white.map)?])
-    })
-    .at(strata_corners),
+    .at(block_corners),
     op("covariance of groups", |b, s| {
         let x = b.activation(&s.map_for_kernel(s.c * s.groups, s.dilation))?;
         let (layout, sampling) = s.layout(s.groups)?;

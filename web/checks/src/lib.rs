@@ -46,11 +46,6 @@ fn kernels() -> impl Iterator<Item = Kernel> {
     shaders.flat_map(|shader| (0..shader.variants.len()).map(|variant| Kernel::new(shader, variant)))
 }
 
-/// All but what only patches in strata need, which take subgroups.
-fn operations() -> impl Iterator<Item = &'static Operation> {
-    OPERATIONS.iter().filter(|operation| !operation.name.contains("turn"))
-}
-
 /// Reference vectors and twins on one device.
 #[wasm_bindgen]
 pub struct Checks {
@@ -100,14 +95,14 @@ impl Checks {
 
     /// Names of the operations that have a twin.
     pub fn operations(&self) -> Vec<String> {
-        operations().map(|operation| operation.name.to_owned()).collect()
+        OPERATIONS.iter().map(|operation| operation.name.to_owned()).collect()
     }
 
     /// Runs operation `index` against its twin at its corner sizes and at `random` others, under every way of choosing
     /// kernels; returns what is wrong, or nothing.
     #[wasm_bindgen(js_name = runTwin)]
     pub async fn run_twin(&self, index: usize, random: usize) -> Option<String> {
-        let operation = operations().nth(index)?;
+        let operation = OPERATIONS.iter().nth(index)?;
         let mut rng = Rng::new(index as u64);
         let mut sizes = (operation.corners)();
         sizes.extend((0..random).map(|_| Sizes::random(&mut rng)));
