@@ -1,11 +1,11 @@
-//! The one source of randomness: PCG-RXS-M-XS 32, the same arithmetic as `shaders/shared/rng.wgsl`.
+//! The one source of randomness: PCG-RXS-M-XS 32, the same arithmetic as `shaders/pointwise/shared/rng.wgsl`.
 //!
 //! Source: M. O'Neill, "PCG: A Family of Simple Fast Space-Efficient Statistically Good Algorithms
 //! for Random Number Generation", 2014; as a hash: Jarzynski and Olano, JCGT 9(3), 2020.
 
 use crate::portable;
 
-/// Hash of one word, uniform over all words. Equal to `pcg` in `shaders/shared/rng.wgsl`.
+/// Hash of one word, uniform over all words. Equal to `pcg` in `shaders/pointwise/shared/rng.wgsl`.
 pub const fn pcg(word: u32) -> u32 {
     let state = word.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
     let mixed = ((state >> ((state >> 28) + 4)) ^ state).wrapping_mul(277_803_737);

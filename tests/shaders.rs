@@ -225,12 +225,16 @@ fn folder() -> PathBuf {
 }
 
 fn files_on_disk() -> BTreeSet<String> {
-    let mut files = BTreeSet::new();
-    for prefix in ["", "shared/"] {
-        for entry in std::fs::read_dir(folder().join(prefix)).expect("the folder shaders/") {
-            let name = entry.expect("an entry of shaders/").file_name().to_string_lossy().into_owned();
-            if name.ends_with(".wgsl") {
-                files.insert(format!("{prefix}{name}"));
+    let (mut files, mut folders) = (BTreeSet::new(), vec![folder()]);
+    while let Some(inside) = folders.pop() {
+        for entry in std::fs::read_dir(inside).expect("a folder of shaders/") {
+            let path = entry.expect("an entry of shaders/").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "wgsl") {
+                let below = path.strip_prefix(folder()).expect("a path below shaders/").components();
+                let parts: Vec<_> = below.map(|part| part.as_os_str().to_string_lossy()).collect();
+                files.insert(parts.join("/"));
             }
         }
     }
@@ -251,7 +255,7 @@ fn every_file_is_listed_and_used() {
     let imported: BTreeSet<&str> = gpu::SHADERS.iter().flat_map(|(_, text)| imports(text)).collect();
     for (file, _) in gpu::SHADERS {
         let uses = registered.iter().filter(|name| *name == file).count();
-        if file.starts_with("shared/") {
+        if file.contains("shared/") {
             assert!(imported.contains(file) && uses == 0, "{file} is imported by nobody, or registered as a kernel");
         } else {
             assert_eq!(uses, 1, "{file}: registrations in ops::SHADERS and bench::SHADERS");

@@ -12,8 +12,8 @@ kernel_params! {
     struct CopyParams { vectors: u32 }
 }
 
-static FMA: Shader = Shader::new::<FmaParams>("peak_fma.wgsl", 0, 1);
-static COPY: Shader = Shader::new::<CopyParams>("copy.wgsl", 1, 1);
+static FMA: Shader = Shader::new::<FmaParams>("bench/peak_fma.wgsl", 0, 1);
+static COPY: Shader = Shader::new::<CopyParams>("bench/copy.wgsl", 1, 1);
 pub(super) const SHADERS: &[&Shader] = &[&FMA, &COPY];
 
 /// Rounds of `peak_fma.wgsl`, each of 4 multiply-adds on 12 chains.

@@ -244,7 +244,7 @@ mod tests {
 
     fn mul() -> &'static crate::gpu::Shader {
         let all = || crate::ops::SHADERS.iter().flat_map(|family| family.iter());
-        all().find(|shader| shader.file == "mul.wgsl").expect("a shader that multiplies")
+        all().find(|shader| shader.file == "pointwise/mul.wgsl").expect("a shader that multiplies")
     }
 
     /// Launches of `mul`, which reads two slots and writes one.

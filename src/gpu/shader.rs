@@ -188,9 +188,14 @@ mod tests {
 
     #[test]
     fn pages_leave_out_what_they_cannot_use() {
-        for file in ["matmul_subgroup.wgsl", "shared/small_blocks.wgsl", "newton_schulz_small.wgsl", "peak_fma.wgsl"] {
+        for file in [
+            "products/matmul_subgroup.wgsl",
+            "newton_schulz/shared/small_blocks.wgsl",
+            "newton_schulz/newton_schulz_small.wgsl",
+            "bench/peak_fma.wgsl",
+        ] {
             assert!(SHADERS.iter().any(|(known, _)| *known == file) && bare::of_native_programs(file), "{file}");
         }
-        assert!(!bare::of_native_programs("matmul_shared.wgsl"));
+        assert!(!bare::of_native_programs("products/matmul_shared.wgsl"));
     }
 }

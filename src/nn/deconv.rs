@@ -342,7 +342,9 @@ mod tests {
         let mut found = [0.0; 2];
         for dispatch in lower(&tape, Profile::PORTABLE).dispatches {
             let place = ["newton_schulz", "newton_schulz_grad"].iter().position(|op| *op == dispatch.op);
-            let (Some(place), true) = (place, dispatch.kernel.shader.file.starts_with("matmul")) else { continue };
+            let (Some(place), true) = (place, dispatch.kernel.shader.file.starts_with("products/matmul")) else {
+                continue;
+            };
             let is = |name: &'static str| dispatch.kernel.constants.contains(&(name, 1));
             found[place] += if is("PAIR") { 2.0 } else { 1.0 } * if is("SYMMETRIC") { 0.5 } else { 1.0 };
         }

@@ -1,97 +1,61 @@
-//! The operations. Each file holds one: shape rule, gradient rule, launch, CPU twin; its kernel is the file of the
-//! same name in `shaders/`. Adding one touches its two files, the lists below and `src/gpu/shader_list.rs`.
+//! The operations, in rooms. Each file holds one: shape rule, gradient rule, launch, CPU twin; its kernels are in the
+//! room of the same name in `shaders/`. Adding one touches its two files, the lists below and `src/gpu/shader_list.rs`.
 //!
 //! Activations are in vectors of four ([`Layout::Vec4`](crate::tape::Layout)); [`to_vec4`] brings row-major inputs
 //! there. Parameters and labels are row-major.
 
-mod adam;
-mod add;
-mod average_pool;
-mod batch_norm;
-mod bilinear;
-mod blocks;
-mod column_sum;
-mod concat;
 mod conv;
-mod conv_depthwise;
-mod conv_grouped;
-mod conv_pointwise;
-mod covariance;
-mod cross_entropy;
-mod dropout;
-mod fill;
-mod first_average;
-mod flatten;
-mod fold_weight;
-mod gram;
-mod matmul;
-mod max_pool;
-mod merge;
-mod mul;
-mod mul_channels;
+mod loss;
 mod newton_schulz;
-mod newton_schulz_fitted;
-mod newton_schulz_small;
-mod newton_schulz_steps;
-mod one_hot;
-mod pair_loss;
+mod norm;
 mod patches;
-mod relayout;
-mod row_mean;
-mod running_average;
-mod scalar_norm;
-mod second_moment;
-mod sgd;
-mod slice;
-mod softmax;
-mod strided_rows;
-mod tiles;
-mod transpose;
-mod unary;
-mod weight_columns;
-mod window;
+mod pointwise;
+mod pool;
+mod products;
+mod update;
+mod whitening;
 
-pub use adam::{AdamOptions, adam};
-pub use add::{add, add_relu};
-pub use average_pool::{adaptive_avg_pool2d, avg_pool2d, global_avg_pool};
-pub use batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
-pub use bilinear::bilinear;
+pub use conv::conv2d::{ConvOptions, Epilogue, conv2d, conv2d_columns, linear, linear_columns};
+pub use conv::weight_columns::{weight_columns, weight_rows};
+pub use loss::cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
+pub use loss::one_hot::one_hot;
+pub use loss::pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};
+pub use loss::softmax::{log_softmax, softmax};
+pub(crate) use newton_schulz::large::MOST_ITERATIONS;
+pub use newton_schulz::large::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
+pub use norm::batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
+pub use norm::column_sum::column_sum;
+pub use norm::first_average::{count_step, first_then_average};
+pub use norm::running_average::running_average;
+pub use norm::scalar_norm::{ScalarStatistics, scalar_norm, scalar_statistics};
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use blocks::RowGeometry;
-pub use blocks::{BlockLayout, BlockMode, Sampling, block_size};
-pub use column_sum::column_sum;
-pub use concat::concat;
-pub use conv::{ConvOptions, Epilogue, conv2d, conv2d_columns, linear, linear_columns};
-pub use covariance::{CovarianceVars, covariance, fold_rows, sample_rows};
-pub use cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
-pub use dropout::{dropout, dropout_with_mask};
-pub use fill::{FILL, constant};
-pub use first_average::{count_step, first_then_average};
-pub use flatten::flatten;
-pub use fold_weight::{FoldedWeight, fold_weight};
-pub use gram::gram;
-pub use matmul::{matmul, matmul_nt};
-pub use max_pool::max_pool2d;
-pub use merge::{dual_path_merge, se_block};
-pub use mul::mul;
-pub use mul_channels::mul_channels;
-pub(crate) use newton_schulz::MOST_ITERATIONS;
-pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
-pub use one_hot::one_hot;
-pub use pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};
-pub use patches::{PatchOptions, fold, patches};
-pub use relayout::{to_plain, to_vec4};
-pub use row_mean::{center_rows, row_mean};
-pub use running_average::running_average;
-pub use scalar_norm::{ScalarStatistics, scalar_norm, scalar_statistics};
-pub use second_moment::second_moment;
-pub use sgd::{SgdOptions, sgd};
-pub use slice::slice;
-pub use softmax::{log_softmax, softmax};
-pub use strided_rows::every_row;
-pub use transpose::transpose;
-pub use unary::{Activation, activation, relu, sigmoid};
-pub use weight_columns::{weight_columns, weight_rows};
+pub(crate) use patches::blocks::RowGeometry;
+pub use patches::blocks::{BlockLayout, BlockMode, Sampling, block_size};
+pub use patches::covariance::{CovarianceVars, covariance, fold_rows, sample_rows};
+pub use patches::im2col::{PatchOptions, fold, patches};
+pub use pointwise::add::{add, add_relu};
+pub use pointwise::concat::concat;
+pub use pointwise::dropout::{dropout, dropout_with_mask};
+pub use pointwise::fill::{FILL, constant};
+pub use pointwise::flatten::flatten;
+pub use pointwise::merge::{dual_path_merge, se_block};
+pub use pointwise::mul::mul;
+pub use pointwise::mul_channels::mul_channels;
+pub use pointwise::relayout::{to_plain, to_vec4};
+pub use pointwise::slice::slice;
+pub use pointwise::unary::{Activation, activation, relu, sigmoid};
+pub use pool::average_pool::{adaptive_avg_pool2d, avg_pool2d, global_avg_pool};
+pub use pool::bilinear::bilinear;
+pub use pool::max_pool::max_pool2d;
+pub use products::gram::gram;
+pub use products::matmul::{matmul, matmul_nt};
+pub use products::second_moment::second_moment;
+pub use products::strided_rows::every_row;
+pub use products::transpose::transpose;
+pub use update::adam::{AdamOptions, adam};
+pub use update::sgd::{SgdOptions, sgd};
+pub use whitening::fold_weight::{FoldedWeight, fold_weight};
+pub use whitening::row_mean::{center_rows, row_mean};
 
 use crate::gpu::Shader;
 use crate::tape::{Layout, Type};
@@ -100,44 +64,44 @@ use crate::{Error, Result};
 /// Every kernel that is shipped, for the tests of shaders.
 #[rustfmt::skip]
 pub const SHADERS: &[&[&Shader]] = &[
-    adam::SHADERS,
-    add::SHADERS,
-    average_pool::SHADERS,
-    batch_norm::SHADERS,
-    bilinear::SHADERS,
-    column_sum::SHADERS,
-    concat::SHADERS,
-    conv::SHADERS,
-    conv_depthwise::SHADERS,
-    conv_grouped::SHADERS,
-    covariance::SHADERS,
-    cross_entropy::SHADERS,
-    dropout::SHADERS,
-    fill::SHADERS,
-    first_average::SHADERS,
-    fold_weight::SHADERS,
-    gram::SHADERS,
-    matmul::SHADERS,
-    max_pool::SHADERS,
-    mul::SHADERS,
-    mul_channels::SHADERS,
-    newton_schulz::SHADERS,
-    newton_schulz::SUM_SHADERS,
-    newton_schulz_small::SHADERS,
-    one_hot::SHADERS,
-    pair_loss::SHADERS,
-    patches::SHADERS,
-    relayout::SHADERS,
-    row_mean::SHADERS,
-    running_average::SHADERS,
-    scalar_norm::SHADERS,
-    sgd::SHADERS,
-    slice::SHADERS,
-    softmax::SHADERS,
-    strided_rows::SHADERS,
-    transpose::SHADERS,
-    unary::SHADERS,
-    weight_columns::SHADERS,
+    update::adam::SHADERS,
+    pointwise::add::SHADERS,
+    pool::average_pool::SHADERS,
+    norm::batch_norm::SHADERS,
+    pool::bilinear::SHADERS,
+    norm::column_sum::SHADERS,
+    pointwise::concat::SHADERS,
+    conv::conv2d::SHADERS,
+    conv::depthwise::SHADERS,
+    conv::grouped::SHADERS,
+    patches::covariance::SHADERS,
+    loss::cross_entropy::SHADERS,
+    pointwise::dropout::SHADERS,
+    pointwise::fill::SHADERS,
+    norm::first_average::SHADERS,
+    whitening::fold_weight::SHADERS,
+    products::gram::SHADERS,
+    products::matmul::SHADERS,
+    pool::max_pool::SHADERS,
+    pointwise::mul::SHADERS,
+    pointwise::mul_channels::SHADERS,
+    newton_schulz::large::SHADERS,
+    newton_schulz::large::SUM_SHADERS,
+    newton_schulz::small::SHADERS,
+    loss::one_hot::SHADERS,
+    loss::pair_loss::SHADERS,
+    patches::im2col::SHADERS,
+    pointwise::relayout::SHADERS,
+    whitening::row_mean::SHADERS,
+    norm::running_average::SHADERS,
+    norm::scalar_norm::SHADERS,
+    update::sgd::SHADERS,
+    pointwise::slice::SHADERS,
+    loss::softmax::SHADERS,
+    products::strided_rows::SHADERS,
+    products::transpose::SHADERS,
+    pointwise::unary::SHADERS,
+    conv::weight_columns::SHADERS,
 ];
 
 /// Refuses anything but an activation: (N,C,H,W) or (N,F) in vectors of four.

@@ -1,0 +1,83 @@
+// Depthwise convolution with stride and dilation 1, a kernel of KERNEL x KERNEL for each channel:
+//   y[i, j, o] = bias[o] + sum over taps of x[i + u - padding, j + v - padding, o] w[u, v, o]
+// and with flipped = 1 the taps the other way round, which makes it the input gradient of another one.
+//
+// An invocation owns TM columns of a strip of rows of one vector of channels and walks down the strip: each row of x is loaded
+// once, TM + KERNEL - 1 vectors for TM outputs, and added to the KERNEL rows of y that it belongs to.
+const KERNEL: u32 = 3u;
+const TM: u32 = 4u;
+const TAPS: u32 = KERNEL * KERNEL;
+// KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
+const BEFORE: u32 = 2u;
+const SPAN: u32 = 6u;
+
+struct Params {
+    height: u32,
+    width: u32,
+    out_height: u32,
+    out_width: u32,
+    outputs4: u32,
+    padding: u32,
+    pixels: u32,
+    tiles: u32,
+    strips: u32,
+    strip: u32,
+    invocations: u32,
+    flipped: u32,
+    has_bias: u32,
+    relu: u32,
+}
+
+// #import conv/shared/conv_io.wgsl
+// #import conv/shared/conv_store.wgsl
+// #import conv/shared/conv_columns.wgsl
+// #import shared/divide.wgsl
+// #import shared/index.wgsl
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+) {
+    let invocation = flat_index(group, groups, local);
+    if invocation >= params.invocations {
+        return;
+    }
+    let place = quotient(invocation, params.outputs4);
+    let o = invocation - place * params.outputs4;
+    let line = quotient(place, params.tiles);
+    let column = (place - line * params.tiles) * TM;
+    let image = quotient(line, params.strips);
+    let first = (line - image * params.strips) * params.strip;
+    let last = min(first + params.strip, params.out_height);
+    var w: array<vec4f, TAPS>;
+    for (var tap = 0u; tap < TAPS; tap++) {
+        w[tap] = weight[select(tap, TAPS - 1u - tap, params.flipped == 1u) * params.outputs4 + o];
+    }
+    let shift = shift_of(o);
+    // Row j of `sum` is row i + 1 + j - KERNEL of y when row i - padding of x is added.
+    var sum: array<array<vec4f, TM>, KERNEL>;
+    for (var i = first; i + 1u < last + KERNEL; i++) {
+        var a = columns(image, i, column, o);
+        for (var u = 0u; u < KERNEL; u++) {
+            for (var v = 0u; v < KERNEL; v++) {
+                for (var m = 0u; m < TM; m++) {
+                    sum[BEFORE - u][m] = fma(a[m + v], w[u * KERNEL + v], sum[BEFORE - u][m]);
+                }
+            }
+        }
+        if i + 1u >= first + KERNEL {
+            let row = (image * params.out_height + i + 1u - KERNEL) * params.out_width;
+            for (var m = 0u; m < TM; m++) {
+                if column + m < params.out_width {
+                    store(row + column + m, o, sum[0][m] + shift);
+                }
+            }
+        }
+        for (var u = 0u; u < BEFORE; u++) {
+            sum[u] = sum[u + 1u];
+        }
+        sum[BEFORE] = array<vec4f, TM>();
+    }
+}

@@ -1,0 +1,77 @@
+// Weight gradient of conv_depthwise.wgsl in partial sums:
+//   partial[split][u, v, o] = sum over the columns of the split, in tiles of TM, of x[i + u - padding, j + v - padding, o] gy[i, j, o]
+//
+// An invocation owns all taps of one vector of channels. It walks down the columns of a tile and keeps the last KERNEL rows of x:
+// 2 TM + KERNEL - 1 vectors loaded for TM KERNEL^2 multiply-adds. `unpack_grouped_weight_grad.wgsl` adds the splits.
+const KERNEL: u32 = 3u;
+const TM: u32 = 4u;
+const TAPS: u32 = KERNEL * KERNEL;
+// KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
+const BEFORE: u32 = 2u;
+const SPAN: u32 = 6u;
+
+struct Params {
+    height: u32,
+    width: u32,
+    out_height: u32,
+    out_width: u32,
+    outputs4: u32,
+    padding: u32,
+    tiles: u32,
+    all_tiles: u32,
+    tiles_per_split: u32,
+    invocations: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(2) var<storage, read> gy: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
+
+// #import conv/shared/conv_columns.wgsl
+// #import shared/divide.wgsl
+// #import shared/index.wgsl
+
+@compute @workgroup_size(64)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_id) local: vec3u,
+) {
+    let invocation = flat_index(group, groups, local);
+    if invocation >= params.invocations {
+        return;
+    }
+    let split = quotient(invocation, params.outputs4);
+    let o = invocation - split * params.outputs4;
+    let first = split * params.tiles_per_split;
+    let last = min(first + params.tiles_per_split, params.all_tiles);
+    var sum: array<vec4f, TAPS>;
+    for (var tile = first; tile < last; tile++) {
+        let image = quotient(tile, params.tiles);
+        let column = (tile - image * params.tiles) * TM;
+        var rows: array<array<vec4f, SPAN>, KERNEL>;
+        for (var i = 0u; i + 1u < params.out_height + KERNEL; i++) {
+            for (var u = 0u; u < BEFORE; u++) {
+                rows[u] = rows[u + 1u];
+            }
+            rows[BEFORE] = columns(image, i, column, o);
+            // Row i + 1 - KERNEL of gy; before the first one rows are only gathered.
+            let ready = i + 1u >= KERNEL;
+            let base = (image * params.out_height + select(0u, i + 1u - KERNEL, ready)) * params.out_width;
+            for (var m = 0u; m < TM; m++) {
+                let valid = ready && column + m < params.out_width;
+                let at = base + select(0u, column + m, valid);
+                let g = select(vec4f(0.0), gy[at * params.outputs4 + o], valid);
+                for (var u = 0u; u < KERNEL; u++) {
+                    for (var v = 0u; v < KERNEL; v++) {
+                        sum[u * KERNEL + v] = fma(rows[u][m + v], g, sum[u * KERNEL + v]);
+                    }
+                }
+            }
+        }
+    }
+    for (var tap = 0u; tap < TAPS; tap++) {
+        partial[(split * TAPS + tap) * params.outputs4 + o] = sum[tap];
+    }
+}

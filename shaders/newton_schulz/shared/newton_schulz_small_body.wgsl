@@ -1,0 +1,93 @@
+struct Params {
+    d: u32,
+    d4: u32,
+    batches: u32,
+    iterations: u32,
+    symmetric: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;
+@group(0) @binding(2) var<storage, read_write> deconv: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> squared_norm: array<f32>;
+@group(0) @binding(4) var<storage, read_write> saved: array<vec4f>;
+
+const PAIR: u32 = 0u;
+
+// #import newton_schulz/shared/small_blocks.wgsl
+// #import newton_schulz/shared/small_iterates.wgsl
+
+var<workgroup> partial: array<f32, LANES>;
+
+fn left_vector(second: bool, at: u32) -> vec4f {
+    return saved[at];
+}
+
+fn right_vector(second: bool, at: u32) -> vec4f {
+    return saved[at];
+}
+
+fn store_vector(at: u32, value: vec4f) {
+    saved[at] = value;
+}
+
+// Writes Y_0 and U_0; returns s^2.
+fn start(block: u32, lane: u32) -> f32 {
+    let size = params.d * params.d4;
+    let base = block * size;
+    var sum = vec4f(0.0);
+    for (var i = lane; i < size; i += LANES) {
+        sum += a[base + i] * a[base + i];
+    }
+    partial[lane] = sum.x + sum.y + (sum.z + sum.w);
+    workgroupBarrier();
+    var squared = 0.0;
+    for (var i = 0u; i < LANES; i++) {
+        squared += partial[i];
+    }
+    let inverse = 1.0 / sqrt(squared);
+    let y = matrix_at(y_of(0u), block);
+    let u = matrix_at(u_of(0u), block);
+    for (var i = lane; i < size; i += LANES) {
+        let row = quotient(i, params.d4);
+        let column = (i - row * params.d4) * 4u;
+        let scaled = a[base + i] * inverse;
+        let identity = select(vec4f(0.0), vec4f(1.5), vec4u(row) == column + vec4u(0u, 1u, 2u, 3u));
+        saved[y + i] = scaled;
+        saved[u + i] = identity - 0.5 * scaled;
+    }
+    if lane == 0u {
+        squared_norm[block] = squared;
+    }
+    return squared;
+}
+
+// to = alpha left right + diagonal I, places in the stack.
+fn product(block: u32, to: u32, left: u32, right: u32, alpha: f32, diagonal: f32, lane: u32) {
+    let factors = Factors(matrix_at(left, block), matrix_at(right, block), 0u, 0u);
+    multiply(factors, Result(matrix_at(to, block), alpha, diagonal), lane);
+}
+
+@compute @workgroup_size(LANES)
+fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+    let block = group.x;
+    let squared = start(block, lane);
+    storageBarrier();
+    for (var t = 0u; t < params.iterations; t++) {
+        if t > 0u {
+            product(block, u_of(t), z_of(t), y_of(t), -0.5, 1.5, lane);
+            storageBarrier();
+            product(block, z_of(t + 1u), u_of(t), z_of(t), 1.0, 0.0, lane);
+        }
+        if t + 1u < params.iterations {
+            product(block, y_of(t + 1u), y_of(t), u_of(t), 1.0, 0.0, other_end(lane));
+        }
+        storageBarrier();
+    }
+    let z = matrix_at(z_of(params.iterations), block);
+    let size = params.d * params.d4;
+    let factor = inverseSqrt(sqrt(squared));
+    for (var i = lane; i < size; i += LANES) {
+        deconv[block * size + i] = saved[z + i] * factor;
+    }
+}

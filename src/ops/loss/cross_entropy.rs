@@ -1,0 +1,174 @@
+//! Softmax cross-entropy: `loss = mean over counted targets of log(sum_c exp(x_c)) - x_label`, with the number of hits beside it.
+//!
+//! Reads the logits twice forward and three times backward; the softmax is not stored.
+
+use crate::gpu::{Kernel, Shader};
+use crate::kernel_params;
+use crate::ops::expect_activation;
+use crate::ops::norm::column_sum::launch_column_sum;
+use crate::tape::{Array, Backward, DType, Launch, Op, Tape, Type, Var};
+use crate::{Error, Result};
+
+kernel_params! {
+    struct PixelParams { pixels: u32, channels: u32, channels4: u32, ignore: u32, has_ignore: u32 }
+}
+kernel_params! {
+    struct FinishParams { unused: u32 }
+}
+
+static TERMS: Shader = Shader::new::<PixelParams>("loss/cross_entropy.wgsl", 2, 1);
+static FINISH: Shader = Shader::new::<FinishParams>("loss/cross_entropy_finish.wgsl", 1, 3);
+static GRAD: Shader = Shader::new::<PixelParams>("loss/cross_entropy_grad.wgsl", 4, 1);
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&TERMS, &FINISH, &GRAD];
+
+/// What [`cross_entropy_hits`] returns; each is one row-major value.
+#[derive(Clone, Copy, Debug)]
+pub struct CrossEntropy {
+    /// Mean loss over the counted targets; 0 when none counts.
+    pub loss: Var,
+    /// Counted targets.
+    pub count: Var,
+    /// Targets whose logit is the largest (the first one wins ties).
+    pub hits: Var,
+}
+
+/// Mean cross-entropy of `logits` (N,C) or (N,C,H,W) against `labels` (N) or (N,H,W), u32. Targets equal to `ignore_index`, or
+/// not a class at all, do not count.
+///
+/// # Errors
+/// The labels are not one per row or pixel.
+pub fn cross_entropy(tape: &mut Tape, logits: Var, labels: Var, ignore_index: Option<u32>) -> Result<Var> {
+    Ok(cross_entropy_hits(tape, logits, labels, ignore_index)?.loss)
+}
+
+/// As [`cross_entropy`], with the counts from which an accuracy is made.
+///
+/// # Errors
+/// As [`cross_entropy`].
+pub fn cross_entropy_hits(
+    tape: &mut Tape,
+    logits: Var,
+    labels: Var,
+    ignore_index: Option<u32>,
+) -> Result<CrossEntropy> {
+    let out = tape.apply(Loss { ignore_index }, &[logits, labels])?;
+    Ok(CrossEntropy { loss: out[0], count: out[1], hits: out[2] })
+}
+
+fn params(logits: &Type, ignore_index: Option<u32>) -> PixelParams {
+    PixelParams {
+        pixels: logits.rows() as u32,
+        channels: logits.inner() as u32,
+        channels4: logits.inner4() as u32,
+        ignore: ignore_index.unwrap_or_default(),
+        has_ignore: u32::from(ignore_index.is_some()),
+    }
+}
+
+/// Calls `visit(pixel's logits, their places, label)` for every counted pixel.
+fn counted(logits: &Array, labels: &Array, ignore: Option<u32>, mut visit: impl FnMut(&[f64], &[usize], usize)) {
+    let [n, c, h, w] = logits.nchw();
+    for pixel in 0..n * h * w {
+        let label = labels.data[pixel] as usize;
+        if ignore.is_some_and(|ignore| label == ignore as usize) || label >= c {
+            continue;
+        }
+        let places: Vec<usize> = (0..c).map(|k| (pixel / (h * w) * c + k) * h * w + pixel % (h * w)).collect();
+        let values: Vec<f64> = places.iter().map(|at| logits.data[*at]).collect();
+        visit(&values, &places, label);
+    }
+}
+
+fn log_sum_exp(values: &[f64]) -> f64 {
+    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    values.iter().map(|v| (v - largest).exp()).sum::<f64>().ln() + largest
+}
+
+#[derive(Debug)]
+struct Loss {
+    ignore_index: Option<u32>,
+}
+
+impl Op for Loss {
+    fn name(&self) -> &'static str {
+        "cross_entropy"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        let (logits, labels) = (inputs[0], inputs[1]);
+        expect_activation(self.name(), logits)?;
+        if labels.dtype != DType::U32 || labels.len() != logits.rows() || logits.is_empty() {
+            let what =
+                format!("expected one u32 label for each of {} targets, found {labels} for {logits}", logits.rows());
+            return Err(Error::shape(self.name(), what));
+        }
+        Ok(vec![Type::plain(&[1]); 3])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
+        let (logits, labels, count) = (context.inputs[0], context.inputs[1], context.outputs[1]);
+        let g = context.grad(0)?;
+        let op = LossGrad { ignore_index: self.ignore_index };
+        Ok(vec![context.when(0, op, &[logits, labels, count, g])?, None])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let logits = launch.inputs[0];
+        let pixels = logits.rows();
+        let params = params(logits, self.ignore_index);
+        let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
+        let [terms, sums] = [("terms", pixels * 4), ("sums", 4)].map(|(label, size)| launch.scratch(label, size));
+        launch.flat(Kernel::new(&TERMS, 0), &params, &reads, &[terms], pixels);
+        launch_column_sum(launch, [1, pixels, 1], 1.0, terms, sums);
+        launch.dispatch(Kernel::new(&FINISH, 0), &FinishParams::default(), &[sums], &writes, [1, 1, 1]);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        let (mut loss, mut count, mut hits) = (0.0, 0.0, 0.0);
+        counted(inputs[0], inputs[1], self.ignore_index, |values, _, label| {
+            loss += log_sum_exp(values) - values[label];
+            count += 1.0;
+            let best = (0..values.len()).rev().max_by(|a, b| values[*a].total_cmp(&values[*b]));
+            hits += f64::from(u8::from(best == Some(label)));
+        });
+        [loss / f64::max(count, 1.0), count, hits].map(|v| Array { shape: vec![1], data: vec![v] }).to_vec()
+    }
+}
+
+#[derive(Debug)]
+struct LossGrad {
+    ignore_index: Option<u32>,
+}
+
+impl Op for LossGrad {
+    fn name(&self) -> &'static str {
+        "cross_entropy_grad"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        Ok(vec![inputs[0].clone()])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let logits = launch.inputs[0];
+        let (params, pixels) = (params(logits, self.ignore_index), logits.rows());
+        let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
+        launch.flat(Kernel::new(&GRAD, 0), &params, &reads, &writes, pixels);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        let mut grad = Array::zeros(&inputs[0].shape);
+        let scale = inputs[3].data[0] / inputs[2].data[0].max(1.0);
+        counted(inputs[0], inputs[1], self.ignore_index, |values, places, label| {
+            let total = log_sum_exp(values);
+            for (k, at) in places.iter().enumerate() {
+                grad.data[*at] = ((values[k] - total).exp() - f64::from(u8::from(k == label))) * scale;
+            }
+        });
+        vec![grad]
+    }
+}

@@ -1,0 +1,7 @@
+//! Normalisation, and the sums and averages that it takes.
+
+pub(super) mod batch_norm;
+pub(super) mod column_sum;
+pub(super) mod first_average;
+pub(super) mod running_average;
+pub(super) mod scalar_norm;

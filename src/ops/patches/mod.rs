@@ -1,0 +1,5 @@
+//! Patches of maps: cut into blocks, gathered as rows, folded back, and their covariance.
+
+pub(super) mod blocks;
+pub(super) mod covariance;
+pub(super) mod im2col;

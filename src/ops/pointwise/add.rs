@@ -1,0 +1,71 @@
+//! `y = a + b`, shape by shape, with or without a relu behind it: the end of a residual block in one pass.
+
+use crate::Result;
+use crate::gpu::{Kernel, Shader};
+use crate::kernel_params;
+use crate::ops::{expect_same, vectors};
+use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
+
+kernel_params! {
+    struct AddParams { vectors: u32 }
+}
+
+static ADD: Shader = Shader::with_variants::<AddParams>("pointwise/add.wgsl", 2, 1, &[&[("RELU", 0)], &[("RELU", 1)]]);
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&ADD];
+
+/// `a + b` of two tensors of one shape.
+pub fn add(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {
+    tape.apply1(Add { relu: false }, &[a, b])
+}
+
+/// `max(a + b, 0)`: the end of a residual block.
+///
+/// # Errors
+/// The shapes differ.
+pub fn add_relu(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {
+    tape.apply1(Add { relu: true }, &[a, b])
+}
+
+#[derive(Debug)]
+struct Add {
+    relu: bool,
+}
+
+impl Op for Add {
+    fn name(&self) -> &'static str {
+        if self.relu { "add_relu" } else { "add" }
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        expect_same(self.name(), inputs[0], inputs[1])?;
+        Ok(vec![inputs[0].clone()])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn rectified(&self) -> bool {
+        self.relu
+    }
+
+    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
+        let mut grad = context.grad(0)?;
+        if self.relu {
+            grad = super::unary::relu_grad(context, grad)?;
+        }
+        Ok(vec![Some(grad), Some(grad)])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let count = vectors(launch.outputs[0]);
+        let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
+        let kernel = Kernel::new(&ADD, usize::from(self.relu));
+        launch.flat(kernel, &AddParams { vectors: count as u32 }, &reads, &writes, count);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        let sum = inputs[0].zip(inputs[1], |a, b| a + b);
+        vec![if self.relu { sum.map(super::unary::relu_of) } else { sum }]
+    }
+}

@@ -1,0 +1,13 @@
+//! Element by element, and what only moves elements.
+
+pub(super) mod add;
+pub(super) mod concat;
+pub(super) mod dropout;
+pub(super) mod fill;
+pub(super) mod flatten;
+pub(super) mod merge;
+pub(super) mod mul;
+pub(super) mod mul_channels;
+pub(super) mod relayout;
+pub(super) mod slice;
+pub(super) mod unary;

@@ -1,0 +1,78 @@
+//! Transposes of batched matrices, and sums of a matrix with its transpose.
+
+use super::matmul::{dims, matrix};
+use crate::Result;
+use crate::gpu::{Kernel, Shader, Slot};
+use crate::kernel_params;
+use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
+
+kernel_params! {
+    struct TransposeParams { items: u32, m: u32, n: u32, beta: f32, gamma: f32 }
+}
+
+static TRANSPOSE: Shader = Shader::new::<TransposeParams>("products/transpose.wgsl", 1, 1);
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&TRANSPOSE];
+
+/// Appends `y = beta x + gamma x^T`; `[batches, m, n]` of x, square when beta is not 0.
+pub(in crate::ops) fn launch_transpose(
+    launch: &mut Launch<'_>,
+    [batches, m, n]: [usize; 3],
+    [beta, gamma]: [f32; 2],
+    x: Slot,
+    y: Slot,
+) {
+    let items = batches * n.div_ceil(4) * m.div_ceil(4);
+    let params = TransposeParams { items: items as u32, m: m as u32, n: n as u32, beta, gamma };
+    launch.flat(Kernel::new(&TRANSPOSE, 0), &params, &[x], &[y], items);
+}
+
+/// `x^T` of (S,M,N).
+pub fn transpose(tape: &mut Tape, x: Var) -> Result<Var> {
+    tape.apply1(Transpose, &[x])
+}
+
+#[derive(Debug)]
+struct Transpose;
+
+impl Op for Transpose {
+    fn name(&self) -> &'static str {
+        "transpose"
+    }
+
+    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
+        let [s, m, n] = matrix(self.name(), inputs[0])?;
+        Ok(vec![Type::vec4(&[s, n, m])])
+    }
+
+    fn differentiable(&self) -> bool {
+        true
+    }
+
+    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
+        let grad = context.grad(0)?;
+        Ok(vec![context.when(0, Self, &[grad])?])
+    }
+
+    fn launch(&self, launch: &mut Launch<'_>) {
+        let (x, y, shape) = (launch.reads[0], launch.writes[0], dims(launch.inputs[0]));
+        launch_transpose(launch, shape, [0.0, 1.0], x, y);
+    }
+
+    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+        vec![transposed(inputs[0])]
+    }
+}
+
+/// `x^T` per batch on the CPU.
+pub(in crate::ops) fn transposed(x: &Array) -> Array {
+    let (s, m, n) = (x.shape[0], x.shape[1], x.shape[2]);
+    let mut y = Array::zeros(&[s, n, m]);
+    for batch in 0..s {
+        for i in 0..m {
+            for j in 0..n {
+                y.data[(batch * n + j) * m + i] = x.data[(batch * m + i) * n + j];
+            }
+        }
+    }
+    y
+}

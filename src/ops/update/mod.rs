@@ -1,0 +1,4 @@
+//! Updates of parameters.
+
+pub(super) mod adam;
+pub(super) mod sgd;

@@ -1,0 +1,4 @@
+//! What whitening does to weights and rows.
+
+pub(super) mod fold_weight;
+pub(super) mod row_mean;
