@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 
+use super::Size;
 use crate::error::{Error, Result};
 
 /// Labelled images of one size, as bytes.
@@ -119,6 +120,45 @@ impl Dataset {
         let n = n.min(self.len());
         self.images.truncate(n * self.pixels());
         self.labels.truncate(n);
+    }
+
+    /// The images at `places`, each below [`len`](Self::len), in this order.
+    pub fn pick(&self, places: &[usize]) -> Self {
+        Self {
+            name: self.name.clone(),
+            class_names: self.class_names.clone(),
+            shape: self.shape,
+            images: places.iter().flat_map(|&i| self.image(i)).copied().collect(),
+            labels: places.iter().map(|&i| self.labels[i]).collect(),
+        }
+    }
+
+    /// Stretches all images to `size` with a triangle filter; returns how many changed.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when they would take more than 16 GiB.
+    pub fn resize(&mut self, size: Size) -> Result<usize> {
+        use image::{GrayImage, imageops};
+        let [channels, height, width] = self.shape.map(|side| side as u32);
+        let Size { height: to_height, width: to_width } = size;
+        if (height, width) == (to_height, to_width) {
+            return Ok(0);
+        }
+        let area = to_height as usize * to_width as usize;
+        let total = self.len().checked_mul(channels as usize * area).filter(|&n| n as u64 <= 1 << 34);
+        let Some(total) = total else {
+            let what = format!("{} images of data set '{}' scaled to {size} would take more than 16 GiB", self.len(), self.name);
+            return Err(Error::Usage(what));
+        };
+        let mut images = Vec::with_capacity(total);
+        for plane in self.images.chunks_exact(height as usize * width as usize) {
+            let plane = GrayImage::from_raw(width, height, plane.to_vec()).expect("one byte a pixel");
+            let filter = imageops::FilterType::Triangle;
+            images.extend(imageops::resize(&plane, to_width, to_height, filter).into_raw());
+        }
+        self.images = images;
+        self.shape = [channels as usize, to_height as usize, to_width as usize];
+        Ok(self.len())
     }
 
     /// Images of each class, in the order of [`class_names`](Self::class_names).

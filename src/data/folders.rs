@@ -1,94 +1,146 @@
-//! Class folders: `train/CLASS/PICTURE` and `test/CLASS/PICTURE` (or `val/`), in PNG, JPEG or WebP.
+//! Pictures in class folders: `train/CLASS/PICTURE` with `test/` and perhaps `validation/`, or `CLASS/PICTURE`.
 //!
-//! Classes are the names of the folders under `train/` in sorted order. Pictures that are all grey give one channel,
-//! otherwise three.
+//! Classes are the names of the folders in sorted order. Pictures that are all grey give one channel, otherwise three.
 
-use std::collections::BTreeMap;
-use std::io::Cursor;
-
-use image::ImageDecoder;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::files::Files;
-use super::{Dataset, threads};
+use super::layout::{Classes, Layout, hold_back};
+use super::picture::{self, Flat};
+use super::source::{Found, Want};
+use super::{Dataset, LoadOptions, Preparation, Size, threads};
 use crate::error::{Error, Result};
 
+/// A picture file is smaller; a link to something endless is not.
+const MAX_FILE: u64 = 1 << 28;
 /// Above this the pixels would not fit the memory of a common machine.
 const MAX_BYTES: u64 = if cfg!(target_pointer_width = "64") { 1 << 34 } else { 1 << 30 };
+/// Bytes of pixels that any files may ask for; beyond them the files must be large themselves.
+const FREE_BYTES: u64 = 1 << 30;
+const PIXELS_PER_BYTE: u64 = 200;
 
-/// The files of one split under their classes.
-type Classes<'a> = BTreeMap<&'a str, Vec<usize>>;
+/// (label, file) of the pictures of a split.
+type Chosen = Vec<(u32, usize)>;
 
-/// Both splits, as (train, test); `None` when the files are not laid out as class folders.
+/// The splits; `None` when the files are not laid out as class folders.
 ///
-/// `limits` keep the first N pictures of each split, taken from the classes in turn, so that they stay balanced.
+/// Limits keep the first N pictures of each split, taken from the classes in turn, so that they stay balanced.
 ///
 /// # Errors
-/// [`Error::Input`] naming the file: a split is missing, a class of the test split is not in the training split, a
-/// picture cannot be decoded or has another size than the first.
-pub fn datasets(files: &dyn Files, name: &str, limits: [Option<usize>; 2]) -> Result<Option<(Dataset, Dataset)>> {
-    let (train, test) = (group(files, &["train"]), group(files, &["test", "val"]));
-    if train.is_empty() && test.is_empty() {
-        return Ok(None);
+/// [`Error::Input`] when a split or a class has no pictures, a class of another split is not in the training split,
+/// there is one class only, or pictures cannot be read or differ in size.
+pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: Want) -> Result<Option<Found>> {
+    let Some(layout) = Layout::of(files)? else { return Ok(None) };
+    let (mut found, splits) = settle(files, layout, options, want)?;
+    let names: Vec<String> = if splits[0].is_empty() { &splits[2] } else { &splits[0] }.keys().cloned().collect();
+    if want == Want::All && names.len() < 2 {
+        let what = format!("holds the one class '{}'; expected two or more class folders to tell apart", names.join(""));
+        return Err(Error::input(files.path(), what));
     }
-    for (split, classes) in [("train", &train), ("test", &test)] {
-        if classes.is_empty() {
-            let what = format!("expected class folders of pictures (PNG, JPEG or WebP) under {split}/, found none");
+    for classes in &splits[1..] {
+        if let Some((class, pictures)) = classes.iter().find(|(class, _)| !names.contains(class)) {
+            let near = names.iter().find(|name| name.to_lowercase() == class.to_lowercase());
+            let hint = near.map_or(String::new(), |near| format!(" (is it '{near}', whose case differs?)"));
+            let what = format!(
+                "is of the class '{class}', which is not in the training split{hint}; expected one of {}",
+                names.join(", ")
+            );
+            return Err(Error::input(files.path_of(pictures[0]), what));
+        }
+    }
+    let limits = [options.limit_train, options.limit_test, options.limit_test];
+    let mut chosen: Vec<Chosen> = (splits.iter().zip(limits)).map(|(s, limit)| turns(&names, s, limit)).collect();
+    if want == Want::Test {
+        chosen[0].clear();
+        chosen[1].clear();
+    }
+    let mut decoded = Decoded::of(files, &chosen, &options.prepare)?;
+    for (chosen, pictures) in chosen.iter().zip(&decoded.pictures) {
+        let lost = |label: u32| !chosen.iter().zip(pictures).any(|((l, _), p)| *l == label && p.is_some());
+        if let Some(&(label, _)) = chosen.iter().find(|(label, _)| lost(*label)) {
+            let what = format!("no picture of the class '{}' can be read; mend or remove it", names[label as usize]);
             return Err(Error::input(files.path(), what));
         }
     }
-    let names: Vec<&str> = train.keys().copied().collect();
-    if let Some((class, pictures)) = test.iter().find(|(class, _)| !train.contains_key(*class)) {
-        let what =
-            format!("is of the class '{class}', which is not under train/; expected one of {}", names.join(", "));
-        return Err(Error::input(files.path_of(pictures[0]), what));
-    }
-    let chosen = [turns(&names, &train, limits[0]), turns(&names, &test, limits[1])];
-    let first = chosen[0][0].1;
-    let (width, height) = open(files, first)?.dimensions();
-    let total = (chosen[0].len() + chosen[1].len()) as u64;
-    if total.saturating_mul(3 * u64::from(width) * u64::from(height)) > MAX_BYTES {
-        let what = format!(
-            "{total} pictures of {width}x{height} need more than the {} GiB that are allowed; limit them with \
-             --limit-train and --limit-test",
-            MAX_BYTES >> 30
-        );
-        return Err(Error::input(files.path(), what));
-    }
-    let expected = Expected { width, height, first };
-    let [train, test] = [decode_all(files, &chosen[0], &expected)?, decode_all(files, &chosen[1], &expected)?];
-    // One channel only where no picture of either split has colour.
-    let grey = train.iter().chain(&test).all(|picture| picture.grey);
-    let build = |pictures: Vec<Picture>, chosen: &[(u32, usize)]| {
-        let shape = [if grey { 1 } else { 3 }, height as usize, width as usize];
-        let mut images = Vec::with_capacity(pictures.len() * shape.iter().product::<usize>());
-        pictures.iter().for_each(|picture| picture.append(grey, &mut images));
-        let labels = chosen.iter().map(|&(label, _)| label).collect();
-        let known: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-        Dataset::new(name, names.len(), shape, images, labels)?.with_class_names(&known)
+    decoded.notes(&mut found);
+    // One channel only where no picture of any split has colour.
+    let grey = decoded.pictures.iter().flatten().flatten().all(|p| matches!(p, Flat::Grey(_)));
+    let Size { height, width } = decoded.size;
+    let shape = [if grey { 1 } else { 3 }, height as usize, width as usize];
+    let mut parts = decoded.pictures.into_iter().zip(&chosen).map(|(pictures, chosen)| {
+        if chosen.is_empty() {
+            return Ok(None);
+        }
+        let (mut images, mut labels) = (Vec::with_capacity(pictures.len() * shape.iter().product::<usize>()), Vec::new());
+        for (picture, (label, _)) in pictures.into_iter().zip(chosen) {
+            if let Some(picture) = picture {
+                append(&picture, grey, &mut images);
+                labels.push(*label);
+            }
+        }
+        Dataset::new(name, names.len(), shape, images, labels)?.with_class_names(&names).map(Some)
+    });
+    let mut next = || parts.next().unwrap_or(Ok(None));
+    (found.train, found.validation, found.test) = (next()?, next()?, next()?);
+    Ok(Some(found))
+}
+
+/// Which classes are train, validation and test.
+fn settle(files: &dyn Files, layout: Layout, options: &LoadOptions, want: Want) -> Result<(Found, [Classes; 3])> {
+    let fail = |what: String| Error::input(files.path(), what);
+    let Layout { mut train, mut validation, mut test, bare, skipped } = layout;
+    let mut found = Found { kind: "class folders".into(), skipped, ..Found::default() };
+    let share = options.prepare.split;
+    found.split = match (train.is_empty(), validation.is_empty(), test.is_empty(), share) {
+        (_, _, false, Some(share)) => {
+            return Err(fail(format!("has a test folder, so that --split {share} would only waste images; leave it out")));
+        }
+        (false, true, false, None) => "from train/ and test/".into(),
+        (false, false, false, None) => "from train/, validation/ and test/".into(),
+        (false, false, true, None) => {
+            test = std::mem::take(&mut validation);
+            "from train/ and validation/, which stands in for the test folder that is not there".into()
+        }
+        (true, _, false, None) if want == Want::Test => "from test/".into(),
+        (true, false, true, None) if want == Want::Test => {
+            test = std::mem::take(&mut validation);
+            "from validation/".into()
+        }
+        (true, true, true, None) if want == Want::Test => {
+            test = bare;
+            "all pictures, which are in no split folders".into()
+        }
+        (false, _, true, Some(_)) => String::new(),
+        (true, true, true, Some(_)) => {
+            train = bare;
+            String::new()
+        }
+        (false, true, true, None) => {
+            return Err(fail("has pictures under train/ but no test folder; add one, or hold back a tenth of the training \
+                             pictures as test pictures with --split 0.1".into()));
+        }
+        (true, true, true, None) => {
+            let classes: Vec<&str> = bare.keys().map(String::as_str).collect();
+            return Err(fail(format!(
+                "has class folders ({}) but no train/ and test/ above them; hold back a tenth of the pictures as test \
+                 pictures with --split 0.1",
+                super::dataset::some(&classes)
+            )));
+        }
+        (true, ..) => return Err(fail("expected class folders of pictures under train/, found none".into())),
     };
-    Ok(Some((build(train, &chosen[0])?, build(test, &chosen[1])?)))
-}
-
-/// Pictures by class; the split's folder may lie in other folders.
-fn group<'a>(files: &'a dyn Files, splits: &[&str]) -> Classes<'a> {
-    let mut classes = Classes::new();
-    for (i, name) in files.names().iter().enumerate() {
-        let extension = name.rsplit_once('.').map_or("", |(_, e)| e).to_ascii_lowercase();
-        if !matches!(extension.as_str(), "png" | "jpg" | "jpeg" | "webp") {
-            continue;
-        }
-        let mut parts = name.split('/');
-        if parts.any(|part| splits.contains(&part))
-            && let (Some(class), Some(_picture)) = (parts.next(), parts.next())
-        {
-            classes.entry(class).or_default().push(i);
-        }
+    if let Some(share) = share {
+        test = hold_back(&mut train, share, options.seed).map_err(|class| {
+            fail(format!("the class '{class}' has one picture only; --split needs two of each class, one to test"))
+        })?;
+        found.split = format!("{:.4} % of each class held back for testing, seed {}", 100.0 * share, options.seed);
+        found.split = found.split.replace(".0000 %", " %");
     }
-    classes
+    Ok((found, [train, validation, test]))
 }
 
-/// (label, file) of the pictures to use. Without a limit class after class; with one, the classes in turn.
-fn turns(names: &[&str], classes: &Classes, limit: Option<usize>) -> Vec<(u32, usize)> {
+/// The pictures to use. Without a limit class after class; with one, the classes in turn.
+fn turns(names: &[String], classes: &Classes, limit: Option<usize>) -> Chosen {
     let lists = names.iter().enumerate().filter_map(|(label, name)| Some((label as u32, classes.get(name)?)));
     let Some(limit) = limit else {
         return lists.flat_map(|(label, list)| list.iter().map(move |&i| (label, i))).collect();
@@ -97,136 +149,199 @@ fn turns(names: &[&str], classes: &Classes, limit: Option<usize>) -> Vec<(u32, u
     let longest = lists.iter().map(|(_, list)| list.len()).max().unwrap_or(0);
     (0..longest)
         .flat_map(|turn| lists.iter().filter_map(move |(label, list)| Some((*label, *list.get(turn)?))))
-        .take(limit.max(1))
+        .take(limit)
         .collect()
 }
 
-struct Expected {
-    width: u32,
-    height: u32,
-    /// The picture that set the size.
-    first: usize,
-}
-
-struct Picture {
-    grey: bool,
-    /// (H, W) when grey, else (H, W, 3).
-    pixels: Vec<u8>,
-}
-
-impl Picture {
-    /// Appends (C, H, W) with one channel if `grey`, else three.
-    fn append(&self, grey: bool, images: &mut Vec<u8>) {
-        match (self.grey, grey) {
-            (true, true) => images.extend_from_slice(&self.pixels),
-            (true, false) => (0..3).for_each(|_| images.extend_from_slice(&self.pixels)),
-            _ => (0..3).for_each(|c| images.extend(self.pixels.iter().skip(c).step_by(3))),
-        }
+/// Appends (C, H, W) with one channel if `grey`, else three.
+fn append(picture: &Flat, grey: bool, images: &mut Vec<u8>) {
+    match picture {
+        Flat::Grey(p) => (0..if grey { 1 } else { 3 }).for_each(|_| images.extend_from_slice(p.as_raw())),
+        Flat::Colour(p) => (0..3).for_each(|c| images.extend(p.as_raw().iter().skip(c).step_by(3))),
     }
 }
 
-fn undecodable(files: &dyn Files, i: usize, e: &dyn std::fmt::Display) -> Error {
-    Error::input(files.path_of(i), format!("expected a whole PNG, JPEG or WebP picture ({e}); replace or remove it"))
+/// Pictures of all splits, `None` where one was left out.
+struct Decoded {
+    size: Size,
+    pictures: Vec<Vec<Option<Flat>>>,
+    bad: Vec<(String, String)>,
+    scaled: u64,
+    turned: u64,
+    clear: u64,
+    prepare: Preparation,
 }
 
-fn open(files: &dyn Files, i: usize) -> Result<impl ImageDecoder> {
-    let reader = image::ImageReader::new(Cursor::new(files.read(i)?)).with_guessed_format();
-    let reader = reader.map_err(|e| undecodable(files, i, &e))?;
-    reader.into_decoder().map_err(|e| undecodable(files, i, &e))
+/// What became of one file.
+enum Outcome {
+    Picture(Flat),
+    Bad(String),
+    /// Its size differs: width and height.
+    Other(u32, u32),
 }
 
-fn decode(files: &dyn Files, i: usize, expected: &Expected) -> Result<Picture> {
-    let decoder = open(files, i)?;
-    let (width, height) = decoder.dimensions();
-    // Checked before decoding: the size in a header costs nothing, its pixels might cost gigabytes.
-    if (width, height) != (expected.width, expected.height) {
-        let what = format!(
-            "expected {}x{} pixels, as {} has, found {width}x{height}; scale all pictures to one size",
-            expected.width,
-            expected.height,
-            files.path_of(expected.first).display()
-        );
-        return Err(Error::input(files.path_of(i), what));
-    }
-    let grey = !decoder.color_type().has_color();
-    let picture = image::DynamicImage::from_decoder(decoder).map_err(|e| undecodable(files, i, &e))?;
-    Ok(Picture { grey, pixels: if grey { picture.into_luma8().into_raw() } else { picture.into_rgb8().into_raw() } })
+/// What is counted while decoding, on several threads.
+#[derive(Default)]
+struct Counts {
+    file_bytes: AtomicU64,
+    pixel_bytes: AtomicU64,
+    scaled: AtomicU64,
+    turned: AtomicU64,
+    clear: AtomicU64,
 }
 
-fn decode_all(files: &dyn Files, chosen: &[(u32, usize)], expected: &Expected) -> Result<Vec<Picture>> {
-    let parts = threads::split(chosen.len(), |range| {
-        chosen[range].iter().map(|&(_, i)| decode(files, i, expected)).collect::<Result<Vec<_>>>()
-    });
-    // In order, so that among several bad pictures the same one is named every time.
-    let mut pictures = Vec::with_capacity(chosen.len());
-    for part in parts {
-        pictures.extend(part?);
-    }
-    Ok(pictures)
-}
-
-#[cfg(test)]
-mod tests {
-    use image::{DynamicImage, ImageFormat};
-
-    use super::super::files::Zip;
-    use super::super::files::tests::zip_of;
-    use super::*;
-
-    fn png(width: u32, height: u32, colour: Option<[u8; 3]>) -> Vec<u8> {
-        let picture = match colour {
-            Some(rgb) => DynamicImage::from(image::RgbImage::from_pixel(width, height, image::Rgb(rgb))),
-            None => DynamicImage::from(image::GrayImage::from_pixel(width, height, image::Luma([9]))),
+impl Decoded {
+    fn of(files: &dyn Files, chosen: &[Chosen], prepare: &Preparation) -> Result<Self> {
+        let (size, first) = match prepare.size {
+            Some(size) => (size, None),
+            None => first_size(files, chosen)?,
         };
-        let mut to = Cursor::new(Vec::new());
-        picture.write_to(&mut to, ImageFormat::Png).unwrap();
-        to.into_inner()
-    }
-
-    fn run(entries: &[(&str, &[u8])], limits: [Option<usize>; 2]) -> Result<Option<(Dataset, Dataset)>, String> {
-        let files = Zip::new("pics.zip", Cursor::new(zip_of(entries))).unwrap();
-        datasets(&files, "pics", limits).map_err(|e| e.to_string())
-    }
-
-    #[test]
-    fn colours_go_to_planes_and_folders_to_labels() {
-        let (red, grey) = (png(2, 1, Some([200, 10, 20])), png(2, 1, None));
-        let entries: [(&str, &[u8]); 4] =
-            [("x/train/b/0.png", &red), ("x/train/a/0.png", &grey), ("x/val/b/0.PNG", &red), ("readme.txt", b"hi")];
-        let (train, test) = run(&entries, [None; 2]).unwrap().unwrap();
-        assert_eq!((train.shape, train.classes(), train.labels.as_slice()), ([3, 1, 2], 2, &[0, 1][..]));
-        assert_eq!(train.image(0), [9; 6]);
-        assert_eq!(train.image(1), [200, 200, 10, 10, 20, 20]);
-        assert_eq!(test.labels, [1]);
-        let (train, _) = run(&[entries[1], ("test/a/1.png", &grey)], [None; 2]).unwrap().unwrap();
-        assert_eq!(train.shape, [1, 1, 2]);
-    }
-
-    #[test]
-    fn limits_take_the_classes_in_turn() {
-        let grey = png(1, 1, None);
-        let names =
-            ["train/a/1.png", "train/a/2.png", "train/a/3.png", "train/b/1.png", "test/a/1.png", "test/b/1.png"];
-        let entries: Vec<(&str, &[u8])> = names.iter().map(|&n| (n, grey.as_slice())).collect();
-        let labels = |limit| run(&entries, [limit, Some(1)]).unwrap().unwrap().0.labels;
-        assert_eq!(labels(Some(3)), [0, 1, 0]);
-        assert_eq!(labels(Some(99)), [0, 1, 0, 0]);
-        assert_eq!(labels(None), [0, 0, 0, 1]);
-    }
-
-    #[test]
-    fn faults_name_the_file() {
-        let good = png(2, 2, None);
-        let other = png(3, 2, None);
-        let a = ("train/a/1.png", good.as_slice());
-        let size = run(&[a, ("test/a/1.png", &other)], [None; 2]).unwrap_err();
-        assert!(size.contains("test/a/1.png: expected 2x2") && size.contains("found 3x2"), "{size}");
-        for bad in [&good[..good.len() / 2], b"not a picture"] {
-            let text = run(&[a, ("test/a/1.png", bad)], [None; 2]).unwrap_err();
-            assert!(text.contains("test/a/1.png: expected a whole PNG"), "{text}");
+        let total = chosen.iter().map(Vec::len).sum::<usize>() as u64;
+        if total.saturating_mul(3 * u64::from(size.width) * u64::from(size.height)) > MAX_BYTES {
+            let what = format!(
+                "{total} pictures of {}x{} need more than the {} GiB that are allowed; limit them with --limit-train and \
+                 --limit-test, or scale them with --size",
+                size.width,
+                size.height,
+                MAX_BYTES >> 30
+            );
+            return Err(Error::input(files.path(), what));
         }
-        assert!(run(&[a], [None; 2]).unwrap_err().contains("under test/"));
-        assert!(run(&[a, ("test/b/1.png", &good)], [None; 2]).unwrap_err().contains("class 'b'"));
-        assert_eq!(run(&[("a/1.png", &good)], [None; 2]), Ok(None));
+        let counts = Counts::default();
+        let all: Vec<usize> = chosen.iter().flatten().map(|&(_, i)| i).collect();
+        let parts = threads::split(all.len(), |range| {
+            all[range].iter().map(|&i| one(files, i, size, prepare, &counts)).collect::<Result<Vec<_>>>()
+        });
+        let mut outcomes = Vec::with_capacity(all.len());
+        for part in parts {
+            outcomes.extend(part?);
+        }
+        let others = outcomes.iter().zip(&all).filter_map(|(outcome, &i)| match outcome {
+            Outcome::Other(width, height) => Some((i, *width, *height)),
+            _ => None,
+        });
+        let others: Vec<_> = others.collect();
+        if let (Some((i, width, height)), Some(first)) = (others.first(), first) {
+            let what = format!(
+                "expected {}x{} pixels, as {} has, found {width}x{height}; {} of {total} pictures differ. --size {},{} scales \
+                 all to one height and width",
+                size.width,
+                size.height,
+                files.path_of(first).display(),
+                others.len(),
+                size.height,
+                size.width
+            );
+            return Err(Error::input(files.path_of(*i), what));
+        }
+        let mut bad = Vec::new();
+        let mut flat = Vec::with_capacity(all.len());
+        for (outcome, &i) in outcomes.into_iter().zip(&all) {
+            flat.push(match outcome {
+                Outcome::Picture(picture) => Some(picture),
+                Outcome::Bad(why) => {
+                    bad.push((i, why));
+                    None
+                }
+                Outcome::Other(..) => None,
+            });
+        }
+        if !bad.is_empty() && !prepare.skip_bad {
+            return Err(unreadable(files, &bad, total));
+        }
+        let mut flat = flat.into_iter();
+        let pictures = chosen.iter().map(|chosen| flat.by_ref().take(chosen.len()).collect()).collect();
+        let bad = bad.into_iter().map(|(i, why)| (files.names()[i].clone(), why)).collect();
+        let [scaled, turned, clear] = [counts.scaled, counts.turned, counts.clear].map(AtomicU64::into_inner);
+        Ok(Self { size, pictures, bad, scaled, turned, clear, prepare: prepare.clone() })
+    }
+
+    fn notes(&mut self, found: &mut Found) {
+        for (name, why) in self.bad.drain(..) {
+            found.skipped.add(&name, &why);
+        }
+        let Size { height, width } = self.size;
+        if self.scaled > 0 {
+            let n = self.scaled;
+            found.notes.push(format!("{n} pictures stretched to {height} x {width} (triangle filter)"));
+        }
+        if self.clear > 0 {
+            let ground = self.prepare.background.unwrap_or_default();
+            found.notes.push(format!("{} transparent pictures laid over {ground} (--background)", self.clear));
+        }
+        if self.turned > 0 {
+            found.notes.push(format!("{} pictures turned as their EXIF orientation says", self.turned));
+        }
+    }
+}
+
+/// The size of the first picture that can be read, and which it is.
+fn first_size(files: &dyn Files, chosen: &[Chosen]) -> Result<(Size, Option<usize>)> {
+    let mut why = None;
+    for &(_, i) in chosen.iter().flatten() {
+        let bytes = files.read(i, MAX_FILE)?;
+        match picture::open(&bytes) {
+            Ok(opened) => {
+                let (width, height) = opened.dimensions();
+                return Ok((Size { height, width }, Some(i)));
+            }
+            Err(fault) => _ = why.get_or_insert((i, fault.to_string())),
+        }
+    }
+    let total = chosen.iter().map(Vec::len).sum::<usize>() as u64;
+    Err(unreadable(files, why.as_slice(), total))
+}
+
+fn one(files: &dyn Files, i: usize, size: Size, prepare: &Preparation, counts: &Counts) -> Result<Outcome> {
+    let bytes = match files.read(i, MAX_FILE) {
+        Ok(bytes) => bytes,
+        // Archives have limits over all files; what is behind them is not a bad picture.
+        Err(Error::Input { what, .. }) if !what.contains("unpack") => return Ok(Outcome::Bad(what)),
+        Err(error) => return Err(error),
+    };
+    let opened = match picture::open(&bytes) {
+        Ok(opened) => opened,
+        Err(fault) => return Ok(Outcome::Bad(fault.to_string())),
+    };
+    let (width, height) = opened.dimensions();
+    let fits = (width, height) == (size.width, size.height);
+    // Checked before decoding: the size in a header costs nothing, its pixels might cost gigabytes.
+    if prepare.size.is_none() && !fits {
+        return Ok(Outcome::Other(width, height));
+    }
+    let pixels = 3 * u64::from(size.width) * u64::from(size.height);
+    let pixels = counts.pixel_bytes.fetch_add(pixels, Relaxed) + pixels;
+    let file = counts.file_bytes.fetch_add(bytes.len() as u64, Relaxed) + bytes.len() as u64;
+    if pixels > FREE_BYTES + PIXELS_PER_BYTE * file {
+        let what = format!(
+            "pictures of {file} bytes ask for {pixels} bytes of pixels; expected at most {} GiB and {PIXELS_PER_BYTE} for \
+             each byte of the files; scale them with --size or limit them with --limit-train",
+            FREE_BYTES >> 30
+        );
+        return Err(Error::input(files.path(), what));
+    }
+    counts.turned.fetch_add(u64::from(opened.turned()), Relaxed);
+    counts.scaled.fetch_add(u64::from(!fits), Relaxed);
+    let (flat, clear) = match opened.decode() {
+        Ok(decoded) => picture::flatten(decoded, prepare.background.unwrap_or_default().0),
+        Err(fault) => return Ok(Outcome::Bad(fault.to_string())),
+    };
+    counts.clear.fetch_add(u64::from(clear), Relaxed);
+    Ok(Outcome::Picture(flat.scaled(size.width, size.height)))
+}
+
+/// The first ten files that cannot be read, and how many there are.
+fn unreadable(files: &dyn Files, bad: &[(usize, String)], total: u64) -> Error {
+    let advice = "mend or remove them, or leave them out with --skip-bad";
+    match bad {
+        [(i, why)] => Error::input(files.path_of(*i), format!("{why}; {}", advice.replace("them", "it"))),
+        _ => {
+            let first: Vec<String> =
+                bad.iter().take(10).map(|(i, why)| format!("\n  {} {why}", files.names()[*i])).collect();
+            let more = bad.len() - first.len();
+            let more = if more > 0 { format!("\n  and {more} more") } else { String::new() };
+            let what = format!("{} of {total} pictures cannot be read; {advice}:{}{more}", bad.len(), first.concat());
+            Error::input(files.path(), what)
+        }
     }
 }

@@ -3,13 +3,24 @@
 //! Header: two zero bytes, the element type (8 = unsigned byte), the rank, then one 32-bit size per dimension.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
 
 use super::Dataset;
 use crate::error::{Error, Result};
 
-/// No published set comes near; it stops a small file from inflating into all memory.
+/// No published set comes near.
 const MAX_BYTES: u64 = 1 << 31;
+/// Labels take four bytes each in memory.
+const MAX_LABELS: u32 = 1 << 28;
+/// A file that unpacks to more than this must be large itself.
+const FREE_BYTES: u64 = 64 << 20;
+
+/// Most bytes that a gzipped file may unpack to, when it takes `packed` bytes of a disk or archive.
+fn most(packed: u64) -> u64 {
+    (FREE_BYTES + packed.saturating_mul(50)).min(MAX_BYTES)
+}
 
 /// One array of an IDX file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,22 +38,29 @@ pub struct Idx {
 /// [`Error::Input`] when the bytes are not IDX of unsigned bytes with this rank, a size is zero, or the elements are
 /// fewer or more than the header says. Nothing is allocated on the word of the header.
 pub fn parse(path: impl AsRef<Path>, bytes: &[u8], rank: usize) -> Result<Idx> {
-    let path = path.as_ref();
-    if bytes.starts_with(&[0x1f, 0x8b]) { read_gzipped(path, bytes, rank) } else { read(path, bytes, rank) }
+    parse_within(path.as_ref(), bytes, bytes.len() as u64, rank)
+}
+
+fn parse_within(path: &Path, bytes: &[u8], packed: u64, rank: usize) -> Result<Idx> {
+    if bytes.starts_with(&[0x1f, 0x8b]) {
+        read_gzipped(path, bytes, most(packed), rank)
+    } else {
+        read(path, bytes, MAX_BYTES, rank)
+    }
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-fn read_gzipped(path: &Path, bytes: &[u8], rank: usize) -> Result<Idx> {
-    read(path, flate2::read::MultiGzDecoder::new(bytes), rank)
+fn read_gzipped(path: &Path, bytes: &[u8], most: u64, rank: usize) -> Result<Idx> {
+    read(path, flate2::read::MultiGzDecoder::new(bytes), most, rank)
 }
 
 /// Every browser can unpack gzip, so the page does not download another way.
 #[cfg(target_arch = "wasm32")]
-fn read_gzipped(path: &Path, _: &[u8], _: usize) -> Result<Idx> {
+fn read_gzipped(path: &Path, _: &[u8], _: u64, _: usize) -> Result<Idx> {
     Err(Error::input(path, "is gzipped; expected it unpacked, as `DecompressionStream` does"))
 }
 
-fn read(path: &Path, mut from: impl Read, rank: usize) -> Result<Idx> {
+fn read(path: &Path, mut from: impl Read, most: u64, rank: usize) -> Result<Idx> {
     let fail = |what: String| Err(Error::input(path, what));
     let broken = |e: std::io::Error| Error::input(path, format!("cannot be unpacked ({e}); fetch the file again"));
     let mut head = Vec::new();
@@ -71,9 +89,11 @@ fn read(path: &Path, mut from: impl Read, rank: usize) -> Result<Idx> {
     if dims.contains(&0) {
         return fail(format!("holds nothing: the header says {dims:?}; expected sizes of at least 1"));
     }
-    let wanted = dims.iter().try_fold(1u64, |n, &d| n.checked_mul(u64::from(d))).filter(|&n| n <= MAX_BYTES);
-    let Some(wanted) = wanted else {
-        return fail(format!("the header says {dims:?}, which is over {MAX_BYTES} bytes; the file is damaged"));
+    let wanted = dims.iter().try_fold(1u64, |n, &d| n.checked_mul(u64::from(d))).filter(|&n| n <= most);
+    let Some(wanted) = wanted.filter(|_| rank > 1 || dims[0] <= MAX_LABELS) else {
+        return fail(format!(
+            "the header says {dims:?}, which is over the {most} bytes that a file of its size may hold; it is damaged"
+        ));
     };
     let mut data = Vec::new();
     from.by_ref().take(wanted).read_to_end(&mut data).map_err(broken)?;
@@ -84,7 +104,7 @@ fn read(path: &Path, mut from: impl Read, rank: usize) -> Result<Idx> {
         ));
     }
     // Reading on to the end also checks the sum that closes a gzip stream.
-    let more = std::io::copy(&mut from.take(MAX_BYTES), &mut std::io::sink()).map_err(broken)?;
+    let more = std::io::copy(&mut from.take(most), &mut std::io::sink()).map_err(broken)?;
     if more > 0 {
         return fail(format!("{more} bytes too many: the header says {dims:?}, expected {wanted} bytes after it"));
     }
@@ -102,15 +122,29 @@ pub fn dataset(
     (image_path, images): (impl AsRef<Path>, &[u8]),
     (label_path, labels): (impl AsRef<Path>, &[u8]),
 ) -> Result<Dataset> {
-    let images = parse(&image_path, images, 3)?;
-    let labels = parse(&label_path, labels, 1)?;
+    let (images, labels) = (parse(&image_path, images, 3)?, parse(&label_path, labels, 1)?);
+    join(name, (image_path.as_ref(), images), (label_path.as_ref(), labels))
+}
+
+/// As [`dataset`], of files (path, contents, packed bytes) in an archive or folder.
+pub(super) fn dataset_within(
+    name: &str,
+    (image_path, images, packed_images): &(PathBuf, Vec<u8>, u64),
+    (label_path, labels, packed_labels): &(PathBuf, Vec<u8>, u64),
+) -> Result<Dataset> {
+    let images = parse_within(image_path, images, *packed_images, 3)?;
+    let labels = parse_within(label_path, labels, *packed_labels, 1)?;
+    join(name, (image_path, images), (label_path, labels))
+}
+
+fn join(name: &str, (image_path, images): (&Path, Idx), (label_path, labels): (&Path, Idx)) -> Result<Dataset> {
     if images.dims[0] != labels.dims[0] {
         return Err(Error::input(
             label_path,
             format!(
                 "expected {} labels, one for each image of {}, found {}; fetch both files again",
                 images.dims[0],
-                image_path.as_ref().display(),
+                image_path.display(),
                 labels.dims[0]
             ),
         ));
@@ -118,6 +152,17 @@ pub fn dataset(
     let classes = labels.data.iter().max().map_or(0, |&l| usize::from(l) + 1);
     let shape = [1, images.dims[1], images.dims[2]];
     Dataset::new(name, classes, shape, images.data, labels.data.into_iter().map(u32::from).collect())
+}
+
+/// SHA-256 of MNIST's training images, the unpacked file.
+pub(super) const MNIST_IMAGES: &str = "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db";
+
+/// Whether these are MNIST's 60,000 training images, by their published checksum.
+pub(super) fn is_mnist(images: &[u8]) -> bool {
+    let mut hash = Sha256::new();
+    hash.update(encode(&[60_000, 28, 28], &[]));
+    hash.update(images);
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect::<String>() == MNIST_IMAGES
 }
 
 /// The bytes of an IDX file that holds `data`, not gzipped; what [`parse`] reads.

@@ -2,8 +2,8 @@
 //!
 //! - [`load`] turns a name or a path into [`Splits`]: both splits as bytes, how to normalise and how to augment them.
 //! - [`glyphs`] draws the built-in digits, so that a first run needs no download.
-//! - [`idx`], [`cifar`] and [`folders`] read what is published: MNIST's IDX files, CIFAR's binaries, class folders of
-//!   pictures; [`files`] lets all three read a folder and a zip alike.
+//! - [`idx`] and [`cifar`] read what is published: MNIST's IDX files, CIFAR's binaries; class folders of pictures are read
+//!   beside them; [`files`] lets all three read a folder and an archive alike.
 //! - [`Loader`] shuffles, augments and normalises into [`Batch`]es, ahead of the training step.
 //!
 //! Pixels stay bytes until the loader makes a batch: a quarter of the memory, and one table look-up per pixel.
@@ -24,13 +24,17 @@ mod dataset;
 pub mod fetch;
 #[doc(hidden)]
 pub mod files;
-#[doc(hidden)]
-pub mod folders;
+mod folders;
 #[doc(hidden)]
 pub mod glyphs;
 #[doc(hidden)]
 pub mod idx;
+mod idx_sets;
+mod layout;
 mod loader;
+mod options;
+mod pickle;
+pub(crate) mod picture;
 mod report;
 mod source;
 mod threads;
@@ -39,8 +43,9 @@ pub use dataset::{Dataset, class_name};
 pub(crate) use loader::fill_augmented;
 #[doc(hidden)]
 pub use loader::{Batch, Epoch, Loader, LoaderOptions, fill};
+pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Size};
 pub use report::{ClassCount, Report, Skipped};
-pub use source::{LoadOptions, NAMES, load, load_files};
+pub use source::{NAMES, load, load_files, load_test};
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub use source::{data_home, places};

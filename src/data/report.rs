@@ -84,6 +84,14 @@ impl Report {
         self.images = [train.len(), validation.map_or(0, Dataset::len), test.len()];
     }
 
+    /// As [`count`](Self::count), of a test split alone.
+    pub(super) fn count_test(&mut self, test: &Dataset) {
+        let class = |(name, tested): (&String, usize)| ClassCount { name: name.clone(), train: 0, validation: 0, test: tested };
+        self.classes = test.class_names.iter().zip(test.counts()).map(class).collect();
+        self.shape = test.shape;
+        self.images = [0, 0, test.len()];
+    }
+
     /// The first lines of a run: source, classes with their counts, size, splits, normalisation, augmentation, what was
     /// left out.
     pub fn lines(&self) -> Vec<String> {
@@ -94,17 +102,18 @@ impl Report {
             n => format!("{n} channels"),
         };
         let [train, validation, test] = self.images;
-        let mut counts = vec![format!("{train} training")];
+        let mut counts = Vec::new();
+        counts.extend((train > 0).then(|| format!("{train} training")));
         counts.extend((validation > 0).then(|| format!("{validation} validation")));
         counts.push(format!("{test} test"));
         let mut lines = vec![
             format!("data: {}, {height} x {width} (height x width) {colour}", self.source),
-            format!("{} classes: {}", self.classes.len(), self.class_text(validation > 0)),
+            format!("{} classes: {}", self.classes.len(), self.class_text(train > 0, validation > 0)),
             format!("split: {} images{}", counts.join(", "), prefixed("; ", &self.split)),
-            format!("normalisation: {}", self.normalize),
-            format!("augmentation: {}", self.augment),
         ];
-        let untaught: Vec<&str> = self.classes.iter().filter(|c| c.train == 0).map(|c| c.name.as_str()).collect();
+        lines.extend((!self.normalize.is_empty()).then(|| format!("normalisation: {}", self.normalize)));
+        lines.extend((!self.augment.is_empty()).then(|| format!("augmentation: {}", self.augment)));
+        let untaught: Vec<&str> = self.classes.iter().filter(|c| train > 0 && c.train == 0).map(|c| c.name.as_str()).collect();
         if !untaught.is_empty() {
             lines.push(format!("note: no training image of class {}", some(&untaught)));
         }
@@ -118,17 +127,19 @@ impl Report {
     }
 
     /// `left 40+10, right 40+10`: training and test images, with validation images between where there are some.
-    fn class_text(&self, validation: bool) -> String {
+    fn class_text(&self, train: bool, validation: bool) -> String {
+        let kinds = [(train, "training"), (validation, "validation"), (true, "test")];
+        let kinds: Vec<&str> = kinds.iter().filter(|(used, _)| *used).map(|(_, kind)| *kind).collect();
         let one = |class: &ClassCount| {
-            let between = if validation { format!("{}+", class.validation) } else { String::new() };
-            format!("{} {}+{between}{}", class.name, class.train, class.test)
+            let counts = [(train, class.train), (validation, class.validation), (true, class.test)];
+            let counts = counts.iter().filter(|(used, _)| *used).map(|(_, count)| count.to_string());
+            format!("{} {}", class.name, counts.collect::<Vec<_>>().join("+"))
         };
         let shown: Vec<String> = self.classes.iter().take(SHOWN).map(one).collect();
         let rest = self.classes.iter().skip(SHOWN);
         let (more, images) = rest.fold((0, 0), |(n, images), c| (n + 1, images + c.train + c.validation + c.test));
         let more = if more > 0 { format!(", {more} more with {images} images") } else { String::new() };
-        let kinds = if validation { "training+validation+test" } else { "training+test" };
-        format!("{}{more} ({kinds} images)", shown.join(", "))
+        format!("{}{more} ({} images)", shown.join(", "), kinds.join("+"))
     }
 }
 

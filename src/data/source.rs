@@ -1,68 +1,116 @@
-//! From a name or a path to both splits: what is there, how it is normalised and augmented.
+//! From a name or a path to the splits: what is there, how it is normalised and augmented, and what is said about it.
 
 use super::files::Files;
-use super::{Augment, Dataset, Normalize, Splits, cifar, folders, glyphs, idx};
+use super::layout::{Classes, Layout, hold_back};
+use super::options::{LoadOptions, Normalization};
+use super::report::Skipped;
+use super::{Augment, Dataset, Normalize, Report, Splits, cifar, folders, glyphs, idx, idx_sets};
 use crate::error::{Error, Result};
 
 /// Names that [`load`] knows; anything else is a path.
 pub const NAMES: [&str; 5] = ["glyphs", "mnist", "fashion-mnist", "cifar10", "cifar100"];
 
-/// How much to load, and the seed of generated data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(default)]
-pub struct LoadOptions {
-    /// Keep so many training images: of class folders the first of each class in turn, otherwise the first.
-    pub limit_train: Option<usize>,
-    /// The same for test images.
-    pub limit_test: Option<usize>,
-    /// Seed of generated data; data from files does not depend on it.
-    pub seed: u64,
+/// Which splits are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    All,
+    /// The test split alone, for a network that is trained.
+    Test,
 }
 
-impl LoadOptions {
-    fn check(&self) -> Result<()> {
-        for (option, limit) in [("--limit-train", self.limit_train), ("--limit-test", self.limit_test)] {
-            if limit == Some(0) {
-                return Err(Error::Usage(format!("{option} 0 leaves no image; expected at least 1")));
-            }
-        }
-        Ok(())
-    }
+/// What a reader of files has found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Kind of files.
+    pub kind: String,
+    pub train: Option<Dataset>,
+    pub validation: Option<Dataset>,
+    pub test: Option<Dataset>,
+    /// Where the splits come from.
+    pub split: String,
+    pub notes: Vec<String>,
+    pub skipped: Skipped,
 }
 
 /// Loads the data set named by `spec`: one of [`NAMES`], or the path of
 ///
 /// - IDX files, raw or gzipped (`train-images-idx3-ubyte`, ..., `t10k-labels-idx1-ubyte.gz`),
-/// - CIFAR binaries (`data_batch_1.bin` to `5` and `test_batch.bin`; `train.bin` and `test.bin` of CIFAR-100),
-/// - class folders of PNG, JPEG or WebP pictures under `train/` and `test/`,
+/// - CIFAR's binary or python version (`data_batch_1.bin` to `5` and `test_batch.bin`; `train.bin` and `test.bin`; the same
+///   as pickles without `.bin`),
+/// - class folders of PNG, JPEG, WebP, BMP, TIFF or GIF pictures under `train/`, `test/` and perhaps `validation/` (or `val/`,
+///   `valid/`), in whatever case; or class folders alone, with [`Preparation::split`](super::Preparation::split),
 ///
-/// in a folder, in one zip, or in `train.zip` and `test.zip`. Without files (in a browser) only `glyphs` is there;
+/// in a folder, a zip, a tar or tar.gz, or in `train.zip` and `test.zip`. Without files (in a browser) only `glyphs` is there;
 /// a zip that was fetched otherwise goes through [`load_files`].
+///
+/// What was decided on the way stands in [`Splits::report`].
 ///
 /// # Errors
 /// [`Error::Usage`] when the name is unknown or its files are not found; [`Error::Input`] when files are not as they
-/// should be.
+/// should be, or could be read in more than one way.
 pub fn load(spec: &str, options: &LoadOptions) -> Result<Splits> {
     options.check()?;
-    if spec == "glyphs" {
-        // Drawn data has no end, memory has.
-        for (option, limit) in [("--limit-train", options.limit_train), ("--limit-test", options.limit_test)] {
-            if let Some(limit) = limit.filter(|&n| n > glyphs::MAX) {
-                return Err(Error::Usage(format!("{option} {limit} is too much; expected at most {}", glyphs::MAX)));
-            }
+    let found = if spec == "glyphs" { drawn(options)? } else { find_path(spec, options, Want::All)? };
+    splits(spec, found, options)
+}
+
+/// Loads the test split alone, for a trained network: its images and what is to be said about them. Folders of classes
+/// that are in no split folder are one test split.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_test(spec: &str, options: &LoadOptions) -> Result<(Dataset, Report)> {
+    options.check()?;
+    let found = if spec == "glyphs" { drawn(options)? } else { find_path(spec, options, Want::Test)? };
+    let source = format!("{} in {spec}", found.kind);
+    let found = finish(spec, found, options)?;
+    let Some(mut test) = found.test else { return Err(Error::input(spec, "has no test images")) };
+    test.truncate(options.limit_test.unwrap_or(usize::MAX));
+    let mut report = Report { source, split: found.split, notes: found.notes, skipped: found.skipped, ..Report::default() };
+    report.count_test(&test);
+    Ok((test, report))
+}
+
+/// All splits from whatever the files turn out to be; `name` is what they are called.
+///
+/// A zip in memory is read with [`Zip`](super::files::Zip) over a `Cursor`, also in a browser.
+///
+/// # Errors
+/// [`Error::Input`] when the files are of no known kind, some are missing, or one is not as it should be.
+pub fn load_files(files: &dyn Files, name: &str, options: &LoadOptions) -> Result<Splits> {
+    options.check()?;
+    splits(name, find(files, name, options, Want::All)?, options)
+}
+
+fn drawn(options: &LoadOptions) -> Result<Found> {
+    // Drawn data has no end, memory has.
+    for (option, limit) in [("--limit-train", options.limit_train), ("--limit-test", options.limit_test)] {
+        if let Some(limit) = limit.filter(|&n| n > glyphs::MAX) {
+            return Err(Error::Usage(format!("{option} {limit} is too much; expected at most {}", glyphs::MAX)));
         }
-        return Ok(glyphs::splits(options));
     }
-    load_path(spec, options)
+    for (option, given) in [("--split", options.prepare.split.is_some()), ("--set", options.prepare.set.is_some())] {
+        if given {
+            return Err(Error::Usage(format!("{option} is for files; glyphs draws its one set of digits in two splits")));
+        }
+    }
+    let splits = glyphs::splits(options);
+    Ok(Found {
+        kind: format!("digits drawn from seed {}", options.seed),
+        train: Some(splits.train),
+        test: Some(splits.test),
+        split: "drawn apart".into(),
+        ..Found::default()
+    })
 }
 
 #[cfg(target_arch = "wasm32")]
-fn load_path(spec: &str, _: &LoadOptions) -> Result<Splits> {
+fn find_path(spec: &str, _: &LoadOptions, _: Want) -> Result<Found> {
     Err(Error::Usage(format!("data set '{spec}' needs files, which a browser page does not have; expected 'glyphs'")))
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-use native::load_path;
+use native::find_path;
 #[cfg(not(target_arch = "wasm32"))]
 pub use native::{data_home, places};
 
@@ -71,7 +119,7 @@ mod native {
     use std::path::{Path, PathBuf};
 
     use super::super::files;
-    use super::{Error, LoadOptions, NAMES, Result, Splits, load_files};
+    use super::{Error, Found, LoadOptions, NAMES, Result, Want, find};
 
     /// The user's folder of data sets, where fetched ones are kept; `None` when the system names no home.
     pub fn data_home() -> Option<PathBuf> {
@@ -98,7 +146,7 @@ mod native {
         format!("Put the files of {name} there, or name their folder with --data")
     }
 
-    pub(super) fn load_path(spec: &str, options: &LoadOptions) -> Result<Splits> {
+    pub(super) fn find_path(spec: &str, options: &LoadOptions, want: Want) -> Result<Found> {
         let path = if NAMES.contains(&spec) {
             let places = places(spec);
             match places.iter().find(|place| place.exists()) {
@@ -120,124 +168,204 @@ mod native {
                 NAMES.join(", ")
             )));
         };
-        load_files(&*files::open(&path)?, spec, options)
+        find(&*files::open(&path)?, spec, options, want)
     }
 }
 
-/// Both splits from whatever the files turn out to be; `name` also says whether this is Fashion-MNIST.
-///
-/// A zip in memory is read with [`Zip`](super::files::Zip) over a `Cursor`, also in a browser.
-///
-/// # Errors
-/// [`Error::Input`] when the files are of no known kind, some are missing, or one is not as it should be.
-pub fn load_files(files: &dyn Files, name: &str, options: &LoadOptions) -> Result<Splits> {
-    options.check()?;
-    // Grey 28x28 means MNIST only among IDX files; pictures of that size may be anything.
-    let (mut train, mut test, digits) = if let Some((train, test)) = read_idx(files, name)? {
-        (train, test, true)
-    } else if let Some((train, test)) = read_cifar(files, name, options)? {
-        (train, test, false)
-    } else if let Some((train, test)) = folders::datasets(files, name, [options.limit_train, options.limit_test])? {
-        (train, test, false)
-    } else {
-        return Err(unknown(files));
-    };
-    if train.shape != test.shape {
-        let what = format!(
-            "the splits differ: training images are {:?} (channels, height, width), test images {:?}; expected one shape",
-            train.shape, test.shape
-        );
+/// What the files turn out to be.
+fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: Want) -> Result<Found> {
+    let mut kinds = Vec::new();
+    kinds.extend(idx_sets::present(files).then_some("IDX files"));
+    kinds.extend(cifar::present(files).then_some("batches of CIFAR"));
+    if kinds.len() > 1 || !kinds.is_empty() && Layout::of(files).is_ok_and(|l| l.is_some_and(|l| !l.train.is_empty())) {
+        kinds.extend((kinds.len() == 1).then_some("class folders"));
+        let what = format!("holds {}; name the folder of one of them with --data", kinds.join(" and "));
         return Err(Error::input(files.path(), what));
     }
-    // Numbered classes of both splits; named ones are the same in both.
-    let names = if train.classes() < test.classes() { &test.class_names } else { &train.class_names }.clone();
-    let classes = names.len();
-    (train.class_names, test.class_names) = (names.clone(), names);
-    train.truncate(options.limit_train.unwrap_or(usize::MAX));
-    test.truncate(options.limit_test.unwrap_or(usize::MAX));
-    let normalize = match (train.shape, classes) {
-        _ if name.to_lowercase().contains("fashion") => Normalize::none(train.shape[0]),
-        ([1, 28, 28], _) if digits => Normalize::mnist(),
-        (cifar::SHAPE, 10) => Normalize::cifar10(),
-        (cifar::SHAPE, 100) => Normalize::cifar100(),
-        _ => Normalize::of(&train),
+    if let Some(found) = idx_sets::find(files, name, options, want)? {
+        return Ok(found);
+    }
+    if let Some(found) = cifar::find(files, name, options, want)? {
+        return Ok(found);
+    }
+    folders::find(files, name, options, want)?.ok_or_else(|| unknown(files))
+}
+
+/// One of several sets: the one that was asked for, or the only one.
+///
+/// # Errors
+/// [`Error::Input`] that names all when none was chosen or the choice is not among them.
+pub(super) fn choose<'a>(files: &dyn Files, names: &[&'a str], wish: Option<&str>, what: &str) -> Result<&'a str> {
+    let list = || names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
+    let Some(wish) = wish else {
+        return match names {
+            [one] => Ok(one),
+            _ => Err(Error::input(
+                files.path(),
+                format!("holds {} {what}: {}; choose one with --set, or name its folder with --data", names.len(), list()),
+            )),
+        };
     };
-    let augment = if train.shape == cifar::SHAPE { Augment::CIFAR } else { Augment::NONE };
-    log::info!("{name}: {} training and {} test images {:?}, {classes} classes", train.len(), test.len(), train.shape);
-    Ok(Splits::new(train, test, normalize, augment))
+    let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
+    let exact = names.iter().find(|name| **name == wish);
+    let near: Vec<_> = names.iter().filter(|name| last(name) == wish.to_lowercase()).collect();
+    match (exact, near.as_slice()) {
+        (Some(name), _) | (None, [name]) => Ok(name),
+        _ => Err(Error::input(files.path(), format!("has no one set '{wish}' among its {what}; expected --set {}", list()))),
+    }
+}
+
+/// Checks what belongs together, holds back a test split where that was asked for, and scales.
+fn finish(name: &str, mut found: Found, options: &LoadOptions) -> Result<Found> {
+    if let (Some(share), None, Some(train)) = (options.prepare.split, &found.test, found.train.take()) {
+        let (train, test) = hold_back_images(&train, share, options.seed)?;
+        found.split = format!("{} % of each class held back for testing, seed {}", 100.0 * share, options.seed);
+        (found.train, found.test) = (Some(train), Some(test));
+    }
+    if let Some(size) = options.prepare.size {
+        let mut scaled = 0;
+        for data in [&mut found.train, &mut found.validation, &mut found.test].into_iter().flatten() {
+            scaled += data.resize(size)?;
+        }
+        if scaled > 0 {
+            found.notes.push(format!("{scaled} images stretched to {} x {} (triangle filter)", size.height, size.width));
+        }
+    }
+    let parts = || [&found.train, &found.validation, &found.test].into_iter().flatten();
+    if let Some(other) = parts().find(|part| parts().any(|first| first.shape != part.shape)) {
+        let first = parts().next().map_or(other.shape, |first| first.shape);
+        let what = format!(
+            "the splits differ: training images are {first:?} (channels, height, width), test images {:?}; expected one \
+             shape, which --size can give them",
+            parts().last().map_or(other.shape, |last| last.shape)
+        );
+        return Err(Error::input(name, what));
+    }
+    // Numbered classes of all splits; named ones are the same in all.
+    let names = parts().map(|part| &part.class_names).max_by_key(|names| names.len()).cloned().unwrap_or_default();
+    for data in [&mut found.train, &mut found.validation, &mut found.test].into_iter().flatten() {
+        data.class_names.clone_from(&names);
+    }
+    Ok(found)
+}
+
+/// Takes a share of the images of each class away.
+fn hold_back_images(data: &Dataset, share: f64, seed: u64) -> Result<(Dataset, Dataset)> {
+    let mut classes = Classes::new();
+    for (i, &label) in data.labels.iter().enumerate() {
+        // Sorted as numbers, so that the split does not depend on the names.
+        classes.entry(format!("{label:010}")).or_default().push(i);
+    }
+    let mut train = classes;
+    let test = hold_back(&mut train, share, seed).map_err(|class| {
+        let class = class.trim_start_matches('0');
+        Error::Usage(format!("class '{class}' has one image only; --split needs two of each class, one to test"))
+    })?;
+    let part = |classes: Classes| {
+        let mut places: Vec<usize> = classes.into_values().flatten().collect();
+        places.sort_unstable();
+        data.pick(&places)
+    };
+    Ok((part(train), part(test)))
+}
+
+/// Everything that is decided about training data, and the report of it.
+fn splits(name: &str, found: Found, options: &LoadOptions) -> Result<Splits> {
+    let source = format!("{} in {name}", found.kind);
+    let mut found = finish(name, found, options)?;
+    let (Some(mut train), Some(mut test)) = (found.train.take(), found.test.take()) else {
+        return Err(Error::input(name, "has no training or no test images"));
+    };
+    let cut = options.limit_train.is_some_and(|limit| limit <= train.len());
+    if !cut && train.counts().iter().filter(|&&n| n > 0).count() < 2 {
+        return Err(Error::input(name, "has training images of one class only; expected two or more to tell apart"));
+    }
+    let known = known(name, &train);
+    train.truncate(options.limit_train.unwrap_or(usize::MAX));
+    for part in [Some(&mut test), found.validation.as_mut()].into_iter().flatten() {
+        part.truncate(options.limit_test.unwrap_or(usize::MAX));
+    }
+    let (normalize, why_normalize) = normalize(name, known, &train, options.prepare.normalize)?;
+    let (augment, why_augment) = augment(name, train.shape, options);
+    let mut report = Report {
+        source,
+        split: found.split,
+        normalize: format!("{normalize}, {why_normalize}"),
+        augment: format!("{augment}{why_augment}"),
+        notes: found.notes,
+        skipped: found.skipped,
+        ..Report::default()
+    };
+    report.count(&train, found.validation.as_ref(), &test);
+    Ok(Splits { train, validation: found.validation, test, normalize, augment, report })
+}
+
+/// Published statistics of a set that is known for certain, and how it is known.
+fn known(name: &str, train: &Dataset) -> Option<(Normalize, &'static str)> {
+    let known = match name {
+        "glyphs" => (Normalize::mnist(), "those of MNIST, which the digits are drawn after"),
+        "mnist" => (Normalize::mnist(), "those published for mnist"),
+        "fashion-mnist" => (Normalize::none(1), "as published for fashion-mnist"),
+        "cifar10" => (Normalize::cifar10(), "those published for cifar10"),
+        "cifar100" => (Normalize::cifar100(), "those published for cifar100"),
+        _ if train.len() == 60_000 && train.shape == [1, 28, 28] && idx::is_mnist(&train.images) => {
+            (Normalize::mnist(), "those published for MNIST, known by its checksum")
+        }
+        _ => return None,
+    };
+    (known.0.mean.len() == train.shape[0]).then_some(known)
+}
+
+fn normalize(
+    name: &str,
+    known: Option<(Normalize, &'static str)>,
+    train: &Dataset,
+    wish: Option<Normalization>,
+) -> Result<(Normalize, &'static str)> {
+    let asked = "as --normalize says";
+    let channels = train.shape[0];
+    let chosen = match wish {
+        None => known.unwrap_or_else(|| (Normalize::of(train), "of the training images")),
+        Some(Normalization::Data) => (Normalize::of(train), "of the training images, as --normalize says"),
+        Some(Normalization::None) => (Normalize::none(channels), asked),
+        Some(Normalization::Mnist) => (Normalize::mnist(), asked),
+        Some(Normalization::Cifar10) => (Normalize::cifar10(), asked),
+        Some(Normalization::Cifar100) => (Normalize::cifar100(), asked),
+    };
+    if chosen.0.mean.len() != channels {
+        return Err(Error::Usage(format!(
+            "--normalize {} is for {} channel(s), but images of '{name}' have {channels}; leave it out",
+            wish.map_or(String::new(), |wish| wish.to_string()),
+            chosen.0.mean.len()
+        )));
+    }
+    Ok(chosen)
+}
+
+fn augment(name: &str, shape: [usize; 3], options: &LoadOptions) -> (Augment, String) {
+    match options.prepare.augment {
+        Some(wish) => {
+            // 4 pixels at 32 x 32 (spec 10.2).
+            let pad = if wish.crop { (shape[1].min(shape[2]) / 8).max(1) } else { 0 };
+            (Augment { pad, flip: wish.flip }, ", as --augment says".into())
+        }
+        None if matches!(name, "cifar10" | "cifar100") && shape == cifar::SHAPE => {
+            (Augment::CIFAR, format!(", the recipe of {name}; --augment none turns it off"))
+        }
+        None => (Augment::NONE, String::new()),
+    }
 }
 
 fn unknown(files: &dyn Files) -> Error {
     let names = files.names();
     let some: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
     let what = format!(
-        "expected IDX files (train-images-idx3-ubyte, ...), the binary version of CIFAR (data_batch_1.bin, ... or \
-         train.bin and test.bin), or class folders of pictures under train/ and test/; found {} file(s) {}",
+        "expected IDX files (train-images-idx3-ubyte, ...), CIFAR's binary or python version \
+         (data_batch_1.bin or data_batch_1, ...), or class folders of pictures under train/ and test/; found {} file(s) {}",
         names.len(),
         some.join(", ")
     );
     Error::input(files.path(), what)
-}
-
-fn base(name: &str) -> &str {
-    name.rsplit('/').next().unwrap_or(name)
-}
-
-fn read_idx(files: &dyn Files, name: &str) -> Result<Option<(Dataset, Dataset)>> {
-    // Raw before gzipped where both are there: names end alike, so the shorter one is the raw one.
-    let find = |splits: [&str; 2], what: &str, rank: &str| {
-        let fits = |n: &str| splits.iter().any(|s| n.contains(&format!("{s}-{what}"))) && n.contains(rank);
-        let found = files.names().iter().enumerate().filter(|(_, n)| fits(base(n)));
-        found.min_by_key(|(_, n)| n.len()).map(|(i, _)| i)
-    };
-    let (train, test) = (["train", "train"], ["t10k", "test"]);
-    let found = [
-        find(train, "images", "idx3"),
-        find(train, "labels", "idx1"),
-        find(test, "images", "idx3"),
-        find(test, "labels", "idx1"),
-    ];
-    if found.iter().all(Option::is_none) {
-        return Ok(None);
-    }
-    let wanted =
-        ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
-    let mut places = [0; 4];
-    for ((place, found), wanted) in places.iter_mut().zip(found).zip(wanted) {
-        *place = found
-            .ok_or_else(|| Error::input(files.path(), format!("holds IDX files, but {wanted}(.gz) is missing")))?;
-    }
-    let read = |images: usize, labels: usize| {
-        let (pixels, tags) = (files.read(images)?, files.read(labels)?);
-        idx::dataset(name, (files.path_of(images), &pixels), (files.path_of(labels), &tags))
-    };
-    Ok(Some((read(places[0], places[1])?, read(places[2], places[3])?)))
-}
-
-fn read_cifar(files: &dyn Files, name: &str, options: &LoadOptions) -> Result<Option<(Dataset, Dataset)>> {
-    let find = |wanted: &str| files.names().iter().position(|n| base(n) == wanted);
-    let batches: [String; 5] = std::array::from_fn(|i| format!("data_batch_{}.bin", i + 1));
-    let ten: Vec<&str> = batches.iter().map(String::as_str).collect();
-    let (kind, train, test) = if find("test_batch.bin").is_some() || ten.iter().any(|n| find(n).is_some()) {
-        (cifar::Kind::Cifar10, ten, "test_batch.bin")
-    } else if find("train.bin").is_some() || find("test.bin").is_some() {
-        (cifar::Kind::Cifar100, vec!["train.bin"], "test.bin")
-    } else {
-        return Ok(None);
-    };
-    let read = |parts: &[&str], limit: Option<usize>| {
-        let limit = limit.unwrap_or(usize::MAX);
-        let (mut images, mut labels) = (Vec::new(), Vec::new());
-        for part in parts {
-            let missing = || Error::input(files.path(), format!("holds CIFAR binaries, but {part} is missing"));
-            let i = find(part).ok_or_else(missing)?;
-            if labels.len() < limit {
-                cifar::parse(files.path_of(i), &files.read(i)?, kind, limit, &mut images, &mut labels)?;
-            }
-        }
-        Dataset::new(name, kind.classes(), cifar::SHAPE, images, labels)
-    };
-    Ok(Some((read(&train, options.limit_train)?, read(&[test], options.limit_test)?)))
 }
 
 #[cfg(test)]

@@ -134,7 +134,7 @@ mod tests {
         if !std::path::Path::new(path).exists() {
             return;
         }
-        let options = LoadOptions { limit_train: Some(1), limit_test: Some(300), seed: 0 };
+        let options = LoadOptions { limit_train: Some(1), limit_test: Some(300), ..Default::default() };
         let real = super::super::load(path, &options).unwrap().test;
         let drawn = dataset(0, 0, 4000);
         let right = (0..real.len()).filter(|&i| {

@@ -185,7 +185,7 @@ pub(super) async fn fig5(gpu: &Gpu, experiment: Experiment, options: &Experiment
     let name = options.data.as_deref().unwrap_or(set.data);
     // Generated digits have no end of their own; the linear runs see no more than this in their few steps anyway.
     let limit = (!options.full && set.model == "linear").then_some(6000);
-    let limits = LoadOptions { limit_train: limit, limit_test: Some(2000), seed: options.seed };
+    let limits = LoadOptions { limit_train: limit, limit_test: Some(2000), seed: options.seed, ..Default::default() };
     let splits = load(name, &limits)?;
     let name = name.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(name);
     let (train, test) = (&splits.train, &splits.test);

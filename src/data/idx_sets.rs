@@ -1,0 +1,134 @@
+//! Which IDX files belong together: four from one folder with one prefix.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::files::{Files, MAX_FILE};
+use super::source::{Found, Want, choose};
+use super::{Dataset, LoadOptions, idx};
+use crate::error::{Error, Result};
+
+/// Places of the files of one set: images and labels of the training and of the test split.
+#[derive(Default)]
+struct Set {
+    places: [Option<usize>; 4],
+}
+
+/// What they are called where nobody renamed them.
+const WANTED: [&str; 4] =
+    ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
+
+/// Prefix and place among [`WANTED`] of a file's name without folders.
+fn known(base: &str) -> Option<(String, usize)> {
+    let name = base.to_lowercase();
+    let parts = [("train", "images", "idx3"), ("train", "labels", "idx1"), ("t10k", "images", "idx3"), ("t10k", "labels", "idx1")];
+    parts.iter().enumerate().find_map(|(place, (split, what, rank))| {
+        let at = [split, if *split == "t10k" { "test" } else { split }].iter().find_map(|s| name.find(&format!("{s}-{what}")))?;
+        name[at..].contains(rank).then(|| (name[..at].trim_end_matches(['-', '_', '.']).to_owned(), place))
+    })
+}
+
+impl Set {
+    /// The sets among the files, by folder and prefix.
+    fn all(files: &dyn Files) -> BTreeMap<String, Self> {
+        let mut sets: BTreeMap<String, Self> = BTreeMap::new();
+        for (i, name) in files.names().iter().enumerate() {
+            let (mut folder, base) = name.rsplit_once('/').unwrap_or(("", name));
+            let Some((prefix, place)) = known(base) else { continue };
+            // Some archives keep each file in a folder of the same name.
+            let (above, last) = folder.rsplit_once('/').unwrap_or(("", folder));
+            if known(last).is_some() {
+                folder = above;
+            }
+            let parts = [folder, &prefix].into_iter().filter(|part| !part.is_empty());
+            let set = sets.entry(parts.collect::<Vec<_>>().join("/")).or_default();
+            // Raw before gzipped where both are there: names end alike, so the shorter one is the raw one.
+            if set.places[place].is_none_or(|other| files.names()[other].len() > name.len()) {
+                set.places[place] = Some(i);
+            }
+        }
+        sets
+    }
+
+    fn missing(&self, wanted: &[usize]) -> Vec<&'static str> {
+        wanted.iter().filter(|&&place| self.places[place].is_none()).map(|&place| WANTED[place]).collect()
+    }
+}
+
+/// Whether there are IDX files.
+pub(super) fn present(files: &dyn Files) -> bool {
+    files.names().iter().any(|name| known(name.rsplit('/').next().unwrap_or(name)).is_some())
+}
+
+/// The splits; `None` without IDX files.
+///
+/// # Errors
+/// [`Error::Input`] when files are missing, there are several sets and none is chosen, or one is not as it should be.
+pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: Want) -> Result<Option<Found>> {
+    let sets = Set::all(files);
+    if sets.is_empty() {
+        return Ok(None);
+    }
+    let wanted: &[usize] = match (want, options.prepare.split) {
+        (_, Some(_)) => &[0, 1],
+        (Want::Test, None) => &[2, 3],
+        (Want::All, None) => &[0, 1, 2, 3],
+    };
+    let whole: Vec<&str> = sets.iter().filter(|(_, s)| s.missing(wanted).is_empty()).map(|(name, _)| name.as_str()).collect();
+    let some: Vec<&str> = if whole.is_empty() { sets.keys().map(String::as_str).collect() } else { whole };
+    let chosen = choose(files, &some, options.prepare.set.as_deref(), "IDX sets")?;
+    let set = &sets[chosen];
+    if let Some(missing) = set.missing(wanted).first() {
+        let prefix = if chosen.is_empty() { String::new() } else { format!(" in '{chosen}'") };
+        let advice = if wanted.len() == 4 && set.missing(&[0, 1]).is_empty() {
+            "; hold back a tenth of the training images as test images with --split 0.1"
+        } else {
+            ""
+        };
+        let what = format!("holds IDX files, but {missing}(.gz) is missing{prefix}{advice}");
+        return Err(Error::input(files.path(), what));
+    }
+    let read = |images: usize, labels: usize| -> Result<Option<Dataset>> {
+        let (Some(images), Some(labels)) = (set.places[images], set.places[labels]) else { return Ok(None) };
+        let file = |i: usize| -> Result<(PathBuf, Vec<u8>, u64)> {
+            Ok((files.path_of(i), files.read(i, MAX_FILE)?, files.packed(i)))
+        };
+        idx::dataset_within(name, &file(images)?, &file(labels)?).map(Some)
+    };
+    let only_test = want == Want::Test && options.prepare.split.is_none();
+    let mut found = Found {
+        kind: "IDX files".into(),
+        train: if only_test { None } else { read(0, 1)? },
+        test: if options.prepare.split.is_some() { None } else { read(2, 3)? },
+        split: "from the training and test files".into(),
+        ..Found::default()
+    };
+    if options.prepare.split.is_some() && set.missing(&[2, 3]).is_empty() {
+        let what = "has a test split, so that --split would only waste images; leave it out";
+        return Err(Error::input(files.path(), what));
+    }
+    if sets.len() > 1 {
+        let others: Vec<&str> = sets.keys().map(String::as_str).filter(|name| *name != chosen).collect();
+        found.notes.push(format!("IDX set '{chosen}' is used, not {}", super::dataset::some(&others)));
+    }
+    Ok(Some(found))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_publishers_are_known() {
+        for (name, prefix, place) in [
+            ("train-images-idx3-ubyte", "", 0),
+            ("train-labels.idx1-ubyte", "", 1),
+            ("t10k-images-idx3-ubyte.gz", "", 2),
+            ("emnist-letters-test-labels-idx1-ubyte.gz", "emnist-letters", 3),
+            ("EMNIST-Digits-train-images-idx3-ubyte", "emnist-digits", 0),
+        ] {
+            assert_eq!(known(name), Some((prefix.to_owned(), place)), "{name}");
+        }
+        assert_eq!(known("train-images.png"), None);
+    }
+}

@@ -1,0 +1,180 @@
+//! Which files are pictures of which class and split: `train/CLASS/PICTURE`, or `CLASS/PICTURE` without splits.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::dataset::{class_name, some};
+use super::files::Files;
+use super::report::Skipped;
+use crate::error::{Error, Result};
+use crate::rng::Rng;
+
+/// The pictures of a split under their classes, as places in [`Files::names`].
+pub(super) type Classes = BTreeMap<String, Vec<usize>>;
+
+/// A part of the data set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Split {
+    Train,
+    Validation,
+    Test,
+}
+
+impl Split {
+    /// The split that a folder of this name holds, in whatever case.
+    pub(super) fn of(folder: &str) -> Option<Self> {
+        match folder.to_lowercase().as_str() {
+            "train" | "training" => Some(Self::Train),
+            "val" | "valid" | "validation" => Some(Self::Validation),
+            "test" | "testing" => Some(Self::Test),
+            _ => None,
+        }
+    }
+}
+
+/// How the files lie.
+pub(super) struct Layout {
+    /// Pictures in split folders.
+    pub train: Classes,
+    pub validation: Classes,
+    pub test: Classes,
+    /// Pictures in class folders that are in no split folder.
+    pub bare: Classes,
+    /// What is no picture, or lies where none belongs.
+    pub skipped: Skipped,
+}
+
+const PICTURES: &[&str] = if cfg!(target_arch = "wasm32") {
+    &["png", "jpg", "jpeg", "webp"]
+} else {
+    &["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"]
+};
+
+fn is_picture(name: &str) -> bool {
+    let extension = name.rsplit_once('.').map_or("", |(_, e)| e).to_ascii_lowercase();
+    PICTURES.contains(&extension.as_str())
+}
+
+impl Layout {
+    /// Sorts the files; `None` when there is no picture in a folder of its class.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the split folders lie in several places, or a class folder has files but no picture.
+    pub fn of(files: &dyn Files) -> Result<Option<Self>> {
+        let mut layout = Self {
+            train: Classes::new(),
+            validation: Classes::new(),
+            test: Classes::new(),
+            bare: Classes::new(),
+            skipped: Skipped::default(),
+        };
+        let mut roots = BTreeSet::new();
+        let mut loose = Vec::new();
+        for (i, name) in files.names().iter().enumerate() {
+            let parts: Vec<&str> = name.split('/').collect();
+            let split = parts.iter().enumerate().find_map(|(at, part)| Some((at, Split::of(part)?)));
+            let Some((at, split)) = split.filter(|(at, _)| at + 2 < parts.len()) else {
+                loose.push(i);
+                continue;
+            };
+            roots.insert(parts[..at].join("/"));
+            let classes = match split {
+                Split::Train => &mut layout.train,
+                Split::Validation => &mut layout.validation,
+                Split::Test => &mut layout.test,
+            };
+            // A folder with files of other kinds only is a class without pictures, and no class of that is made here.
+            let pictures = classes.entry(class_name(parts[at + 1])).or_default();
+            if is_picture(name) {
+                pictures.push(i);
+            } else {
+                layout.skipped.add(name, "no picture that is read");
+            }
+        }
+        let splits = [&layout.train, &layout.validation, &layout.test];
+        if splits.iter().all(|classes| classes.values().all(Vec::is_empty)) {
+            return Ok(layout.bare_classes(files));
+        }
+        if roots.len() > 1 {
+            let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
+            let what = format!("holds split folders in several places: {}; name one of them with --data", some(&roots));
+            return Err(Error::input(files.path(), what));
+        }
+        for (split, classes) in ["train", "validation", "test"].iter().zip(splits) {
+            if let Some((class, _)) = classes.iter().find(|(_, pictures)| pictures.is_empty()) {
+                let what = format!(
+                    "the class '{class}' of the {split} split has files but no picture that is read ({}); convert them, or \
+                     remove the folder; skipped: {}",
+                    super::picture::FORMATS,
+                    layout.skipped.first.join(", ")
+                );
+                return Err(Error::input(files.path(), what));
+            }
+        }
+        for i in loose {
+            let why = if is_picture(&files.names()[i]) { "in no class folder of a split" } else { "no picture" };
+            layout.skipped.add(&files.names()[i], why);
+        }
+        Ok(Some(layout))
+    }
+
+    /// Folders of pictures side by side are classes.
+    fn bare_classes(mut self, files: &dyn Files) -> Option<Self> {
+        let folder = |i: usize| files.names()[i].rsplit_once('/').map_or("", |(folder, _)| folder).split('/');
+        let (pictures, others): (Vec<usize>, Vec<usize>) =
+            (0..files.names().len()).partition(|&i| is_picture(&files.names()[i]));
+        let first: Vec<&str> = folder(*pictures.first()?).collect();
+        let same = |i: usize| folder(i).zip(&first).take_while(|(a, b)| a == *b).count();
+        let common = pictures.iter().map(|&i| same(i)).min()?;
+        self.skipped = Skipped::default();
+        for &i in &pictures {
+            match folder(i).nth(common).filter(|class| !class.is_empty()) {
+                Some(class) => self.bare.entry(class_name(class)).or_default().push(i),
+                None => self.skipped.add(&files.names()[i], "in no class folder"),
+            }
+        }
+        others.iter().for_each(|&i| self.skipped.add(&files.names()[i], "no picture that is read"));
+        (!self.bare.is_empty()).then_some(self)
+    }
+}
+
+/// Takes a share of each class away, chosen at random: at least one, and at least one stays.
+///
+/// # Errors
+/// The name of a class with a single item.
+pub(super) fn hold_back(classes: &mut Classes, share: f64, seed: u64) -> Result<Classes, String> {
+    let mut held = Classes::new();
+    for (label, (name, items)) in classes.iter_mut().enumerate() {
+        if items.len() < 2 {
+            return Err(name.clone());
+        }
+        let count = ((items.len() as f64 * share).round() as usize).clamp(1, items.len() - 1);
+        let mut order: Vec<usize> = (0..items.len()).collect();
+        // A stream of its own, so that the split has nothing to do with the order of training.
+        Rng::new(seed).fork(u64::MAX - 1).fork(label as u64).shuffle(&mut order);
+        let chosen: BTreeSet<usize> = order[..count].iter().copied().collect();
+        let (test, train): (Vec<_>, Vec<_>) = items.iter().enumerate().partition(|(k, _)| chosen.contains(k));
+        held.insert(name.clone(), test.into_iter().map(|(_, &item)| item).collect());
+        *items = train.into_iter().map(|(_, &item)| item).collect();
+    }
+    Ok(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_back_is_stratified_and_depends_on_the_seed_only() {
+        let classes = || Classes::from([("a".to_owned(), (0..50).collect()), ("b".to_owned(), (50..60).collect())]);
+        let mut train = classes();
+        let test = hold_back(&mut train, 0.1, 7).unwrap();
+        assert_eq!((test["a"].len(), test["b"].len(), train["a"].len(), train["b"].len()), (5, 1, 45, 9));
+        let mut all: Vec<usize> = train.values().chain(test.values()).flatten().copied().collect();
+        all.sort_unstable();
+        assert_eq!(all, (0..60).collect::<Vec<_>>());
+        assert_eq!(hold_back(&mut classes(), 0.1, 7).unwrap(), test);
+        assert_ne!(hold_back(&mut classes(), 0.1, 8).unwrap(), test);
+        let mut lonely = Classes::from([("a".to_owned(), vec![1])]);
+        assert_eq!(hold_back(&mut lonely, 0.5, 0), Err("a".into()));
+    }
+}

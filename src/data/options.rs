@@ -1,0 +1,277 @@
+//! What the user may ask of a data set: how much, which splits, and what is done to its pictures.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How much to load, and how.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadOptions {
+    /// Keep so many training images: of class folders the first of each class in turn, otherwise the first.
+    pub limit_train: Option<usize>,
+    /// The same for validation and test images.
+    pub limit_test: Option<usize>,
+    /// Seed of generated data and of [`Preparation::split`]; other data does not depend on it.
+    pub seed: u64,
+    /// What is done to the images.
+    pub prepare: Preparation,
+}
+
+impl LoadOptions {
+    pub(super) fn check(&self) -> Result<()> {
+        for (option, limit) in [("--limit-train", self.limit_train), ("--limit-test", self.limit_test)] {
+            if limit == Some(0) {
+                return Err(Error::Usage(format!("{option} 0 leaves no image; expected at least 1")));
+            }
+        }
+        match self.prepare.split {
+            Some(share) if !(share > 0.0 && share < 1.0) => Err(Error::Usage(format!(
+                "--split is {share}; expected the share of training images that become test images, above 0 and below 1, \
+                 such as 0.1"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// How the images of a data set are chosen and made ready. What is left open is decided by what is known for certain of
+/// the data, and said in the [`Report`](super::Report).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(default)]
+pub struct Preparation {
+    /// Random changes to training images: none, or a list of flip (mirrored left to right every other time) and crop
+    /// (moved by up to an eighth of the side) [default: none; flip,crop for the names cifar10 and cifar100]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "none|flip,crop", help_heading = "Data"))]
+    pub augment: Option<Augmentation>,
+    /// Mean and deviation that pixels are normalised by: data (of the training images), none, mnist, cifar10, cifar100
+    /// [default: data, and what is published for sets known by name or checksum]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "WHOSE", help_heading = "Data"))]
+    pub normalize: Option<Normalization>,
+    /// Hold back this share of the training images as test images, where the data has none
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE", help_heading = "Data"))]
+    pub split: Option<f64>,
+    /// Scale all pictures to this size (stretched, with a triangle filter)
+    #[cfg_attr(feature = "cli", arg(long, value_name = "H,W", help_heading = "Data"))]
+    pub size: Option<Size>,
+    /// What lies behind transparent pictures: white, black or #rrggbb [default: white]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "COLOUR", help_heading = "Data"))]
+    pub background: Option<Background>,
+    /// Which set, where a folder or archive holds several
+    #[cfg_attr(feature = "cli", arg(long, value_name = "NAME", help_heading = "Data"))]
+    pub set: Option<String>,
+    /// Leave out pictures that cannot be read, instead of refusing them all
+    #[cfg_attr(feature = "cli", arg(long, help_heading = "Data"))]
+    pub skip_bad: bool,
+}
+
+/// The augmentation that is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Augmentation {
+    /// Mirror left to right with probability one half.
+    pub flip: bool,
+    /// Move by up to an eighth of the side, black coming in (4 pixels at 32 x 32, spec 10.2).
+    pub crop: bool,
+}
+
+impl FromStr for Augmentation {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut found = Self::default();
+        for part in text.split(',').map(str::trim).filter(|_| text != "none") {
+            match part {
+                "flip" => found.flip = true,
+                "crop" => found.crop = true,
+                _ => return Err(format!("'{part}' is no augmentation; expected none, or a list of flip and crop")),
+            }
+        }
+        Ok(found)
+    }
+}
+
+impl fmt::Display for Augmentation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.flip, self.crop) {
+            (false, false) => "none",
+            (true, false) => "flip",
+            (false, true) => "crop",
+            (true, true) => "flip,crop",
+        })
+    }
+}
+
+/// Whose mean and deviation pixels are normalised by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Normalization {
+    /// Those of the training images.
+    Data,
+    /// None: values stay from 0 to 1.
+    None,
+    /// The published ones of MNIST.
+    Mnist,
+    /// The published ones of CIFAR-10.
+    Cifar10,
+    /// The published ones of CIFAR-100.
+    Cifar100,
+}
+
+impl Normalization {
+    const NAMES: [(Self, &str); 5] = [
+        (Self::Data, "data"),
+        (Self::None, "none"),
+        (Self::Mnist, "mnist"),
+        (Self::Cifar10, "cifar10"),
+        (Self::Cifar100, "cifar100"),
+    ];
+}
+
+impl FromStr for Normalization {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::NAMES.iter().find(|(_, name)| *name == text).map(|(this, _)| *this);
+        found.ok_or_else(|| format!("'{text}' is unknown; expected {}", Self::NAMES.map(|(_, name)| name).join(", ")))
+    }
+}
+
+impl fmt::Display for Normalization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES.iter().find(|(this, _)| this == self).map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+/// Height and width in pixels, each from 1 to 4096.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Size {
+    /// Rows.
+    pub height: u32,
+    /// Pixels in a row.
+    pub width: u32,
+}
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let side = |text: &str| text.trim().parse::<u32>().ok().filter(|side| (1..=4096).contains(side));
+        let (height, width) = text.split_once(',').unwrap_or((text, text));
+        match (side(height), side(width)) {
+            (Some(height), Some(width)) => Ok(Self { height, width }),
+            _ => Err(format!("'{text}' is no size; expected height and width from 1 to 4096, such as 32,48, or one side")),
+        }
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{}", self.height, self.width)
+    }
+}
+
+/// The colour behind transparent pictures: red, green, blue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Background(pub [u8; 3]);
+
+impl Default for Background {
+    fn default() -> Self {
+        Self([255; 3])
+    }
+}
+
+impl FromStr for Background {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let hex = |hex: &str| {
+            let value = u32::from_str_radix(hex, 16).ok().filter(|_| hex.len() == 6 && !hex.starts_with('+'))?;
+            let [_, red, green, blue] = value.to_be_bytes();
+            Some([red, green, blue])
+        };
+        let found = match text {
+            "white" => Some([255; 3]),
+            "black" => Some([0; 3]),
+            _ => text.strip_prefix('#').and_then(hex),
+        };
+        found.map(Self).ok_or_else(|| format!("'{text}' is no colour; expected white, black or #rrggbb"))
+    }
+}
+
+impl fmt::Display for Background {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [red, green, blue] = self.0;
+        match self.0 {
+            [255, 255, 255] => f.write_str("white"),
+            [0, 0, 0] => f.write_str("black"),
+            _ => write!(f, "#{red:02x}{green:02x}{blue:02x}"),
+        }
+    }
+}
+
+/// In JSON these are written as on the command line.
+macro_rules! as_text {
+    ($($kind:ty),+) => {$(
+        impl TryFrom<String> for $kind {
+            type Error = String;
+
+            fn try_from(text: String) -> Result<Self, String> {
+                text.parse()
+            }
+        }
+
+        impl From<$kind> for String {
+            fn from(value: $kind) -> Self {
+                value.to_string()
+            }
+        }
+    )+};
+}
+
+as_text!(Augmentation, Normalization, Size, Background);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_come_back_and_bad_ones_are_refused() {
+        fn back<T: FromStr<Err = String> + fmt::Display>(good: &[&str], bad: &[&str]) {
+            for text in good {
+                assert_eq!(text.parse::<T>().map(|v| v.to_string()), Ok((*text).to_owned()));
+            }
+            for text in bad {
+                let complaint = text.parse::<T>().err().unwrap_or_default();
+                assert!(complaint.contains("expected"), "'{text}': {complaint}");
+            }
+        }
+        back::<Augmentation>(&["none", "flip", "crop", "flip,crop"], &["", "flip,spin", "cifar"]);
+        back::<Normalization>(&["data", "none", "mnist", "cifar10", "cifar100"], &["imagenet"]);
+        back::<Size>(&["32,48", "1,4096"], &["0,3", "32,", "-1", "5000", "3,4,5", "9999999999999"]);
+        back::<Background>(&["white", "black", "#0a10ff"], &["#fff", "red", "#+12345", "#1234567"]);
+        assert_eq!("28".parse::<Size>(), Ok(Size { height: 28, width: 28 }));
+        assert_eq!("crop, flip".parse::<Augmentation>().map(|a| a.to_string()), Ok("flip,crop".into()));
+    }
+
+    #[test]
+    fn json_is_written_as_on_the_command_line() {
+        let prepare = Preparation {
+            augment: Some(Augmentation { flip: true, crop: false }),
+            size: Some(Size { height: 3, width: 4 }),
+            split: Some(0.25),
+            ..Default::default()
+        };
+        let text = serde_json::to_string(&prepare).unwrap();
+        assert!(text.contains(r#""augment":"flip""#) && text.contains(r#""size":"3,4""#), "{text}");
+        assert_eq!(serde_json::from_str::<Preparation>(&text).unwrap(), prepare);
+        assert_eq!(serde_json::from_str::<Preparation>("{}").unwrap(), Preparation::default());
+        assert!(serde_json::from_str::<Preparation>(r#"{"size":"0"}"#).is_err());
+    }
+}
