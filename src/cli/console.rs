@@ -131,6 +131,7 @@ impl Console {
     fn started(&mut self, s: &Started) {
         self.batch_size = s.batch_size;
         self.steps = s.steps;
+        s.decided.iter().for_each(|line| say(line));
         say(&format!(
             "{} with norm {} on {}: {} parameters, {} training and {} test images, {} steps of {}",
             s.model, s.norm, s.data, s.parameters, s.train_images, s.test_images, s.steps, s.batch_size

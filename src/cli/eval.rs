@@ -60,7 +60,7 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     saved.restore(&mut state)?;
     let name = args.data.as_deref().unwrap_or(&saved.spec.data);
     // Only the test split is looked at.
-    let load = LoadOptions { limit_train: Some(1), limit_test: args.limit_test, seed: args.seed };
+    let load = LoadOptions { limit_train: Some(1), limit_test: args.limit_test, seed: args.seed, ..Default::default() };
     let test = Arc::new(data::load(name, &load)?.test);
     let gpu = args.device.open()?;
     let found = pollster::block_on(evaluate(&gpu, &saved.spec, &mut state, test, args.batch_size))?;

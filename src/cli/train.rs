@@ -93,7 +93,8 @@ fn begin(args: &TrainArgs) -> Result<Ready> {
     }
     let splits = data::load(&options.data, &options.load())?;
     let folder = RunFolder::create(args.out.as_deref(), &options)?;
-    match args.device.open().and_then(|gpu| Trainer::new(&gpu, &options, splits)) {
+    let ready = args.device.open().and_then(|gpu| Trainer::new(&gpu, &options, splits));
+    match ready.and_then(|trainer| folder.keep_data(&trainer).map(|()| trainer)) {
         Ok(trainer) => Ok((trainer, folder)),
         Err(error) => {
             folder.abandon();

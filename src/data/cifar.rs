@@ -187,7 +187,8 @@ pub(super) fn present(files: &dyn Files) -> bool {
 /// [`Error::Input`] when a file is missing or not as it should be, or there are several sets and none is chosen.
 pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: Want) -> Result<Option<Found>> {
     let sets = sets(files);
-    let labels: Vec<String> = sets.iter().map(|(f, v)| if v.python { format!("{f}/python") } else { f.clone() }).collect();
+    let labels: Vec<String> =
+        sets.iter().map(|(f, v)| if v.python { format!("{f}/python") } else { f.clone() }).collect();
     if sets.is_empty() {
         return Ok(None);
     }
@@ -195,7 +196,10 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
     let chosen = choose(files, &labels, options.prepare.set.as_deref(), "sets of CIFAR")?;
     let (folder, version) = &sets[labels.iter().position(|label| *label == chosen).unwrap_or_default()];
     if options.prepare.split.is_some() {
-        return Err(Error::input(files.path(), "has a test split, so that --split would only waste images; leave it out"));
+        return Err(Error::input(
+            files.path(),
+            "has a test split, so that --split would only waste images; leave it out",
+        ));
     }
     let names = class_names(files, version, place(files, folder, version.names.0))?;
     let read = |parts: &[&str], limit: Option<usize>| {

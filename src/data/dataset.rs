@@ -147,7 +147,11 @@ impl Dataset {
         let area = to_height as usize * to_width as usize;
         let total = self.len().checked_mul(channels as usize * area).filter(|&n| n as u64 <= 1 << 34);
         let Some(total) = total else {
-            let what = format!("{} images of data set '{}' scaled to {size} would take more than 16 GiB", self.len(), self.name);
+            let what = format!(
+                "{} images of data set '{}' scaled to {size} would take more than 16 GiB",
+                self.len(),
+                self.name
+            );
             return Err(Error::Usage(what));
         };
         let mut images = Vec::with_capacity(total);

@@ -9,7 +9,15 @@ use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// Most bytes of a packed file, and of its contents: well above every file that is known here.
+const MAX_BYTES: (u64, u64) = (64 << 20, 256 << 20);
+/// Nothing arrives for so long: the server has stalled.
+const STALL: Duration = Duration::from_secs(30);
+/// Most time for one file; what is there by then is kept, and the next try goes on from it.
+const MAX_TIME: Duration = Duration::from_secs(1800);
 
 /// A data set that can be fetched.
 struct Source {
@@ -71,7 +79,7 @@ pub fn fetch(
             continue;
         }
         let part = folder.join(format!("{file}.part"));
-        download(&format!("{base}/{file}"), &part, |done, total| progress(file, done, total))?;
+        download(&format!("{base}/{file}"), &part, (STALL, MAX_TIME), |done, total| progress(file, done, total))?;
         if let Err(error) = check(&part, sum) {
             // It would never become right by going on.
             let _ = fs::remove_file(&part);
@@ -82,8 +90,14 @@ pub fn fetch(
     Ok(())
 }
 
-/// Fetches `url` into `part`, from where that file ends.
-fn download(url: &str, part: &Path, mut progress: impl FnMut(u64, Option<u64>)) -> Result<()> {
+/// Fetches `url` into `part`, from where that file ends, within (silence, time in all).
+fn download(
+    url: &str,
+    part: &Path,
+    (stall, time): (Duration, Duration),
+    mut progress: impl FnMut(u64, Option<u64>),
+) -> Result<()> {
+    let deadline = Instant::now() + time;
     let broken = |what: String| {
         Error::input(url, format!("{what}; run the same command again, and it goes on where it stopped"))
     };
@@ -91,7 +105,8 @@ fn download(url: &str, part: &Path, mut progress: impl FnMut(u64, Option<u64>)) 
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_connect(Some(Duration::from_secs(20)))
-        .timeout_recv_response(Some(Duration::from_secs(30)))
+        .timeout_recv_response(Some(stall))
+        .timeout_recv_body(Some(time))
         .build()
         .into();
     let mut request = agent.get(url);
@@ -110,7 +125,14 @@ fn download(url: &str, part: &Path, mut progress: impl FnMut(u64, Option<u64>)) 
     }
     let length =
         response.headers().get("content-length").and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
-    let total = length.map(|length| done + length);
+    let total = length.map(|length| done.saturating_add(length));
+    let too_large = |bytes: u64| {
+        let what = format!("is {bytes} bytes or more; expected at most {}, so this is not the file", MAX_BYTES.0);
+        Error::input(url, what)
+    };
+    if let Some(total) = total.filter(|&total| total > MAX_BYTES.0) {
+        return Err(too_large(total));
+    }
     let unwritable = |e: std::io::Error| Error::input(part, format!("cannot be written ({e})"));
     let mut file = OpenOptions::new()
         .create(true)
@@ -119,17 +141,25 @@ fn download(url: &str, part: &Path, mut progress: impl FnMut(u64, Option<u64>)) 
         .append(done > 0)
         .open(part)
         .map_err(unwritable)?;
-    let mut body = response.into_body().into_reader();
-    let mut buffer = vec![0; 1 << 16];
+    let arrived = read_on(response.into_body().into_reader());
     loop {
-        match body.read(&mut buffer).map_err(|e| broken(format!("broke off after {done} bytes ({e})")))? {
-            0 => break,
-            read => {
-                file.write_all(&buffer[..read]).map_err(unwritable)?;
-                done += read as u64;
-                progress(done, total);
+        let left = deadline.saturating_duration_since(Instant::now());
+        let part = match arrived.recv_timeout(stall.min(left)) {
+            Ok(part) => part.map_err(|e| broken(format!("broke off after {done} bytes ({e})")))?,
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) if left < stall => {
+                return Err(broken(format!("took more than {} s; {done} bytes are there", time.as_secs())));
             }
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(broken(format!("stalled after {done} bytes: nothing came for {} s", stall.as_secs())));
+            }
+        };
+        file.write_all(&part).map_err(unwritable)?;
+        done += part.len() as u64;
+        if done > MAX_BYTES.0 {
+            return Err(too_large(done));
         }
+        progress(done, total);
     }
     match total {
         Some(total) if done < total => Err(broken(format!("broke off after {done} of {total} bytes"))),
@@ -137,10 +167,29 @@ fn download(url: &str, part: &Path, mut progress: impl FnMut(u64, Option<u64>)) 
     }
 }
 
+/// Reads on a thread of its own, so that a server that says nothing can be waited for no longer than is decided here.
+fn read_on(mut body: impl Read + Send + 'static) -> Receiver<std::io::Result<Vec<u8>>> {
+    let (to, arrived) = std::sync::mpsc::sync_channel(4);
+    std::thread::spawn(move || {
+        loop {
+            let mut buffer = vec![0; 1 << 16];
+            let read = body.read(&mut buffer).map(|read| {
+                buffer.truncate(read);
+                buffer
+            });
+            let over = !matches!(&read, Ok(part) if !part.is_empty());
+            if matches!(&read, Ok(part) if part.is_empty()) || to.send(read).is_err() || over {
+                return;
+            }
+        }
+    });
+    arrived
+}
+
 /// Unpacks the file and compares.
 fn check(path: &Path, sum: &str) -> Result<()> {
     let unreadable = |e: std::io::Error| Error::input(path, format!("cannot be unpacked ({e}); fetch it again"));
-    let mut unpacked = flate2::read::MultiGzDecoder::new(File::open(path).map_err(unreadable)?);
+    let mut unpacked = flate2::read::MultiGzDecoder::new(File::open(path).map_err(unreadable)?).take(MAX_BYTES.1);
     let mut hash = Sha256::new();
     let mut buffer = vec![0; 1 << 16];
     loop {
@@ -163,7 +212,7 @@ mod tests {
     use std::net::TcpListener;
 
     /// Answers one request after another with `body` from the byte that is asked for, `most` bytes at a time.
-    fn serve(body: Vec<u8>, most: usize) -> (String, std::sync::mpsc::Receiver<String>) {
+    fn serve(body: Vec<u8>, most: usize) -> (String, Receiver<String>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/file.gz", listener.local_addr().unwrap());
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -200,10 +249,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let part = folder.path().join("file.gz.part");
         let (url, asked) = serve(packed.clone(), 60_000);
-        let first = download(&url, &part, |_, total| assert_eq!(total, Some(packed.len() as u64)));
+        let limits = (STALL, MAX_TIME);
+        let first = download(&url, &part, limits, |_, total| assert_eq!(total, Some(packed.len() as u64)));
         assert!(first.unwrap_err().to_string().contains("goes on where it stopped"));
         assert_eq!(fs::metadata(&part).unwrap().len(), 60_000);
-        download(&url, &part, |_, _| {}).unwrap();
+        download(&url, &part, limits, |_, _| {}).unwrap();
         assert_eq!(asked.recv().unwrap(), "");
         assert!(asked.recv().unwrap().ends_with("bytes=60000-"));
         assert_eq!(fs::read(&part).unwrap(), packed);
@@ -212,6 +262,43 @@ mod tests {
         check(&part, &sum).unwrap();
         let text = check(&part, SOURCES[0].files[0].1).unwrap_err().to_string();
         assert!(text.contains("not the published file") && text.contains(&sum), "{text}");
+    }
+
+    /// Answers with `head`, then `body` again and again while it is not empty, then says nothing more.
+    fn odd_server(head: &'static str, body: &'static [u8]) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/file.gz", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let mut held = Vec::new();
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut request = [0; 4096];
+                let _ = stream.read(&mut request);
+                let _ = stream.write_all(head.as_bytes());
+                while !body.is_empty() && stream.write_all(body).is_ok() {}
+                held.push(stream);
+            }
+        });
+        url
+    }
+
+    #[test]
+    fn servers_that_stall_or_never_end_are_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let part = folder.path().join("file.gz.part");
+        let short = (Duration::from_millis(300), Duration::from_secs(60));
+        let refused = |url: &str, limits| download(url, &part, limits, |_, _| {}).unwrap_err().to_string();
+        let silent = odd_server("", b"");
+        assert!(refused(&silent, short).contains("cannot be fetched"), "no answer");
+        let stalled = odd_server("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc", b"");
+        let text = refused(&stalled, short);
+        assert!(text.contains("stalled after 3 bytes") || text.contains("broke off after 3 bytes"), "{text}");
+        fs::remove_file(&part).unwrap();
+        let large = odd_server("HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", b"");
+        assert!(refused(&large, short).contains("not the file"));
+        let endless = odd_server("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", &[7; 65536]);
+        assert!(refused(&endless, (STALL, MAX_TIME)).contains("not the file"));
+        assert!(fs::metadata(&part).unwrap().len() < MAX_BYTES.0 + (1 << 20));
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
     let (mut found, splits) = settle(files, layout, options, want)?;
     let names: Vec<String> = if splits[0].is_empty() { &splits[2] } else { &splits[0] }.keys().cloned().collect();
     if want == Want::All && names.len() < 2 {
-        let what = format!("holds the one class '{}'; expected two or more class folders to tell apart", names.join(""));
+        let what =
+            format!("holds the one class '{}'; expected two or more class folders to tell apart", names.join(""));
         return Err(Error::input(files.path(), what));
     }
     for classes in &splits[1..] {
@@ -71,7 +72,8 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
         if chosen.is_empty() {
             return Ok(None);
         }
-        let (mut images, mut labels) = (Vec::with_capacity(pictures.len() * shape.iter().product::<usize>()), Vec::new());
+        let (mut images, mut labels) =
+            (Vec::with_capacity(pictures.len() * shape.iter().product::<usize>()), Vec::new());
         for (picture, (label, _)) in pictures.into_iter().zip(chosen) {
             if let Some(picture) = picture {
                 append(&picture, grey, &mut images);
@@ -93,7 +95,9 @@ fn settle(files: &dyn Files, layout: Layout, options: &LoadOptions, want: Want) 
     let share = options.prepare.split;
     found.split = match (train.is_empty(), validation.is_empty(), test.is_empty(), share) {
         (_, _, false, Some(share)) => {
-            return Err(fail(format!("has a test folder, so that --split {share} would only waste images; leave it out")));
+            return Err(fail(format!(
+                "has a test folder, so that --split {share} would only waste images; leave it out"
+            )));
         }
         (false, true, false, None) => "from train/ and test/".into(),
         (false, false, false, None) => "from train/, validation/ and test/".into(),
@@ -116,8 +120,11 @@ fn settle(files: &dyn Files, layout: Layout, options: &LoadOptions, want: Want) 
             String::new()
         }
         (false, true, true, None) => {
-            return Err(fail("has pictures under train/ but no test folder; add one, or hold back a tenth of the training \
-                             pictures as test pictures with --split 0.1".into()));
+            return Err(fail(
+                "has pictures under train/ but no test folder; add one, or hold back a tenth of the training \
+                             pictures as test pictures with --split 0.1"
+                    .into(),
+            ));
         }
         (true, true, true, None) => {
             let classes: Vec<&str> = bare.keys().map(String::as_str).collect();

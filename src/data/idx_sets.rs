@@ -21,9 +21,16 @@ const WANTED: [&str; 4] =
 /// Prefix and place among [`WANTED`] of a file's name without folders.
 fn known(base: &str) -> Option<(String, usize)> {
     let name = base.to_lowercase();
-    let parts = [("train", "images", "idx3"), ("train", "labels", "idx1"), ("t10k", "images", "idx3"), ("t10k", "labels", "idx1")];
+    let parts = [
+        ("train", "images", "idx3"),
+        ("train", "labels", "idx1"),
+        ("t10k", "images", "idx3"),
+        ("t10k", "labels", "idx1"),
+    ];
     parts.iter().enumerate().find_map(|(place, (split, what, rank))| {
-        let at = [split, if *split == "t10k" { "test" } else { split }].iter().find_map(|s| name.find(&format!("{s}-{what}")))?;
+        let at = [*split, if *split == "t10k" { "test" } else { *split }]
+            .iter()
+            .find_map(|s| name.find(&format!("{s}-{what}")))?;
         name[at..].contains(rank).then(|| (name[..at].trim_end_matches(['-', '_', '.']).to_owned(), place))
     })
 }
@@ -74,7 +81,8 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
         (Want::Test, None) => &[2, 3],
         (Want::All, None) => &[0, 1, 2, 3],
     };
-    let whole: Vec<&str> = sets.iter().filter(|(_, s)| s.missing(wanted).is_empty()).map(|(name, _)| name.as_str()).collect();
+    let whole: Vec<&str> =
+        sets.iter().filter(|(_, s)| s.missing(wanted).is_empty()).map(|(name, _)| name.as_str()).collect();
     let some: Vec<&str> = if whole.is_empty() { sets.keys().map(String::as_str).collect() } else { whole };
     let chosen = choose(files, &some, options.prepare.set.as_deref(), "IDX sets")?;
     let set = &sets[chosen];

@@ -67,6 +67,7 @@ impl Layout {
             bare: Classes::new(),
             skipped: Skipped::default(),
         };
+        files.left_out().iter().for_each(|(name, why)| layout.skipped.add(name, why));
         let mut roots = BTreeSet::new();
         let mut loose = Vec::new();
         for (i, name) in files.names().iter().enumerate() {
@@ -126,6 +127,7 @@ impl Layout {
         let same = |i: usize| folder(i).zip(&first).take_while(|(a, b)| a == *b).count();
         let common = pictures.iter().map(|&i| same(i)).min()?;
         self.skipped = Skipped::default();
+        files.left_out().iter().for_each(|(name, why)| self.skipped.add(name, why));
         for &i in &pictures {
             match folder(i).nth(common).filter(|class| !class.is_empty()) {
                 Some(class) => self.bare.entry(class_name(class)).or_default().push(i),

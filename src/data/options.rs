@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 
 /// How much to load, and how.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct LoadOptions {
     /// Keep so many training images: of class folders the first of each class in turn, otherwise the first.
     pub limit_train: Option<usize>,
@@ -17,6 +18,7 @@ pub struct LoadOptions {
     /// Seed of generated data and of [`Preparation::split`]; other data does not depend on it.
     pub seed: u64,
     /// What is done to the images.
+    #[serde(flatten)]
     pub prepare: Preparation,
 }
 
@@ -165,7 +167,9 @@ impl FromStr for Size {
         let (height, width) = text.split_once(',').unwrap_or((text, text));
         match (side(height), side(width)) {
             (Some(height), Some(width)) => Ok(Self { height, width }),
-            _ => Err(format!("'{text}' is no size; expected height and width from 1 to 4096, such as 32,48, or one side")),
+            _ => Err(format!(
+                "'{text}' is no size; expected height and width from 1 to 4096, such as 32,48, or one side"
+            )),
         }
     }
 }

@@ -8,7 +8,8 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, ImageReader, RgbImage};
 
 /// What can be read, for messages.
-pub(crate) const FORMATS: &str = if cfg!(target_arch = "wasm32") { "PNG, JPEG or WebP" } else { "PNG, JPEG, WebP, BMP, TIFF or GIF" };
+pub(crate) const FORMATS: &str =
+    if cfg!(target_arch = "wasm32") { "PNG, JPEG or WebP" } else { "PNG, JPEG, WebP, BMP, TIFF or GIF" };
 
 /// Longest side of a picture.
 const MAX_SIDE: u32 = 65_535;
@@ -103,7 +104,8 @@ impl Opened<'_> {
     /// Width and height as a viewer shows it: a camera's note that it was held upright is followed.
     pub(crate) fn dimensions(&self) -> (u32, u32) {
         let (width, height) = self.decoder.dimensions();
-        let turned = [Orientation::Rotate90, Orientation::Rotate270, Orientation::Rotate90FlipH, Orientation::Rotate270FlipH];
+        let turned =
+            [Orientation::Rotate90, Orientation::Rotate270, Orientation::Rotate90FlipH, Orientation::Rotate270FlipH];
         if turned.contains(&self.turn) { (height, width) } else { (width, height) }
     }
 
@@ -163,7 +165,8 @@ pub(crate) fn flatten(picture: DynamicImage, background: [u8; 3]) -> (Flat, bool
     };
     let colour = picture.color();
     if !colour.has_alpha() {
-        let flat = if colour.has_color() { Flat::Colour(picture.into_rgb8()) } else { Flat::Grey(picture.into_luma8()) };
+        let flat =
+            if colour.has_color() { Flat::Colour(picture.into_rgb8()) } else { Flat::Grey(picture.into_luma8()) };
         return (flat, false);
     }
     let [red, green, blue] = background;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Dataset;
 use super::dataset::some;
-use super::{Dataset, Splits};
 
 /// What a data set turned out to be, and what was decided about it.
 ///
@@ -86,7 +86,8 @@ impl Report {
 
     /// As [`count`](Self::count), of a test split alone.
     pub(super) fn count_test(&mut self, test: &Dataset) {
-        let class = |(name, tested): (&String, usize)| ClassCount { name: name.clone(), train: 0, validation: 0, test: tested };
+        let class =
+            |(name, tested): (&String, usize)| ClassCount { name: name.clone(), train: 0, validation: 0, test: tested };
         self.classes = test.class_names.iter().zip(test.counts()).map(class).collect();
         self.shape = test.shape;
         self.images = [0, 0, test.len()];
@@ -113,7 +114,8 @@ impl Report {
         ];
         lines.extend((!self.normalize.is_empty()).then(|| format!("normalisation: {}", self.normalize)));
         lines.extend((!self.augment.is_empty()).then(|| format!("augmentation: {}", self.augment)));
-        let untaught: Vec<&str> = self.classes.iter().filter(|c| train > 0 && c.train == 0).map(|c| c.name.as_str()).collect();
+        let untaught: Vec<&str> =
+            self.classes.iter().filter(|c| train > 0 && c.train == 0).map(|c| c.name.as_str()).collect();
         if !untaught.is_empty() {
             lines.push(format!("note: no training image of class {}", some(&untaught)));
         }
@@ -145,18 +147,6 @@ impl Report {
 
 fn prefixed(prefix: &str, text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("{prefix}{text}") }
-}
-
-impl Splits {
-    /// The SHA-256 over all splits, by which a run that goes on knows its data again.
-    pub fn checksum(&self) -> String {
-        use sha2::{Digest, Sha256};
-        let mut hash = Sha256::new();
-        for data in [Some(&self.train), self.validation.as_ref(), Some(&self.test)].into_iter().flatten() {
-            hash.update(data.checksum());
-        }
-        hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 }
 
 #[cfg(test)]

@@ -66,7 +66,8 @@ pub fn load_test(spec: &str, options: &LoadOptions) -> Result<(Dataset, Report)>
     let found = finish(spec, found, options)?;
     let Some(mut test) = found.test else { return Err(Error::input(spec, "has no test images")) };
     test.truncate(options.limit_test.unwrap_or(usize::MAX));
-    let mut report = Report { source, split: found.split, notes: found.notes, skipped: found.skipped, ..Report::default() };
+    let mut report =
+        Report { source, split: found.split, notes: found.notes, skipped: found.skipped, ..Report::default() };
     report.count_test(&test);
     Ok((test, report))
 }
@@ -91,7 +92,9 @@ fn drawn(options: &LoadOptions) -> Result<Found> {
     }
     for (option, given) in [("--split", options.prepare.split.is_some()), ("--set", options.prepare.set.is_some())] {
         if given {
-            return Err(Error::Usage(format!("{option} is for files; glyphs draws its one set of digits in two splits")));
+            return Err(Error::Usage(format!(
+                "{option} is for files; glyphs draws its one set of digits in two splits"
+            )));
         }
     }
     let splits = glyphs::splits(options);
@@ -202,23 +205,31 @@ pub(super) fn choose<'a>(files: &dyn Files, names: &[&'a str], wish: Option<&str
             [one] => Ok(one),
             _ => Err(Error::input(
                 files.path(),
-                format!("holds {} {what}: {}; choose one with --set, or name its folder with --data", names.len(), list()),
+                format!(
+                    "holds {} {what}: {}; choose one with --set, or name its folder with --data",
+                    names.len(),
+                    list()
+                ),
             )),
         };
     };
     let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
     let exact = names.iter().find(|name| **name == wish);
-    let near: Vec<_> = names.iter().filter(|name| last(name) == wish.to_lowercase()).collect();
+    let near: Vec<&&str> = names.iter().filter(|name| last(name) == wish.to_lowercase()).collect();
     match (exact, near.as_slice()) {
-        (Some(name), _) | (None, [name]) => Ok(name),
-        _ => Err(Error::input(files.path(), format!("has no one set '{wish}' among its {what}; expected --set {}", list()))),
+        (Some(name), _) => Ok(name),
+        (None, [name]) => Ok(name),
+        _ => Err(Error::input(
+            files.path(),
+            format!("has no one set '{wish}' among its {what}; expected --set {}", list()),
+        )),
     }
 }
 
 /// Checks what belongs together, holds back a test split where that was asked for, and scales.
 fn finish(name: &str, mut found: Found, options: &LoadOptions) -> Result<Found> {
-    if let (Some(share), None, Some(train)) = (options.prepare.split, &found.test, found.train.take()) {
-        let (train, test) = hold_back_images(&train, share, options.seed)?;
+    if let (Some(share), None, Some(train)) = (options.prepare.split, &found.test, &found.train) {
+        let (train, test) = hold_back_images(train, share, options.seed)?;
         found.split = format!("{} % of each class held back for testing, seed {}", 100.0 * share, options.seed);
         (found.train, found.test) = (Some(train), Some(test));
     }
@@ -228,7 +239,9 @@ fn finish(name: &str, mut found: Found, options: &LoadOptions) -> Result<Found> 
             scaled += data.resize(size)?;
         }
         if scaled > 0 {
-            found.notes.push(format!("{scaled} images stretched to {} x {} (triangle filter)", size.height, size.width));
+            found
+                .notes
+                .push(format!("{scaled} images stretched to {} x {} (triangle filter)", size.height, size.width));
         }
     }
     let parts = || [&found.train, &found.validation, &found.test].into_iter().flatten();
@@ -383,11 +396,11 @@ mod tests {
     }
 
     fn limits(train: usize, test: usize) -> LoadOptions {
-        LoadOptions { limit_train: Some(train), limit_test: Some(test), seed: 0 }
+        LoadOptions { limit_train: Some(train), limit_test: Some(test), ..Default::default() }
     }
 
     #[test]
-    fn idx_is_found_by_content_and_normalised_by_shape_and_name() {
+    fn idx_is_found_by_content_and_normalised_by_name() {
         let (images, labels) = (idx::encode(&[2, 28, 28], &[1; 1568]), idx::encode(&[2], &[0, 3]));
         let later = idx::encode(&[2], &[9, 1]);
         let entries: [(&str, &[u8]); 4] = [
@@ -403,9 +416,11 @@ mod tests {
             (10, 10),
             "classes of both splits, before the limit"
         );
-        assert_eq!((splits.normalize, splits.augment), (Normalize::mnist(), Augment::NONE));
-        let fashion = run(&entries, "Fashion-mnist-small", &limits(1, 1)).unwrap();
-        assert_eq!(fashion.normalize, Normalize::none(1));
+        assert_eq!((&splits.normalize, splits.augment), (&Normalize::of(&splits.train), Augment::NONE));
+        let path = run(&entries, "old-fashioned-mnist", &limits(1, 1)).unwrap();
+        assert_eq!(path.normalize, splits.normalize, "a path is no name");
+        assert_eq!(run(&entries, "fashion-mnist", &limits(1, 1)).unwrap().normalize, Normalize::none(1));
+        assert_eq!(run(&entries, "mnist", &limits(1, 1)).unwrap().normalize, Normalize::mnist());
         let missing = run(&entries[..3], "digits", &limits(1, 1)).unwrap_err();
         assert!(missing.contains("some.zip: holds IDX files, but t10k-labels-idx1-ubyte(.gz) is missing"), "{missing}");
     }
@@ -421,9 +436,13 @@ mod tests {
         entries.push(("c/data_batch_5.bin", &b));
         let splits = run(&entries, "x", &limits(3, 9)).unwrap();
         assert_eq!((splits.train.labels.as_slice(), splits.test.labels.as_slice()), (&[4, 9, 4][..], &[9][..]));
-        assert_eq!((splits.normalize, splits.augment), (Normalize::cifar10(), Augment::CIFAR));
+        assert_eq!((splits.normalize, splits.augment), (Normalize::of(&splits.train), Augment::NONE));
+        let named = run(&entries, "cifar10", &limits(3, 9)).unwrap();
+        assert_eq!((named.normalize, named.augment), (Normalize::cifar10(), Augment::CIFAR));
+        assert!(named.report.augment.contains("the recipe of cifar10"), "{:?}", named.report);
         let c = one(&[1, 77], 3);
-        let splits = run(&[("train.bin", &c), ("test.bin", &c)], "x", &LoadOptions::default()).unwrap();
+        let c = [c, one(&[1, 78], 4)].concat();
+        let splits = run(&[("train.bin", &c), ("test.bin", &c)], "cifar100", &LoadOptions::default()).unwrap();
         assert_eq!((splits.train.labels[0], splits.normalize), (77, Normalize::cifar100()));
     }
 
@@ -454,6 +473,7 @@ mod tests {
         assert_eq!((splits.train.shape, splits.train.classes()), ([1, 28, 28], 10));
         assert_eq!((splits.train.labels[0], splits.test.labels[0]), (5, 7));
         assert_eq!(splits.train.image(0).iter().map(|&v| u32::from(v)).sum::<u32>(), 27_525);
+        assert!(splits.report.normalize.contains("known by its checksum"), "{:?}", splits.report);
         let found = Normalize::of(&splits.train);
         assert!((found.mean[0] - splits.normalize.mean[0]).abs() < 1e-4, "{found:?}");
         assert!((found.std[0] - splits.normalize.std[0]).abs() < 1e-4, "{found:?}");
@@ -464,7 +484,7 @@ mod tests {
         let Some(path) = shared("fashion-mnist-3600") else { return };
         let splits = load(&path, &LoadOptions::default()).unwrap();
         assert_eq!(splits.train.shape, [1, 28, 28]);
-        assert_eq!(splits.normalize, Normalize::none(1));
+        assert_eq!(splits.normalize, Normalize::of(&splits.train));
     }
 
     #[test]
@@ -473,9 +493,8 @@ mod tests {
         let splits = load(&path, &limits(200, 50)).unwrap();
         assert_eq!((splits.train.shape, splits.train.classes(), splits.train.len()), ([3, 32, 32], 10, 200));
         assert_eq!(splits.train.labels[..11], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]);
-        assert_eq!((&splits.normalize, splits.augment), (&Normalize::cifar10(), Augment::CIFAR));
-        let found = Normalize::of(&splits.train);
-        for (found, known) in found.mean.iter().zip(&splits.normalize.mean) {
+        assert_eq!(splits.augment, Augment::NONE, "pictures in folders are of nobody knows what");
+        for (found, known) in splits.normalize.mean.iter().zip(&Normalize::cifar10().mean) {
             assert!((found - known).abs() < 0.05, "planes hold whole colours: {found} against {known}");
         }
     }

@@ -84,7 +84,8 @@ pub async fn inspect(gpu: &Gpu, run: &Path, options: &InspectOptions) -> Result<
     saved.restore(&mut state)?;
     let spec = &saved.spec;
     let data = options.data.as_deref().unwrap_or(&spec.data);
-    let limits = LoadOptions { limit_train: Some(1), limit_test: Some(IMAGES), seed: options.seed, ..Default::default() };
+    let limits =
+        LoadOptions { limit_train: Some(1), limit_test: Some(IMAGES), seed: options.seed, ..Default::default() };
     let test = load(data, &limits)?.test;
     if test.shape != spec.input || test.is_empty() {
         let what =

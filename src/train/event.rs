@@ -31,6 +31,9 @@ pub struct Started {
     pub done: u64,
     /// GPU memory of the run.
     pub gpu_bytes: u64,
+    /// What was decided about the data and the batches, a line each.
+    #[serde(default)]
+    pub decided: Vec<String>,
 }
 
 /// What is known after the last step.

@@ -252,6 +252,14 @@ impl RunFolder {
         self.saved
     }
 
+    /// Keeps `data.png`, the pictures that the network begins with.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn keep_data(&self, trainer: &Trainer) -> Result<()> {
+        self.put("data.png", &trainer.data_png()?)
+    }
+
     /// Writes the summary and the pictures.
     ///
     /// # Errors

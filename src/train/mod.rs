@@ -36,6 +36,7 @@ mod look;
 mod options;
 mod pictures;
 mod plan;
+mod sheet;
 mod spec;
 mod trainer;
 

@@ -1,7 +1,7 @@
 //! Everything that describes a run: one struct for the command line, the run folder and a page's address.
 
 use super::CheckpointEvery;
-use crate::data::LoadOptions;
+use crate::data::{LoadOptions, Preparation};
 use crate::models::{self, ModelOptions, Norm};
 use crate::named::named;
 use crate::nn::{Network, Whitening};
@@ -235,6 +235,9 @@ impl NetOptions {
     }
 }
 
+/// Images per step unless something else is asked for.
+pub(super) const BATCH_SIZE: usize = 128;
+
 /// A training run. The defaults train a small network with deconvolution on generated digits.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
@@ -257,8 +260,8 @@ pub struct Options {
     /// Stop after so many steps; the schedule still runs over all epochs
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
     pub steps: Option<u64>,
-    /// Images per step
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = 128, value_name = "N", help_heading = "Training"))]
+    /// Images per step; the default is smaller where there are fewer than 512 training images
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = BATCH_SIZE, value_name = "N", help_heading = "Training"))]
     pub batch_size: usize,
     /// Update rule: sgd, adam or adamw
     #[cfg_attr(feature = "cli", arg(long, default_value = "sgd", help_heading = "Training"))]
@@ -290,6 +293,10 @@ pub struct Options {
     /// Use only so many test images
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Data"))]
     pub limit_test: Option<usize>,
+    /// How images are chosen and made ready.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(flatten)]
+    pub prepare: Preparation,
     /// Seed of initial values, order, augmentation and generated data
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 0, help_heading = "Training"))]
     pub seed: u64,
@@ -303,7 +310,7 @@ impl Default for Options {
             network: None,
             epochs: None,
             steps: None,
-            batch_size: 128,
+            batch_size: BATCH_SIZE,
             optimizer: OptimizerKind::Sgd,
             lr: None,
             momentum: 0.9,
@@ -312,6 +319,7 @@ impl Default for Options {
             checkpoint_every: CheckpointEvery::default(),
             limit_train: None,
             limit_test: None,
+            prepare: Preparation::default(),
             seed: 0,
         }
     }
@@ -357,7 +365,8 @@ impl Options {
 
     /// How the data set is loaded.
     pub fn load(&self) -> LoadOptions {
-        LoadOptions { limit_train: self.limit_train, limit_test: self.limit_test, seed: self.seed }
+        let prepare = self.prepare.clone();
+        LoadOptions { limit_train: self.limit_train, limit_test: self.limit_test, seed: self.seed, prepare }
     }
 }
 

@@ -1,6 +1,7 @@
 //! How long a run is and what its learning rate does, known before it begins.
 
 use super::learner::keeps;
+use super::options::BATCH_SIZE;
 use super::{Options, Progress};
 use crate::optim::Schedule;
 use crate::{Error, Result};
@@ -8,15 +9,31 @@ use crate::{Error, Result};
 /// Epochs without `--epochs` or `--steps`.
 const EPOCHS: u64 = 1;
 
+/// The default batch: 128, or for small data the largest power of two that makes four steps of an epoch. Other sizes are
+/// what was asked for.
+fn batch_size(asked: usize, images: usize) -> usize {
+    if asked != BATCH_SIZE || images / 4 >= asked {
+        return asked;
+    }
+    let largest = (images / 4).max(2);
+    (1 << largest.ilog2()).min(images.max(1))
+}
+
 /// Steps and epochs of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunPlan {
     /// Images per step.
     pub batch_size: usize,
+    /// Images per step that were asked for.
+    pub asked: usize,
+    /// Training images.
+    pub images: usize,
     /// Steps of one epoch.
     pub batches: u64,
     /// Images of the epoch's last step.
     pub last: usize,
+    /// Images that an epoch leaves out, too few for a step of their own; other ones in every epoch.
+    pub left_over: usize,
     /// Epochs over which the schedule runs.
     pub epochs: u64,
     /// Steps after which the run is over.
@@ -28,8 +45,9 @@ pub struct RunPlan {
 impl RunPlan {
     /// The plan of `options` for so many training images.
     ///
-    /// The last, shorter batch of an epoch is kept (method, section 10.2), unless it is below a sixteenth of a batch:
-    /// whitening statistics of a handful of images would outweigh it in the running averages.
+    /// The last, shorter batch of an epoch is kept (method, section 10.2), unless it is below a quarter of a batch: statistics
+    /// of a handful of images, or of one, would outweigh it in the running averages. The default batch gets smaller where
+    /// an epoch would have fewer than four.
     ///
     /// # Errors
     /// The batch is larger than the data set.
@@ -42,7 +60,7 @@ impl RunPlan {
     /// # Errors
     /// As [`RunPlan::new`], and when the progress is not that of a run with such batches.
     pub fn going_on(options: &Options, images: usize, done: &Progress) -> Result<Self> {
-        let size = options.batch_size;
+        let size = batch_size(options.batch_size, images);
         if size > images {
             return Err(Error::Usage(format!(
                 "--batch-size is {size}, but the data set '{}' has only {images} training images; expected 1 to {images}",
@@ -64,7 +82,38 @@ impl RunPlan {
         let total = batches.saturating_mul(epochs);
         let schedule = options.schedule.over(total);
         let steps = options.steps.map_or(total, |steps| steps.min(total));
-        Ok(Self { batch_size: size, batches, last: if keep { rest } else { size }, epochs, steps, schedule })
+        let last = if keep { rest } else { size };
+        let left_over = if keep { 0 } else { rest };
+        Ok(Self {
+            batch_size: size,
+            asked: options.batch_size,
+            images,
+            batches,
+            last,
+            left_over,
+            epochs,
+            steps,
+            schedule,
+        })
+    }
+
+    /// What was decided that the options do not say.
+    pub fn notes(&self) -> Vec<String> {
+        let Self { batch_size, asked, images, left_over, .. } = self;
+        let mut notes = Vec::new();
+        if batch_size != asked {
+            notes.push(format!(
+                "note: batches of {batch_size} instead of {asked}, because there are {images} training images; --batch-size \
+                 chooses another size"
+            ));
+        }
+        if *left_over > 0 {
+            notes.push(format!(
+                "note: {left_over} of {images} images are left over from batches of {batch_size}, too few for statistics of \
+                 their own; each epoch leaves out others"
+            ));
+        }
+        notes
     }
 
     /// Whether the shorter last batch is left out.
@@ -85,10 +134,22 @@ mod tests {
     fn last_batches_are_kept_unless_tiny() {
         let kept = plan(50_000, 128, None, Some(1)).unwrap();
         assert_eq!((kept.batches, kept.last, kept.drops_last(50_000)), (391, 80, false));
-        let dropped = plan(129, 128, None, Some(1)).unwrap();
-        assert_eq!((dropped.batches, dropped.last, dropped.drops_last(129)), (1, 128, true));
+        let dropped = plan(49, 16, None, Some(1)).unwrap();
+        assert_eq!((dropped.batches, dropped.last, dropped.drops_last(49)), (3, 16, true));
+        assert!(dropped.notes()[0].contains("1 of 49 images are left over"), "{:?}", dropped.notes());
+        let quarter = plan(52, 16, None, Some(1)).unwrap();
+        assert_eq!((quarter.batches, quarter.last, quarter.notes()), (4, 4, vec![]));
         let even = plan(256, 128, None, Some(1)).unwrap();
         assert_eq!((even.batches, even.last), (2, 128));
+    }
+
+    #[test]
+    fn the_default_batch_adapts_and_says_so() {
+        let size = |images| plan(images, BATCH_SIZE, None, None).unwrap().batch_size;
+        assert_eq!([1, 2, 3, 9, 40, 511, 512, 60_000].map(size), [1, 2, 2, 2, 8, 64, 128, 128]);
+        let notes = plan(40, BATCH_SIZE, None, None).unwrap().notes();
+        assert!(notes[0].contains("batches of 8 instead of 128") && notes.len() == 1, "{notes:?}");
+        assert_eq!(plan(40, 16, None, None).unwrap().batch_size, 16);
     }
 
     #[test]

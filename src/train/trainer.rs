@@ -5,7 +5,7 @@ use super::clock::Instant;
 use super::evaluate;
 use super::learner::record::Pass;
 use super::{CheckpointEvery, Event, Learner, ModelSpec, Options, RunPlan, Started, Step, Summary, Update};
-use crate::data::{Batch, Dataset, Epoch, Loader, LoaderOptions, Splits};
+use crate::data::{Batch, Dataset, Epoch, Loader, LoaderOptions, Report, Splits};
 use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::Model;
 use crate::nn::Mode;
@@ -32,7 +32,8 @@ pub struct Trainer {
     pub(super) spec: ModelSpec,
     plan: RunPlan,
     pub(super) learner: Learner,
-    train: Loader,
+    pub(super) train: Loader,
+    report: Report,
     pub(super) test: Loader,
     validation: Option<Dataset>,
     /// Made when a first checkpoint is.
@@ -165,6 +166,7 @@ impl Trainer {
             plan,
             learner,
             train,
+            report: splits.report,
             test,
             validation,
             mark: None,
@@ -388,6 +390,7 @@ impl Trainer {
             steps_per_epoch: self.plan.batches,
             done: self.learner.steps(),
             gpu_bytes: summary.gpu_bytes,
+            decided: self.report.lines().into_iter().chain(self.plan.notes()).collect(),
         }
     }
 

@@ -3,12 +3,12 @@
 //! A [`Photo`] keeps the samples as the file has them (8 or 16 bits) and gives out floating-point tiles on request, so
 //! that a photograph of 24 megapixels takes 72 MB and not 288.
 
-use std::io::Cursor;
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageError, ImageReader, RgbImage};
+use image::{DynamicImage, RgbImage};
 
 use super::colormap;
+use crate::data::picture::{self, FORMATS, Fault};
 use crate::error::{Error, Result};
 
 /// Red, green and blue planes.
@@ -119,51 +119,26 @@ fn spread<T: Copy>(line: &mut [f32], interleaved: &[T], convert: impl Fn(T) -> f
     }
 }
 
-/// Decodes a PNG, JPEG or WebP file; `name` appears in errors and need not exist.
+/// Decodes a PNG, JPEG, WebP, BMP, TIFF or GIF file (in a browser the first three); `name` appears in errors and need not exist.
 ///
 /// The content decides the format, not the name. Grey becomes three equal planes; colours with transparency are laid over
 /// white; of an animation the first frame is taken; a rotation that a camera noted in the file is applied. 16-bit samples
-/// stay 16-bit. Decoding is refused where it would take more than 1 GiB.
+/// stay 16-bit. More than 100 megapixels are refused, and more than 16 that come from less than a byte for a thousand.
 pub fn decode_photo(bytes: &[u8], name: impl AsRef<Path>) -> Result<Photo> {
     let name = name.as_ref();
     let fail = |what: String| Error::input(name, what);
     if bytes.is_empty() {
-        return Err(fail(
-            "expected a PNG, JPEG or WebP image, but the file is empty (0 bytes); copy or download it again".into(),
-        ));
+        return Err(fail(format!(
+            "expected a {FORMATS} image, but the file is empty (0 bytes); copy or download it again"
+        )));
     }
-    let mut reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|e| fail(format!("the file cannot be read: {e}")))?;
-    let Some(format) = reader.format() else {
-        let what = format!(
-            "expected a PNG, JPEG or WebP image, but the file {}; give it as one of these, whatever its name",
-            appearance(bytes)
-        );
-        return Err(fail(what));
-    };
-    let kind = format!("{format:?}").to_uppercase();
-    let mut limits = image::Limits::default();
-    limits.max_alloc = Some(1 << 30);
-    reader.limits(limits);
-    let decoded = reader.into_decoder().and_then(|mut decoder| {
-        let turn = decoder.orientation()?;
-        let mut picture = DynamicImage::from_decoder(decoder)?;
-        picture.apply_orientation(turn);
-        Ok(picture)
-    });
-    match decoded {
-        Ok(picture) if picture.width() == 0 || picture.height() == 0 => Err(fail("the image has no pixels".into())),
+    match picture::open(bytes).and_then(picture::Opened::decode) {
         Ok(picture) => Ok(from_dynamic(picture)),
-        Err(ImageError::Unsupported(_)) => Err(fail(format!(
-            "expected a PNG, JPEG or WebP image, found {kind} in a form that is not supported; convert it to PNG"
+        Err(Fault::Unknown) => Err(fail(format!(
+            "expected a {FORMATS} image, but the file {}; give it as one of these, whatever its name",
+            appearance(bytes)
         ))),
-        Err(ImageError::Limits(_)) => Err(fail(format!(
-            "this {kind} image would take more than 1 GiB to decode; scale it down to 100 megapixels or less"
-        ))),
-        Err(e) => Err(fail(format!(
-            "the file begins as a {kind} image but is damaged or cut short ({e}); copy or download it again"
-        ))),
+        Err(fault) => Err(fail(fault.to_string())),
     }
 }
 
@@ -302,6 +277,7 @@ fn write(path: &Path, bytes: &[u8]) -> Result<()> {
 mod tests {
     use super::*;
     use image::{GrayAlphaImage, GrayImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbaImage};
+    use std::io::Cursor;
 
     fn encode(picture: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
         let mut out = Cursor::new(Vec::new());
@@ -379,7 +355,7 @@ mod tests {
         assert!(complaint(b"hello, this is text\nmore").contains("is text (it begins with \"hello, this is text\")"));
         assert!(complaint(&[0, 255, 3, 9]).contains("00 ff 03 09"));
         let gif = complaint(b"GIF89a\x01\x00\x01\x00\x00\x00\x00;");
-        assert!(gif.contains("GIF") && gif.contains("convert it to PNG"), "{gif}");
+        assert!(gif.contains("GIF") && gif.contains("cut short"), "{gif}");
         let mut cut =
             encode(RgbImage::from_fn(64, 64, |x, y| [(x * y) as u8, x as u8, y as u8].into()), ImageFormat::Png);
         cut.truncate(cut.len() / 2);

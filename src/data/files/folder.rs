@@ -46,7 +46,8 @@ impl Folder {
             }
             let link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
             // Follows links, unlike the entry's own type; the kind of most entries needs no further call.
-            let kind = if link { fs::metadata(entry.path()).map(|target| target.file_type()) } else { entry.file_type() };
+            let kind =
+                if link { fs::metadata(entry.path()).map(|target| target.file_type()) } else { entry.file_type() };
             let why = match kind {
                 Err(_) => "a link that leads nowhere",
                 Ok(kind) if kind.is_file() => {

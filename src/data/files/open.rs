@@ -92,7 +92,8 @@ impl Union {
         let mut found = Vec::new();
         for (p, (folder, files)) in parts.iter().enumerate() {
             // Zips of a split come with and without the split's folder inside.
-            let has_folder = files.names().iter().all(|n| n.split('/').any(|part| Split::of(part) == Split::of(folder)));
+            let has_folder =
+                files.names().iter().all(|n| n.split('/').any(|part| Split::of(part) == Split::of(folder)));
             let prefix = if has_folder { String::new() } else { format!("{folder}/") };
             found.extend(files.names().iter().enumerate().map(|(i, n)| (format!("{prefix}{n}"), (p, i))));
         }

@@ -72,6 +72,7 @@ impl Files for Tar {
 
     fn packed(&self, i: usize) -> u64 {
         let (packed, unpacked) = self.size;
-        (self.contents[i].len() as u64).min((self.contents[i].len() as u128 * u128::from(packed) / u128::from(unpacked.max(1))) as u64)
+        (self.contents[i].len() as u64)
+            .min((self.contents[i].len() as u128 * u128::from(packed) / u128::from(unpacked.max(1))) as u64)
     }
 }

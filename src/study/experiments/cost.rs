@@ -125,9 +125,17 @@ struct Table {
 
 impl Table {
     async fn measure(gpu: &Gpu, data: &str, options: &ExperimentOptions) -> Result<Self> {
-        let first = load(data, &LoadOptions { limit_train: Some(1), limit_test: Some(1), seed: options.seed, ..Default::default() })?;
+        let first = load(
+            data,
+            &LoadOptions { limit_train: Some(1), limit_test: Some(1), seed: options.seed, ..Default::default() },
+        )?;
         let set = setting(first.train.shape[0] > 1, options.full);
-        let limits = LoadOptions { limit_train: Some(set.train), limit_test: Some(set.test), seed: options.seed, ..Default::default() };
+        let limits = LoadOptions {
+            limit_train: Some(set.train),
+            limit_test: Some(set.test),
+            seed: options.seed,
+            ..Default::default()
+        };
         let splits = load(data, &limits)?;
         let mut trials: Vec<Trial> =
             grid(set.model).into_iter().map(|net| Trial { net, ms: f64::INFINITY, accuracies: Vec::new() }).collect();

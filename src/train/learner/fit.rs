@@ -42,7 +42,7 @@ impl Default for Fit<'_> {
 
 /// A training run: an iterator of what happens in it. Dropping it ends training after the steps in flight.
 ///
-/// The last, shorter batch of an epoch is kept, unless it is below a sixteenth of a batch: statistics of a handful of images would
+/// The last, shorter batch of an epoch is kept, unless it is below a quarter of a batch: statistics of a handful of images would
 /// outweigh it in running averages.
 pub struct Fitting<'a> {
     learner: &'a mut Learner,
@@ -57,9 +57,10 @@ pub struct Fitting<'a> {
     over: bool,
 }
 
-/// Whether a last batch of `images` beside `batch_size` is worth a step.
+/// Whether a last batch of `images` beside `batch_size` is worth a step: from a quarter of a batch on. Statistics of a
+/// handful of images, or of one, would outweigh it in the running averages.
 pub(in crate::train) fn keeps(images: usize, batch_size: usize) -> bool {
-    images * 16 >= batch_size
+    images * 4 >= batch_size
 }
 
 impl Learner {
