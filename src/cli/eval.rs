@@ -1,9 +1,9 @@
 //! `mexhat eval`.
 
-use super::{DeviceArgs, say, say_json};
-use crate::data::LoadOptions;
-
-use crate::train::{Saved, evaluate, read_model};
+use super::{DeviceArgs, note, say, say_json};
+use crate::data::{LoadOptions, Preparation};
+use crate::train::{Confusion, Learner, Saved, evaluate, read_model};
+use crate::viz::confusion_svg;
 use crate::{Error, Result, data};
 use clap::Args;
 use serde::Serialize;
@@ -14,22 +14,25 @@ use std::sync::Arc;
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     mexhat eval runs/20260131-120000-lenet-deconv\n  \
-    mexhat eval model.safetensors --data mnist")]
+    mexhat eval model.safetensors --data mnist --confusion confusion.svg")]
 pub(super) struct EvalArgs {
     /// A run folder or a .safetensors file
     run: PathBuf,
     /// Data set [default: the one it was trained on]
     #[arg(long, value_name = "NAME|PATH")]
     data: Option<String>,
-    /// Use only so many test images
+    /// Use only so many test images [default: as many as the run, of its own data]
     #[arg(long, value_name = "N")]
     limit_test: Option<usize>,
     /// Images per step
     #[arg(long, default_value_t = 128, value_name = "N")]
     batch_size: usize,
-    /// Seed of generated data
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
+    /// Seed of generated data [default: the run's]
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Draw which classes are taken for which
+    #[arg(long, value_name = "SVG")]
+    confusion: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
     /// One JSON object on stdout
@@ -47,6 +50,44 @@ struct Found<'a> {
     loss: f32,
     accuracy: f32,
     device: &'a str,
+    classes: Vec<Class<'a>>,
+    confusion: &'a [Vec<u64>],
+}
+
+#[derive(Serialize)]
+struct Class<'a> {
+    name: &'a str,
+    images: u64,
+    right: u64,
+}
+
+/// Most classes whose whole matrix is printed.
+const MOST_SHOWN: usize = 12;
+
+/// A table of the classes, and the matrix where it fits a terminal.
+fn show(confusion: &Confusion) {
+    let names = &confusion.names;
+    let wide = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
+    say(&format!("{:wide$}  images    right  accuracy  most often taken for", "class"));
+    for (i, name) in names.iter().enumerate() {
+        let (images, right) = confusion.class(i);
+        let accuracy = match images {
+            0 => "       -".to_owned(),
+            _ => format!("{:>6.2} %", 100.0 * right as f64 / images as f64),
+        };
+        let taken = confusion.mistaken_for(i).map_or(String::new(), |(other, n)| format!("{other} ({n})"));
+        say(format!("{name:wide$}  {images:>6}  {right:>7}  {accuracy}  {taken}").trim_end());
+    }
+    if names.len() > MOST_SHOWN {
+        return;
+    }
+    let largest = confusion.counts.iter().flatten().max().copied().unwrap_or(0);
+    let cell = largest.to_string().len().max(3);
+    say("confusion (rows: what images are; columns: what the network says, in the same order)");
+    for (name, row) in names.iter().zip(&confusion.counts) {
+        let row: Vec<String> = row.iter().map(|n| format!("{n:>cell$}")).collect();
+        say(&format!("{name:wide$}  {}", row.join(" ")));
+    }
 }
 
 pub(super) fn run(args: &EvalArgs) -> Result<()> {
@@ -58,25 +99,51 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     let mut state = saved.state();
     saved.spec.build(0, &mut state)?;
     saved.restore(&mut state)?;
-    let name = args.data.as_deref().unwrap_or(&saved.spec.data);
-    // Only the test split is looked at.
-    let load = LoadOptions { limit_train: Some(1), limit_test: args.limit_test, seed: args.seed, ..Default::default() };
-    let test = Arc::new(data::load(name, &load)?.test);
+    let spec = &saved.spec;
+    let name = args.data.as_deref().unwrap_or(&spec.data);
+    let own = name == spec.data;
+    // Only the test split is looked at; of the run's own data it is the run's.
+    let prepare = Preparation { size: spec.load.prepare.size, ..Default::default() };
+    let load = LoadOptions {
+        limit_train: Some(1),
+        limit_test: args.limit_test.or(spec.load.limit_test.filter(|_| own)),
+        seed: args.seed.unwrap_or(spec.load.seed),
+        prepare: if own { spec.load.prepare.clone() } else { prepare },
+    };
+    let mut test = data::load(name, &load)?.test;
+    for change in spec.adapt(&mut test)? {
+        note(&format!("note: {change}"));
+    }
     let gpu = args.device.open()?;
-    let found = pollster::block_on(evaluate(&gpu, &saved.spec, &mut state, test, args.batch_size))?;
+    let test = Arc::new(test);
+    let found = pollster::block_on(evaluate(&gpu, spec, &mut state, Arc::clone(&test), args.batch_size))?;
+    let mut learner = Learner::from_bytes(&gpu, &path, &bytes, |_| Ok(()))?;
+    let confusion = Confusion::of(&test, &learner.outputs(&*test)?.values)?;
+    if let Some(path) = &args.confusion {
+        let title = format!("{} on {name}: {:.2} % of {} images", spec.net.model, 100.0 * found.accuracy, found.images);
+        let svg = confusion_svg(&title, &confusion.names, &confusion.counts)?;
+        std::fs::write(path, svg).map_err(|e| Error::Run(format!("{} could not be written: {e}", path.display())))?;
+    }
     if args.json {
+        let class = |(i, name)| {
+            let (images, right) = confusion.class(i);
+            Class { name, images, right }
+        };
         return say_json(&Found {
             event: "eval",
-            model: &saved.spec.net.model,
-            norm: saved.spec.net.norm.to_string(),
+            model: &spec.net.model,
+            norm: spec.net.norm.to_string(),
             data: name,
             images: found.images,
             loss: found.loss,
             accuracy: found.accuracy,
             device: &gpu.adapter().name,
+            classes: confusion.names.iter().map(String::as_str).enumerate().map(class).collect(),
+            confusion: &confusion.counts,
         });
     }
     let (percent, loss, images) = (100.0 * found.accuracy, found.loss, found.images);
+    show(&confusion);
     say(&format!("test accuracy {percent:.2} %, test loss {loss:.4}, on {images} images of {name}"));
     Ok(())
 }

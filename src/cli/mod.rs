@@ -11,6 +11,7 @@ mod eval;
 mod inspect;
 mod kernels;
 mod output;
+mod predict;
 mod reproduce;
 mod signals;
 mod timings;
@@ -45,6 +46,8 @@ enum Command {
     Train(Box<train::TrainArgs>),
     /// Evaluate a trained network on a test split
     Eval(eval::EvalArgs),
+    /// Say what pictures show
+    Predict(predict::PredictArgs),
     /// Show what a trained network's deconvolutions do
     Inspect(inspect::InspectArgs),
     /// Show the deconvolution kernels of photographs
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Devices(args) => devices::run(&args),
         Command::Train(args) => train::run(&args, matches.subcommand_matches("train")),
         Command::Eval(args) => eval::run(&args),
+        Command::Predict(args) => predict::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Kernels(args) => kernels::run(&args),
         Command::Data(args) => data::run(&args),

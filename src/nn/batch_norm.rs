@@ -1,9 +1,9 @@
 //! Batch normalisation, the baseline.
 
 use super::{Forward, Module};
-use crate::Result;
 use crate::ops::{self, NormOptions};
 use crate::tape::{State, StateId, Type, Var};
+use crate::{Error, Result};
 
 const EPS: f32 = 1e-5;
 const MOMENTUM: f32 = 0.1;
@@ -48,6 +48,13 @@ impl BatchNorm {
         }
         let ty = ctx.tape.ty(x);
         let count = (ty.len() / ty.inner()) as f32;
+        if count < 2.0 {
+            return Err(Error::Usage(
+                "batch norm sees one value of each channel, whose deviation is 0; choose a batch size of at least 2, or no \
+                 normalisation"
+                    .into(),
+            ));
+        }
         let y = ops::batch_norm(ctx.tape, x, weight, bias, options)?;
         ops::running_average(ctx.tape, running_mean, y.mean, MOMENTUM, 1.0)?;
         ops::running_average(ctx.tape, running_var, y.variance, MOMENTUM, count / (count - 1.0).max(1.0))?;

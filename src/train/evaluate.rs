@@ -63,7 +63,7 @@ pub(super) async fn run(loader: &Loader, full: &mut Compiled, mut last: Option<&
 /// Images are normalised as the network's training images were, whatever the data set: that is what it knows.
 ///
 /// # Errors
-/// Images or classes do not fit the network.
+/// Images or classes are not the network's ([`ModelSpec::adapt`]), or the loss is no number.
 pub async fn evaluate(
     gpu: &Gpu,
     spec: &ModelSpec,
@@ -71,16 +71,10 @@ pub async fn evaluate(
     dataset: Arc<Dataset>,
     batch_size: usize,
 ) -> Result<Evaluation> {
-    if dataset.shape != spec.input || dataset.classes() > spec.classes {
+    if dataset.shape != spec.input || dataset.class_names != spec.class_names {
         return Err(Error::Usage(format!(
-            "the network takes images of {:?} (channels, height, width) in {} classes, but '{}' has {:?} in {}; \
-             choose the data it was trained on ('{}') or like it",
-            spec.input,
-            spec.classes,
-            dataset.name,
-            dataset.shape,
-            dataset.classes(),
-            spec.data
+            "'{}' is not as the network takes it, images of {:?} (channels, height, width) in classes {:?}; adapt it first",
+            dataset.name, spec.input, spec.class_names
         )));
     }
     let model = spec.build(0, &mut State::new())?;
@@ -93,5 +87,13 @@ pub async fn evaluate(
     let mut session = Session::new(gpu, state)?;
     let mut compiled = session.compile(&tapes.iter().collect::<Vec<_>>())?;
     let (full, last) = compiled.split_at_mut(1);
-    run(&loader, &mut full[0], last.first_mut()).await
+    let found = run(&loader, &mut full[0], last.first_mut()).await?;
+    if !found.loss.is_finite() {
+        return Err(Error::Run(format!(
+            "the loss is {}, so the network has diverged or its file is damaged; take an earlier one, or train again with a \
+             smaller learning rate",
+            found.loss
+        )));
+    }
+    Ok(found)
 }

@@ -23,6 +23,7 @@ mod checkpoint;
 mod checkpoint_every;
 mod checksum;
 mod clock;
+mod confusion;
 #[cfg(not(target_arch = "wasm32"))]
 mod earlier;
 mod evaluate;
@@ -47,6 +48,7 @@ pub use bench::{BenchOptions, StepBench, bench_step};
 #[doc(hidden)]
 pub use checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
 pub use checkpoint_every::CheckpointEvery;
+pub use confusion::{Confusion, best};
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub use earlier::EarlierRun;

@@ -1,7 +1,7 @@
 //! What a saved network says of itself: how it is built, and what its images and classes are.
 
 use super::{NetOptions, Options};
-use crate::data::{Augment, LoadOptions, Normalize, Splits};
+use crate::data::{Augment, Dataset, LoadOptions, Normalize, Splits};
 use crate::models::{self, Model, ModelOptions};
 use crate::nn::Network;
 use crate::tape::State;
@@ -114,6 +114,42 @@ impl ModelSpec {
             )));
         }
         Ok(())
+    }
+
+    /// Brings `dataset` to what the network takes: classes by their names, grey or colour by its channels. Says what was
+    /// changed.
+    ///
+    /// # Errors
+    /// A class of the data is unknown to the network, or its images are of another size.
+    pub fn adapt(&self, dataset: &mut Dataset) -> Result<Vec<String>> {
+        let mut changes = Vec::new();
+        let [channels, height, width] = self.input;
+        if dataset.shape[1..] != [height, width] {
+            return Err(Error::Usage(format!(
+                "the network takes images of {height} x {width} (height x width), but those of '{}' are {} x {}; choose the data \
+                 it was trained on ('{}') or like it",
+                dataset.name, dataset.shape[1], dataset.shape[2], self.data
+            )));
+        }
+        if dataset.class_names != self.class_names {
+            let before = dataset.class_names.len();
+            dataset.map_classes(&self.class_names)?;
+            changes.push(format!(
+                "classes are matched by name: {before} of the data to the {} of the network",
+                self.class_names.len()
+            ));
+        }
+        let from = dataset.shape[0];
+        if from != channels {
+            dataset.to_channels(channels)?;
+            let kind = |n: usize| if n == 1 { "grey" } else { "colour" };
+            changes.push(format!(
+                "images are turned from {} to {}, which the network takes",
+                kind(from),
+                kind(channels)
+            ));
+        }
+        Ok(changes)
     }
 
     /// Whether a run with this network may go on with `other`: wherever the data lies, it is the same network.

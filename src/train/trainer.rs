@@ -135,6 +135,13 @@ impl Trainer {
         options.validate()?;
         let images = splits.train.len();
         let progress = saved.and_then(|saved| saved.run.as_ref()).map_or_else(Progress::default, |run| run.progress);
+        if options.batch_size == 1 && spec.net.norm == crate::models::Norm::Deconv {
+            return Err(Error::Usage(
+                "the batch size is 1, but one image has no covariance, so deconvolution would learn nothing that holds for others; \
+                 choose a batch size of at least 2, better 16, or no normalisation"
+                    .into(),
+            ));
+        }
         let plan = RunPlan::going_on(options, images, &progress)?;
         let train = Loader::new(
             Arc::new(splits.train),

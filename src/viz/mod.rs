@@ -9,6 +9,7 @@
 pub mod bars;
 pub mod canvas;
 pub mod colormap;
+mod confusion;
 pub mod curves;
 pub mod histogram;
 pub mod image;
@@ -25,6 +26,7 @@ pub use self::image::{Photo, RgbPlanes, decode_photo};
 pub use self::image::{load_photo, load_rgb, save_png, save_text};
 pub use canvas::{panels, png};
 pub use colormap::{diverging, relative};
+pub use confusion::confusion_svg;
 pub use curves::{EvalPoint, RunCurves, StepPoint, curves_svg};
 pub use histogram::{StreamingHistogram, histogram_svg, kurtosis};
 pub use kernels::{KernelSheet, central_kernels, weight_sheet};

@@ -60,7 +60,8 @@ pub struct Fitting<'a> {
 /// Whether a last batch of `images` beside `batch_size` is worth a step: from a quarter of a batch on. Statistics of a
 /// handful of images, or of one, would outweigh it in the running averages.
 pub(in crate::train) fn keeps(images: usize, batch_size: usize) -> bool {
-    images * 4 >= batch_size
+    // One image has no statistics.
+    images > 1 && images * 4 >= batch_size
 }
 
 impl Learner {

@@ -1,0 +1,139 @@
+//! `mexhat predict`.
+
+use super::{DeviceArgs, say, say_json};
+use crate::data::Dataset;
+use crate::train::{Learner, Saved, best, read_model};
+use crate::viz::load_photo;
+use crate::{Error, Result};
+use clap::Args;
+use image::imageops::{FilterType, resize};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+/// Endings of pictures that are looked for in folders.
+const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// Pictures that go through the network together.
+const TOGETHER: usize = 64;
+
+/// Predicts.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    mexhat predict runs/20260131-120000-lenet-deconv photo.png\n  \
+    mexhat predict model.safetensors pictures/ --top 1 --json")]
+pub(super) struct PredictArgs {
+    /// A run folder or a .safetensors file
+    run: PathBuf,
+    /// Pictures, and folders whose pictures are taken in order of their names
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<PathBuf>,
+    /// Show so many classes, the most probable first
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    top: usize,
+    #[command(flatten)]
+    device: DeviceArgs,
+    /// One JSON object a picture on stdout
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Share<'a> {
+    class: &'a str,
+    share: f32,
+}
+
+#[derive(Serialize)]
+struct Prediction<'a> {
+    event: &'static str,
+    image: String,
+    class: &'a str,
+    share: f32,
+    shares: Vec<Share<'a>>,
+}
+
+/// The pictures of `paths`, those of folders in order of their names.
+fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            if !path.is_file() {
+                return Err(Error::input(path, "is not there, or no ordinary file; expected a picture or a folder"));
+            }
+            found.push(path.clone());
+            continue;
+        }
+        let entries = std::fs::read_dir(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
+        let is_picture = |path: &PathBuf| {
+            let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+            path.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
+        };
+        let mut inside: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_picture).collect();
+        if inside.is_empty() {
+            let what = format!("holds no picture; expected files that end in {}", ENDINGS.join(", "));
+            return Err(Error::input(path, what));
+        }
+        inside.sort();
+        found.append(&mut inside);
+    }
+    Ok(found)
+}
+
+/// A picture as the network takes it, (C,H,W), and whether its size was changed.
+fn fitted(path: &Path, [channels, height, width]: [usize; 3]) -> Result<(Vec<u8>, bool)> {
+    let picture = load_photo(path)?.to_image();
+    let resized = picture.dimensions() != (width as u32, height as u32);
+    let picture = if resized { resize(&picture, width as u32, height as u32, FilterType::Triangle) } else { picture };
+    let area = width * height;
+    let planes = (0..3 * area).map(|i| picture.as_raw()[i % area * 3 + i / area]).collect();
+    let mut one = Dataset::new(path.display().to_string(), 1, [3, height, width], planes, vec![0])?;
+    one.to_channels(channels)?;
+    Ok((one.images, resized))
+}
+
+pub(super) fn run(args: &PredictArgs) -> Result<()> {
+    let (path, bytes) = read_model(&args.run)?;
+    let spec = Saved::read(&path, &bytes)?.spec;
+    let pictures = pictures(&args.images)?;
+    let gpu = args.device.open()?;
+    let mut learner = Learner::from_bytes(&gpu, &path, &bytes, |_| Ok(()))?;
+    let (mut resized, [channels, height, width]) = (0, spec.input);
+    for some in pictures.chunks(TOGETHER) {
+        let mut pixels = Vec::new();
+        for picture in some {
+            let (values, changed) = fitted(picture, spec.input)?;
+            pixels.extend(values);
+            resized += usize::from(changed);
+        }
+        let shares = learner.predict(&pixels)?;
+        for (picture, row) in some.iter().zip(shares.values.chunks(spec.classes)) {
+            show(args, picture, &spec.class_names, row)?;
+        }
+    }
+    if resized > 0 && !args.json {
+        say(&format!(
+            "note: {resized} of {} pictures were brought to the network's {height} x {width} (height x width, {channels} \
+             channel(s)) by linear interpolation, whatever their proportions",
+            pictures.len()
+        ));
+    }
+    Ok(())
+}
+
+fn show(args: &PredictArgs, picture: &Path, names: &[String], row: &[f32]) -> Result<()> {
+    let first = best(row)?;
+    let mut order: Vec<usize> = (0..row.len()).collect();
+    order.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
+    let top: Vec<usize> = order.into_iter().take(args.top.max(1)).collect();
+    if args.json {
+        return say_json(&Prediction {
+            event: "prediction",
+            image: picture.display().to_string(),
+            class: &names[first],
+            share: row[first],
+            shares: top.iter().map(|&i| Share { class: &names[i], share: row[i] }).collect(),
+        });
+    }
+    let shares: Vec<String> = top.iter().map(|&i| format!("{} {:.1} %", names[i], 100.0 * row[i])).collect();
+    say(&format!("{}: {}", picture.display(), shares.join(", ")));
+    Ok(())
+}
