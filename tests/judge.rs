@@ -1,0 +1,147 @@
+//! What a trained network is told and says: `eval` and `predict` on pictures of other orders, colours and classes.
+
+#![cfg(feature = "cli")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use support::{json_lines, mexhat, ok, refused, text};
+use tempfile::TempDir;
+
+/// A bright square at a place of a dark field.
+fn square(place: &str, i: u32) -> image::RgbImage {
+    let (cx, cy) = match place {
+        "left" => (4, 8),
+        "right" => (12, 8),
+        "top" => (8, 4),
+        _ => (8, 12),
+    };
+    image::RgbImage::from_fn(16, 16, |x, y| {
+        let on = x.abs_diff(cx) <= 2 && y.abs_diff(cy) <= 2;
+        [if on { 220 } else { 20 } + ((x * 7 + y * 3 + i * 5) % 11) as u8; 3].into()
+    })
+}
+
+fn pictures(dir: &Path, split: &str, places: &[&str], n: u32, grey: bool) {
+    for place in places {
+        let folder = dir.join(split).join(place);
+        fs::create_dir_all(&folder).unwrap();
+        for i in 0..n {
+            let (picture, path) = (square(place, i), folder.join(format!("{i:02}.png")));
+            if grey { image::DynamicImage::from(picture).to_luma8().save(path) } else { picture.save(path) }.unwrap();
+        }
+    }
+}
+
+const PLACES: [&str; 4] = ["bottom", "left", "right", "top"];
+
+/// A network that knows four places, in `run`; its data in `all`.
+fn trained(dir: &Path, grey: bool) {
+    pictures(&dir.join("all"), "train", &PLACES, 32, grey);
+    pictures(&dir.join("all"), "test", &PLACES, 5, grey);
+    let shown =
+        ok(dir, "train --data all --batch-size 16 --model mlp --norm batch --epochs 6 --limit-test 12 --out run");
+    for wanted in ["data: ", "4 classes: bottom 32+3", "normalisation: ", "augmentation: none"] {
+        assert!(shown.contains(wanted), "'{wanted}' is missing in {shown}");
+    }
+}
+
+#[test]
+fn classes_are_matched_by_name() {
+    let dir = TempDir::new().unwrap();
+    trained(dir.path(), true);
+    // The run's own limit, unless told otherwise.
+    let own = json_lines(&ok(dir.path(), "eval run --json"));
+    assert_eq!((&own[0]["images"], &own[0]["accuracy"]), (&12.into(), &1.0.into()), "{}", own[0]);
+    assert_eq!(json_lines(&ok(dir.path(), "eval run --limit-test 20 --json"))[0]["images"], 20);
+    // The same places, one of them absent, so that every number is another.
+    let field = dir.path().join("field");
+    pictures(&field, "train", &["left", "right", "top"], 1, true);
+    pictures(&field, "test", &["left", "right", "top"], 4, true);
+    let found = json_lines(&ok(dir.path(), "eval run --data field --json"));
+    assert_eq!((&found[0]["images"], &found[0]["accuracy"]), (&12.into(), &1.0.into()), "{}", found[0]);
+    assert_eq!(found[0]["classes"][1]["name"], "left");
+    assert_eq!(found[0]["confusion"][1][1], 4);
+    let shown = ok(dir.path(), "eval run --data field --confusion c.svg");
+    assert!(shown.contains("left         4        4  100.00 %") && shown.contains("confusion (rows"), "{shown}");
+    let svg = fs::read_to_string(dir.path().join("c.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains(">right<"), "{svg}");
+    // A class that the network cannot know.
+    fs::rename(field.join("test/top"), field.join("test/middle")).unwrap();
+    fs::rename(field.join("train/top"), field.join("train/middle")).unwrap();
+    refused(dir.path(), "eval run --data field", 2, &["no class 'middle'", "'bottom', 'left', 'right', 'top'"]);
+}
+
+#[test]
+fn grey_and_colour_are_turned_into_what_the_network_takes() {
+    let dir = TempDir::new().unwrap();
+    trained(dir.path(), true);
+    pictures(&dir.path().join("colour"), "train", &PLACES, 1, false);
+    pictures(&dir.path().join("colour"), "test", &PLACES, 5, false);
+    let output = mexhat(dir.path(), "eval run --data colour --json");
+    let (found, said) = (json_lines(&text(&output.stdout)), text(&output.stderr));
+    assert_eq!(found[0]["accuracy"], 1.0, "{said}");
+    // Readers may see that these colours are grey and say nothing.
+    if said.contains("turned") {
+        assert!(said.contains("from colour to grey"), "{said}");
+    }
+}
+
+#[test]
+fn pictures_and_folders_are_told_by_name() {
+    let dir = TempDir::new().unwrap();
+    trained(dir.path(), true);
+    square("top", 40).save(dir.path().join("one.png")).unwrap();
+    let large = image::imageops::resize(&square("left", 3), 64, 48, image::imageops::FilterType::Nearest);
+    fs::create_dir(dir.path().join("some")).unwrap();
+    large.save(dir.path().join("some/b.png")).unwrap();
+    square("right", 2).save(dir.path().join("some/a.png")).unwrap();
+    fs::write(dir.path().join("some/notes.txt"), "x").unwrap();
+    let found = json_lines(&ok(dir.path(), "predict run one.png some --json"));
+    let said: Vec<_> =
+        found.iter().map(|line| (line["image"].as_str().unwrap(), line["class"].as_str().unwrap())).collect();
+    assert_eq!(said, [("one.png", "top"), ("some/a.png", "right"), ("some/b.png", "left")]);
+    for line in &found {
+        let shares = line["shares"].as_array().unwrap();
+        assert_eq!((shares.len(), &shares[0]["class"]), (3, &line["class"]));
+        assert!(line["share"].as_f64().unwrap() > 0.5, "{line}");
+    }
+    let shown = ok(dir.path(), "predict run some --top 1");
+    assert!(
+        shown.contains("a.png: right") && shown.contains("1 of 2 pictures") && shown.contains("16 x 16"),
+        "{shown}"
+    );
+    refused(dir.path(), "predict run nowhere.png", 2, &["nowhere.png"]);
+    refused(dir.path(), "predict run run", 2, &["no picture"]);
+}
+
+#[test]
+fn one_image_has_no_statistics() {
+    let dir = TempDir::new().unwrap();
+    let args = "train --limit-train 40 --limit-test 20 --batch-size 1 --steps 3";
+    for model in ["mlp", "lenet"] {
+        refused_run(
+            dir.path(),
+            &format!("{args} --model {model} --norm deconv --out d"),
+            "one image has no covariance",
+        );
+    }
+    refused_run(dir.path(), &format!("{args} --model mlp --norm batch --out b"), "one value of each channel");
+    // A convolution has many positions.
+    ok(dir.path(), &format!("{args} --model lenet --norm batch --out c"));
+    // One image over is left out.
+    ok(
+        dir.path(),
+        "train --limit-train 33 --limit-test 20 --batch-size 16 --model mlp --norm batch --epochs 2 --out e",
+    );
+    assert_eq!(support::steps(&dir.path().join("e")).len(), 4);
+}
+
+fn refused_run(dir: &Path, args: &str, wanted: &str) {
+    let output = mexhat(dir, args);
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{args}: {error}");
+    assert!(error.contains(wanted) && error.contains("at least 2"), "{args}: {error}");
+    assert!(!dir.join("d").exists() && !dir.join("b").exists(), "{args} left a folder");
+}
