@@ -110,7 +110,13 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
         seed: args.seed.unwrap_or(spec.load.seed),
         prepare: if own { spec.load.prepare.clone() } else { prepare },
     };
-    let mut test = data::load(name, &load)?.test;
+    let mut test = if own {
+        data::load(name, &load)?.test
+    } else {
+        let (test, report) = data::load_test(name, &load)?;
+        report.lines().iter().for_each(|line| note(line));
+        test
+    };
     for change in spec.adapt(&mut test)? {
         note(&format!("note: {change}"));
     }
