@@ -6,7 +6,7 @@ use mexhat::{Error, Result, ops};
 use safetensors::SafeTensors;
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::pin::Pin;
 
 #[derive(Deserialize)]
@@ -46,25 +46,27 @@ pub enum Runner {
 pub type Work<'r> = Pin<Box<dyn Future<Output = Result<()>> + 'r>>;
 
 impl Manifest {
-    /// The manifest and its files as `read` finds them by name.
+    /// The manifest and those of its files that `read` finds by name.
     pub fn load(read: impl Fn(&str) -> Result<Vec<u8>, String>) -> Result<Self, String> {
         let mut manifest: Self = serde_json::from_slice(&read("manifest.json")?).map_err(|e| e.to_string())?;
         if manifest.format != 1 {
             return Err(format!("manifest format 1 expected, found {}", manifest.format));
         }
-        let mut files = HashMap::new();
-        for case in &manifest.cases {
-            if !files.contains_key(&case.file) {
-                files.insert(case.file.clone(), read(&case.file)?);
-            }
-        }
-        manifest.files = files;
+        let names: BTreeSet<&String> = manifest.cases.iter().map(|case| &case.file).collect();
+        manifest.files = names.into_iter().filter_map(|name| Some((name.clone(), read(name).ok()?))).collect();
         Ok(manifest)
+    }
+
+    /// Whether the file of a case was found.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn has(&self, file: &str) -> bool {
+        self.files.contains_key(file)
     }
 
     /// A stored tensor as `f64`, exact for float32 and int32.
     pub fn tensor(&self, file: &str, key: &str) -> Result<Array, String> {
-        let tensors = SafeTensors::deserialize(&self.files[file]).map_err(|e| e.to_string())?;
+        let bytes = self.files.get(file).ok_or_else(|| format!("{file} is absent"))?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
         let view = tensors.tensor(key).map_err(|e| format!("{key}: {e}"))?;
         let words = view.data().as_chunks::<4>().0.iter();
         let data = match view.dtype() {

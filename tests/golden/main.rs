@@ -1,7 +1,7 @@
-//! Reference vectors against the engine, on the GPU and through the CPU twins.
+//! Reference vectors against the engine, on the GPU and through the CPU twins; each case is a test of its own.
 //!
-//! `MEXHAT_GOLDEN=DIR cargo test --release --test golden` runs any folder of the manifest's format; without it the
-//! vendored subset runs, and `../shared/golden` too where it is present.
+//! `MEXHAT_GOLDEN=DIR cargo test --release --test golden` runs any folder of the manifest's format; without it the vendored
+//! cases run, and those of `../shared/golden` where it is present. Cases are called `OPERATION::CASE`, to filter by.
 
 mod case;
 mod channel;
@@ -9,65 +9,71 @@ mod deconvolution;
 mod glue;
 mod losses;
 mod merge;
+mod model;
+
 mod norm;
 mod optim;
 mod pooling;
 mod runners;
 mod trace;
 
-use case::{Case, Manifest};
+use case::Manifest;
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use mexhat::gpu::Gpu;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
+/// One device for all cases, so that each pipeline is compiled once; none while cases are only listed.
+fn gpu() -> Result<&'static Gpu, Failed> {
+    static GPU: OnceLock<Result<Gpu, String>> = OnceLock::new();
+    let open = || Gpu::open(std::env::var("MEXHAT_DEVICE").ok().as_deref()).map_err(|error| error.to_string());
+    GPU.get_or_init(open).as_ref().map_err(Failed::from)
+}
+
+/// The folders to run, the asked one alone if there is one.
 fn folders() -> Vec<PathBuf> {
     if let Some(dir) = std::env::var_os("MEXHAT_GOLDEN") {
         return vec![dir.into()];
     }
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut folders = vec![root.join("tests/golden")];
-    folders.extend(Some(root.join("../shared/golden")).filter(|dir| dir.join("manifest.json").exists()));
-    folders
+    ["tests/golden", "../shared/golden"].map(PathBuf::from).into()
+}
+
+fn run_case(manifest: &Manifest, index: usize) -> Result<Completion, Failed> {
+    let case = &manifest.cases[index];
+    if !manifest.has(&case.file) {
+        return Ok(Completion::ignored_with(format!("{} is absent", case.file)));
+    }
+    let runner = runners::runner(&case.op).ok_or_else(|| format!("no runner for the operation '{}'", case.op))?;
+    pollster::block_on(case::check(gpu()?, manifest, case, runner))?;
+    Ok(Completion::Completed)
+}
+
+/// The cases of a folder. One that cannot be read is a failing test, except that the developers' folder may be absent.
+fn trials(folder: &Path) -> Vec<Trial> {
+    let kind = folder.display().to_string();
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let optional = folder.starts_with("..") && std::env::var_os("MEXHAT_GOLDEN").is_none();
+    if optional && !place.join("manifest.json").exists() {
+        let absent = || Ok(Completion::ignored_with("absent"));
+        return vec![Trial::ignorable_test("manifest", absent).with_kind(kind)];
+    }
+    let read = |file: &str| std::fs::read(place.join(file)).map_err(|error| format!("{file}: {error}"));
+    let manifest = match Manifest::load(read) {
+        Ok(manifest) => Arc::new(manifest),
+        Err(error) => return vec![Trial::test("manifest", || Err(Failed::from(error))).with_kind(kind)],
+    };
+    let trial = |index: usize| {
+        let (name, manifest) =
+            (format!("{}::{}", manifest.cases[index].op, manifest.cases[index].name), manifest.clone());
+        Trial::ignorable_test(name, move || run_case(&manifest, index)).with_kind(kind.clone())
+    };
+    (0..manifest.cases.len()).map(trial).collect()
 }
 
 fn main() -> ExitCode {
     env_logger::init();
-    let filter: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
-    let wanted = |case: &Case| filter.is_empty() || filter.iter().any(|f| case.name.contains(f) || case.op.contains(f));
-    let gpu = match Gpu::open(std::env::var("MEXHAT_DEVICE").ok().as_deref()) {
-        Ok(gpu) => gpu,
-        Err(error) => {
-            eprintln!("golden: {error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for folder in folders() {
-        let read = |file: &str| std::fs::read(folder.join(file)).map_err(|e| format!("{file}: {e}"));
-        let manifest = match Manifest::load(read) {
-            Ok(manifest) => manifest,
-            Err(error) => {
-                println!("FAILED {}: {error}", folder.display());
-                failed += 1;
-                continue;
-            }
-        };
-        println!("{}: {} cases on {}", folder.display(), manifest.cases.len(), gpu.adapter().name);
-        for case in manifest.cases.iter().filter(|case| wanted(case)) {
-            let Some(runner) = runners::runner(&case.op) else {
-                println!("SKIPPED {}: no runner for the operation '{}'", case.name, case.op);
-                skipped += 1;
-                continue;
-            };
-            match pollster::block_on(case::check(&gpu, &manifest, case, runner)) {
-                Ok(()) => passed += 1,
-                Err(why) => {
-                    println!("FAILED {}: {why}", case.name);
-                    failed += 1;
-                }
-            }
-        }
-    }
-    println!("golden: {passed} passed, {failed} failed, {skipped} skipped");
-    if failed + skipped == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let args = Arguments::from_args();
+    let trials = folders().iter().flat_map(|folder| trials(folder)).collect();
+    libtest_mimic::run(&args, trials).exit_code()
 }

@@ -1,7 +1,7 @@
 //! One runner per operation of the manifest: builds a tape and names its outputs.
 
 use super::case::Runner;
-use super::{channel, deconvolution, glue, losses, merge, norm, optim, pooling, trace};
+use super::{channel, deconvolution, glue, losses, merge, model, norm, optim, pooling, trace};
 
 /// The runner of the operation `op`.
 pub fn runner(op: &str) -> Option<Runner> {
@@ -17,4 +17,5 @@ pub fn runner(op: &str) -> Option<Runner> {
         .or_else(|| deconvolution::steps(op))
         .or_else(|| optim::steps(op))
         .or_else(|| trace::steps(op))
+        .or_else(|| model::steps(op))
 }

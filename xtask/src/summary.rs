@@ -20,7 +20,7 @@ impl Results {
             let name = name.split(" (").next().unwrap_or(name);
             self.program =
                 if text.starts_with("Doc") { format!("{name} (examples in the documentation)") } else { name.into() };
-        } else if text.starts_with("test result:") || text.starts_with("golden:") {
+        } else if text.starts_with("test result:") {
             self.lines.push(format!("{}: {text}", self.program));
         }
     }
@@ -60,7 +60,7 @@ mod tests {
             "     Running unittests src/lib.rs (target/release/deps/mexhat-0)",
             "test result: ok. 3 passed; 0 failed; 0 ignored",
             "     Running tests/golden/main.rs (target/release/deps/golden-0)",
-            "golden: 2 passed, 0 failed, 0 skipped",
+            "test result: ok. 2 passed; 0 failed; 1 ignored",
             "   Doc-tests mexhat",
             "test a ... ok",
             "test result: ok. 1 passed; 0 failed; 0 ignored",
@@ -71,7 +71,7 @@ mod tests {
             results.lines,
             [
                 "src/lib.rs: test result: ok. 3 passed; 0 failed; 0 ignored",
-                "tests/golden/main.rs: golden: 2 passed, 0 failed, 0 skipped",
+                "tests/golden/main.rs: test result: ok. 2 passed; 0 failed; 1 ignored",
                 "mexhat (examples in the documentation): test result: ok. 1 passed; 0 failed; 0 ignored",
             ]
         );

@@ -18,6 +18,8 @@ mod glue;
 mod losses;
 #[path = "../../../tests/golden/merge.rs"]
 mod merge;
+#[path = "../../../tests/golden/model.rs"]
+mod model;
 #[path = "../../../tests/golden/norm.rs"]
 mod norm;
 #[path = "../../../tests/golden/optim.rs"]

@@ -1,0 +1,122 @@
+//! One training step of whole networks as shipped, against a PyTorch twin: loss, outputs, every gradient, every parameter
+//! after the update, and the running statistics. Eleven million weights need no file: both sides make the same ones up, and
+//! of large tensors a summary is compared (`summary` and `made_weight` in generate.py).
+
+use super::case::{Run, Runner};
+use mexhat::models::{ModelOptions, Norm, build};
+use mexhat::nn::{Forward, Mode, Whitening};
+use mexhat::ops::{self, BlockMode};
+use mexhat::optim::Optimizer;
+use mexhat::tape::{DType, Session, State, Tape, Var};
+use mexhat::{Error, Result};
+use serde::Deserialize;
+use std::collections::HashMap;
+
+pub fn steps(op: &str) -> Option<Runner> {
+    (op == "model_step").then_some(Runner::Steps(|run| Box::pin(step(run))))
+}
+
+/// A tensor whose values are made up.
+#[derive(Deserialize)]
+struct Made {
+    name: String,
+    seed: u64,
+    bound: f32,
+}
+
+#[derive(Deserialize)]
+struct Params {
+    model: String,
+    norm: String,
+    mode: Option<String>,
+    lr: f64,
+    momentum: f32,
+    weight_decay: f32,
+    samples: usize,
+    projections: u64,
+    made: Vec<Made>,
+}
+
+/// Splitmix64 at position `index` of stream `seed`.
+fn mixed(seed: u64, index: u64) -> u64 {
+    let z = (seed << 32).wrapping_add(index).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn made_weight(made: &Made, count: usize) -> Vec<f32> {
+    let unit = |i| (mixed(made.seed, i) >> 40) as f32 / (1 << 23) as f32 - 1.0;
+    (0..count as u64).map(|i| unit(i) * made.bound).collect()
+}
+
+/// Values at equal steps, and sums with made-up signs over the root of the count.
+fn summary(values: &[f32], params: &Params) -> Vec<f64> {
+    let (n, samples) = (values.len(), params.samples.min(values.len()));
+    let sampled = (0..samples).map(|i| f64::from(values[i * n / samples]));
+    let projected = (0..params.projections).map(|j| {
+        let sign = |i: usize| if mixed(j, i as u64) & 1 == 1 { 1.0 } else { -1.0 };
+        values.iter().enumerate().map(|(i, v)| sign(i) * f64::from(*v)).sum::<f64>() / (n as f64).sqrt()
+    });
+    sampled.chain(projected).collect()
+}
+
+fn options(params: &Params) -> ModelOptions {
+    let mode = if params.mode.as_deref() == Some("paper") { BlockMode::Paper } else { BlockMode::Reference };
+    ModelOptions {
+        norm: if params.norm == "batch" { Norm::Batch } else { Norm::Deconv },
+        whitening: Whitening { mode, ..Whitening::default() },
+        input: [3, 32, 32],
+        ..ModelOptions::default()
+    }
+}
+
+async fn step(run: &mut Run<'_>) -> Result<()> {
+    let params: Params = serde_json::from_value(run.case.params.clone())
+        .map_err(|e| Error::Run(format!("the case's parameters: {e}")))?;
+    let mut state = State::new();
+    let model = build(&params.model, &options(&params), &mut state)?;
+    let ids: HashMap<String, _> = state.iter().map(|(id, tensor)| (tensor.name.clone(), id)).collect();
+    for made in &params.made {
+        let id = ids.get(&made.name).ok_or_else(|| Error::Run(format!("the network has no tensor '{}'", made.name)))?;
+        let tensor = state.get_mut(*id);
+        tensor.values = made_weight(made, tensor.values.len());
+    }
+    let (x, y) = (run.stored("images")?, run.stored("labels")?);
+    let mut tape = Tape::new();
+    let images = tape.input("images", &x.shape, DType::F32);
+    let labels = tape.input("labels", &y.shape, DType::U32);
+    let logits = model.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Train }, images)?;
+    let loss = ops::cross_entropy(&mut tape, logits, labels, None)?;
+    tape.output(loss);
+    tape.output(logits);
+    let parameters = state.parameters();
+    let gradients = tape.backward(loss)?;
+    let optimizer = Optimizer::Sgd { momentum: params.momentum, weight_decay: params.weight_decay, nesterov: false };
+    optimizer.apply(&mut tape, &mut state, &parameters, &gradients)?;
+    for id in &parameters {
+        let var = tape.state(&state, *id);
+        let missing = || Error::Run(format!("no gradient for {}", state.get(*id).name));
+        tape.output(gradients.get(var).ok_or_else(missing)?);
+    }
+    let narrow = |values: &[f64]| values.iter().map(|v| *v as f32).collect::<Vec<f32>>();
+    let mut inputs: HashMap<Var, Vec<f32>> = HashMap::from([(images, narrow(&x.data)), (labels, narrow(&y.data))]);
+    if let Some(scalars) = tape.scalars_input() {
+        inputs.insert(scalars, optimizer.scalars(params.lr, 1, 0).0.to_vec());
+    }
+    let mut session = Session::new(run.gpu, &state)?;
+    let mut compiled = session.compile(&[&tape])?;
+    let read = compiled[0].run(&inputs).await?;
+    let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
+    run.direct.push(("loss".into(), wide(&read[0])));
+    run.direct.push(("logits".into(), wide(&read[1])));
+    for (id, gradient) in parameters.iter().zip(&read[2..]) {
+        run.direct.push((format!("grad.{}", state.get(*id).name), summary(gradient, &params)));
+    }
+    session.download(&mut state).await?;
+    for (_, tensor) in state.iter().filter(|(_, tensor)| tensor.model) {
+        let kind = if tensor.trainable { "params" } else { "buffers" };
+        run.direct.push((format!("{kind}.{}", tensor.name), summary(&tensor.values, &params)));
+    }
+    Ok(())
+}
