@@ -31,7 +31,7 @@ pub struct Idx {
     pub data: Vec<u8>,
 }
 
-/// Reads an array of `rank` dimensions from the bytes of an IDX file, gzipped or not (a page has the browser unpack it first);
+/// Reads an array of `rank` dimensions from the bytes of an IDX file, gzipped or not;
 /// `path` is for messages only.
 ///
 /// # Errors
@@ -43,21 +43,10 @@ pub fn parse(path: impl AsRef<Path>, bytes: &[u8], rank: usize) -> Result<Idx> {
 
 fn parse_within(path: &Path, bytes: &[u8], packed: u64, rank: usize) -> Result<Idx> {
     if bytes.starts_with(&[0x1f, 0x8b]) {
-        read_gzipped(path, bytes, most(packed), rank)
+        read(path, flate2::read::MultiGzDecoder::new(bytes), most(packed), rank)
     } else {
         read(path, bytes, MAX_BYTES, rank)
     }
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn read_gzipped(path: &Path, bytes: &[u8], most: u64, rank: usize) -> Result<Idx> {
-    read(path, flate2::read::MultiGzDecoder::new(bytes), most, rank)
-}
-
-/// Every browser can unpack gzip, so the page does not download another way.
-#[cfg(target_arch = "wasm32")]
-fn read_gzipped(path: &Path, _: &[u8], _: u64, _: usize) -> Result<Idx> {
-    Err(Error::input(path, "is gzipped; expected it unpacked, as `DecompressionStream` does"))
 }
 
 fn read(path: &Path, mut from: impl Read, most: u64, rank: usize) -> Result<Idx> {

@@ -31,8 +31,7 @@ macro_rules! kernel_params {
 pub struct Shader {
     /// Path below `shaders/`.
     pub file: &'static str,
-    /// Fields of the parameter struct, for the test that compares them with the WGSL. No page needs them.
-    #[cfg(not(target_arch = "wasm32"))]
+    /// Fields of the parameter struct, for the test that compares them with the WGSL.
     pub params: &'static [(&'static str, &'static str)],
     /// Read-only storage buffers.
     pub reads: u32,
@@ -55,14 +54,7 @@ impl Shader {
         writes: u32,
         variants: &'static [&'static [(&'static str, u32)]],
     ) -> Self {
-        Self {
-            file,
-            #[cfg(not(target_arch = "wasm32"))]
-            params: P::FIELDS,
-            reads,
-            writes,
-            variants,
-        }
+        Self { file, params: P::FIELDS, reads, writes, variants }
     }
 }
 

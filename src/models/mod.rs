@@ -19,6 +19,7 @@ mod pnasnet;
 mod preact;
 mod resnet;
 mod resnext;
+mod small;
 mod vgg;
 mod yardstick;
 
@@ -33,8 +34,9 @@ use crate::{Error, Result};
 type Write = fn(&mut Network, &ModelOptions);
 
 /// Every architecture under its name: adding one is a file and a line here.
-const MODELS: [(&str, Write); 17] = [
+const MODELS: [(&str, Write); 18] = [
     ("lenet", lenet::lenet),
+    ("small", small::small),
     ("mlp", mlp::mlp),
     ("linear", mlp::linear),
     ("yardstick", yardstick::yardstick),

@@ -69,7 +69,18 @@ impl Trainer {
     /// # Errors
     /// The device failed.
     pub async fn guesses(&mut self) -> Result<Vec<Guess>> {
-        let test = Arc::clone(self.test.dataset());
+        self.guesses_of(usize::MAX).await
+    }
+
+    /// As [`Trainer::guesses`], of the first `count` test images only: a quick estimate.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn guesses_of(&mut self, count: usize) -> Result<Vec<Guess>> {
+        let mut test = Arc::clone(self.test.dataset());
+        if count < test.len() {
+            Arc::make_mut(&mut test).truncate(count);
+        }
         let shares = self.learner.predict_async(&*test).await?;
         let best = |(share, label): (&[f32], &u32)| {
             let (guess, share) =

@@ -64,7 +64,7 @@ impl ScheduleKind {
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct NetOptions {
-    /// Network: lenet, mlp, linear, yardstick, vgg11, vgg13, vgg16, resnet18
+    /// Network: lenet, small, mlp, linear, yardstick, vgg11, vgg13, vgg16, resnet18
     #[cfg_attr(feature = "cli", arg(long, default_value = "lenet", help_heading = "Network"))]
     pub model: String,
     /// Normalisation: deconv, batch or none

@@ -5,6 +5,7 @@ let wanted = [];
 export function reset() {
   $("confusion").hidden = true;
   $("mistakes").replaceChildren();
+  $("judge-note").textContent = "What each network says to the test images. Choose a number off the diagonal to see them.";
   wanted = [];
 }
 

@@ -6,9 +6,22 @@ const MOST = 120;
 let past = [];
 let selected = "conv1";
 let shown = null;
+/** Whether what is shown is the kernel before any training. */
+let waiting = false;
+/** Row and column under the pointer or the keys. */
+let at = [0, 0];
+
+/** The kernel as it begins: the identity. */
+export function begin(layers) {
+  if (past.length) return;
+  add({ step: 0, layers });
+  waiting = true;
+  $("scrub").disabled = $("covariance").disabled = true;
+  $("layer-note").textContent = "The first layer's kernel waits as the identity: it changes nothing yet.";
+}
 
 export function reset() {
-  [past, shown] = [[], null];
+  [past, shown, waiting] = [[], null, false];
   $("scrub").disabled = $("covariance").disabled = true;
   $("scrub").max = $("scrub").value = 0;
   $("scrub-step").value = "live";
@@ -20,6 +33,8 @@ const live = () => Number($("scrub").value) >= Number($("scrub").max);
 
 /** A new picture of all layers. */
 export function add(event) {
+  if (waiting) past = [];
+  waiting = false;
   const following = live();
   past.push(event);
   if (past.length > MOST) past = past.filter((_, i) => i % 2 === 1 || i === past.length - 1);
@@ -30,7 +45,7 @@ export function add(event) {
   draw();
 }
 
-export const history = () => past;
+export const history = () => (waiting ? [] : past);
 
 function tabs(layers) {
   if (!layers.some((layer) => layer.name === selected)) selected = layers[0]?.name;
@@ -45,6 +60,30 @@ function tabs(layers) {
     });
     return button;
   }));
+}
+
+/** The middle row of a kernel as a line: the hat in profile. */
+export function profile(canvas, values, side, scale) {
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const context = canvas.getContext("2d");
+  const { width, height } = canvas;
+  const row = values.slice(Math.floor(side / 2) * side, (Math.floor(side / 2) + 1) * side);
+  const low = Math.min(0, ...row);
+  const y = (v) => 8 + ((scale - v) / (scale - low || 1)) * (height - 16);
+  const x = (i) => ((i + 0.5) / side) * width;
+  context.clearRect(0, 0, width, height);
+  context.strokeStyle = css("--line");
+  context.lineWidth = 2;
+  context.beginPath();
+  context.moveTo(0, y(0));
+  context.lineTo(width, y(0));
+  context.stroke();
+  context.strokeStyle = css("--deconv");
+  context.lineWidth = 4;
+  context.lineJoin = "round";
+  context.beginPath();
+  row.forEach((v, i) => (i ? context.lineTo(x(i), y(v)) : context.moveTo(x(i), y(v))));
+  context.stroke();
 }
 
 function draw() {
@@ -64,30 +103,50 @@ function draw() {
   }
   const blocks = statistics > 1 ? `, the first of ${statistics} blocks` : "";
   canvas.setAttribute("aria-label", `Deconvolution of ${name}${blocks}`);
+  $("low").textContent = `−${layer.scale.toPrecision(2)}`;
+  $("high").textContent = layer.scale.toPrecision(2);
+  profile($("profile"), layer.values.subarray(0, side * side), side, layer.scale);
   $("layer-note").textContent = side === d
     ? `${name} mixes ${d} features${blocks}: its whole matrix D, ${d} by ${d}.`
     : channels === 1
-      ? `${name}'s kernel, live: a centre (red) against its surround (blue), as in the eye's retina. It starts as the identity and is found from the data alone.`
+      ? `${name}'s kernel, live: a centre (red) against its surround (blue), as in the eye's retina, found from the data alone. Colours follow the root of each value; the line is its middle row.`
       : `${name}${blocks}: ${channels} channels; row: channel out, column: channel in, each ${side} by ${side}.`;
 }
 
-/** The value under a place (0..1, 0..1) of the picture. */
-function tap(x, y) {
+/** Side of the picture in pixels of its own. */
+const sides = ({ channels, kernel: side }) => channels * side + (channels - 1);
+
+/** Tells the value at a row and column of the picture; those between two tiles have none. */
+function tap(column, row, live) {
   if (!shown) return;
   const { channels, kernel: side, values } = shown;
-  const size = channels * side + (channels - 1);
-  const [column, row] = [x, y].map((at) => Math.min(size - 1, Math.max(0, Math.floor(at * size))));
   const [c, r] = [column % (side + 1), row % (side + 1)];
   if (c === side || r === side) return;
+  at = [column, row];
   const tile = Math.floor(row / (side + 1)) * channels + Math.floor(column / (side + 1));
+  // A screen reader is told what its keys reach, not what a pointer passes.
+  $("tap").setAttribute("aria-live", live ? "polite" : "off");
   $("tap").value = `row ${r + 1}, column ${c + 1}${channels > 1 ? ` of tile ${tile + 1}` : ""}: ${values[(tile * side + r) * side + c].toFixed(3)}`;
 }
 
 $("kernel").addEventListener("pointermove", (pointer) => {
+  if (!shown) return;
   const box = $("kernel").getBoundingClientRect();
-  tap((pointer.clientX - box.left) / box.width, (pointer.clientY - box.top) / box.height);
+  const shares = [(pointer.clientX - box.left) / box.width, (pointer.clientY - box.top) / box.height];
+  tap(...shares.map((share) => Math.min(sides(shown) - 1, Math.max(0, Math.floor(share * sides(shown))))), false);
 });
-$("kernel").addEventListener("focus", () => tap(0.5, 0.5));
+$("kernel").addEventListener("focus", () => shown && tap(...[0, 0].map(() => Math.floor(shown.kernel / 2)), true));
+$("kernel").addEventListener("keydown", (key) => {
+  const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key.key];
+  if (!by || !shown) return;
+  key.preventDefault();
+  const step = (place, by) => {
+    const next = place + by;
+    const over = next % (shown.kernel + 1) === shown.kernel ? next + by : next;
+    return over >= 0 && over < sides(shown) ? over : place;
+  };
+  tap(step(at[0], by[0]), step(at[1], by[1]), true);
+});
 $("scrub").addEventListener("input", draw);
 
 /** Shows the covariances of the selected layer. */

@@ -1,17 +1,57 @@
 // What the visitor chooses, kept in the page's address: ?seed=3&batch_size=32.
 const form = document.querySelector("#settings form");
-const NUMBERS = ["seed", "batch_size", "limit_train", "limit_test", "look_every", "momentum", "weight_decay", "epochs", "iterations", "first_iterations", "block", "block_fc", "eps", "lr"];
+/** Numbers in the address: least, most, and whether they are whole. */
+const NUMBERS = {
+  seed: [0, 2 ** 53 - 1, true], batch_size: [1, 512, true], limit_train: [1, 60000, true], limit_test: [1, 10000, true], look_every: [1, 1e12, true],
+  momentum: [0, 0.999, false], weight_decay: [0, 1, false], epochs: [1, 1e9, true], iterations: [1, 20, true], first_iterations: [1, 20, true],
+  block: [1, 512, true], block_fc: [1, 2048, true], eps: [1e-12, 1, false], lr: [1e-6, 100, false],
+};
 const WORDS = ["model", "mode", "data", "left", "right"];
 // Small blocks: nearly all of a step's cost is Newton-Schulz on large ones, and digits are learnt as well without.
 const DEFAULTS = { left: "batch", right: "deconv", data: "glyphs", model: "lenet", limit_train: 4096, limit_test: 512, momentum: 0.9, batch_size: 64, iterations: 5, block: 4, block_fc: 64, mode: "paper", seed: 0 };
+/** What a CPU that plays GPU is given instead, unless the address or the form says otherwise. */
+const ON_SOFTWARE = { model: "small", batch_size: 32, limit_test: 256 };
 export const LONG = { batch: "Batch norm", deconv: "Deconvolution", none: "No norm" };
 
 const query = new URLSearchParams(location.search);
 const chosen = { ...DEFAULTS };
-for (const name of NUMBERS) if (query.has(name) && query.get(name) !== "" && isFinite(query.get(name))) chosen[name] = Number(query.get(name));
+/** What of the address cannot be used, by name. */
+const wrong = new Map();
+for (const [name, [least, most, whole]] of Object.entries(NUMBERS)) {
+  const text = query.get(name);
+  if (text === null) continue;
+  const value = text.trim() === "" ? NaN : Number(text);
+  if (value >= least && value <= most && (!whole || Number.isInteger(value))) chosen[name] = value;
+  else wrong.set(name, `${name}: expected a ${whole ? "whole " : ""}number from ${least} to ${most}, found "${text}"`);
+}
 for (const name of WORDS) {
-  const field = form.elements[name];
-  if (query.has(name) && [...field.options].some((option) => option.value === query.get(name))) chosen[name] = query.get(name);
+  const text = query.get(name);
+  if (text === null) continue;
+  const known = [...form.elements[name].options].map((option) => option.value);
+  if (known.includes(text)) chosen[name] = text;
+  else wrong.set(name, `${name}: expected ${known.join(", ")}, found "${text}"`);
+}
+/** Names in the address that are no settings: other sites append theirs, so that they are only told of. */
+export const unknown = [...query.keys()].filter((name) => !(name in NUMBERS) && !WORDS.includes(name));
+
+/** What of the address cannot be used, a line each. */
+export const problems = () => [...wrong.values()].join("\n");
+
+/** Leaves out of the address what cannot be used. */
+export function forget() {
+  const now = new URLSearchParams(location.search);
+  for (const name of wrong.keys()) now.delete(name);
+  wrong.clear();
+  history.replaceState(null, "", now.size ? `?${now}` : location.pathname);
+}
+
+/** On a software adapter: a smaller race, where the visitor has not chosen. Returns whether anything became smaller. */
+export function shrink() {
+  const now = new URLSearchParams(location.search);
+  const free = Object.entries(ON_SOFTWARE).filter(([name]) => !now.has(name) && chosen[name] === DEFAULTS[name]);
+  for (const [name, value] of free) chosen[name] = DEFAULTS[name] = value;
+  show();
+  return free.some(([name]) => name === "model");
 }
 
 /** Puts one choice into the address; a default needs no mention. */

@@ -1,19 +1,38 @@
 // Kernels of the visitor's pictures. The numbers are made in a worker of its own; the pictures never leave the computer.
+import { profile } from "./layers.js";
+
 const $ = (id) => document.getElementById(id);
 /** Longest side that is looked at, of a photo and of a frame of the camera. */
 const [PHOTO, FRAME] = [320, 128];
 
-let worker = null, busy = false, again = false, picture = null, stream = null, chart = null, latest = null, looks = 0;
+let worker = null, busy = false, again = false, picture = null, asked = null, stream = null, chart = null, latest = null, looks = 0;
 
-const note = (text) => ($("view-note").textContent = text);
+/** Tells what is going on; of a camera, whose frames follow each other, only to the eye. */
+function note(text, live = !stream) {
+  $("view-note").setAttribute("aria-live", live ? "polite" : "off");
+  $("view-note").textContent = text;
+}
+
+/** Says that a picture is being worked on. */
+function work(on) {
+  $("view-busy").hidden = !on || stream !== null;
+  $("views").setAttribute("aria-busy", String(on));
+}
 export const state = () => ({ looks, camera: stream !== null, note: $("view-note").textContent });
 
 function show(id, pixels, width, height) {
   const canvas = $(id);
   canvas.width = width;
   canvas.height = height;
-  // The camera's frames are read back from the same canvas.
-  canvas.getContext("2d", { willReadFrequently: true }).putImageData(new ImageData(pixels, width, height), 0, 0);
+  canvas.getContext("2d").putImageData(new ImageData(pixels, width, height), 0, 0);
+}
+
+const plain = (v) => (v < 1000 ? v.toPrecision(2) : v.toExponential(1));
+
+/** What was seen of another picture would stand beside a refusal. */
+function nothing() {
+  work(false);
+  $("views").hidden = true;
 }
 
 function settings() {
@@ -27,11 +46,14 @@ function look() {
     return;
   }
   [busy, again] = [true, false];
+  work(true);
   const { pixels, width, height } = picture;
+  asked = picture;
   worker.postMessage({ type: "view", pixels, width, height, ...settings() });
 }
 
-function kernels({ kernel: k, colours }) {
+function kernels({ kernel: k, colours, values, scale }) {
+  profile($("view-profile"), values.subarray(4 * k * k, 5 * k * k), k, scale);
   const size = 3 * k + 2;
   const canvas = $("view-kernel");
   canvas.width = canvas.height = size;
@@ -71,30 +93,34 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
 const answers = {
   ready() {},
   generated({ pixels, width, height }) {
-    $("views").hidden = false;
-    show("view-original", pixels, width, height);
     picture = { pixels: new Uint8Array(pixels.buffer.slice(0)), width, height };
     look();
   },
   viewed({ seen, width, height }) {
     busy = false;
     looks += 1;
+    work(again || stream !== null);
+    $("views").hidden = false;
+    // Together with what was made of it: a camera has moved on in the meantime.
+    show("view-original", new Uint8ClampedArray(asked.pixels), width, height);
     show("view-deconvolved", seen.deconvolved, width, height);
     show("view-sparse", seen.sparse, width, height);
     kernels(seen);
     histogram(seen);
-    note(`${seen.patches.toLocaleString("en")} patches in ${seen.ms.toFixed(0)} ms. Condition number of their covariance ${seen.conditions[0].toExponential(1)} before, ${seen.conditions[1].toExponential(1)} after; kurtosis ${seen.kurtoses[0].toFixed(1)} before, ${seen.kurtoses[1].toFixed(1)} after. Full colour at ±${seen.scale.toPrecision(2)}.`);
+    note(`${seen.patches.toLocaleString("en")} patches in ${seen.ms.toFixed(0)} ms. Condition number of their covariance ${plain(seen.conditions[0])} before, ${plain(seen.conditions[1])} after; kurtosis ${seen.kurtoses[0].toFixed(1)} before, ${seen.kurtoses[1].toFixed(1)} after. Colours of the kernels follow the root of each value, full at ±${seen.scale.toPrecision(2)}.`);
     if (stream) frame();
     else if (again) look();
   },
   refused({ message }) {
     busy = false;
+    nothing();
     note(message);
     if (stream) setTimeout(frame, 300);
     else if (again) look();
   },
   failed({ message }) {
     busy = false;
+    nothing();
     stopCamera();
     worker = null;
     note(`The pictures cannot be looked at: ${message || "this browser offers no WebGPU"}`);
@@ -108,14 +134,14 @@ function start() {
   worker.onerror = (error) => answers.failed({ message: error.message });
 }
 
+const easel = document.createElement("canvas");
+
 function take(source, width, height, longest) {
-  $("views").hidden = false;
   const factor = Math.min(1, longest / Math.max(width, height));
   const [w, h] = [Math.max(8, Math.round(width * factor)), Math.max(8, Math.round(height * factor))];
-  const canvas = $("view-original");
-  canvas.width = w;
-  canvas.height = h;
-  const context = canvas.getContext("2d", { willReadFrequently: true });
+  easel.width = w;
+  easel.height = h;
+  const context = easel.getContext("2d", { willReadFrequently: true });
   context.drawImage(source, 0, 0, w, h);
   picture = { pixels: new Uint8Array(context.getImageData(0, 0, w, h).data.buffer), width: w, height: h };
 }
@@ -140,7 +166,8 @@ function stopCamera() {
 $("leaves").addEventListener("click", () => {
   start();
   stopCamera();
-  note("Drawing …");
+  note("Drawing a picture of discs, whose statistics are those of photographs …");
+  work(true);
   worker.postMessage({ type: "generate", seed: Math.floor(Math.random() * 1e6), width: 256, height: 192 });
 });
 
@@ -168,6 +195,8 @@ export async function photo(file) {
     take(image, image.width, image.height, PHOTO);
     look();
   } catch {
+    nothing();
+    picture = null;
     note(`${file.name} is no picture that this browser can read; a PNG, JPEG or WebP file is.`);
   }
 }

@@ -1,13 +1,12 @@
 // Owns the wasm and the GPU, so that the page never waits. One thing at a time: what the page asks for, else the next step.
-import init, { Race, Viewer } from "./mexhat_web.js";
+import init, { Race, Viewer, preview } from "./mexhat_web.js";
 import { together } from "./pipelines.js";
-import { unlzma } from "./unlzma.js";
 
 async function load() {
-  const url = new URL("mexhat_web_bg.wasm.lzma", import.meta.url);
+  const url = new URL("mexhat_web_bg.wasm", import.meta.url);
   const found = await fetch(url);
   if (!found.ok) throw new Error(`${url}: ${found.status} ${found.statusText}`);
-  return init({ module_or_path: unlzma(new Uint8Array(await found.arrayBuffer())) });
+  return init({ module_or_path: found });
 }
 
 const ready = load();
@@ -40,6 +39,7 @@ const actions = {
       if (options.lr) race.setRate(options.lr);
     }
     running = true;
+    say("running");
   },
   async pause() {
     running = false;
@@ -58,8 +58,11 @@ const actions = {
   async rate({ lr }) {
     race?.setRate(lr);
   },
-  async read({ ink, width }) {
-    say("read", { read: race ? await race.read(ink, width) : null });
+  async preview({ options }) {
+    say("preview", { preview: preview(JSON.stringify(options)) });
+  },
+  async read({ ink, width, id }) {
+    say("read", { read: race ? await race.read(ink, width) : null, id });
   },
   async save({ lane }) {
     if (race) say("saved", { lane, bytes: await race.save(lane) });
@@ -117,9 +120,17 @@ async function recover(error) {
   say("recovered", { steps: Array.from(steps) });
 }
 
+/** What the browser tells of the adapter that it will give, and whether that is software. */
+async function adapter() {
+  const found = await navigator.gpu.requestAdapter();
+  const { vendor = "", architecture = "", device = "", description = "", isFallbackAdapter = false } = found?.info ?? {};
+  const name = description || [vendor, architecture, device].filter(Boolean).join(" ");
+  return { name, software: isFallbackAdapter || /swiftshader|llvmpipe|lavapipe|basic render/i.test(`${name} ${architecture}`) };
+}
+
 async function work() {
-  await ready;
-  say("ready");
+  const [found] = await Promise.all([adapter().catch(() => ({ name: "", software: false })), ready]);
+  say("ready", found);
   for (;;) {
     try {
       await turnOnce();

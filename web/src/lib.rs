@@ -4,11 +4,11 @@
 //! other targets than browsers.
 
 #[cfg(target_arch = "wasm32")]
-mod math;
-#[cfg(target_arch = "wasm32")]
 mod pad;
 #[cfg(target_arch = "wasm32")]
 mod race;
+#[cfg(target_arch = "wasm32")]
+mod seen;
 #[cfg(target_arch = "wasm32")]
 mod thrown;
 #[cfg(target_arch = "wasm32")]

@@ -1,15 +1,17 @@
-//! Two networks of the same seed on the same images, step by step in turn.
+//! Two networks of the same seed on the same images, a few steps in turn.
+//!
+//! The networks share the GPU, so each has it to itself for its turn: what a turn takes is what its steps cost, whoever came before.
+//! Both are at the same step after each round, where they are judged, kept and paused.
 
 use crate::pad;
+use crate::seen::{colours, layer, mnist};
 use crate::thrown::{numbers, object, pause, thrown};
-use js_sys::{Array, Float32Array, Reflect, Uint8Array, Uint8ClampedArray};
-use mexhat::data::{self, Augment, Normalize, Splits};
+use js_sys::{Array, Float32Array, Uint8Array, Uint8ClampedArray};
+use mexhat::data::{self, Splits};
 use mexhat::gpu::Gpu;
 use mexhat::models::Norm;
-use mexhat::ops::BlockMode;
 use mexhat::study::{CovariancePair, covariances};
-use mexhat::train::{Event, LayerDeconv, NetOptions, Options, Saved, ScheduleKind, Trainer};
-use mexhat::viz::{central_kernels, diverging, relative};
+use mexhat::train::{Event, NetOptions, Options, Saved, ScheduleKind, Trainer};
 use mexhat::{Error, Result};
 use std::path::Path;
 use wasm_bindgen::prelude::*;
@@ -76,15 +78,16 @@ struct Lane {
     trainer: Trainer,
     /// Steps whose loss is known.
     step: u64,
-    looked: u64,
-    pictured: Instant,
+    /// The step at which it was judged last.
+    judged: Option<u64>,
+    /// Seconds of its turns so far, and the turn that it is in: when it began and at which step.
+    seconds: f64,
+    turn: Option<(Instant, u64)>,
+    /// Mean milliseconds of a step.
     ms: Option<f64>,
     over: bool,
     /// A checkpoint to go on from when the GPU goes away.
     kept: Vec<u8>,
-    kept_at: Instant,
-    /// Most steps in flight.
-    ahead: usize,
 }
 
 /// The race.
@@ -94,17 +97,26 @@ pub struct Race {
     options: RaceOptions,
     splits: Splits,
     lanes: Vec<Lane>,
-    landed: Instant,
+    /// The step to which both train in this round.
+    goal: u64,
+    pictured: Instant,
+    kept: Option<Instant>,
 }
 
-/// Share of a new step in the running mean of step times.
-const FRESH: f64 = 0.2;
+/// Share of a new turn in the running mean of step times.
+const FRESH: f64 = 0.3;
+/// The first steps compile, and are no measure.
+const WARM: u64 = 2;
+/// Milliseconds of a turn, and its most steps.
+const TURN: (f64, u64) = (120.0, 32);
+/// Steps of the first looks at the test images; then every `look_every`.
+const EARLY: [u64; 5] = [0, 1, 2, 5, 10];
+/// Test images that an early look takes.
+const FEW: usize = 64;
 /// Milliseconds between two pictures of the kernels.
 const PICTURE_MS: u128 = 500;
 /// Milliseconds between two checkpoints in memory.
 const KEEP_MS: u128 = 5000;
-/// Kernel values of this size have the full colour.
-const KERNEL_SCALE: f32 = 4.0;
 
 #[wasm_bindgen]
 impl Race {
@@ -144,9 +156,8 @@ impl Race {
         {
             let options = Options { net: saved.spec.net.clone(), ..options.run.clone() };
             lane.trainer = Trainer::warm(&gpu, &options, splits.clone(), saved).map_err(thrown)?;
-            lane.trainer.set_ahead(lane.ahead);
         }
-        Ok(Race { gpu, options, splits, lanes, landed: Instant::now() })
+        Ok(Race { gpu, options, splits, lanes, goal: 0, pictured: Instant::now(), kept: None })
     }
 
     /// The network of a lane as `model.safetensors`, which `mexhat eval` reads.
@@ -213,17 +224,18 @@ impl Race {
     pub async fn recover(&mut self) -> Result<Vec<u32>, JsValue> {
         let gpu = Gpu::open_async(None).await.map_err(thrown)?;
         for lane in &mut self.lanes {
-            let lr = lane.trainer.options().lr;
+            let (lr, seconds, ms) = (lane.trainer.options().lr, lane.seconds, lane.ms);
             let kept = std::mem::take(&mut lane.kept);
-            *lane = Lane::new(&gpu, &self.options, self.splits.clone(), lane.norm, &kept).map_err(thrown)?;
+            let fresh = Lane::new(&gpu, &self.options, self.splits.clone(), lane.norm, &kept).map_err(thrown)?;
+            *lane = Lane { seconds, ms, judged: Some(fresh.step), ..fresh };
             lane.trainer.set_lr(lr.unwrap_or(self.options.run.base_lr())).map_err(thrown)?;
         }
         self.gpu = gpu;
-        self.landed = Instant::now();
+        self.goal = self.furthest();
         Ok(self.lanes.iter().map(|lane| lane.step as u32).collect())
     }
 
-    /// `{ device, software, networks: [{ norm, parameters, bytes }], images, tests, batch, model, kernelScale }`.
+    /// `{ device, software, networks: [{ norm, parameters, bytes }], images, tests, batch, model }`.
     pub fn about(&self) -> JsValue {
         let adapter = self.gpu.adapter();
         let summaries: Vec<_> = self.lanes.iter().map(|lane| lane.trainer.summary()).collect();
@@ -245,39 +257,26 @@ impl Race {
             ("options", js_sys::JSON::parse(&options).unwrap_or(JsValue::NULL)),
             ("batch", (self.options.run.batch_size as u32).into()),
             ("model", self.options.run.net.model.as_str().into()),
-            ("kernelScale", KERNEL_SCALE.into()),
         ])
         .into()
     }
 
-    /// Goes on with the network that is behind until something has happened; returns its events, of which there
-    /// may be none; `undefined` when both networks are over.
+    /// Goes on until something has happened; returns its events, of which there may be none; `undefined` when both networks are over.
     pub async fn advance(&mut self) -> Result<Option<Array>, JsValue> {
         let events = Array::new();
-        let Some(index) = (0..self.lanes.len()).filter(|i| !self.lanes[*i].over).min_by_key(|i| self.lanes[*i].step)
-        else {
+        if self.lanes.iter().all(|lane| lane.over) {
             return Ok(None);
-        };
-        let lane = &mut self.lanes[index];
-        match lane.trainer.next().await {
-            Ok(Some(event)) => self.report(index, &event, &events),
-            Ok(None) => lane.over = true,
-            Err(error @ (Error::DeviceLost(_) | Error::Gpu(_))) => return Err(self.explained(error).await),
-            Err(error) => {
-                lane.over = true;
-                let message = error.to_string().into();
-                events.push(&object(&[
-                    ("event", "failed".into()),
-                    ("lane", (index as u32).into()),
-                    ("message", message),
-                ]));
-            }
         }
-        let lane = &self.lanes[index];
-        if !lane.over && lane.step > lane.looked && lane.step.is_multiple_of(self.options.look_every) {
+        if let Some(index) = self.behind() {
+            self.train(index, &events).await?;
+        } else if let Some(index) = self.unjudged() {
             self.look_at(index, &events).await?;
-        } else if lane.step > 0 && !lane.over && lane.pictured.elapsed().as_millis() > PICTURE_MS {
-            self.picture(index, &events).await?;
+        } else {
+            self.keep().await?;
+            if self.goal > 0 && self.pictured.elapsed().as_millis() > PICTURE_MS {
+                self.picture(&events).await?;
+            }
+            self.goal = self.next_goal();
         }
         Ok(Some(events))
     }
@@ -286,23 +285,13 @@ impl Race {
     #[wasm_bindgen(js_name = stepOnce)]
     pub async fn step_once(&mut self) -> Result<Array, JsValue> {
         let events = self.settle().await?;
-        for index in 0..self.lanes.len() {
-            self.lanes[index].trainer.set_ahead(1);
-            let before = self.lanes[index].step;
-            while !self.lanes[index].over && self.lanes[index].step == before {
-                match self.lanes[index].trainer.next().await {
-                    Ok(Some(event)) => self.report(index, &event, &events),
-                    Ok(None) => self.lanes[index].over = true,
-                    Err(error) => return Err(self.explained(error).await),
-                }
-            }
-            self.lanes[index].trainer.set_ahead(self.options.ahead);
-            self.picture(index, &events).await?;
-        }
+        self.goal = self.furthest() + 1;
+        self.finish(&events).await?;
+        self.picture(&events).await?;
         Ok(events)
     }
 
-    /// Waits for the steps in flight, for a pause.
+    /// Waits for the steps in flight and brings both networks to the same step, for a pause.
     pub async fn settle(&mut self) -> Result<Array, JsValue> {
         let events = Array::new();
         for index in 0..self.lanes.len() {
@@ -311,18 +300,21 @@ impl Race {
             }
             match self.lanes[index].trainer.settle().await {
                 Ok(settled) => settled.iter().for_each(|event| self.report(index, event, &events)),
-                Err(error) => return Err(self.explained(error).await),
+                Err(error) => self.fail(index, error, &events).await?,
             }
+            self.lanes[index].end_turn();
         }
+        self.goal = self.furthest();
+        self.finish(&events).await?;
         Ok(events)
     }
 
-    /// Evaluates both networks now.
+    /// Evaluates both networks now, on all test images.
     pub async fn look(&mut self) -> Result<Array, JsValue> {
         let events = Array::new();
         for index in 0..self.lanes.len() {
             if !self.lanes[index].over {
-                self.look_at(index, &events).await?;
+                self.evaluate(index, &events).await?;
             }
         }
         Ok(events)
@@ -392,7 +384,99 @@ impl Race {
         thrown(error)
     }
 
+    /// The furthest step of a network that is not over.
+    fn furthest(&self) -> u64 {
+        self.lanes.iter().filter(|lane| !lane.over).map(|lane| lane.step).max().unwrap_or(self.goal)
+    }
+
+    /// The network whose turn it is.
+    fn behind(&self) -> Option<usize> {
+        self.lanes.iter().position(|lane| !lane.over && lane.step < self.goal)
+    }
+
+    /// A network that is to be judged at this step.
+    fn unjudged(&self) -> Option<usize> {
+        let due = EARLY.contains(&self.goal)
+            || [self.options.look_every, self.epoch()].iter().any(|n| self.goal.is_multiple_of(*n));
+        self.lanes.iter().position(|lane| due && !lane.over && lane.judged != Some(lane.step))
+    }
+
+    /// Steps of an epoch, at whose end a trainer evaluates by itself: the race does so before, between two turns.
+    fn epoch(&self) -> u64 {
+        self.lanes[0].trainer.plan().batches
+    }
+
+    /// As many steps as a turn has room for, and not beyond the next look.
+    fn next_goal(&self) -> u64 {
+        let slowest = self.lanes.iter().filter(|lane| !lane.over).filter_map(|lane| lane.ms).reduce(f64::max);
+        let steps = slowest.map_or(1, |ms| ((TURN.0 / ms) as u64).clamp(1, TURN.1));
+        let next = |every: u64| (self.goal / every + 1) * every;
+        let early = EARLY.into_iter().find(|step| *step > self.goal).unwrap_or(u64::MAX);
+        (self.goal + steps).min(early).min(next(self.options.look_every)).min(next(self.epoch()))
+    }
+
+    /// Trains the networks that are behind up to the goal.
+    async fn finish(&mut self, events: &Array) -> Result<(), JsValue> {
+        while let Some(index) = self.behind() {
+            self.train(index, events).await?;
+        }
+        Ok(())
+    }
+
+    /// The next event of a network's turn.
+    async fn train(&mut self, index: usize, events: &Array) -> Result<(), JsValue> {
+        let (goal, ahead) = (self.goal, self.options.ahead);
+        let lane = &mut self.lanes[index];
+        lane.turn.get_or_insert_with(|| (Instant::now(), lane.step));
+        // Nothing is submitted beyond the turn.
+        lane.trainer.set_ahead(ahead.min((goal - lane.step) as usize));
+        match lane.trainer.next().await {
+            Ok(Some(event)) => self.report(index, &event, events),
+            Ok(None) => lane.over = true,
+            Err(error) => self.fail(index, error, events).await?,
+        }
+        let lane = &mut self.lanes[index];
+        if lane.over || lane.step >= goal {
+            lane.end_turn();
+        }
+        Ok(())
+    }
+
+    /// A network that has diverged is over, and the other goes on; other errors end the race.
+    async fn fail(&mut self, index: usize, error: Error, events: &Array) -> Result<(), JsValue> {
+        if !matches!(error, Error::Run(_)) {
+            return Err(self.explained(error).await);
+        }
+        let lane = &mut self.lanes[index];
+        lane.over = true;
+        events.push(&object(&[
+            ("event", "failed".into()),
+            ("lane", (index as u32).into()),
+            ("step", ((lane.step + 1) as f64).into()),
+            ("message", error.to_string().into()),
+        ]));
+        Ok(())
+    }
+
+    /// Judges a network: early by a few of the test images, which is quick.
     async fn look_at(&mut self, index: usize, events: &Array) -> Result<(), JsValue> {
+        let lane = &mut self.lanes[index];
+        lane.judged = Some(lane.step);
+        if !EARLY.contains(&lane.step) {
+            return self.evaluate(index, events).await;
+        }
+        let guesses = match lane.trainer.guesses_of(FEW).await {
+            Ok(guesses) => guesses,
+            Err(error) => return Err(self.explained(error).await),
+        };
+        let right = guesses.iter().filter(|guess| guess.guess == guess.label).count();
+        let images = guesses.len();
+        self.judged(index, right as f64 / images.max(1) as f64, images, events);
+        Ok(())
+    }
+
+    /// Judges a network by all test images.
+    async fn evaluate(&mut self, index: usize, events: &Array) -> Result<(), JsValue> {
         let seen = match self.lanes[index].trainer.look().await {
             Ok(seen) => seen,
             // Evaluating adds nothing to a network that has diverged; its next step says so.
@@ -400,101 +484,77 @@ impl Race {
             Err(error) => return Err(self.explained(error).await),
         };
         seen.iter().for_each(|event| self.report(index, event, events));
-        self.keep(index).await?;
-        let now = Instant::now();
-        let lane = &mut self.lanes[index];
-        lane.looked = lane.step;
-        lane.pictured = now;
-        self.landed = now;
         Ok(())
     }
 
-    /// Keeps a checkpoint now and then.
-    async fn keep(&mut self, index: usize) -> Result<(), JsValue> {
-        let lane = &mut self.lanes[index];
-        if !lane.kept.is_empty() && lane.kept_at.elapsed().as_millis() < KEEP_MS {
+    /// Tells the accuracy of a network on so many test images.
+    fn judged(&self, index: usize, accuracy: f64, images: usize, events: &Array) {
+        let lane = &self.lanes[index];
+        events.push(&object(&[
+            ("event", "eval".into()),
+            ("lane", (index as u32).into()),
+            ("step", (lane.step as f64).into()),
+            ("seconds", lane.clock().into()),
+            ("accuracy", accuracy.into()),
+            ("images", (images as u32).into()),
+            ("quick", (images < self.splits.test.len()).into()),
+        ]));
+    }
+
+    /// Keeps checkpoints of both networks now and then, of the same step.
+    async fn keep(&mut self) -> Result<(), JsValue> {
+        if self.kept.is_some_and(|kept| kept.elapsed().as_millis() < KEEP_MS) {
             return Ok(());
         }
-        match lane.trainer.snapshot().await {
-            Ok(snapshot) => {
-                lane.kept = snapshot.checkpoint;
-                lane.kept_at = Instant::now();
-                Ok(())
+        for index in 0..self.lanes.len() {
+            if self.lanes[index].over {
+                continue;
             }
-            Err(error) => Err(self.explained(error).await),
-        }
-    }
-
-    async fn picture(&mut self, index: usize, events: &Array) -> Result<(), JsValue> {
-        let lane = &mut self.lanes[index];
-        lane.pictured = Instant::now();
-        if lane.norm != Norm::Deconv {
-            return Ok(());
-        }
-        match lane.trainer.layers().await {
-            Ok(layers) => {
-                let list = Array::new();
-                for layer in &layers {
-                    list.push(&self.layer(layer));
-                }
-                let step = self.lanes[index].step as f64;
-                events.push(&object(&[
-                    ("event", "layers".into()),
-                    ("lane", (index as u32).into()),
-                    ("step", step.into()),
-                    ("layers", list.into()),
-                ]));
-                Ok(())
+            match self.lanes[index].trainer.snapshot().await {
+                Ok(snapshot) => self.lanes[index].kept = snapshot.checkpoint,
+                Err(error) => return Err(self.explained(error).await),
             }
-            Err(error) => Err(self.explained(error).await),
         }
+        self.kept = Some(Instant::now());
+        Ok(())
     }
 
-    /// `{ name, d, statistics, channels, kernel, values, colours }`: kernels (channels,channels,kernel,kernel) of the first block
-    /// where its entries are taps of whole channels; otherwise D itself, `channels` 1 and `kernel` d.
-    fn layer(&self, layer: &LayerDeconv) -> JsValue {
-        let kernel = if layer.weight.len() == 4 { layer.weight[2] } else { 1 };
-        let channels = layer.d / (kernel * kernel);
-        let whole =
-            self.options.run.net.mode == BlockMode::Paper || channels >= layer.weight.get(1).copied().unwrap_or(0);
-        let kernels = if kernel > 1 && whole { central_kernels(&layer.deconv, channels, kernel).ok() } else { None };
-        let (channels, side, values) = match kernels {
-            Some(kernels) => (channels, kernel, kernels),
-            None => (1, layer.d, layer.deconv.clone()),
-        };
-        object(&[
-            ("name", layer.name.as_str().into()),
-            ("d", (layer.d as u32).into()),
-            ("statistics", (layer.statistics as u32).into()),
-            ("channels", (channels as u32).into()),
-            ("kernel", (side as u32).into()),
-            ("values", Float32Array::from(&values[..]).into()),
-            ("colours", colours(&values, KERNEL_SCALE).into()),
-        ])
-        .into()
+    /// Pictures of each network's deconvolutions.
+    async fn picture(&mut self, events: &Array) -> Result<(), JsValue> {
+        self.pictured = Instant::now();
+        for index in 0..self.lanes.len() {
+            let lane = &mut self.lanes[index];
+            if lane.norm != Norm::Deconv || lane.over {
+                continue;
+            }
+            let layers = match lane.trainer.layers().await {
+                Ok(layers) => layers,
+                Err(error) => return Err(self.explained(error).await),
+            };
+            let mode = self.options.run.net.mode;
+            events.push(&object(&[
+                ("event", "layers".into()),
+                ("lane", (index as u32).into()),
+                ("step", (self.lanes[index].step as f64).into()),
+                ("layers", layers.iter().map(|one| layer(one, mode)).collect::<Array>().into()),
+            ]));
+        }
+        Ok(())
     }
 
-    /// Adds a step or an evaluation as a plain object that also names its network and, of a step, what it took.
+    /// Adds a step or an evaluation as a plain object that also names its network and the seconds of its turns so far.
     fn report(&mut self, index: usize, event: &Event, events: &Array) {
-        let lane = (index as u32).into();
         match event {
             Event::Step { step, epoch, loss, lr, accuracy } => {
-                let now = Instant::now();
-                // The networks share the GPU: a step takes from the last result of either to its own.
-                let ms = now.duration_since(self.landed).as_secs_f64() * 1e3;
-                self.landed = now;
                 let runner = &mut self.lanes[index];
                 runner.step = *step;
-                // The first steps compile.
-                if *step > 2 {
-                    runner.ms = Some(runner.ms.map_or(ms, |mean| mean + FRESH * (ms - mean)));
-                }
                 let rate = runner.ms.map(|ms| self.options.run.batch_size as f64 / ms * 1e3);
                 let or_null = |value: Option<f64>| value.map_or(JsValue::NULL, JsValue::from);
                 events.push(&object(&[
                     ("event", "step".into()),
-                    ("lane", lane),
+                    ("lane", (index as u32).into()),
                     ("step", (*step as f64).into()),
+                    ("seconds", runner.clock().into()),
                     ("epoch", (*epoch as f64).into()),
                     ("loss", (*loss).into()),
                     ("lr", (*lr).into()),
@@ -503,15 +563,8 @@ impl Race {
                     ("rate", or_null(rate)),
                 ]));
             }
-            Event::Eval { step, epoch, loss, accuracy } => {
-                events.push(&object(&[
-                    ("event", "eval".into()),
-                    ("lane", lane),
-                    ("step", (*step as f64).into()),
-                    ("epoch", (*epoch as f64).into()),
-                    ("loss", (*loss).into()),
-                    ("accuracy", (*accuracy).into()),
-                ]));
+            Event::Eval { accuracy, .. } => {
+                self.judged(index, f64::from(*accuracy), self.splits.test.len(), events);
             }
             // The pictures of all layers come on their own, and the page knows the rest.
             _ => {}
@@ -519,59 +572,43 @@ impl Race {
     }
 }
 
-/// Colours (RGBA) of values on a fixed scale.
-fn colours(values: &[f32], scale: f32) -> Uint8ClampedArray {
-    let colours = values.iter().flat_map(|v| {
-        let [r, g, b] = diverging(relative(*v, scale));
-        [r, g, b, 255]
-    });
-    Uint8ClampedArray::from(&colours.collect::<Vec<u8>>()[..])
-}
-
-/// The splits of MNIST from its IDX files `{ name: bytes }`, unpacked or not.
-fn mnist(files: &JsValue, options: &Options) -> Result<Splits> {
-    let read = |name: &'static str| {
-        let found = Reflect::get(files, &name.into()).ok().and_then(|bytes| bytes.dyn_into::<Uint8Array>().ok());
-        found.map(|bytes| (name, bytes.to_vec())).ok_or_else(|| Error::input(name, "is missing; MNIST has four files"))
-    };
-    let split = |images: &'static str, labels: &'static str| {
-        let ((i, images), (l, labels)) = (read(images)?, read(labels)?);
-        data::idx::dataset("mnist", (i, &images), (l, &labels))
-    };
-    let mut train = split("train-images-idx3-ubyte", "train-labels-idx1-ubyte")?;
-    let mut test = split("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")?;
-    if train.shape != test.shape || train.shape[1..] != [pad::SIDE; 2] {
-        let what = format!("expected pictures of 28 x 28, found {:?} and {:?} (C,H,W)", train.shape, test.shape);
-        return Err(Error::input("MNIST", what));
-    }
-    train.truncate(options.limit_train.unwrap_or(usize::MAX));
-    test.truncate(options.limit_test.unwrap_or(usize::MAX));
-    Ok(Splits::new(train, test, Normalize::mnist(), Augment::NONE))
-}
-
 impl Lane {
     /// The network of this norm, fresh or (when `kept` holds one) at a checkpoint.
     fn new(gpu: &Gpu, options: &RaceOptions, splits: Splits, norm: Norm, kept: &[u8]) -> Result<Self> {
         let net = NetOptions { norm, ..options.run.net.clone() };
         let run = Options { net, ..options.run.clone() };
-        let mut trainer = if kept.is_empty() {
+        let trainer = if kept.is_empty() {
             Trainer::new(gpu, &run, splits)?
         } else {
             Trainer::resume(gpu, &run, splits, &Saved::read(Path::new("checkpoint"), kept)?)?
         };
-        trainer.set_ahead(options.ahead);
-        let (step, now) = (trainer.summary().steps, Instant::now());
+        let step = trainer.summary().steps;
         Ok(Self {
             norm,
             trainer,
             step,
-            looked: step,
-            pictured: now,
+            judged: None,
+            seconds: 0.0,
+            turn: None,
             ms: None,
             over: false,
             kept: kept.to_vec(),
-            kept_at: now,
-            ahead: options.ahead,
         })
+    }
+
+    /// Seconds of its turns so far.
+    fn clock(&self) -> f64 {
+        self.seconds + self.turn.map_or(0.0, |(begun, _)| begun.elapsed().as_secs_f64())
+    }
+
+    /// Counts the turn that it was in.
+    fn end_turn(&mut self) {
+        self.seconds = self.clock();
+        let Some((begun, from)) = self.turn.take() else { return };
+        let steps = self.step.saturating_sub(from);
+        if from >= WARM && steps > 0 {
+            let ms = begun.elapsed().as_secs_f64() * 1e3 / steps as f64;
+            self.ms = Some(self.ms.map_or(ms, |mean| mean + FRESH * (ms - mean)));
+        }
     }
 }

@@ -32,6 +32,7 @@ pub fn thrown(error: Error) -> JsValue {
         Error::NoAdapter(_) => "no-adapter",
         Error::DeviceLost(_) => "device-lost",
         Error::Usage(_) => "usage",
+        Error::Input { .. } => "input",
         _ => "error",
     };
     object(&[("kind", kind.into()), ("message", error.to_string().into())]).into()

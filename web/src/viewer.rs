@@ -1,12 +1,13 @@
 //! Deconvolution kernels of a picture, and the picture through them: the paper's Figure 2, live.
 
+use crate::seen::{largest, rooted};
 use crate::thrown::{numbers, object, thrown};
 use js_sys::{Float32Array, Uint8ClampedArray};
 use mexhat::Result;
 use mexhat::gpu::Gpu;
 use mexhat::study::{Deconvolver, KernelOptions, KernelStudy, PhotoSet, Source};
 use mexhat::viz::image::{robust_scale, signed_picture, sparse_picture};
-use mexhat::viz::{Photo, StreamingHistogram, dead_leaves, diverging, relative};
+use mexhat::viz::{Photo, StreamingHistogram, dead_leaves};
 use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use web_time::Instant;
@@ -75,15 +76,7 @@ impl Viewer {
         let mut histograms = [StreamingHistogram::new(), StreamingHistogram::new()];
         histograms[0].add(&photo.planes().data);
         histograms[1].add(&picture.data);
-        let scale = study.kernels.iter().fold(0.0f32, |most, v| most.max(v.abs()));
-        let colours: Vec<u8> = study
-            .kernels
-            .iter()
-            .flat_map(|v| {
-                let [r, g, b] = diverging(relative(*v, scale));
-                [r, g, b, 255]
-            })
-            .collect();
+        let scale = largest(&study.kernels);
         let robust = robust_scale(&picture.data);
         let kurtoses = histograms.each_ref().map(StreamingHistogram::kurtosis);
         Ok(object(&[
@@ -97,7 +90,7 @@ impl Viewer {
             ("patches", (study.statistics.patches as f64).into()),
             ("ms", (begun.elapsed().as_secs_f64() * 1e3).into()),
             ("values", Float32Array::from(&study.kernels[..]).into()),
-            ("colours", Uint8ClampedArray::from(&colours[..]).into()),
+            ("colours", rooted(&study.kernels, scale).into()),
             ("deconvolved", rgba(signed_picture(&picture, robust).as_raw()).into()),
             ("sparse", rgba(sparse_picture(&picture, robust).as_raw()).into()),
         ])

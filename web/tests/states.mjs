@@ -39,13 +39,19 @@ await state("no-adapter", withPrefix("GPU.prototype.requestAdapter = async () =>
   const [kind, text] = await card(page);
   expect("a browser without an adapter is told what to do", kind === "no-adapter" && text.includes("hardware acceleration"), text);
 });
-await state("wasm-damaged", { "/mexhat_web_bg.wasm.lzma": readFileSync(join(dist, "mexhat_web_bg.wasm.lzma")).subarray(0, 100_000) }, "", failed, async (page) => {
+await state("wasm-damaged", { "/mexhat_web_bg.wasm": readFileSync(join(dist, "mexhat_web_bg.wasm")).subarray(0, 100_000) }, "", failed, async (page) => {
   const [kind, text] = await card(page);
   expect("a damaged wasm is a readable error", kind === "wasm" && text.includes("fault of the page") && !text.includes("undefined"), text);
 });
-await state("wasm-missing", { "/mexhat_web_bg.wasm.lzma": (response) => response.writeHead(404).end() }, "", failed, async (page) => {
+await state("wasm-missing", { "/mexhat_web_bg.wasm": (response) => response.writeHead(404).end() }, "", failed, async (page) => {
   const [kind, text] = await card(page);
   expect("a missing wasm is a readable error", kind === "wasm" && text.includes("404"), text);
+});
+await state("address-refused", {}, "?seed=-1&lr=0&model=lenett&fbclid=x", failed, async (page) => {
+  const [kind, text] = await card(page);
+  expect("what the address gets wrong is named, each with what is expected", kind === "usage" && ["seed", "-1", "lr", "lenett"].every((word) => text.includes(word)) && !text.includes("invalid value"), text);
+  await page.click("#again");
+  expect("trying again leaves it out", (await page.evaluate(() => [mexhat.state(), location.search])).join() === "fresh,?fbclid=x", await page.evaluate(() => location.search));
 });
 await state("settings-refused", {}, `${TINY}&momentum=7`, failed, async (page) => {
   const [kind, text] = await card(page);

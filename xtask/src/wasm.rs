@@ -63,62 +63,18 @@ pub fn cargo_for(toolchain: &Toolchain, args: &str) -> Command {
         Toolchain::Own => cargo(args),
         Toolchain::Debian => {
             let mut args: Vec<&str> = args.split(' ').collect();
-            args.push(BUILD_STD[0]);
+            args.push("-Zbuild-std=std,panic_abort");
             debian_cargo(&args)
         }
     }
 }
 
-/// The cargo that builds the page, where every byte is downloaded: the standard library is compiled for size along with it, and
-/// a panic stops at once without a text. Without the sources of the standard library it is taken as it comes.
-pub fn cargo_for_page(toolchain: &Toolchain, args: &str) -> Command {
-    const FLAGS: &str = "-Zunstable-options -Cpanic=immediate-abort";
+/// Where [`cargo_for`] leaves what it builds: another compiler gets a folder of its own.
+pub fn target_for(toolchain: &Toolchain) -> PathBuf {
     match toolchain {
-        Toolchain::Own if has_sources() => {
-            let mut args: Vec<&str> = args.split(' ').collect();
-            args.extend(BUILD_STD);
-            let mut cargo = command("cargo", &args);
-            cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", FLAGS).env("CARGO_TARGET_DIR", page_target(toolchain));
-            cargo
-        }
-        Toolchain::Own => cargo(args),
-        Toolchain::Debian => {
-            let mut args: Vec<&str> = args.split(' ').collect();
-            args.extend(BUILD_STD);
-            let mut cargo = debian_cargo(&args);
-            cargo.env("RUSTFLAGS", format!("-Clinker=wasm-ld {FLAGS}"));
-            cargo.env("CARGO_TARGET_DIR", page_target(toolchain));
-            cargo
-        }
+        Toolchain::Own => target_dir(),
+        Toolchain::Debian => target_dir().join("wasm"),
     }
-}
-
-/// Where [`cargo_for_page`] leaves what it builds: other flags, other folder.
-pub fn page_target(toolchain: &Toolchain) -> PathBuf {
-    match toolchain {
-        Toolchain::Own if !has_sources() => target_dir(),
-        _ => target_dir().join("page"),
-    }
-}
-
-const BUILD_STD: [&str; 2] = ["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"];
-
-/// Makes the page's toolchain as complete as it can be.
-pub fn ensure_sources(toolchain: &Toolchain) {
-    let complete = || matches!(toolchain, Toolchain::Debian) || has_sources();
-    if complete() {
-        return;
-    }
-    let added = succeeds(command("rustup", &["component", "add", "rust-src"]));
-    if !added || !complete() {
-        println!(
-            "the sources of the standard library are missing (`rustup component add rust-src`): the page will be larger"
-        );
-    }
-}
-
-fn has_sources() -> bool {
-    sysroot().is_some_and(|sysroot| sysroot.join("lib/rustlib/src/rust/library").is_dir())
 }
 
 fn debian_cargo(args: &[&str]) -> Command {
@@ -126,8 +82,8 @@ fn debian_cargo(args: &[&str]) -> Command {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let path = std::env::join_paths([Path::new("/usr/bin").into()].into_iter().chain(std::env::split_paths(&path)));
     cargo.env("PATH", path.unwrap_or_else(|_| "/usr/bin:/bin".into()));
-    // Building the standard library is an unstable feature; another compiler gets a folder of its own.
+    // Building the standard library is an unstable feature.
     cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTC", "/usr/bin/rustc").env("RUSTFLAGS", "-Clinker=wasm-ld");
-    cargo.env("CARGO_TARGET_DIR", target_dir().join("wasm"));
+    cargo.env("CARGO_TARGET_DIR", target_for(&Toolchain::Debian));
     cargo
 }

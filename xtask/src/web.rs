@@ -17,50 +17,22 @@ const BINDGEN: &str = "run --quiet --release --package mexhat-bindgen --features
 /// What could not be installed, built or written.
 pub fn build(consent: Consent) -> Result<PathBuf> {
     let toolchain = wasm::ensure_toolchain(consent)?;
-    wasm::ensure_sources(&toolchain);
     heading("page");
     let dist = root().join("web/dist");
     empty(&dist)?;
     copy(&root().join("web/page"), &dist)?;
-    bundle(&toolchain, "mexhat-web", &dist, &["--for-page"])?;
-    pack_scripts(&dist)?;
+    bundle(&toolchain, "mexhat-web", &dist)?;
     println!("\nthe page is in {}", dist.display());
-    for (name, bytes) in sizes(&dist)? {
-        println!("{:>9} {name}", bytes);
-    }
     Ok(dist)
 }
 
 /// Compiles `package` and writes its wasm with the JavaScript around it to `folder`.
-fn bundle(toolchain: &Toolchain, package: &str, folder: &Path, flags: &[&str]) -> Result {
-    run(wasm::cargo_for_page(toolchain, &format!("{BUILD} {package}")))?;
+fn bundle(toolchain: &Toolchain, package: &str, folder: &Path) -> Result {
+    run(wasm::cargo_for(toolchain, &format!("{BUILD} {package}")))?;
     let file = format!("wasm32-unknown-unknown/web/{}.wasm", package.replace('-', "_"));
     let mut bindgen = cargo(BINDGEN);
-    bindgen.arg(wasm::page_target(toolchain).join(file)).arg(folder).args(flags);
+    bindgen.arg(wasm::target_for(toolchain).join(file)).arg(folder);
     run(bindgen)
-}
-
-/// The scripts that are loaded by name; the others are imported by them.
-const ENTRIES: [&str; 2] = ["page.js", "worker.js"];
-
-/// Packs what each of [`ENTRIES`] imports into it, as short as can be. Without npm the page works as well, and is larger.
-fn pack_scripts(dist: &Path) -> Result {
-    let folder = target_dir().join("web-tools");
-    let packer = folder.join("node_modules/.bin").join(if cfg!(windows) { "esbuild.cmd" } else { "esbuild" });
-    let fetched = packer.exists() || npm_install(&folder, "esbuild@0.28.2").is_ok();
-    if !fetched {
-        println!("the scripts stay as they are, since npm cannot fetch esbuild: the page will be larger");
-        return Ok(());
-    }
-    let mut pack =
-        command(packer, &["--bundle", "--minify", "--format=esm", "--log-level=warning", "--allow-overwrite"]);
-    pack.args(ENTRIES).arg("--outdir=.").current_dir(dist);
-    run(pack)?;
-    let packed = sizes(dist)?.into_iter().map(|(name, _)| name);
-    for name in packed.filter(|name| name.ends_with(".js") && !ENTRIES.contains(&name.as_str())) {
-        fs::remove_file(dist.join(&name)).map_err(|error| format!("cannot remove {name}: {error}"))?;
-    }
-    Ok(())
 }
 
 /// Installs one npm package into a folder of its own.
@@ -78,20 +50,6 @@ fn empty(folder: &Path) -> Result {
         return Ok(());
     }
     fs::remove_dir_all(folder).map_err(|error| format!("cannot empty {}: {error}", folder.display()))
-}
-
-fn sizes(dist: &Path) -> Result<Vec<(String, u64)>> {
-    let failed = |error: std::io::Error| format!("{}: {error}", dist.display());
-    let mut sizes = Vec::new();
-    for entry in fs::read_dir(dist).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let kind = entry.metadata().map_err(failed)?;
-        if kind.is_file() {
-            sizes.push((entry.file_name().to_string_lossy().into_owned(), kind.len()));
-        }
-    }
-    sizes.sort();
-    Ok(sizes)
 }
 
 fn copy(from: &Path, to: &Path) -> Result {
@@ -121,7 +79,7 @@ pub fn serve(dist: &Path) -> Result {
 }
 
 /// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
-pub const PARTS: [&str; 6] = ["states", "habits", "data", "losses", "browser", "checks"];
+pub const PARTS: [&str; 7] = ["states", "race", "habits", "data", "losses", "browser", "checks"];
 
 /// Drives the page in Chromium and runs the reference vectors and twins there; `wanted` names some of [`PARTS`], or none for all.
 ///
@@ -185,7 +143,7 @@ fn checks(consent: Consent, folder: &Path) -> Result<PathBuf> {
             fs::copy(&path, folder.join(name)).map_err(failed)?;
         }
     }
-    bundle(&wasm::ensure_toolchain(consent)?, "mexhat-web-checks", folder, &[])?;
+    bundle(&wasm::ensure_toolchain(consent)?, "mexhat-web-checks", folder)?;
     Ok(folder.to_owned())
 }
 

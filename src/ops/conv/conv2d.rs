@@ -100,7 +100,6 @@ fn columns_of_tile(pixels: usize, columns4: usize) -> usize {
 
 const CONV_TILES: Tiles = Tiles {
     alone: (&CONV, &[(5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
-    #[cfg(not(target_arch = "wasm32"))]
     subgroup: (&CONV_SUBGROUP, &[(8, [64, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
     shared: Some((&CONV_SHARED, &[(16, [8, 2, 8, 8]), (8, [8, 1, 8, 8]), (4, [8, 1, 4, 16]), (1, [4, 1, 2, 32])])),
 };
@@ -131,7 +130,6 @@ static WEIGHT_GRAD_SHARED: Shader = Shader::with_variants::<WeightGradParams>(
 );
 const WEIGHT_GRAD_TILES: Tiles = Tiles {
     alone: (&WEIGHT_GRAD, &[(5, [4, 2, 4, 2]), (1, [4, 2, 1, 8])]),
-    #[cfg(not(target_arch = "wasm32"))]
     subgroup: (
         &WEIGHT_GRAD_SUBGROUP,
         &[(25, [16, 1, 8, 1]), (8, [8, 1, 8, 1]), (4, [4, 1, 4, 2]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])],

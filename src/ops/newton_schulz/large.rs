@@ -9,7 +9,7 @@
 use super::fitted::{self, fitted};
 use super::small::{self, SmallNewtonSchulz};
 use super::steps::{MOST_ADDED, Step, coupled, doubled, place_of_iterate, reverse, run, uncoupled};
-use crate::gpu::{Family, Kernel, Shader, Slot};
+use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::products::matmul::{Product, dims, matrix};
 use crate::ops::products::transpose::transposed;
@@ -44,7 +44,7 @@ static SUM: Shader = Shader::new::<SumParams>("newton_schulz/newton_schulz_sum.w
 static GRAD_START: Shader = Shader::new::<GradStartParams>("newton_schulz/newton_schulz_grad_start.wgsl", 2, 1);
 static GRAD_FINISH: Shader = Shader::new::<ScaleParams>("newton_schulz/newton_schulz_grad_finish.wgsl", 5, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&DOT, &SCALE, &AFFINE, &GRAD_START, &GRAD_FINISH];
-pub(in crate::ops) const SUM_SHADERS: &[&Shader] = if FITS { &[&SUM] } else { &[] };
+pub(in crate::ops) const SUM_SHADERS: &[&Shader] = &[&SUM];
 
 /// Beyond this many iterations one-triangle products lose all accuracy (method, section 9.4).
 pub(in crate::ops) const MOST_SYMMETRIC: usize = 10;
@@ -71,14 +71,11 @@ type StepsOf = fn(usize) -> Vec<Step>;
 /// The steps of fewest products for matrices of side `d`.
 fn fewest_steps(iterations: usize, d: usize) -> StepsOf {
     match iterations {
-        fitted::ITERATIONS if FITS && d >= fitted::SMALLEST => |_| fitted(),
+        fitted::ITERATIONS if d >= fitted::SMALLEST => |_| fitted(),
         2..=MOST_SYMMETRIC => doubled,
         _ => coupled,
     }
 }
-
-/// Whether the fitted steps are used: a page's download has no room for them.
-const FITS: bool = Family::IN_SUBGROUPS;
 
 /// Results of [`newton_schulz_all`].
 #[derive(Clone, Debug)]
@@ -148,7 +145,7 @@ fn sum_added(
     added: &[(usize, f32)],
     from: &[Slot],
 ) -> Option<(Slot, f32)> {
-    if !FITS || added.len() < 2 {
+    if added.len() < 2 {
         return added.first().map(|(place, beta)| (from[*place], *beta));
     }
     // Of fewer matrices, the rest are the first times 0.

@@ -58,7 +58,6 @@ static GRAM_SHARED: Shader = Shader::with_variants::<GramParams>(
 );
 const TILES: Tiles = Tiles {
     alone: (&GRAM, &[(5, [4, 2, 4, 2]), (1, [4, 2, 1, 8])]),
-    #[cfg(not(target_arch = "wasm32"))]
     subgroup: (&GRAM_SUBGROUP, &[(8, [8, 1, 8, 1]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])]),
     shared: Some((&GRAM_SHARED, &[(16, [2, 2, 8, 8]), (8, [2, 1, 8, 8]), (1, [1, 1, 4, 16])])),
 };

@@ -98,7 +98,6 @@ static MATMUL_SHARED: Shader = Shader::with_variants::<MatmulParams>(
 // columns): a tile is used from the first size on that fills more than one.
 const TILES: Tiles = Tiles {
     alone: (&MATMUL, &[(32, [16, 4, 4, 2]), (5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
-    #[cfg(not(target_arch = "wasm32"))]
     subgroup: (
         &MATMUL_SUBGROUP,
         &[(17, [64, 1, 8, 1]), (10, [32, 1, 8, 1]), (9, [20, 3, 4, 2]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])],

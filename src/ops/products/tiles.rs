@@ -12,8 +12,6 @@ pub(in crate::ops) type Tile = [usize; 4];
 /// The tiles of one kernel in both families, each with the least number of column vectors that it is for.
 pub(in crate::ops) struct Tiles {
     pub alone: (&'static Shader, &'static [(usize, Tile)]),
-    /// No page has [`Family::IN_SUBGROUPS`].
-    #[cfg(not(target_arch = "wasm32"))]
     pub subgroup: (&'static Shader, &'static [(usize, Tile)]),
     /// Where there is none, lanes work alone.
     pub shared: Option<(&'static Shader, &'static [(usize, Tile)])>,
@@ -23,7 +21,6 @@ impl Tiles {
     /// The kernel for `columns4` vectors of columns, with the constants `flags` besides those of its tile.
     pub fn choose(&self, profile: Profile, columns4: usize, flags: &[(&'static str, u32)]) -> (Kernel, Tile) {
         let (shader, table) = match profile.family {
-            #[cfg(not(target_arch = "wasm32"))]
             Family::Subgroup => self.subgroup,
             Family::Shared => self.shared.unwrap_or(self.alone),
             _ => self.alone,

@@ -1,0 +1,94 @@
+// What there is to see at once: training digits that stream by, and both networks, drawn from their own description.
+const $ = (id) => document.getElementById(id);
+const SIDE = 28;
+/** Pixels of the strip between two digits, and by which it moves in a second. */
+const [GAP, SPEED] = [10, 40];
+
+let digits = [], offset = 0, before = 0, running = 0;
+
+function paint() {
+  const canvas = $("stream");
+  const context = canvas.getContext("2d");
+  const step = SIDE + GAP;
+  const width = Math.max(1, Math.round(canvas.clientWidth / 2));
+  if (canvas.width !== width) canvas.width = width;
+  context.clearRect(0, 0, canvas.width, canvas.height);
+  for (let i = 0, x = -(offset % step); x < canvas.width; i++, x += step) {
+    context.drawImage(digits[(Math.floor(offset / step) + i) % digits.length], Math.round(x), 0);
+  }
+}
+
+function move(now) {
+  offset += (SPEED * Math.min(100, now - before)) / 1000;
+  before = now;
+  paint();
+  running = requestAnimationFrame(move);
+}
+
+function stream(list) {
+  digits = list.map(({ pixels }) => {
+    const one = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
+    const image = new ImageData(SIDE, SIDE);
+    pixels.forEach((v, i) => image.data.set([v, v, v, 255], 4 * i));
+    one.getContext("2d").putImageData(image, 0, 0);
+    return one;
+  });
+  cancelAnimationFrame(running);
+  before = performance.now();
+  if (matchMedia("(prefers-reduced-motion: reduce)").matches) paint();
+  else running = requestAnimationFrame(move);
+}
+
+/** Stands still while the networks train: the GPU has better things to do. */
+export function still() {
+  cancelAnimationFrame(running);
+}
+
+/** Height or width after a window of `kernel` at every `stride`, with a border of `padding`. */
+const windowed = (size, kernel, stride, padding) => Math.floor((size + 2 * padding - kernel) / stride) + 1;
+
+/** The layers of a network: what each is, what comes out of it, and whether the network's normalisation belongs to it. */
+function layers({ input: [channels, height], layers }) {
+  let [c, side] = [channels, height];
+  const made = [];
+  for (const layer of layers) {
+    if (layer.type === "conv") {
+      side = windowed(side, layer.kernel, layer.stride, layer.padding ?? (layer.kernel - 1) / 2);
+      c = layer.outputs;
+      made.push({ normed: layer.norm !== "none", what: `${layer.kernel}×${layer.kernel} convolution`, out: `${c}×${side}×${side}` });
+    } else if (layer.type === "max_pool") {
+      side = windowed(side, layer.kernel, layer.stride, layer.padding);
+      made.push({ what: "max-pool", out: `${c}×${side}×${side}` });
+    } else if (layer.type === "linear") {
+      made.push({ normed: layer.norm !== "none", what: "linear", out: String(layer.outputs) });
+    } else if (layer.type === "batch_norm" || layer.type === "channel_deconv") {
+      made.push({ what: layer.type === "batch_norm" ? "batch norm" : "whiten", joint: true });
+    }
+  }
+  return made;
+}
+
+function chain(text) {
+  const network = JSON.parse(text);
+  const before = network.norm === "deconv" ? "whiten" : null;
+  const after = network.norm === "batch" ? "batch norm" : null;
+  const box = (what, out, kind) => {
+    const item = Object.assign(document.createElement("li"), { className: kind, textContent: what });
+    if (out) item.append(Object.assign(document.createElement("small"), { textContent: out }));
+    return item;
+  };
+  const items = [box("digit", network.input.join("×"), "layer")];
+  const all = layers(network);
+  all.forEach(({ normed, joint, what, out }, i) => {
+    if (normed && before) items.push(box(before, "", "joint"));
+    items.push(box(what, out, joint ? "joint" : "layer"));
+    // The last layer's outputs are the answer, which stays as it is.
+    if (normed && after && i + 1 < all.length) items.push(box(after, "", "joint"));
+  });
+  return items;
+}
+
+export function show({ digits, networks }) {
+  stream(digits);
+  networks.forEach((text, i) => $(`chain${i}`).replaceChildren(...chain(text)));
+}

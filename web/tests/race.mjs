@@ -1,0 +1,118 @@
+// What a visitor may do to a race, and what it must tell: node race.mjs DIST OUT
+import { GPU, expect, finish, keeper, open as openAt, serve, until } from "./chromium.mjs";
+
+const [dist, out] = process.argv.slice(2);
+const shot = keeper(out);
+const { server, address } = await serve(dist);
+const TINY = "?model=linear&batch_size=8&limit_train=512&limit_test=128&look_every=20";
+
+async function race(name, query, work) {
+  const { browser, page, complaints } = await openAt(GPU, address + query, { viewport: { width: 1100, height: 900 } });
+  try {
+    await work(page, complaints);
+  } catch (error) {
+    expect(name, false, String(error));
+  }
+  await shot(page, `race-${name}`);
+  await browser.close();
+}
+
+const steps = (page, count) => until(page, (count) => mexhat.lanes.every((lane) => lane.step >= count || lane.diverged) || mexhat.state() === "failed", count);
+
+await race("alive", "", async (page, complaints) => {
+  await until(page, () => document.querySelectorAll("#chain1 li").length > 0);
+  const seen = await page.evaluate(() => {
+    const canvas = document.getElementById("stream");
+    const light = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((v, i) => i % 4 === 0 && v > 200);
+    const chains = [0, 1].map((i) => document.getElementById(`chain${i}`).innerText.replace(/\s+/g, " "));
+    return { light, chains, said: document.getElementById("status").textContent, kernel: document.getElementById("kernel").width, past: mexhat.pictures().length };
+  });
+  expect("both networks are drawn before a race", seen.chains[0].includes("batch norm") && seen.chains[1].includes("whiten") && seen.chains[1].includes("5×5 convolution"), seen.chains.join(" | "));
+  expect("digits stream by", seen.light);
+  expect("the kernel waits as the identity", seen.kernel === 5 && seen.past === 0, String(seen.kernel));
+  expect("a smaller network is chosen on a software adapter, and that is said", seen.chains[1].includes("8×28×28") && seen.said.includes("smaller"), seen.said);
+  const begun = Date.now();
+  await page.click("#start");
+  await until(page, () => mexhat.lanes.every((lane) => lane.accuracy.values.length && lane.loss.values.length) || mexhat.state() === "failed");
+  console.log(`     losses and accuracies of both after ${Date.now() - begun} ms`);
+  const quick = await page.evaluate(() => [document.getElementById("quick").hidden, document.querySelector("#lane1 td:nth-child(4)").textContent]);
+  expect("an early accuracy is marked as an estimate", !quick[0] && quick[1].includes("≈"), quick.join());
+  expect("nothing is refused by the page's own security policy", complaints.length === 0, complaints.join(" | "));
+});
+
+await race("equal", `${TINY}&left=none&right=none&batch_size=64`, async (page) => {
+  const introduced = await page.evaluate(() => [document.getElementById("left-name").textContent, document.getElementById("right-name").textContent, document.getElementById("lesson").hidden]);
+  expect("two networks of one norm are told apart, and not called others", introduced.join() === "no norm (left),no norm (right),true", introduced.join());
+  await page.click("#start");
+  await steps(page, 160);
+  const [ms, steps160] = await page.evaluate(() => [mexhat.lanes.map((lane) => lane.ms), mexhat.lanes.map((lane) => lane.accuracy.steps)]);
+  expect("identical networks cost the same", Math.max(...ms) / Math.min(...ms) < 1.35, ms.map((v) => v.toFixed(2)).join(" and "));
+  const same = Math.min(...steps160.map((list) => list.length));
+  expect("both are judged at the same steps, early ones among them", [0, 1, 2, 5, 10, 20].every((step) => steps160.every((list) => list.includes(step))) && steps160[0].slice(0, same).join() === steps160[1].slice(0, same).join(), steps160[0].join());
+  await page.click("#start");
+  await until(page, () => mexhat.state() === "paused");
+  const paused = await page.evaluate(() => mexhat.lanes.map((lane) => lane.step));
+  expect("a pause is at the same step of both", paused[0] === paused[1], paused.join());
+
+  await page.locator("#settings summary").click();
+  for (const key of ["3", "8"]) {
+    await page.focus("#pad");
+    await page.keyboard.press(key);
+  }
+  await page.click("#clear");
+  await page.waitForTimeout(1500);
+  const cleared = await page.evaluate(() => [document.getElementById("answer").textContent, [...document.querySelectorAll("#bars span")].every((span) => span.style.width === "0px" || span.style.width === "0")]);
+  expect("a late answer does not repaint a cleared pad", cleared[0].startsWith("Draw a digit") && cleared[1], cleared.join());
+  await page.locator("#pad").scrollIntoViewIfNeeded();
+  await page.locator("#pad").click({ position: { x: 100, y: 100 } });
+  const dot = await page.evaluate(() => document.getElementById("pad").getContext("2d").getImageData(140, 140, 1, 1).data[3]);
+  expect("a click draws a dot", dot > 200, String(dot));
+  await page.click("#judge0");
+  await until(page, () => mexhat.lanes.judged);
+  await page.click("#reset");
+  const reset = await page.evaluate(() => [document.getElementById("answer").textContent, document.getElementById("confusion").hidden, document.getElementById("judge-note").textContent, document.getElementById("said").textContent]);
+  expect("a reset takes answers and mistakes along", reset[0].startsWith("Train a little") && reset[1] && !reset[2].includes("misreads") && reset[3] === "", reset.join(" | "));
+});
+
+await race("impatient", TINY, async (page) => {
+  for (let i = 0; i < 3; i++) await page.click("#start", { force: true, timeout: 1000 }).catch(() => {});
+  await until(page, () => mexhat.state() === "running" || mexhat.state() === "paused" || mexhat.state() === "failed");
+  if ((await page.evaluate(() => mexhat.state())) === "paused") await page.click("#start");
+  await steps(page, 5);
+  expect("Start, Start, Start runs", (await page.evaluate(() => mexhat.state())) === "running");
+});
+
+await race("diverged", "?model=small&batch_size=16&limit_train=512&limit_test=64&left=none&right=deconv&lr=40", async (page) => {
+  await page.click("#start");
+  await until(page, () => mexhat.lanes.some((lane) => lane.diverged) || mexhat.state() === "failed");
+  const seen = await page.evaluate(() => ({ at: mexhat.lanes.map((lane) => lane.diverged), said: document.getElementById("status").textContent }));
+  expect("a divergence names its network and step, and says that the other goes on", /diverged at step \d+/.test(seen.said) && !seen.said.includes("--lr"), seen.said);
+  const other = seen.at[0] ? 1 : 0;
+  await until(page, ([lane, step]) => mexhat.lanes[lane].step >= step + 5 || mexhat.lanes[lane].diverged, [other, Math.max(...seen.at.map((at) => at ?? 0))]);
+  await page.waitForTimeout(300);
+});
+
+await race("middle", "?model=small&batch_size=8&limit_train=512&limit_test=64&left=deconv&right=batch", async (page) => {
+  await page.click("#start");
+  await until(page, () => mexhat.pictures().length > 0 || mexhat.state() === "failed");
+  await page.locator("#settings summary").click();
+  await page.locator('select[name="right"]').selectOption("deconv");
+  const before = await page.evaluate(() => mexhat.pictures().length);
+  await until(page, (before) => mexhat.pictures().length > before + 1 || mexhat.state() === "failed", before);
+  expect("kernels on the left move on when the next race's settings change", true);
+});
+
+await race("many-points", TINY, async (page) => {
+  const took = await page.evaluate(async () => {
+    const { add, series } = await import("./charts.js");
+    const line = series();
+    for (let step = 1; step <= 50_000; step++) add(line, step, step / 100, 1);
+    const halves = series();
+    for (let step = 1; step <= 8000; step++) add(halves, step, step, step % 2);
+    return [line.steps.length, Math.max(...line.values.map((v) => Math.abs(v - 1))), halves.values.at(-1), line.steps.at(-1)];
+  });
+  expect("50,000 steps are drawn as at most 4,000 points, each a mean", took[0] <= 4000 && took[1] < 1e-9 && took[2] === 0.5 && took[3] > 49_900, took.join());
+});
+
+server.close();
+finish();
