@@ -41,6 +41,7 @@ function stream(list) {
 
 /** Stands still while the networks train: the GPU has better things to do. */
 export function still() {
+  if (digits.length) paint();
   cancelAnimationFrame(running);
 }
 
