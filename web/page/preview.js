@@ -19,7 +19,8 @@ function paint() {
 }
 
 function move(now) {
-  offset += (SPEED * Math.min(100, now - before)) / 1000;
+  // The first frame may have begun before it was asked for.
+  offset += (SPEED * Math.min(100, Math.max(0, now - before))) / 1000;
   before = now;
   paint();
   running = requestAnimationFrame(move);

@@ -83,8 +83,9 @@ struct Lane {
     /// Seconds of its turns so far, and the turn that it is in: when it began and at which step.
     seconds: f64,
     turn: Option<(Instant, u64)>,
-    /// Mean milliseconds of a step.
+    /// Mean milliseconds of a step, over so many turns.
     ms: Option<f64>,
+    turns: u64,
     over: bool,
     /// A checkpoint to go on from when the GPU goes away.
     kept: Vec<u8>,
@@ -103,8 +104,8 @@ pub struct Race {
     kept: Option<Instant>,
 }
 
-/// Share of a new turn in the running mean of step times.
-const FRESH: f64 = 0.3;
+/// Least share of a new turn in the running mean of step times; at first all turns count the same.
+const FRESH: f64 = 0.05;
 /// The first steps compile, and are no measure.
 const WARM: u64 = 2;
 /// Milliseconds of a turn, and its most steps.
@@ -591,6 +592,7 @@ impl Lane {
             seconds: 0.0,
             turn: None,
             ms: None,
+            turns: 0,
             over: false,
             kept: kept.to_vec(),
         })
@@ -608,7 +610,9 @@ impl Lane {
         let steps = self.step.saturating_sub(from);
         if from >= WARM && steps > 0 {
             let ms = begun.elapsed().as_secs_f64() * 1e3 / steps as f64;
-            self.ms = Some(self.ms.map_or(ms, |mean| mean + FRESH * (ms - mean)));
+            self.turns += 1;
+            let share = FRESH.max(1.0 / self.turns as f64);
+            self.ms = Some(self.ms.map_or(ms, |mean| mean + share * (ms - mean)));
         }
     }
 }
