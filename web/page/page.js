@@ -215,6 +215,7 @@ function failure(kind, message) {
   if (kind === "usage" || kind === "input" || kind === "error") [files, model] = [null, null];
   failures.show(kind, message);
   become("failed");
+  $("start").disabled = true;
   status("");
 }
 
@@ -300,7 +301,6 @@ document.querySelector("#settings form").addEventListener("chosen", () => {
 
 $("start").addEventListener("click", () => {
   if (state === "running") send("pause");
-  else if (state === "failed") again();
   else begin("start");
 });
 $("step").addEventListener("click", () => begin("step"));
