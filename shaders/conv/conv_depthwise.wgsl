@@ -29,7 +29,7 @@ struct Params {
 }
 
 // #import conv/shared/conv_io.wgsl
-// #import conv/shared/conv_store.wgsl
+@group(0) @binding(4) var<storage, read_write> y: array<vec4f>;
 // #import conv/shared/conv_columns.wgsl
 // #import shared/divide.wgsl
 // #import shared/index.wgsl
@@ -40,44 +40,60 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_id) local: vec3u,
 ) {
-    let invocation = flat_index(group, groups, local);
-    if invocation >= params.invocations {
-        return;
-    }
+    // No loop ends early, and none is left out: where bounds differ between invocations NVIDIA's compiler keeps every sum twice.
+    let own = flat_index(group, groups, local);
+    let invocation = min(own, params.invocations - 1u);
     let place = quotient(invocation, params.outputs4);
     let o = invocation - place * params.outputs4;
     let line = quotient(place, params.tiles);
     let column = (place - line * params.tiles) * TM;
     let image = quotient(line, params.strips);
     let first = (line - image * params.strips) * params.strip;
-    let last = min(first + params.strip, params.out_height);
+    let last = select(0u, min(first + params.strip, params.out_height), own < params.invocations);
     var w: array<vec4f, TAPS>;
     for (var tap = 0u; tap < TAPS; tap++) {
         w[tap] = weight[select(tap, TAPS - 1u - tap, params.flipped == 1u) * params.outputs4 + o];
     }
     let shift = shift_of(o);
-    // Row j of `sum` is row i + 1 + j - KERNEL of y when row i - padding of x is added.
+    var columns = columns_from(column, o);
+    // Row j of `sum` is row i + 1 + j - KERNEL of y before row i - padding of x is added: the first is then done, the last is a new one.
     var sum: array<array<vec4f, TM>, KERNEL>;
-    for (var i = first; i + 1u < last + KERNEL; i++) {
-        var a = columns(image, i, column, o);
-        for (var u = 0u; u < KERNEL; u++) {
-            for (var v = 0u; v < KERNEL; v++) {
-                for (var m = 0u; m < TM; m++) {
-                    sum[BEFORE - u][m] = fma(a[m + v], w[u * KERNEL + v], sum[BEFORE - u][m]);
-                }
+    for (var u = 0u; u < KERNEL; u++) {
+        for (var m = 0u; m < TM; m++) {
+            sum[u][m] = shift;
+        }
+    }
+    for (var r = 0u; r + 1u < params.strip + KERNEL; r++) {
+        let i = first + r;
+        var a = row_of_columns(&columns, image, i);
+        for (var v = 0u; v < KERNEL; v++) {
+            for (var m = 0u; m < TM; m++) {
+                sum[0][m] = fma(a[m + v], w[BEFORE * KERNEL + v], sum[0][m]);
             }
         }
-        if i + 1u >= first + KERNEL {
+        if params.relu == 1u {
+            for (var m = 0u; m < TM; m++) {
+                sum[0][m] = relu(sum[0][m]);
+            }
+        }
+        if (r + 1u >= KERNEL) & (i + 1u < last + KERNEL) {
             let row = (image * params.out_height + i + 1u - KERNEL) * params.out_width;
             for (var m = 0u; m < TM; m++) {
                 if column + m < params.out_width {
-                    store(row + column + m, o, sum[0][m] + shift);
+                    y[(row + column + m) * params.outputs4 + o] = sum[0][m];
                 }
             }
         }
+        // Rows move up with their first product.
         for (var u = 0u; u < BEFORE; u++) {
-            sum[u] = sum[u + 1u];
+            for (var m = 0u; m < TM; m++) {
+                sum[u][m] = fma(a[m], w[(BEFORE - 1u - u) * KERNEL], sum[u + 1u][m]);
+            }
+            for (var v = 0u; v < BEFORE; v++) {
+                for (var m = 0u; m < TM; m++) {
+                    sum[u][m] = fma(a[m + v + 1u], w[(BEFORE - 1u - u) * KERNEL + v + 1u], sum[u][m]);
+                }
+            }
         }
-        sum[BEFORE] = array<vec4f, TM>();
     }
 }

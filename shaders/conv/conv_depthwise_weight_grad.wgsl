@@ -1,8 +1,8 @@
 // Weight gradient of conv_depthwise.wgsl in partial sums:
 //   partial[split][u, v, o] = sum over the columns of the split, in tiles of TM, of x[i + u - padding, j + v - padding, o] gy[i, j, o]
 //
-// An invocation owns all taps of one vector of channels. It walks down the columns of a tile and keeps the last KERNEL rows of x:
-// 2 TM + KERNEL - 1 vectors loaded for TM KERNEL^2 multiply-adds. `unpack_grouped_weight_grad.wgsl` adds the splits.
+// An invocation owns all taps of one vector of channels. It walks down the columns of a tile and keeps the last KERNEL rows of gy, which
+// are narrower than those of x: 2 TM + KERNEL - 1 vectors loaded for TM KERNEL^2 multiply-adds. `unpack_grouped_weight_grad.wgsl` adds the splits.
 const KERNEL: u32 = 3u;
 const TM: u32 = 4u;
 const TAPS: u32 = KERNEL * KERNEL;
@@ -38,38 +38,42 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_id) local: vec3u,
 ) {
-    let invocation = flat_index(group, groups, local);
-    if invocation >= params.invocations {
-        return;
-    }
+    // No loop ends early, and none is left out: where bounds differ between invocations NVIDIA's compiler keeps every sum twice.
+    let own = flat_index(group, groups, local);
+    let invocation = min(own, params.invocations - 1u);
     let split = quotient(invocation, params.outputs4);
     let o = invocation - split * params.outputs4;
-    let first = split * params.tiles_per_split;
-    let last = min(first + params.tiles_per_split, params.all_tiles);
     var sum: array<vec4f, TAPS>;
-    for (var tile = first; tile < last; tile++) {
+    for (var t = 0u; t < params.tiles_per_split; t++) {
+        let exists = split * params.tiles_per_split + t < params.all_tiles;
+        let tile = min(split * params.tiles_per_split + t, params.all_tiles - 1u);
         let image = quotient(tile, params.tiles);
         let column = (tile - image * params.tiles) * TM;
-        var rows: array<array<vec4f, SPAN>, KERNEL>;
+        var columns = columns_from(column, o);
+        // Row j of `last_rows` is row i + j + 1 - KERNEL of gy; there are none before the first and behind the last.
+        var last_rows: array<array<vec4f, TM>, KERNEL>;
         for (var i = 0u; i + 1u < params.out_height + KERNEL; i++) {
             for (var u = 0u; u < BEFORE; u++) {
-                rows[u] = rows[u + 1u];
+                last_rows[u] = last_rows[u + 1u];
             }
-            rows[BEFORE] = columns(image, i, column, o);
-            // Row i + 1 - KERNEL of gy; before the first one rows are only gathered.
-            let ready = i + 1u >= KERNEL;
-            let base = (image * params.out_height + select(0u, i + 1u - KERNEL, ready)) * params.out_width;
+            let base = (image * params.out_height + min(i, params.out_height - 1u)) * params.out_width;
             for (var m = 0u; m < TM; m++) {
-                let valid = ready && column + m < params.out_width;
-                let at = base + select(0u, column + m, valid);
-                let g = select(vec4f(0.0), gy[at * params.outputs4 + o], valid);
-                for (var u = 0u; u < KERNEL; u++) {
-                    for (var v = 0u; v < KERNEL; v++) {
-                        sum[u * KERNEL + v] = fma(rows[u][m + v], g, sum[u * KERNEL + v]);
+                let valid = exists & (i < params.out_height) & (column + m < params.out_width);
+                let at = base + min(column + m, params.out_width - 1u);
+                last_rows[BEFORE][m] = select(vec4f(0.0), gy[at * params.outputs4 + o], valid);
+            }
+            var a = row_of_columns(&columns, image, i);
+            for (var u = 0u; u < KERNEL; u++) {
+                for (var v = 0u; v < KERNEL; v++) {
+                    for (var m = 0u; m < TM; m++) {
+                        sum[u * KERNEL + v] = fma(a[m + v], last_rows[BEFORE - u][m], sum[u * KERNEL + v]);
                     }
                 }
             }
         }
+    }
+    if own >= params.invocations {
+        return;
     }
     for (var tap = 0u; tap < TAPS; tap++) {
         partial[(split * TAPS + tap) * params.outputs4 + o] = sum[tap];

@@ -5,10 +5,16 @@ const LX: u32 = 8u;
 const LY: u32 = 8u;
 const SYMMETRIC: u32 = 0u;
 const ROWS4: u32 = TM;
+const TURNED: u32 = 0u;
 
 // #import products/shared/gram_io.wgsl
 // #import shared/staged_body.wgsl
 // #import shared/staged_direct.wgsl
+// #import shared/staged_right.wgsl
+
+fn stages() -> u32 {
+    return (params.rows_per_split + DEPTH - 1u) / DEPTH;
+}
 
 // `layer` numbers the splits of all batches.
 fn place_of(group: vec3u, groups: vec3u) -> Place {
@@ -18,7 +24,7 @@ fn place_of(group: vec3u, groups: vec3u) -> Place {
     let last = min(first + params.rows_per_split, params.rows);
     // A symmetric result needs no tile that lies below the diagonal.
     let below = SYMMETRIC == 1u && (column + COLUMNS) * 4u <= row;
-    return Place(select(row, params.da4 * 4u, below), column, group.z, first, select(last, first, below));
+    return Place(row, column, group.z, first, select(last, first, below));
 }
 
 // First row of the batch of a place.
@@ -26,18 +32,48 @@ fn base_of(place: Place) -> u32 {
     return place.layer / params.splits * params.rows;
 }
 
-fn left_vector(place: Place, row4: u32, k: u32) -> vec4f {
-    if k >= place.last || row4 >= params.da4 {
-        return vec4f(0.0);
-    }
-    return a[(base_of(place) + k) * params.da4 + row4];
+// Where an invocation's vectors of a begin, or of b, and the last there is; and the first of its steps in a stage.
+struct Left {
+    at: u32,
+    last: u32,
+    step: u32,
 }
 
-fn right_vector(place: Place, k: u32, column: u32) -> vec4f {
-    if k >= place.last || column >= params.db4 {
-        return vec4f(0.0);
+struct Right {
+    at: u32,
+    last: u32,
+}
+
+fn start_left(place: Place, lane: u32) -> Left {
+    let base = base_of(place) * params.da4 + min(place.row / 4u + lane % ROWS, params.da4 - 1u);
+    let step = lane / ROWS;
+    return Left(base + (place.first + step) * params.da4, base + (params.rows - 1u) * params.da4, step);
+}
+
+fn load_left(place: Place, rows: ptr<function, Left>, k: u32) -> HeldLeft {
+    var held: HeldLeft;
+    for (var n = 0u; n < LEFT; n++) {
+        let found = a[min((*rows).at + n * LEFT_STEP * params.da4, (*rows).last)];
+        held[n] = select(vec4f(0.0), found, k + n * LEFT_STEP + (*rows).step < place.last);
     }
-    return b[(base_of(place) + k) * params.db4 + column];
+    (*rows).at += DEPTH * params.da4;
+    return held;
+}
+
+fn start_right(place: Place, lane: u32) -> Right {
+    let base = base_of(place) * params.db4 + min(place.column + right_column(lane), params.db4 - 1u);
+    return Right(base + (place.first + right_step(lane)) * params.db4, base + (params.rows - 1u) * params.db4);
+}
+
+fn load_right(place: Place, columns: ptr<function, Right>, k: u32) -> HeldRight {
+    var held: HeldRight;
+    for (var n = 0u; n < 4u; n++) {
+        if n < RIGHT {
+            held[n] = b[min((*columns).at + n * params.db4, (*columns).last)];
+        }
+    }
+    (*columns).at += DEPTH * params.db4;
+    return held;
 }
 
 fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {

@@ -11,10 +11,15 @@ const ROWS4: u32 = TM / 4u;
 // #import products/shared/matmul_io.wgsl
 // #import shared/staged_body.wgsl
 // #import shared/staged_transposed.wgsl
+// #import shared/staged_right.wgsl
 
 // Steps of one product, a multiple of DEPTH so that no stage holds parts of both.
 fn steps() -> u32 {
     return (params.k + DEPTH - 1u) / DEPTH * DEPTH;
+}
+
+fn stages() -> u32 {
+    return steps() * (PAIR + 1u) / DEPTH;
 }
 
 fn place_of(group: vec3u, groups: vec3u) -> Place {
@@ -23,47 +28,92 @@ fn place_of(group: vec3u, groups: vec3u) -> Place {
     // A symmetric result needs no tile that lies below the diagonal.
     let below = SYMMETRIC == 1u && (column + COLUMNS) * 4u <= row;
     let last = select(steps() * (PAIR + 1u), 0u, below);
-    return Place(select(row, (params.m + 3u) / 4u * 4u, below), column, group.z, 0u, last);
+    return Place(row, column, group.z, 0u, last);
 }
 
-// Number of a row of a among all batches, or of none.
-fn row_of(place: Place, row: u32) -> u32 {
-    return select(0xffffffffu, batch_of_a(place.layer) * params.m + row, row < params.m);
+// Step k of both products as one of the product that it belongs to.
+fn own_step(k: u32) -> u32 {
+    return select(k, k - steps(), PAIR == 1u && k >= steps());
 }
 
-fn left_vector(place: Place, row: u32, k4: u32) -> vec4f {
+// Where rows of a begin, among those of all batches.
+struct Left {
+    at: array<u32, LEFT>,
+    k4: u32,
+}
+
+fn start_left(place: Place, lane: u32) -> Left {
+    var rows: Left;
+    for (var n = 0u; n < LEFT; n++) {
+        let row = min(place.row + row_in_tile(lane, n), params.m - 1u);
+        rows.at[n] = (batch_of_a(place.layer) * params.m + row) * ((params.k + 3u) / 4u);
+    }
+    rows.k4 = lane % STEPS4;
+    return rows;
+}
+
+fn load_left(place: Place, rows: ptr<function, Left>, k: u32) -> HeldLeft {
     let size4 = (params.k + 3u) / 4u;
-    let second = k4 * 4u >= steps();
-    let at = select(k4, k4 - steps() / 4u, second);
-    if row == 0xffffffffu || at >= size4 {
-        return vec4f(0.0);
+    let at = min(own_step(k) / 4u + (*rows).k4, size4 - 1u);
+    var held: HeldLeft;
+    if PAIR == 1u && k >= steps() {
+        for (var n = 0u; n < LEFT; n++) {
+            held[n] = a2[(*rows).at[n] + at];
+        }
+    } else {
+        for (var n = 0u; n < LEFT; n++) {
+            held[n] = a[(*rows).at[n] + at];
+        }
     }
-    if PAIR == 1u && second {
-        return a2[row * size4 + at];
-    }
-    return a[row * size4 + at];
+    return held;
 }
 
-fn right_vector(place: Place, k: u32, column: u32) -> vec4f {
+// Where an invocation's column begins, or its four where b is given by those.
+struct Right {
+    at: array<u32, 4>,
+    step: u32,
+}
+
+fn start_right(place: Place, lane: u32) -> Right {
     let n4 = (params.n + 3u) / 4u;
-    let second = k >= steps();
-    let at = select(k, k - steps(), second);
-    if at >= params.k || column >= n4 {
-        return vec4f(0.0);
-    }
+    var columns: Right;
+    columns.step = right_step(lane);
+    let column = place.column + right_column(lane);
+    columns.at[0] = place.layer * params.k * n4 + min(column, n4 - 1u);
     if TURNED == 1u {
-        let k4 = (params.k + 3u) / 4u;
-        var v: vec4f;
-        for (var e = 0u; e < 4u; e++) {
-            v[e] = b[(place.layer * params.n + min(column * 4u + e, params.n - 1u)) * k4 + at / 4u][at % 4u];
+        for (var n = 0u; n < 4u; n++) {
+            columns.at[n] = (place.layer * params.n + min(column * 4u + n, params.n - 1u)) * ((params.k + 3u) / 4u);
         }
-        return v;
     }
-    let source = (place.layer * params.k + at) * n4 + column;
-    if PAIR == 1u && second {
-        return b2[source];
+    return columns;
+}
+
+fn load_right(place: Place, columns: ptr<function, Right>, k: u32) -> HeldRight {
+    let n4 = (params.n + 3u) / 4u;
+    let step = own_step(k) + (*columns).step;
+    let last = (*columns).at[0] + (params.k - 1u) * n4;
+    let first = (*columns).at[0] + step * n4;
+    var held: HeldRight;
+    if TURNED == 1u {
+        // No pair is turned.
+        let at = min(step / 4u, (params.k + 3u) / 4u - 1u);
+        for (var n = 0u; n < 4u; n++) {
+            held[n] = b[(*columns).at[n] + at];
+        }
+    } else if PAIR == 1u && k >= steps() {
+        for (var n = 0u; n < 4u; n++) {
+            if n < RIGHT {
+                held[n] = b2[min(first + n * n4, last)];
+            }
+        }
+    } else {
+        for (var n = 0u; n < 4u; n++) {
+            if n < RIGHT {
+                held[n] = b[min(first + n * n4, last)];
+            }
+        }
     }
-    return b[source];
+    return held;
 }
 
 fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {

@@ -1,7 +1,9 @@
-// Staging of rows that lie in vectors of rows for each k already.
-// The file that imports this has left_vector(place, row4, k) -> vec4f with zeros outside.
-fn fill_left(place: Place, k: u32, lane: u32) {
-    for (var i = lane; i < DEPTH * ROWS; i += LANES) {
-        left[i] = left_vector(place, place.row / 4u + i % ROWS, k + i / ROWS);
+// Staging of rows that lie in vectors of rows for each k already: an invocation has one vector of rows at every LEFT_STEP-th k.
+const LEFT_STRIDE: u32 = ROWS;
+const LEFT_STEP: u32 = LANES / ROWS;
+
+fn put_left(lane: u32, held: ptr<function, HeldLeft>) {
+    for (var n = 0u; n < LEFT; n++) {
+        left[lane + n * LANES] = (*held)[n];
     }
 }

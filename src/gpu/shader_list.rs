@@ -118,6 +118,7 @@ shaders![
     "shared/relu.wgsl",
     "shared/staged_body.wgsl",
     "shared/staged_direct.wgsl",
+    "shared/staged_right.wgsl",
     "shared/staged_transposed.wgsl",
     "shared/vec4.wgsl",
     "update/adam.wgsl",

@@ -1,13 +1,29 @@
-// Vectors o of row `row` - padding of x of an image, from column `column` - padding on; zeros outside the map.
-fn columns(image: u32, row: u32, column: u32, o: u32) -> array<vec4f, SPAN> {
-    let iy = i32(row) - i32(params.padding);
-    let inside = iy >= 0 && iy < i32(params.height);
-    let base = (image * params.height + u32(select(0, iy, inside))) * params.width;
+// The SPAN columns of x from `column` - padding on, vectors `o` of channels: where they lie in a row, and which are inside of the map.
+// They are the same for every row, so they are found once.
+struct Columns {
+    at: array<u32, SPAN>,
+    inside: array<bool, SPAN>,
+}
+
+fn columns_from(column: u32, o: u32) -> Columns {
+    var found: Columns;
+    for (var j = 0u; j < SPAN; j++) {
+        // What is negative wraps to more than any size.
+        let ix = column + j - params.padding;
+        found.inside[j] = ix < params.width;
+        found.at[j] = select(0u, ix, ix < params.width) * params.outputs4 + o;
+    }
+    return found;
+}
+
+// These columns of row `row` - padding of x of an image; zeros outside of the map.
+fn row_of_columns(place: ptr<function, Columns>, image: u32, row: u32) -> array<vec4f, SPAN> {
+    let iy = row - params.padding;
+    let inside = iy < params.height;
+    let base = (image * params.height + select(0u, iy, inside)) * params.width * params.outputs4;
     var found: array<vec4f, SPAN>;
     for (var j = 0u; j < SPAN; j++) {
-        let ix = i32(column + j) - i32(params.padding);
-        let valid = inside && ix >= 0 && ix < i32(params.width);
-        found[j] = select(vec4f(0.0), x[(base + u32(select(0, ix, valid))) * params.outputs4 + o], valid);
+        found[j] = select(vec4f(0.0), x[base + (*place).at[j]], inside & (*place).inside[j]);
     }
     return found;
 }

@@ -62,10 +62,25 @@ fn start(block: u32, lane: u32) -> f32 {
     return squared;
 }
 
-// to = alpha left right + diagonal I, places in the stack.
-fn product(block: u32, to: u32, left: u32, right: u32, alpha: f32, diagonal: f32, lane: u32) {
+// Product 0, 1 or 2 of step t: U_t, Z_(t+1), Y_(t+1). Written once, as compilers write out each call.
+fn product(job: u32, t: u32, block: u32, lane: u32) {
+    var to = u_of(t);
+    var left = z_of(t);
+    var right = y_of(t);
+    if job == 1u {
+        to = z_of(t + 1u);
+        left = u_of(t);
+        right = z_of(t);
+    }
+    if job == 2u {
+        to = y_of(t + 1u);
+        left = y_of(t);
+        right = u_of(t);
+    }
+    let first = job == 0u;
     let factors = Factors(matrix_at(left, block), matrix_at(right, block), 0u, 0u);
-    multiply(factors, Result(matrix_at(to, block), alpha, diagonal), lane);
+    let result = Result(matrix_at(to, block), select(1.0, -0.5, first), select(0.0, 1.5, first));
+    multiply(factors, result, select(lane, other_end(lane), job == 2u));
 }
 
 @compute @workgroup_size(LANES)
@@ -73,16 +88,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let block = group.x;
     let squared = start(block, lane);
     storageBarrier();
-    for (var t = 0u; t < params.iterations; t++) {
-        if t > 0u {
-            product(block, u_of(t), z_of(t), y_of(t), -0.5, 1.5, lane);
+    // The first step has no product but the last, and the last has all but that.
+    for (var n = 2u; n + 1u < params.iterations * 3u; n++) {
+        let t = n / 3u;
+        product(n % 3u, t, block, lane);
+        // The second and the third do not wait for each other.
+        if n % 3u != 1u || t + 1u == params.iterations {
             storageBarrier();
-            product(block, z_of(t + 1u), u_of(t), z_of(t), 1.0, 0.0, lane);
         }
-        if t + 1u < params.iterations {
-            product(block, y_of(t + 1u), y_of(t), u_of(t), 1.0, 0.0, other_end(lane));
-        }
-        storageBarrier();
     }
     let z = matrix_at(z_of(params.iterations), block);
     let size = params.d * params.d4;

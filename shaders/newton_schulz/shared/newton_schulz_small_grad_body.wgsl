@@ -99,15 +99,35 @@ fn finish(block: u32, lane: u32) {
     }
 }
 
-// to = alpha (dleft right + left dright): `to`, `dleft`, `dright` are places in work, the others in the stack.
-fn pair(block: u32, to: u32, dleft: u32, right: u32, left: u32, dright: u32, alpha: f32, lane: u32) {
+// Pair 0, 1 or 2 of step t: dU_t, dZ_(t+1), dY_(t+1), each alpha (dleft right + left dright). Written once, as compilers write out each call.
+fn pair(job: u32, t: u32, block: u32, lane: u32) {
+    var to = DU;
+    var dleft = dz_of(t);
+    var right = y_of(t);
+    var left = z_of(t);
+    var dright = dy_of(t);
+    if job == 1u {
+        to = dz_of(t + 1u);
+        dleft = DU;
+        right = z_of(t);
+        left = u_of(t);
+        dright = dz_of(t);
+    }
+    if job == 2u {
+        to = dy_of(t + 1u);
+        dleft = dy_of(t);
+        right = u_of(t);
+        left = y_of(t);
+        dright = DU;
+    }
     let factors = Factors(
         matrix_at(dleft, block),
         matrix_at(right, block),
         matrix_at(left, block),
         matrix_at(dright, block),
     );
-    multiply(factors, Result(matrix_at(to, block), alpha, 0.0), lane);
+    let result = Result(matrix_at(to, block), select(1.0, -0.5, job == 0u), 0.0);
+    multiply(factors, result, select(lane, other_end(lane), job == 2u));
 }
 
 @compute @workgroup_size(LANES)
@@ -115,16 +135,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     let block = group.x;
     start(block, lane);
     storageBarrier();
-    for (var t = 0u; t < params.iterations; t++) {
-        if t > 0u {
-            pair(block, DU, dz_of(t), y_of(t), z_of(t), dy_of(t), -0.5, lane);
+    // The first step has no pair but the last, and the last has all but that.
+    for (var n = 2u; n + 1u < params.iterations * 3u; n++) {
+        let t = n / 3u;
+        pair(n % 3u, t, block, lane);
+        // The second and the third do not wait for each other.
+        if n % 3u != 1u || t + 1u == params.iterations {
             storageBarrier();
-            pair(block, dz_of(t + 1u), DU, z_of(t), u_of(t), dz_of(t), 1.0, lane);
         }
-        if t + 1u < params.iterations {
-            pair(block, dy_of(t + 1u), dy_of(t), u_of(t), y_of(t), DU, 1.0, other_end(lane));
-        }
-        storageBarrier();
     }
     finish(block, lane);
 }
