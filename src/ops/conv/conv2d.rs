@@ -13,7 +13,7 @@ use crate::kernel_params;
 use crate::ops::expect_activation;
 use crate::ops::norm::column_sum::{ColumnSum, launch_single_sum};
 use crate::ops::patches::blocks::Sampling;
-use crate::ops::products::tiles::{Tiles, tile_variant};
+use crate::ops::products::tiles::{Tile, Tiles, tile_variant};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
@@ -612,8 +612,10 @@ fn dispatch_conv(
     reads: [Slot; 4],
     write: Slot,
 ) {
-    let columns4 = columns_of_tile(params.pixels as usize, params.outputs4 as usize);
-    let (kernel, tile) = CONV_TILES.choose(launch.profile, columns4, &[flag]);
+    let (pixels, outputs4) = (params.pixels as usize, params.outputs4 as usize);
+    let columns4 = columns_of_tile(pixels, outputs4);
+    let count = |[tm, tn, lx, ly]: Tile| pixels.div_ceil(tm * ly) * outputs4.div_ceil(lx * tn);
+    let (kernel, tile) = CONV_TILES.choose_to_fill(launch.profile, columns4, &[flag], count);
     let [tm, tn, lx, ly] = tile.map(|v| v as u32);
     let tiles = params.pixels.div_ceil(tm * ly);
     let rows = tiles.div_ceil(65_535).max(1);

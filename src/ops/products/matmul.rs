@@ -4,7 +4,7 @@
 //! symmetric.
 
 use super::gram::gram;
-use super::tiles::{Tiles, tile_variant};
+use super::tiles::{Tile, Tiles, tile_variant};
 use super::transpose::transposed;
 use crate::gpu::{Family, Shader, Slot};
 use crate::kernel_params;
@@ -160,7 +160,11 @@ impl Product {
         // Rows fill tiles as badly as columns.
         let narrow = family == Family::Subgroup && NARROW.contains(&m);
         let columns4 = if narrow { n4.min(NARROW.end() / 4) } else { n4 };
-        let (kernel, [tm, tn, lx, ly]) = TILES.choose(launch.profile, columns4, &flags);
+        let count = |[tm, tn, lx, ly]: Tile| {
+            let all = batches * n4.div_ceil(lx * tn) * m.div_ceil(ly * tm);
+            if self.symmetric { all.div_ceil(2) } else { all }
+        };
+        let (kernel, [tm, tn, lx, ly]) = TILES.choose_to_fill(launch.profile, columns4, &flags, count);
         let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
         let (added, beta) = self.added.unwrap_or((self.a, 0.0));
         let params = MatmulParams {

@@ -9,6 +9,10 @@ use crate::gpu::{Family, Kernel, Profile, Shader};
 /// `[TM, TN, LX, LY]`: an invocation owns TM rows (vectors of rows in reductions over rows) and TN vectors of columns; LX lanes lie along the columns, LY along the rows.
 pub(in crate::ops) type Tile = [usize; 4];
 
+/// Workgroups of 64 that fill a real GPU: two for each core of a middling card. WebGPU does not report cores; smaller GPUs are filled by fewer, and
+/// lose little by smaller tiles.
+const FILLING: usize = 128;
+
 /// The tiles of one kernel in both families, each with the least number of column vectors that it is for.
 pub(in crate::ops) struct Tiles {
     pub alone: (&'static Shader, &'static [(usize, Tile)]),
@@ -18,14 +22,30 @@ pub(in crate::ops) struct Tiles {
 }
 
 impl Tiles {
-    /// The kernel for `columns4` vectors of columns, with the constants `flags` besides those of its tile.
+    /// The kernel for `columns4` vectors of columns, with the constants `flags` besides those of its tile. What it leaves idle of an adapter
+    /// is for the caller to fill, by splitting sums.
     pub fn choose(&self, profile: Profile, columns4: usize, flags: &[(&'static str, u32)]) -> (Kernel, Tile) {
+        self.choose_to_fill(profile, columns4, flags, |_| usize::MAX)
+    }
+
+    /// As [`Tiles::choose`] where sums are not split: real GPUs that a product's largest tiles do not fill get the next smaller ones.
+    /// `count` says how many tiles of a size a product has.
+    pub fn choose_to_fill(
+        &self,
+        profile: Profile,
+        columns4: usize,
+        flags: &[(&'static str, u32)],
+        count: impl Fn(Tile) -> usize,
+    ) -> (Kernel, Tile) {
         let (shader, table) = match profile.family {
             Family::Subgroup => self.subgroup,
             Family::Shared => self.shared.unwrap_or(self.alone),
             _ => self.alone,
         };
-        let index = table.iter().position(|(least, _)| columns4 >= *least).unwrap_or(table.len() - 1);
+        let widest = table.iter().position(|(least, _)| columns4 >= *least).unwrap_or(table.len() - 1);
+        let real = profile.family == Family::Shared && !profile.software;
+        // The tiles behind the second are for few columns and waste what many have.
+        let index = usize::from(real && widest == 0 && count(table[0].1) < FILLING).max(widest);
         let tile = table[index].1;
         let sizes = ["TM", "TN", "LX", "LY"].into_iter().zip(tile.map(|size| size as u32));
         let constants: Vec<_> = sizes.chain(flags.iter().copied()).collect();
