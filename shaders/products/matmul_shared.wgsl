@@ -96,20 +96,21 @@ fn load_right(place: Place, columns: ptr<function, Right>, k: u32) -> HeldRight 
     var held: HeldRight;
     if TURNED == 1u {
         // No pair is turned.
-        let at = min(step / 4u, (params.k + 3u) / 4u - 1u);
+        let size4 = (params.k + 3u) / 4u;
+        let at = min(step / 4u, size4 - 1u);
         for (var n = 0u; n < 4u; n++) {
-            held[n] = b[(*columns).at[n] + at];
+            held[n] = select(vec4f(0.0), b[(*columns).at[n] + at], step / 4u < size4);
         }
     } else if PAIR == 1u && k >= steps() {
         for (var n = 0u; n < 4u; n++) {
             if n < RIGHT {
-                held[n] = b2[min(first + n * n4, last)];
+                held[n] = select(vec4f(0.0), b2[min(first + n * n4, last)], step + n < params.k);
             }
         }
     } else {
         for (var n = 0u; n < 4u; n++) {
             if n < RIGHT {
-                held[n] = b[min(first + n * n4, last)];
+                held[n] = select(vec4f(0.0), b[min(first + n * n4, last)], step + n < params.k);
             }
         }
     }

@@ -10,9 +10,9 @@
 //   place_of(tile) -> Place                    rows, columns (in vectors), first and last k of this workgroup; uniform
 //   stages() -> u32                            of a workgroup that has most; from `params` alone, so that compilers see it is uniform
 //   Left, start_left(place, lane) -> Left      what an invocation keeps about its share of the rows: positions are found once
-//   load_left(place, &left, k) -> HeldLeft     its share of the stage from k on, whose end may lie behind the last k: zeros there
+//   load_left(place, &left, k) -> HeldLeft     its share of the stage from k on, whose end may lie behind the last k
 //   put_left(lane, held)                       left[j * LEFT_STRIDE + row / 4] for step j of the stage
-//   and the same four for the columns, where what lies behind the last k may be anything finite.
+//   and the same four for the columns. Of steps behind the last k one of the two factors is zero, the other any number there is.
 //   finish(place, block, column, values)       writes what exists of rows 4 block .. 4 block + 3, a vector of each
 // Places outside are clamped, not skipped: their products are never written.
 const LANES: u32 = LX * LY;
