@@ -6,8 +6,9 @@ mod common;
 use common::{Bench, OPERATIONS, Operation, Sizes};
 use libtest_mimic::{Arguments, Completion, Trial};
 use mexhat::Result;
+use mexhat::gpu::{Family, Loads, Profile};
 use mexhat::rng::Rng;
-use mexhat::tape::{Array, Values, Var, interpret};
+use mexhat::tape::{Array, Tape, Values, Var, interpret};
 use std::collections::HashMap;
 use std::process::ExitCode;
 
@@ -35,8 +36,9 @@ struct Case {
 }
 
 impl Case {
-    fn build(operation: &Operation, sizes: Sizes) -> Result<Self> {
+    fn build(operation: &Operation, sizes: Sizes, tape: Tape) -> Result<Self> {
         let mut bench = Bench::new(sizes.seed);
+        bench.tape = tape;
         let outputs = (operation.build)(&mut bench, sizes)?;
         let (outputs, gradients) = bench.backward(&outputs)?;
         bench.finish();
@@ -91,9 +93,9 @@ fn dot(a: &Array, b: &Array) -> f64 {
     a.data.iter().zip(&b.data).map(|(a, b)| a * b).sum()
 }
 
-fn check(operation: &Operation, sizes: Sizes) -> Result<bool, String> {
+fn check(operation: &Operation, sizes: Sizes, tape: Tape) -> Result<bool, String> {
     let named = |why: String| format!("{} at {sizes:?}: {why}", operation.name);
-    let case = Case::build(operation, sizes).map_err(|e| named(e.to_string()))?;
+    let case = Case::build(operation, sizes, tape).map_err(|e| named(e.to_string()))?;
     if case.outputs.is_empty() {
         return Ok(false);
     }
@@ -116,13 +118,28 @@ fn trial(operation: &'static Operation) -> Trial {
     Trial::ignorable_test(operation.name, || {
         let mut checked = false;
         for sizes in cases() {
-            checked |= check(operation, sizes)?;
+            checked |= check(operation, sizes, Tape::new())?;
         }
         Ok(if checked { Completion::Completed } else { Completion::ignored_with("it has no gradient") })
     })
 }
 
+/// What most adapters do with small matrices, in a launch of its own.
+fn small_newton_schulz() -> Trial {
+    Trial::test("newton_schulz of small matrices in one launch", || {
+        let profile = Profile { software: false, family: Family::Shared, loads: Loads::Buffers };
+        let operation = OPERATIONS.iter().find(|operation| operation.name == "newton_schulz");
+        let operation = operation.ok_or("no operation newton_schulz")?;
+        for sizes in cases() {
+            if !check(operation, sizes, Tape::for_adapter(profile))? {
+                return Err(format!("{sizes:?} has no gradient").into());
+            }
+        }
+        Ok(())
+    })
+}
+
 fn main() -> ExitCode {
-    let trials = OPERATIONS.iter().map(trial).collect();
+    let trials = OPERATIONS.iter().map(trial).chain([small_newton_schulz()]).collect();
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
 }

@@ -133,7 +133,7 @@ fn a_replayed_step_is_one_submission_and_creates_nothing() -> Result<()> {
 
     let before = gpu.counters();
     let mut compiled = session.compile(&tapes)?;
-    let planned = planned_pool_bytes(&tapes, gpu.profile());
+    let planned = planned_pool_bytes(&tapes, gpu.profile())?;
     assert_eq!(session.memory().pool, planned, "the pool against the plan");
     let allocated = gpu.counters().buffer_bytes - before.buffer_bytes;
     assert_eq!(allocated, planned + session.memory().rings, "bytes of all new buffers against what is accounted for");

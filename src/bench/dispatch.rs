@@ -40,7 +40,7 @@ fn tape() -> Result<Tape> {
 }
 
 fn launches(gpu: &Gpu, count: usize) -> Result<Runner> {
-    let one = lower(&tape()?, gpu.profile());
+    let one = lower(&tape()?, gpu.profile())?;
     let dispatches = one.dispatches.iter().cycle().take(count).cloned().collect();
     Runner::of_program(gpu, &Program { dispatches, outputs: Vec::new(), ..one })
 }

@@ -33,7 +33,7 @@ impl Runner {
     /// # Errors
     /// A buffer is too large, or the device fails.
     pub fn new(gpu: &Gpu, tape: &Tape, given: &[(Var, Vec<f32>)]) -> Result<Self> {
-        let mut program = lower(tape, gpu.profile());
+        let mut program = lower(tape, gpu.profile())?;
         let plan = plan(&program);
         let pool = Pool::new(gpu, &plan.sizes)?;
         let mut rng = Rng::new(0);

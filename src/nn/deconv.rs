@@ -267,13 +267,14 @@ mod tests {
         let mut state = State::new();
         let whitening = Whitening { mode: BlockMode::Paper, block, ..Default::default() };
         let layer = FastDeconv::new(&mut state, "layer", 16, &Conv::new(8, 3).padding(0), whitening, Rng::new(0))?;
-        let mut tape = Tape::new();
+        let profile = Profile { software: false, family: Family::Shared, ..Profile::PORTABLE };
+        let mut tape = Tape::for_adapter(profile);
         let x = tape.resident("x", Type::vec4(&[2, 16, 9, 9]), true);
         let y = layer.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Train }, x)?;
         let seed = tape.resident("seed", Type::vec4(&[2, 8, 7, 7]), false);
         let gradients = tape.backward_from(&[(y, seed)])?;
         gradients.get(x).into_iter().for_each(|gradient| tape.output(gradient));
-        let program = lower(&tape, Profile::PORTABLE);
+        let program = lower(&tape, profile)?;
         Ok(["newton_schulz", "newton_schulz_grad"]
             .map(|op| program.dispatches.iter().filter(|dispatch| dispatch.op == op).count()))
     }
@@ -304,7 +305,7 @@ mod tests {
         let seed = ops::constant(&mut tape, ty, 1.0)?;
         let gradients = tape.backward_from(&[(y, seed)])?;
         gradients.get(x).into_iter().for_each(|gradient| tape.output(gradient));
-        Ok(lower(&tape, profile).dispatches.iter().map(|dispatch| dispatch.op).collect())
+        Ok(lower(&tape, profile)?.dispatches.iter().map(|dispatch| dispatch.op).collect())
     }
 
     #[test]
@@ -340,7 +341,7 @@ mod tests {
             gradients.get(parameter).into_iter().for_each(|gradient| tape.output(gradient));
         }
         let mut found = [0.0; 2];
-        for dispatch in lower(&tape, Profile::PORTABLE).dispatches {
+        for dispatch in lower(&tape, Profile::PORTABLE)?.dispatches {
             let place = ["newton_schulz", "newton_schulz_grad"].iter().position(|op| *op == dispatch.op);
             let (Some(place), true) = (place, dispatch.kernel.shader.file.starts_with("products/matmul")) else {
                 continue;

@@ -2,6 +2,7 @@
 
 use super::{Source, Tape, Type, Var};
 use crate::gpu::{Dispatch, Kernel, Params, Profile, Program, Slot, SlotInfo, SlotKind, flat_grid};
+use crate::{Error, Result};
 use std::collections::HashMap;
 
 /// What an operation's launch sees: types and buffers of its values, the adapter's profile, and where to put launches.
@@ -18,6 +19,7 @@ pub struct Launch<'a> {
     pub profile: Profile,
     op: &'static str,
     program: &'a mut Program,
+    failure: &'a mut Option<Error>,
 }
 
 impl Launch<'_> {
@@ -28,10 +30,19 @@ impl Launch<'_> {
         Slot(self.program.slots.len() - 1)
     }
 
+    /// Says why this operation cannot be launched; the first reason ends [`lower`].
+    pub fn refuse(&mut self, what: String) {
+        self.failure.get_or_insert(Error::shape(self.op, what));
+    }
+
     /// Appends a launch of `kernel` over `grid` workgroups.
     pub fn dispatch<P: Params>(&mut self, kernel: Kernel, params: &P, reads: &[Slot], writes: &[Slot], grid: [u32; 3]) {
-        debug_assert_eq!(kernel.shader.reads as usize, reads.len(), "{} reads", kernel.shader.file);
-        debug_assert_eq!(kernel.shader.writes as usize, writes.len(), "{} writes", kernel.shader.file);
+        let (found, expected) =
+            ([reads.len(), writes.len()], [kernel.shader.reads, kernel.shader.writes].map(|count| count as usize));
+        if found != expected {
+            let file = kernel.shader.file;
+            return self.refuse(format!("{file} takes {expected:?} buffers to read and to write, found {found:?}"));
+        }
         if grid.contains(&0) {
             return;
         }
@@ -51,10 +62,19 @@ impl Launch<'_> {
     }
 }
 
-/// Asks every operation for its launches.
+/// Asks every operation for its launches on an adapter of this profile.
 ///
 /// Operations whose outputs nobody uses are left out, so a gradient that is not wanted costs nothing.
-pub fn lower(tape: &Tape, profile: Profile) -> Program {
+///
+/// # Errors
+/// The tape was recorded for an adapter of another profile, or there is no kernel for an operation.
+pub fn lower(tape: &Tape, profile: Profile) -> Result<Program> {
+    if let Some(own) = tape.profile().filter(|own| *own != profile) {
+        return Err(Error::Usage(format!(
+            "a tape that was recorded for an adapter of {own:?} cannot run on one of {profile:?}; record it for that one"
+        )));
+    }
+    let mut failure = None;
     let mut program = Program { loads: profile.loads, ..Program::default() };
     let mut slots: HashMap<Var, Slot> = HashMap::new();
     for (index, info) in tape.vars().iter().enumerate() {
@@ -89,10 +109,14 @@ pub fn lower(tape: &Tape, profile: Profile) -> Program {
             profile,
             op: node.op.name(),
             program: &mut program,
+            failure: &mut failure,
         };
         node.op.launch(&mut launch);
+        if let Some(failure) = failure.take() {
+            return Err(failure);
+        }
     }
-    program
+    Ok(program)
 }
 
 /// A node is live when it updates state or when something live reads it.

@@ -87,12 +87,12 @@ pub struct Tape {
 }
 
 impl Tape {
-    /// An empty tape.
+    /// An empty tape, of operations that run on any adapter.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// An empty tape whose operations may be chosen for one adapter; it still runs on any.
+    /// An empty tape whose operations are chosen for adapters of one profile; [`lower`] refuses it for others.
     pub fn for_adapter(profile: Profile) -> Self {
         Self { profile: Some(profile), ..Self::default() }
     }

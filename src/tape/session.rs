@@ -104,9 +104,13 @@ pub struct Session {
 }
 
 /// Bytes that [`Session::compile`] will allocate for the pool of `tapes`, known without a device.
-pub fn planned_pool_bytes(tapes: &[&Tape], profile: crate::gpu::Profile) -> u64 {
-    let mut plans: Vec<Plan> = tapes.iter().map(|tape| plan(&lower(tape, profile))).collect();
-    Plan::share(&mut plans).bytes()
+///
+/// # Errors
+/// As [`lower`].
+pub fn planned_pool_bytes(tapes: &[&Tape], profile: crate::gpu::Profile) -> Result<u64> {
+    let programs = tapes.iter().map(|tape| lower(tape, profile));
+    let mut plans: Vec<Plan> = programs.map(|program| Ok(plan(&program?))).collect::<Result<_>>()?;
+    Ok(Plan::share(&mut plans).bytes())
 }
 
 impl Session {
@@ -159,7 +163,7 @@ impl Session {
     /// Plans and builds `tapes`, which share one pool of buffers and so must not be replayed at the same time
     /// (each is one submission, so in order is enough).
     pub fn compile(&mut self, tapes: &[&Tape]) -> Result<Vec<Compiled>> {
-        let programs: Vec<_> = tapes.iter().map(|tape| lower(tape, self.gpu.profile())).collect();
+        let programs: Vec<_> = tapes.iter().map(|tape| lower(tape, self.gpu.profile())).collect::<Result<_>>()?;
         let mut plans: Vec<Plan> = programs.iter().map(plan).collect();
         let sizes = Plan::share(&mut plans);
         self.pool = Pool::new(&self.gpu, &sizes)?;

@@ -69,7 +69,7 @@ pub async fn run(
     values: &HashMap<Var, Array>,
     profile: Profile,
 ) -> Result<(Vec<Vec<f64>>, BTreeSet<String>)> {
-    let program = lower(tape, profile);
+    let program = lower(tape, profile)?;
     let plan = plan(&program);
     let pool = Pool::new(gpu, &plan.sizes)?;
     for buffer in pool.buffers() {

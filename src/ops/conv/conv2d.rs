@@ -615,7 +615,7 @@ fn dispatch_conv(
     let (pixels, outputs4) = (params.pixels as usize, params.outputs4 as usize);
     let columns4 = columns_of_tile(pixels, outputs4);
     let count = |[tm, tn, lx, ly]: Tile| pixels.div_ceil(tm * ly) * outputs4.div_ceil(lx * tn);
-    let (kernel, tile) = CONV_TILES.choose_to_fill(launch.profile, columns4, &[flag], count);
+    let Some((kernel, tile)) = CONV_TILES.choose_to_fill(launch, columns4, &[flag], count) else { return };
     let [tm, tn, lx, ly] = tile.map(|v| v as u32);
     let tiles = params.pixels.div_ceil(tm * ly);
     let rows = tiles.div_ceil(65_535).max(1);
@@ -728,7 +728,10 @@ impl Op for ConvWeightGrad {
         }
         let (g, x) = g.with_patches(launch, launch.reads[0]);
         let (c4, o4, pixels) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh * g.ow);
-        let (kernel, [tm, tn, lx, ly]) = WEIGHT_GRAD_TILES.choose(launch.profile, columns_of_tile(pixels, o4), &[]);
+        let Some((kernel, [tm, tn, lx, ly])) = WEIGHT_GRAD_TILES.choose(launch, columns_of_tile(pixels, o4), &[])
+        else {
+            return;
+        };
         let grid = [o4.div_ceil(lx * tn), (g.taps() * c4).div_ceil(ly * tm)];
         let wanted = if launch.profile.software { 64 } else { 2048 };
         let least = if launch.profile.software { pixels.div_ceil(cached_pixels(o4)) } else { 1 };

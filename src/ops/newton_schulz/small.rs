@@ -33,9 +33,10 @@ const ALONE: &[&[(&str, u32)]] =
 const USED: bool = cfg!(not(target_arch = "wasm32"));
 
 /// Whether an adapter is to run these kernels for `s` matrices of side `d`. SwiftShader's native driver is told by its family. Mesa's, made
-/// to take that family, does without what they gain there, at most a third. Where the adapter is not known, they are used.
+/// to take that family, does without what they gain there, at most a third. Where the adapter is not known, they
+/// are not used.
 pub(in crate::ops) fn suits(profile: Option<Profile>, [s, d]: [usize; 2]) -> bool {
-    let Some(profile) = profile else { return USED && d <= LARGEST };
+    let Some(profile) = profile else { return false };
     let register = profile.software && profile.family == Family::Register;
     let many = profile.loads == Loads::Textures && s > MANY;
     USED && d <= LARGEST && !register && !many

@@ -83,7 +83,8 @@ impl GramProduct {
     pub fn launch(self, launch: &mut Launch<'_>, [batches, rows, da, db]: [usize; 4], c: Slot) {
         let (da4, db4) = (da.div_ceil(4), db.div_ceil(4));
         let symmetric = self.a == self.b;
-        let (kernel, [tm, tn, lx, ly]) = TILES.choose(launch.profile, db4, &[("SYMMETRIC", u32::from(symmetric))]);
+        let flags = [("SYMMETRIC", u32::from(symmetric))];
+        let Some((kernel, [tm, tn, lx, ly])) = TILES.choose(launch, db4, &flags) else { return };
         let tiles = [db4.div_ceil(lx * tn), da4.div_ceil(ly * tm)];
         let wanted = if launch.profile.software { 64 } else { 2048 };
         // Sums longer than this lose accuracy, and a long loop starves the other lanes.

@@ -164,7 +164,7 @@ impl Product {
             let all = batches * n4.div_ceil(lx * tn) * m.div_ceil(ly * tm);
             if self.symmetric { all.div_ceil(2) } else { all }
         };
-        let (kernel, [tm, tn, lx, ly]) = TILES.choose_to_fill(launch.profile, columns4, &flags, count);
+        let Some((kernel, [tm, tn, lx, ly])) = TILES.choose_to_fill(launch, columns4, &flags, count) else { return };
         let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
         let (added, beta) = self.added.unwrap_or((self.a, 0.0));
         let params = MatmulParams {

@@ -75,7 +75,7 @@ async fn measure(gpu: &Gpu, layer: &Layer, images: usize, repeats: usize) -> Res
     let mut state = State::new();
     let conv = Conv::new(layer.outputs, layer.kernel);
     let conv = FastDeconv::new(&mut state, "conv", layer.channels, &conv, whitening, Rng::new(0))?;
-    let mut tape = Tape::new();
+    let mut tape = Tape::for_adapter(gpu.profile());
     let shape = [images, layer.channels, layer.side, layer.side];
     let x = tape.input("x", &shape, DType::F32);
     let packed = crate::ops::to_vec4(&mut tape, x)?;

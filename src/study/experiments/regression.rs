@@ -119,7 +119,7 @@ async fn trial(
     let model = models::build(set.model, &options, &mut state)?;
     let optimizer = Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0, nesterov: false };
     let record = |state: &mut State, mode: Mode, size: usize| -> Result<Tape> {
-        let mut tape = Tape::new();
+        let mut tape = Tape::for_adapter(gpu.profile());
         let shape = [size, train.shape[0], train.shape[1], train.shape[2]];
         let images = tape.input("images", &shape, DType::F32);
         let labels = tape.input("labels", &[size], DType::U32);
@@ -289,7 +289,7 @@ async fn proposition_1(gpu: &Gpu, seed: u64) -> Result<Check> {
     let mut state = State::new();
     let whitening = Whitening { mode: BlockMode::Paper, block: d, iterations: 25, eps: 1e-8, ..Default::default() };
     let layer = Delinear::new(&mut state, "fc", d, &Linear::new(o), whitening, rng)?;
-    let mut tape = Tape::new();
+    let mut tape = Tape::for_adapter(gpu.profile());
     let images = tape.input("x", &[n, d], DType::F32);
     let targets = tape.input("y", &[n, o], DType::F32);
     let packed = ops::to_vec4(&mut tape, images)?;
