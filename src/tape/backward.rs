@@ -68,10 +68,10 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// The gradient of `var`; `None` where the loss does not depend on it. That of a hidden ReLU's output may be zero already where the
-    /// ReLU lets none pass.
+    /// The gradient of `var`; `None` where the loss does not depend on it, and where it is that of a hidden ReLU's output of which only
+    /// what the ReLU lets pass was computed: [`Tape::retain_grad`] keeps such a gradient whole.
     pub fn get(&self, var: Var) -> Option<Var> {
-        self.by_var.get(&var).copied()
+        self.by_var.get(&var).copied().filter(|grad| !self.masked.contains(&(var, *grad)))
     }
 
     fn accumulate(&mut self, tape: &mut Tape, var: Var, grad: Var) -> Result<()> {
@@ -124,7 +124,7 @@ impl Tape {
             if !node.op.differentiable() || !node.inputs.iter().any(|var| self.needs_grad(*var)) {
                 continue;
             }
-            let grads: Vec<Option<Var>> = node.outputs.iter().map(|var| gradients.get(*var)).collect();
+            let grads: Vec<Option<Var>> = node.outputs.iter().map(|var| gradients.by_var.get(var).copied()).collect();
             if grads.iter().all(Option::is_none) {
                 continue;
             }
@@ -153,5 +153,46 @@ impl Tape {
     pub fn backward(&mut self, loss: Var) -> Result<Gradients> {
         let one = ops::constant(self, self.ty(loss).clone(), 1.0)?;
         self.backward_from(&[(loss, one)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::{BlockLayout, BlockMode, Sampling};
+    use crate::tape::{Array, State, Type, Values, interpret};
+
+    /// The gradient of `sum(seed y)` with respect to the output of a hidden ReLU, which a maximum over windows reads, or else a covariance.
+    fn hidden(pooled: bool, retained: bool) -> Result<Option<Vec<f64>>> {
+        let mut tape = Tape::new();
+        let x = tape.resident("x", Type::vec4(&[1, 1, 2, 2]), true);
+        let hidden = ops::relu(&mut tape, x)?;
+        if retained {
+            tape.retain_grad(hidden)?;
+        }
+        let y = if pooled {
+            ops::max_pool2d(&mut tape, hidden, 1, 1, 0)?
+        } else {
+            let layout = BlockLayout::conv(BlockMode::Paper, 1, 1, 1, 1)?;
+            ops::covariance(&mut tape, hidden, layout, Sampling::Pixels { step: 1 }, 0.1)?.mean
+        };
+        assert!(tape.retain_grad(hidden).is_err(), "it has been read");
+        let ty = tape.ty(y).clone();
+        let seed = ops::constant(&mut tape, ty, 4.0)?;
+        let Some(grad) = tape.backward_from(&[(y, seed)])?.get(hidden) else { return Ok(None) };
+        let mut values = Values::default();
+        values.set(x, Array::from_f32(&[1, 1, 2, 2], &[1.0, -1.0, 2.0, -2.0]));
+        interpret(&tape, &State::new(), &mut values);
+        Ok(Some(values.get(&tape, grad).data))
+    }
+
+    #[test]
+    fn the_gradient_of_a_hidden_relu_is_whole_or_none() -> Result<()> {
+        assert_eq!(hidden(true, true)?, Some(vec![4.0; 4]));
+        assert_eq!(hidden(false, true)?, Some(vec![1.0; 4]));
+        // Masked where it is made, so that it is nobody else's.
+        assert_eq!(hidden(true, false)?, None);
+        assert_eq!(hidden(false, false)?, None);
+        Ok(())
     }
 }

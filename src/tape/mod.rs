@@ -84,6 +84,7 @@ pub struct Tape {
     outputs: Vec<Var>,
     scalars: Option<Var>,
     profile: Option<Profile>,
+    retained: Vec<Var>,
 }
 
 impl Tape {
@@ -190,7 +191,22 @@ impl Tape {
     /// Whether `var` is the output of a ReLU, whose own gradient rule zeroes its gradient where it is not above 0: what makes that
     /// gradient may do so, too, and [say it](Backward::mask).
     pub fn is_rectified(&self, var: Var) -> bool {
-        self.nodes.iter().any(|node| node.outputs[0] == var && node.op.rectified())
+        !self.retained.contains(&var) && self.nodes.iter().any(|node| node.outputs[0] == var && node.op.rectified())
+    }
+
+    /// Keeps the gradient of the hidden value `var` for [`Gradients::get`], as PyTorch's `retain_grad`: what operations that read the output
+    /// of a ReLU send back may otherwise be zeroed already where that ReLU lets nothing pass.
+    ///
+    /// # Errors
+    /// An operation that reads `var` has been recorded already.
+    pub fn retain_grad(&mut self, var: Var) -> Result<()> {
+        if self.uses(var) > 0 {
+            let label = &self.vars[var.0].label;
+            let what = format!("'{label}' {} is read by an operation already; ask before recording that", self.ty(var));
+            return Err(Error::shape("retain_grad", what));
+        }
+        self.retained.push(var);
+        Ok(())
     }
 
     /// Appends an operation; its outputs take their types from the operation's own rule.

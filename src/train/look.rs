@@ -48,7 +48,11 @@ impl Trainer {
                 .state
                 .find(&format!("{name}.weight"))
                 .map(|id| self.learner.state.get(id).ty.shape.clone());
-            let (statistics, d) = (tensor.ty.shape[0], tensor.ty.shape[1]);
+            // Stand-alone whitening has a single D, without a dimension for blocks.
+            let (statistics, d) = match tensor.ty.shape[..] {
+                [d, _] => (1, d),
+                ref shape => (shape[0], shape[1]),
+            };
             let deconv = tensor.values[..d * d].to_vec();
             LayerDeconv { name, weight: weight.unwrap_or_default(), statistics, d, deconv }
         };
