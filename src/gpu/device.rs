@@ -1,6 +1,9 @@
 //! A device with its queue, its profile, its pipelines and its counters.
 
-use super::{AdapterSummary, Counters, Family, Kernel, Loads, Params, Shader, adapter, counters::Live, loads, shader};
+use super::{
+    AdapterSummary, Counters, Family, Kernel, Loads, Params, Shader, adapter, counters::Live, failure::Failures, loads,
+    shader,
+};
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,7 +57,7 @@ pub(super) struct Inner {
     pub live: Live,
     pub pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
     layouts: Mutex<HashMap<&'static str, wgpu::BindGroupLayout>>,
-    failure: Arc<Mutex<Option<Error>>>,
+    pub failures: Failures,
     #[cfg(not(target_arch = "wasm32"))]
     pub info: wgpu::AdapterInfo,
     #[cfg(not(target_arch = "wasm32"))]
@@ -148,8 +151,8 @@ impl Gpu {
             .request_device(&descriptor)
             .await
             .map_err(|e| Error::NoAdapter(format!("the adapter '{}' refused to open a device: {e}", summary.name)))?;
-        let failure = Arc::new(Mutex::new(None));
-        watch(&device, &failure);
+        let failures = Failures::default();
+        failures.watch(&device);
         Ok(Self {
             inner: Arc::new(Inner {
                 #[cfg(not(target_arch = "wasm32"))]
@@ -165,7 +168,7 @@ impl Gpu {
                 live: Live::default(),
                 pipelines: Mutex::default(),
                 layouts: Mutex::default(),
-                failure,
+                failures,
             }),
         })
     }
@@ -191,21 +194,6 @@ impl Gpu {
         self.inner.live.snapshot()
     }
 
-    /// The first error that the device has reported since the last call, if any.
-    pub fn check(&self) -> Result<()> {
-        let take = || self.inner.failure.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(first) = take() else { return Ok(()) };
-        // The first complaint may be a consequence of a loss that is reported only when the device is asked.
-        self.poll_all();
-        Err(take().filter(|later| matches!(later, Error::DeviceLost(_))).unwrap_or(first))
-    }
-
-    /// What is behind a failed call: the loss of the device where there is one.
-    pub(super) fn explain(&self, e: impl std::fmt::Display) -> Error {
-        self.poll_all();
-        self.check().err().unwrap_or_else(|| Error::Gpu(e.to_string()))
-    }
-
     /// Drops the device as a driver reset would; later work fails with [`Error::DeviceLost`].
     pub fn destroy(&self) {
         self.inner.device.destroy();
@@ -228,7 +216,9 @@ impl Gpu {
             });
         }
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
-        Ok(Buffer { raw: self.raw_buffer(label, bytes, usage, false), bytes })
+        let raw = self.raw_buffer(label, bytes, usage, false);
+        self.check()?;
+        Ok(Buffer { raw, bytes })
     }
 
     pub(super) fn raw_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> wgpu::Buffer {
@@ -300,22 +290,23 @@ impl Gpu {
     /// Blocks until `submission` is done where blocking exists; in a browser the callbacks come by themselves.
     pub(super) fn wait(&self, submission: wgpu::SubmissionIndex) {
         Live::add(&self.inner.live.waits, 1);
-        let wait = wgpu::PollType::Wait { submission_index: Some(submission), timeout: None };
-        if let Err(e) = self.inner.device.poll(wait) {
-            log::debug!("poll: {e}");
-        }
+        self.ask(wgpu::PollType::Wait { submission_index: Some(submission), timeout: None });
     }
 
     /// Runs every callback that is due, waiting for work in flight where that is possible.
-    fn poll_all(&self) {
-        if let Err(e) = self.inner.device.poll(wgpu::PollType::wait_indefinitely()) {
-            log::debug!("poll: {e}");
-        }
+    pub(super) fn poll_all(&self) {
+        self.ask(wgpu::PollType::wait_indefinitely());
     }
 
     /// Runs the callbacks of finished work without waiting.
     pub(super) fn poll(&self) {
-        if let Err(e) = self.inner.device.poll(wgpu::PollType::Poll) {
+        self.ask(wgpu::PollType::Poll);
+    }
+
+    /// A browser waits for nothing and reports a loss by its callback.
+    #[cfg(target_arch = "wasm32")]
+    fn ask(&self, poll: wgpu::PollType) {
+        if let Err(e) = self.inner.device.poll(poll) {
             log::debug!("poll: {e}");
         }
     }
@@ -416,25 +407,6 @@ fn runtime_checks() -> wgpu::ShaderRuntimeChecks {
     } else {
         wgpu::ShaderRuntimeChecks::unchecked()
     }
-}
-
-/// Keeps the first thing that goes wrong on the device, for the next [`Gpu::check`].
-fn watch(device: &wgpu::Device, failure: &Arc<Mutex<Option<Error>>>) {
-    let keep = |failure: &Mutex<Option<Error>>, error: Error| {
-        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
-    };
-    let on_error = Arc::clone(failure);
-    device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-        log::error!("{error}");
-        keep(&on_error, Error::Gpu(error.to_string()));
-    }));
-    let on_loss = Arc::clone(failure);
-    device.set_device_lost_callback(move |reason, message| {
-        // Dropping the last handle is not a loss.
-        if reason != wgpu::DeviceLostReason::Destroyed || !message.contains("dropped") {
-            keep(&on_loss, Error::DeviceLost(message));
-        }
-    });
 }
 
 /// Bytes of a parameter struct, padded to the 16 bytes that a uniform binding needs.

@@ -131,6 +131,7 @@ impl Executable {
             Upload { label: info.label.clone(), buffer, offset, content: info.content }
         });
         let (downloads, down) = offsets(sized(&program.outputs));
+        let ring = Ring::new(gpu, up, down);
         gpu.check()?;
         Ok(Self {
             gpu: gpu.clone(),
@@ -139,7 +140,7 @@ impl Executable {
             kernels: program.dispatches.iter().map(|d| d.kernel.key()).collect(),
             uploads: uploads.collect(),
             downloads,
-            ring: Ring::new(gpu, up, down),
+            ring,
             ring_bytes: (up + down) * 3 + params.size(),
         })
     }

@@ -201,7 +201,9 @@ fn texture(gpu: &Gpu, elements: u64, texel: Texel) -> Result<wgpu::Texture> {
             ),
         });
     }
-    Ok(gpu.raw_texture([width, height], texel.format(), extent_bytes(elements, texel)))
+    let texture = gpu.raw_texture([width, height], texel.format(), extent_bytes(elements, texel));
+    gpu.check()?;
+    Ok(texture)
 }
 
 /// A copy of a buffer to a texture.

@@ -10,9 +10,12 @@ mod cache;
 mod counters;
 mod device;
 mod executable;
+mod failure;
 mod family;
 mod loads;
 mod mirror;
+#[cfg(not(target_arch = "wasm32"))]
+mod poll;
 mod program;
 mod ring;
 mod shader;

@@ -27,8 +27,9 @@ fn outcome(result: Option<Mapped>, gpu: &Gpu) -> Result<()> {
     }
 }
 
-/// Waits for a mapping.
+/// Waits for a mapping. A lost device answers none.
 pub(super) async fn mapped(pending: Pending, gpu: &Gpu) -> Result<()> {
+    gpu.check_lost()?;
     outcome(pending.0.receive().await, gpu)
 }
 
