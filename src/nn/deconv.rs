@@ -259,7 +259,7 @@ impl Module for Delinear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::Profile;
+    use crate::gpu::{Family, Profile};
     use crate::tape::{Array, DType, Tape, Values, interpret, lower};
 
     /// Launches of Newton-Schulz, `[forward, backward]`, in a layer of 16 channels and a block of `block` of them.

@@ -200,7 +200,7 @@ impl Tape {
     /// # Errors
     /// An operation that reads `var` has been recorded already.
     pub fn retain_grad(&mut self, var: Var) -> Result<()> {
-        if self.uses(var) > 0 {
+        if self.nodes.iter().any(|node| node.inputs.contains(&var)) {
             let label = &self.vars[var.0].label;
             let what = format!("'{label}' {} is read by an operation already; ask before recording that", self.ty(var));
             return Err(Error::shape("retain_grad", what));
