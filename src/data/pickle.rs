@@ -273,7 +273,8 @@ impl Machine<'_> {
                 self.push(Node::Other)?;
             }
             0x93 => {
-                (self.pop()?, self.pop()?);
+                self.pop()?;
+                self.pop()?;
                 self.push(Node::Other)?;
             }
             // A call: its arguments are kept, the function is not.

@@ -24,7 +24,7 @@ impl Folder {
     /// [`Error::Input`] when a folder cannot be listed, or there are more than a million files.
     pub fn new(root: impl AsRef<Path>) -> Result<Self> {
         let mut folder = Self { root: root.as_ref().to_owned(), names: Vec::new(), left_out: Vec::new() };
-        folder.list(&root.as_ref().to_owned(), "", MAX_DEPTH)?;
+        folder.list(root.as_ref(), "", MAX_DEPTH)?;
         folder.names.sort();
         folder.left_out.sort();
         Ok(folder)

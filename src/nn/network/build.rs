@@ -135,7 +135,7 @@ impl Builder<'_> {
                 conv.outputs, conv.kernel, conv.stride, conv.dilation, conv.groups
             )));
         }
-        if channels % conv.groups != 0 || conv.outputs % conv.groups != 0 {
+        if !channels.is_multiple_of(conv.groups) || !conv.outputs.is_multiple_of(conv.groups) {
             return Err(Error::Usage(format!(
                 "{} groups divide neither both {channels} channels nor {} outputs; expected a divisor of both",
                 conv.groups, conv.outputs

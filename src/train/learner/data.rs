@@ -154,7 +154,7 @@ impl<'a> Examples<'a> {
     pub fn with_values(images: impl Into<Pixels<'a>>, shape: [usize; 3], values: &'a [f32]) -> Result<Self> {
         let pixels = images.into();
         let count = pixels.count(shape)?;
-        if values.is_empty() || values.len() % count != 0 {
+        if values.is_empty() || !values.len().is_multiple_of(count) {
             let what = format!("expected as many values for each of {count} images, found {} values", values.len());
             return Err(Error::Usage(what));
         }
@@ -254,7 +254,7 @@ where
                     None => break,
                 }
             }
-            (!labels.is_empty()).then(|| Ok(Batch { images, targets: Targets::Labels(labels) }))
+            (!labels.is_empty()).then_some(Ok(Batch { images, targets: Targets::Labels(labels) }))
         })))
     }
 }

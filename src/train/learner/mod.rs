@@ -229,7 +229,8 @@ impl Learner {
         images: usize,
     ) -> Result<(&mut Compiled, Option<&mut Compiled>)> {
         let size = batch_size.min(images);
-        let (full, last) = (Pass::Judge(size), (images % size > 0).then_some(Pass::Judge(images % size)));
+        let rest = images % size;
+        let (full, last) = (Pass::Judge(size), (rest > 0).then_some(Pass::Judge(rest)));
         self.prepare(&[&[full], last.as_slice()].concat())?;
         let gone = || Error::Run("an evaluation was not prepared".into());
         let full = self.place(full).ok_or_else(gone)?;
