@@ -370,12 +370,12 @@ fn archives_that_unpack_to_gigabytes_are_refused() {
 
 #[test]
 fn pictures_that_claim_gigabytes_are_refused() {
-    // 73 bytes that claim 10^15 pixels, and a PNG that is 10,000 wide and high in 12 KB.
-    let huge = GrayImage::new(10_000, 10_000);
+    // 121 million pixels in a file of a few kilobytes.
+    let huge = GrayImage::new(11_000, 11_000);
     let set = Set::new();
     set.pictures("train/a", 2, 1).pictures("train/b", 2, 2).pictures("test/a", 1, 1);
     set.put("train/a/0.png", &encode(huge, ImageFormat::Png));
-    set.refused(Preparation::default(), &["10000 x 10000 pixels", "scale it down"]);
+    set.refused(Preparation::default(), &["11000 x 11000 pixels", "scale it down"]);
 }
 
 #[cfg(unix)]

@@ -113,7 +113,8 @@ fn pictures_and_folders_are_told_by_name() {
         "{shown}"
     );
     refused(dir.path(), "predict run nowhere.png", 2, &["nowhere.png"]);
-    refused(dir.path(), "predict run run", 2, &["no picture"]);
+    fs::create_dir(dir.path().join("empty")).unwrap();
+    refused(dir.path(), "predict run empty", 2, &["no picture"]);
 }
 
 #[test]

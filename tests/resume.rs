@@ -97,6 +97,8 @@ fn a_damaged_checkpoint_is_refused_and_the_one_before_it_taken() {
     }
     // Without the last one, as between two renames.
     fs::remove_file(run.join(CHECKPOINT)).unwrap();
+    // Of step 20, so the pause at step 24 still lies ahead.
+    ok(dir.path(), "train --resume run");
     ok(dir.path(), "train --resume run");
     assert!(read(run.join("model.safetensors")) == read(whole.join("model.safetensors")));
     for name in [CHECKPOINT, PREVIOUS] {

@@ -2,10 +2,9 @@
 
 use super::DeviceArgs;
 use super::console::Console;
+use super::note;
 use super::signals::stop_flag;
 use super::timings::show_timings;
-use super::{note, say, say_json};
-use crate::data::Splits;
 use crate::train::{EarlierRun, Event, Options, RunFolder, Trainer};
 use crate::{Error, Result, data};
 use clap::parser::ValueSource;
@@ -84,15 +83,6 @@ fn whole_path(data: &str) -> String {
     std::path::absolute(data).map_or_else(|_| data.to_owned(), |path| path.display().to_string())
 }
 
-/// What was decided about the data: the first lines of every run.
-fn tell(splits: &Splits, json: bool) -> Result<()> {
-    if json {
-        return say_json(&serde_json::json!({ "event": "data", "report": splits.report }));
-    }
-    splits.report.lines().iter().for_each(|line| say(line));
-    Ok(())
-}
-
 /// A new run. Its folder is claimed before the long work begins, and given back when that fails.
 fn begin(args: &TrainArgs) -> Result<Ready> {
     let mut options = args.options.clone();
@@ -102,7 +92,6 @@ fn begin(args: &TrainArgs) -> Result<Ready> {
         RunFolder::check(out)?;
     }
     let splits = data::load(&options.data, &options.load())?;
-    tell(&splits, args.json)?;
     let folder = RunFolder::create(args.out.as_deref(), &options)?;
     let ready = args.device.open().and_then(|gpu| Trainer::new(&gpu, &options, splits));
     match ready.and_then(|trainer| folder.keep_data(&trainer).map(|()| trainer)) {
@@ -148,7 +137,6 @@ fn go_on(args: &TrainArgs, path: &Path, matches: Option<&ArgMatches>) -> Result<
     }
     options.validate()?;
     let splits = data::load(&options.data, &options.load())?;
-    tell(&splits, args.json)?;
     let gpu = args.device.open()?;
     let trainer = match &saved {
         Some(saved) => Trainer::resume(&gpu, &options, splits, saved)?,

@@ -209,7 +209,8 @@ mod tests {
     fn a_lying_header_allocates_nothing() {
         let huge = u32::MAX as usize;
         assert!(complaint(&encode(&[huge, huge, huge], &[1]), 3).contains("damaged"));
-        assert!(complaint(&encode(&[1 << 31], &[1]), 1).contains("found 1;"));
+        assert!(complaint(&encode(&[1 << 31], &[1]), 1).contains("damaged"));
+        assert!(complaint(&encode(&[1 << 20], &[1]), 1).contains("found 1;"));
     }
 
     #[test]

@@ -263,8 +263,9 @@ mod tests {
             let body = [&b"IHDR"[..], &width.to_be_bytes(), &height.to_be_bytes(), &[1, 0, 0, 0, 0]].concat();
             let mut sum = flate2::Crc::new();
             sum.update(&body);
+            let data = [0, 0, 0, 0, 0x49, 0x44, 0x41, 0x54, 0x35, 0xaf, 0x06, 0x1e];
             let end = [0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82];
-            [&b"\x89PNG\r\n\x1a\n\0\0\0\x0d"[..], &body, &sum.sum().to_be_bytes(), &end].concat()
+            [&b"\x89PNG\r\n\x1a\n\0\0\0\x0d"[..], &body, &sum.sum().to_be_bytes(), &data, &end].concat()
         };
         for (width, height) in [(117_440_515, 8_323_074), (60_000, 60_000), (32, 8_388_640), (9_000, 9_000)] {
             let text = complaint(&header(width, height));

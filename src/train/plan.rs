@@ -139,8 +139,8 @@ mod tests {
         assert!(dropped.notes()[0].contains("1 of 49 images are left over"), "{:?}", dropped.notes());
         let quarter = plan(52, 16, None, Some(1)).unwrap();
         assert_eq!((quarter.batches, quarter.last, quarter.notes()), (4, 4, vec![]));
-        let even = plan(256, 128, None, Some(1)).unwrap();
-        assert_eq!((even.batches, even.last), (2, 128));
+        let even = plan(1024, 128, None, Some(1)).unwrap();
+        assert_eq!((even.batches, even.last), (8, 128));
     }
 
     #[test]

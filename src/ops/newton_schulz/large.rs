@@ -102,8 +102,8 @@ pub fn newton_schulz_uncoupled(tape: &mut Tape, a: Var, iterations: usize) -> Re
     tape.apply(Uncoupled { iterations }, &[a])
 }
 
-/// Most iterations: each adds launches to every step, and 20 are as exact as f32 can tell.
-pub(crate) const MOST_ITERATIONS: usize = 100;
+/// Most iterations: each adds launches to every step, and 20 are as exact as f32 can tell. Figure 7 looks at 120.
+pub(crate) const MOST_ITERATIONS: usize = 200;
 
 pub(in crate::ops) fn square(op: &'static str, ty: &Type, iterations: usize) -> Result<[usize; 3]> {
     let [s, d, d2] = matrix(op, ty)?;
