@@ -157,10 +157,10 @@ fn bad_input_is_refused_and_leaves_nothing_behind() {
     ] {
         refused(path, &format!("bench {}", args.replace('N', &huge.to_string())), 2, &["bench c"]);
     }
-    refused(path, "bench newton-schulz --iterations 1000000", 2, &["--iterations: expected 1 to 100"]);
+    refused(path, "bench newton-schulz --iterations 1000000", 2, &["--iterations: expected 1 to 200"]);
     refused(path, &format!("bench step --batch-size {huge}"), 2, &["values a batch"]);
     refused(path, &format!("bench matmul --runs {huge}"), 2, &["--runs is 1 to"]);
-    refused(path, "train --iterations 4000000000", 2, &["--iterations is 4000000000; expected 1 to 100"]);
+    refused(path, "train --iterations 4000000000", 2, &["--iterations is 4000000000; expected 1 to 200"]);
     refused(path, "train --checkpoint-every 5d", 2, &["'5d'", "30s"]);
     refused(path, "bench conv --groups 7", 2, &["7 groups", "64 channels"]);
     refused(path, "frobnicate", 2, &["frobnicate"]);
