@@ -32,7 +32,7 @@ mod runners;
 mod trace;
 
 use case::Manifest;
-use common::{OPERATIONS, Operation, Sizes, engines, twins};
+use common::{OPERATIONS, Sizes, engines, twins};
 use js_sys::{Reflect, Uint8Array};
 use mexhat::gpu::{Gpu, Kernel};
 use mexhat::ops::SHADERS;
