@@ -64,8 +64,16 @@ impl ScheduleKind {
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct NetOptions {
-    /// Network: lenet, small, mlp, linear, yardstick, vgg11, vgg13, vgg16, resnet18
-    #[cfg_attr(feature = "cli", arg(long, default_value = "lenet", help_heading = "Network"))]
+    /// Name of the network, one of [`models::NAMES`]
+    #[cfg_attr(
+        feature = "cli",
+        arg(
+            long,
+            default_value = "lenet",
+            help_heading = "Network",
+            help = format!("Network: {}", models::NAMES.join(", "))
+        )
+    )]
     pub model: String,
     /// Normalisation: deconv, batch or none
     #[cfg_attr(feature = "cli", arg(long, default_value = "deconv", help_heading = "Network"))]
