@@ -15,7 +15,8 @@ mod products;
 mod update;
 mod whitening;
 
-pub use conv::conv2d::{ConvOptions, Epilogue, conv2d, conv2d_columns, linear, linear_columns};
+pub use conv::conv2d::{Epilogue, conv2d, conv2d_columns, linear, linear_columns};
+pub use conv::geometry::ConvOptions;
 pub use conv::weight_columns::{weight_columns, weight_rows};
 pub use loss::cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
 pub use loss::one_hot::one_hot;
@@ -71,7 +72,8 @@ pub const SHADERS: &[&[&Shader]] = &[
     pool::bilinear::SHADERS,
     norm::column_sum::SHADERS,
     pointwise::concat::SHADERS,
-    conv::conv2d::SHADERS,
+    conv::implicit::SHADERS,
+    conv::implicit_weight_grad::SHADERS,
     conv::depthwise::SHADERS,
     conv::grouped::SHADERS,
     patches::covariance::SHADERS,

@@ -2,7 +2,7 @@
 //! has the others itself. Each row of the map is loaded once for all taps: about 2.5 vectors for an output of a 3x3 kernel,
 //! where a load for each tap would take 9.
 
-use super::conv2d::Geometry;
+use super::geometry::Geometry;
 use super::grouped::launch_unpack;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;

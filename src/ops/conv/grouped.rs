@@ -2,8 +2,8 @@
 //! depthwise with and without multiplier (the usual ones through `depthwise.rs`). 2 N Ho Wo O (C/g) kh kw floating-point
 //! operations in each direction.
 
-use super::conv2d::Geometry;
 use super::depthwise::Depthwise;
+use super::geometry::Geometry;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::Launch;

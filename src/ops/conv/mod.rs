@@ -1,7 +1,16 @@
-//! Convolutions and linear layers.
+//! Convolutions and linear layers. `geometry.rs` and `weight.rs` say what is computed, `kind.rs` which kernels do it;
+//! `conv2d.rs`, `input_grad.rs` and `weight_grad.rs` are the operations.
 
 pub(super) mod conv2d;
 pub(super) mod depthwise;
+pub(super) mod geometry;
 pub(super) mod grouped;
+pub(super) mod implicit;
+pub(super) mod implicit_weight_grad;
+mod input_grad;
+mod kind;
 pub(super) mod pointwise;
+mod reference;
+mod weight;
 pub(super) mod weight_columns;
+mod weight_grad;

@@ -4,13 +4,14 @@
 //! `y = x w^T + b`, `gx = gy w`, `gw = gy^T x`. A row-major weight (O,C) is a matrix in vectors of four as it lies where four divides C,
 //! and so are columns (C,O): nothing is packed or unpacked.
 
-use super::conv2d::{FEW_PIXELS, Geometry, Weight};
+use super::geometry::{FEW_PIXELS, Geometry};
+use super::weight::Weight;
 use crate::ops::products::gram::launch_gram;
 use crate::ops::products::matmul::Product;
 use crate::tape::Launch;
 
 /// Whether a convolution is such a product, and worth kernels that others may not need.
-pub(in crate::ops) fn suits(g: &Geometry, weight: &Weight) -> bool {
+pub(super) fn suits(g: &Geometry, weight: &Weight) -> bool {
     let plain = g.taps() == 1 && g.options.stride == 1 && g.options.padding == 0 && g.options.groups == 1;
     let whole = !weight.lies_in_rows() || g.c.is_multiple_of(4);
     plain && whole && pixels(g) > FEW_PIXELS
@@ -21,7 +22,7 @@ fn pixels(g: &Geometry) -> usize {
 }
 
 /// Of x, weight and perhaps bias.
-pub(in crate::ops) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry, rows: bool) {
+pub(super) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry, rows: bool) {
     let ([x, w], y) = ([0, 1].map(|i| launch.reads[i]), launch.writes[0]);
     let added = launch.reads.get(2).map(|bias| (*bias, 1.0));
     let product = Product { turned: rows, added, relu: g.options.relu, ..Product::new(x, w) };
@@ -29,13 +30,13 @@ pub(in crate::ops) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry, rows
 }
 
 /// Of gy and weight.
-pub(in crate::ops) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry, rows: bool) {
+pub(super) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry, rows: bool) {
     let ([gy, w], gx) = ([0, 1].map(|i| launch.reads[i]), launch.writes[0]);
     Product { turned: !rows, ..Product::new(gy, w) }.launch(launch, [1, pixels(g), g.c, g.o], gx);
 }
 
 /// Of x and gy.
-pub(in crate::ops) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, rows: bool) {
+pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, rows: bool) {
     let ([x, gy], gw) = ([0, 1].map(|i| launch.reads[i]), launch.writes[0]);
     let (factors, [m, n]) = if rows { ([gy, x], [g.o, g.c]) } else { ([x, gy], [g.c, g.o]) };
     launch_gram(launch, [1, pixels(g), m, n], factors, gw);

@@ -2,7 +2,7 @@
 
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
-use crate::ops::conv::conv2d::{ConvOptions, Geometry};
+use crate::ops::conv::geometry::{ConvOptions, Geometry};
 use crate::ops::{expect_activation, vectors};
 use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};

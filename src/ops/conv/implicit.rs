@@ -1,0 +1,283 @@
+//! Convolutions as implicit matrix products: forward, and the input's gradient.
+//!
+//! 2 N Ho Wo O C kh kw floating-point operations each. Row-major weights are packed for the kernel on the way (O C kh kw
+//! moves); columns (`weight_columns.rs`) are taken as they lie.
+
+use super::geometry::{ConvOptions, FEW_PIXELS, Geometry};
+use super::weight::Weight;
+use crate::gpu::{Kernel, Shader, Slot};
+use crate::kernel_params;
+use crate::ops::patches::blocks::Sampling;
+use crate::ops::products::tiles::{Tile, Tiles, tile_variant};
+use crate::tape::Launch;
+
+kernel_params! {
+    struct ConvParams {
+        height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
+        kernel_height: u32, kernel_width: u32, stride: u32, padding: u32, dilation: u32, pixels: u32,
+        has_bias: u32, has_added: u32, relu: u32, tap_rows: u32, channel_rows: u32, last_row: u32,
+    }
+}
+kernel_params! {
+    struct PackParams {
+        blocks: u32, taps: u32, rows: u32, rows4: u32, columns: u32, columns4: u32, row_stride: u32, column_stride: u32,
+        flipped: u32,
+    }
+}
+kernel_params! {
+    struct PackColumnsParams { blocks: u32, taps: u32, outputs4: u32, channels: u32, channels4: u32, flipped: u32 }
+}
+
+static CONV: Shader = Shader::with_variants::<ConvParams>(
+    "conv/conv.wgsl",
+    4,
+    1,
+    &[
+        tile_variant!(8, 4, 2, 4, TRANSPOSED = 0),
+        tile_variant!(8, 2, 1, 8, TRANSPOSED = 0),
+        tile_variant!(8, 4, 2, 4, TRANSPOSED = 1),
+        tile_variant!(8, 2, 1, 8, TRANSPOSED = 1),
+    ],
+);
+static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
+    "conv/conv_subgroup.wgsl",
+    4,
+    1,
+    &[
+        tile_variant!(64, 1, 8, 1, TRANSPOSED = 0),
+        tile_variant!(16, 1, 4, 2, TRANSPOSED = 0),
+        tile_variant!(8, 1, 2, 4, TRANSPOSED = 0),
+        tile_variant!(8, 1, 1, 8, TRANSPOSED = 0),
+        tile_variant!(64, 1, 8, 1, TRANSPOSED = 1),
+        tile_variant!(16, 1, 4, 2, TRANSPOSED = 1),
+        tile_variant!(8, 1, 2, 4, TRANSPOSED = 1),
+        tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
+    ],
+);
+static CONV_SHARED: Shader = Shader::with_variants::<ConvParams>(
+    "conv/conv_shared.wgsl",
+    4,
+    1,
+    &[
+        tile_variant!(8, 2, 8, 8, TRANSPOSED = 0),
+        tile_variant!(8, 1, 8, 8, TRANSPOSED = 0),
+        tile_variant!(8, 1, 4, 16, TRANSPOSED = 0),
+        tile_variant!(4, 1, 2, 32, TRANSPOSED = 0),
+        tile_variant!(8, 2, 8, 8, TRANSPOSED = 1),
+        tile_variant!(8, 1, 8, 8, TRANSPOSED = 1),
+        tile_variant!(8, 1, 4, 16, TRANSPOSED = 1),
+        tile_variant!(4, 1, 2, 32, TRANSPOSED = 1),
+    ],
+);
+static PACK: Shader = Shader::new::<PackParams>("conv/pack_weight.wgsl", 1, 1);
+static PACK_COLUMNS: Shader = Shader::new::<PackColumnsParams>("conv/pack_columns.wgsl", 1, 1);
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&CONV, &CONV_SUBGROUP, &CONV_SHARED, &PACK, &PACK_COLUMNS];
+
+const CONV_TILES: Tiles = Tiles {
+    alone: (&CONV, &[(5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
+    subgroup: (&CONV_SUBGROUP, &[(8, [64, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
+    shared: Some((&CONV_SHARED, &[(16, [8, 2, 8, 8]), (8, [8, 1, 8, 8]), (4, [8, 1, 4, 16]), (1, [4, 1, 2, 32])])),
+};
+
+/// Vectors of columns for which a convolution of few pixels takes its tile, however many it has.
+const FEW: usize = 32;
+
+pub(super) fn columns_of_tile(pixels: usize, columns4: usize) -> usize {
+    if pixels > FEW_PIXELS { columns4 } else { FEW }
+}
+
+/// With one to three channels a vector of four is mostly padding, tap after tap. There the patches are gathered first
+/// (a row of c k k features per output pixel) and the convolution becomes 1x1 on those.
+pub(super) fn with_patches(g: Geometry, launch: &mut Launch<'_>, x: Slot) -> (Geometry, Slot) {
+    if g.c > 3 || g.taps() == 1 || g.kh != g.kw || g.options.groups > 1 {
+        return (g, x);
+    }
+    let ConvOptions { stride, padding, dilation, .. } = g.options;
+    let rows = crate::ops::patches::covariance::gather_patches(
+        launch,
+        [g.n, g.c, g.h, g.w],
+        g.kh,
+        Sampling::Grid { step: stride, padding, dilation },
+        x,
+    );
+    let options = ConvOptions { relu: g.options.relu, ..Default::default() };
+    let features = g.c * g.taps();
+    (Geometry { c: features, h: g.oh, w: g.ow, kh: 1, kw: 1, options, ..g }, rows)
+}
+
+/// Appends the convolution; reads x and weight, and what is added to their product.
+pub(super) fn launch_forward(launch: &mut Launch<'_>, g: Geometry, weight: &Weight, [bias, added]: [Option<Slot>; 2]) {
+    let (g, x) = with_patches(g, launch, launch.reads[0]);
+    let o4 = g.o.div_ceil(4);
+    let (packed, rows) = match weight {
+        Weight::Rows => {
+            let packing = Packing {
+                rows: g.c,
+                columns: g.o,
+                taps: g.taps(),
+                row_stride: g.taps(),
+                column_stride: g.c * g.taps(),
+                flipped: false,
+            };
+            (pack(launch, launch.reads[1], &packing), WeightRowOrder::packed(g.c))
+        }
+        Weight::Columns(_) => (launch.reads[1], WeightRowOrder::columns(g.taps())),
+    };
+    let params = ConvParams {
+        channels4: g.c.div_ceil(4) as u32,
+        out_height: g.oh as u32,
+        out_width: g.ow as u32,
+        outputs4: o4 as u32,
+        pixels: (g.n * g.oh * g.ow) as u32,
+        has_bias: u32::from(bias.is_some()),
+        has_added: u32::from(added.is_some()),
+        relu: u32::from(g.options.relu),
+        ..ConvParams::sizes(&g, g.h, g.w, rows, g.c)
+    };
+    let reads = [x, packed, bias.unwrap_or(packed), added.unwrap_or(packed)];
+    let write = launch.writes[0];
+    dispatch_conv(launch, &params, ("TRANSPOSED", 0), reads, write);
+}
+
+/// Appends the input's gradient; reads gy, weight and perhaps what has been gathered.
+pub(super) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry, weight: &Weight) {
+    // At stride 1 the adjoint is a convolution with the kernel turned around: one kernel less to compile. A padding that would be
+    // negative wraps, and wraps back in the kernel.
+    let plain = g.turns();
+    let reach = (g.options.dilation * (g.kh - 1)) as u32;
+    let packed = match weight {
+        Weight::Rows => {
+            let packing = Packing {
+                rows: g.o,
+                columns: g.c,
+                taps: g.taps(),
+                row_stride: g.c * g.taps(),
+                column_stride: g.taps(),
+                flipped: plain,
+            };
+            pack(launch, launch.reads[1], &packing)
+        }
+        Weight::Columns(_) => pack_columns(launch, launch.reads[1], g, plain),
+    };
+    let padding = g.options.padding as u32;
+    let gathered = launch.reads.get(2).copied();
+    let params = ConvParams {
+        padding: if plain { reach.wrapping_sub(padding) } else { padding },
+        channels4: g.o.div_ceil(4) as u32,
+        out_height: g.h as u32,
+        out_width: g.w as u32,
+        outputs4: g.c.div_ceil(4) as u32,
+        pixels: (g.n * g.h * g.w) as u32,
+        has_added: u32::from(gathered.is_some()),
+        ..ConvParams::sizes(g, g.oh, g.ow, WeightRowOrder::packed(g.o), g.o)
+    };
+    let reads = [launch.reads[0], packed, packed, gathered.unwrap_or(packed)];
+    let write = launch.writes[0];
+    dispatch_conv(launch, &params, ("TRANSPOSED", u32::from(!plain)), reads, write);
+}
+
+/// Where the row of a tap and channel stands among those that a kernel loads its weight from: `tap` rows further for each tap, `channel`
+/// for each channel.
+#[derive(Clone, Copy)]
+struct WeightRowOrder {
+    tap: usize,
+    channel: usize,
+}
+
+impl WeightRowOrder {
+    /// As [`pack`] leaves them: tap by tap, channels filled up to whole vectors.
+    fn packed(channels: usize) -> Self {
+        Self { tap: channels.next_multiple_of(4), channel: 1 }
+    }
+
+    /// As columns have them: channel by channel.
+    fn columns(taps: usize) -> Self {
+        Self { tap: 1, channel: taps }
+    }
+}
+
+impl ConvParams {
+    /// `channels` are summed over.
+    fn sizes(g: &Geometry, height: usize, width: usize, rows: WeightRowOrder, channels: usize) -> Self {
+        Self {
+            tap_rows: rows.tap as u32,
+            channel_rows: rows.channel as u32,
+            last_row: ((g.taps() - 1) * rows.tap + (channels - 1) * rows.channel) as u32,
+            height: height as u32,
+            width: width as u32,
+            kernel_height: g.kh as u32,
+            kernel_width: g.kw as u32,
+            stride: g.options.stride as u32,
+            padding: g.options.padding as u32,
+            dilation: g.options.dilation as u32,
+            ..Self::default()
+        }
+    }
+}
+
+/// How weights are packed: rows are summed over, columns are computed; strides are those in the row-major weight.
+struct Packing {
+    rows: usize,
+    columns: usize,
+    taps: usize,
+    row_stride: usize,
+    column_stride: usize,
+    /// The last tap first.
+    flipped: bool,
+}
+
+fn pack(launch: &mut Launch<'_>, weight: Slot, packing: &Packing) -> Slot {
+    let Packing { rows, columns, taps, .. } = *packing;
+    let (rows4, columns4) = (rows.div_ceil(4), columns.div_ceil(4));
+    let blocks = taps * rows4 * columns4;
+    let packed = launch.scratch("packed", blocks * 16);
+    let params = PackParams {
+        blocks: blocks as u32,
+        taps: taps as u32,
+        rows: rows as u32,
+        rows4: rows4 as u32,
+        columns: columns as u32,
+        columns4: columns4 as u32,
+        row_stride: packing.row_stride as u32,
+        column_stride: packing.column_stride as u32,
+        flipped: u32::from(packing.flipped),
+    };
+    launch.flat(Kernel::new(&PACK, 0), &params, &[weight], &[packed], blocks);
+    packed
+}
+
+/// As [`pack`] for the input gradient, of columns.
+fn pack_columns(launch: &mut Launch<'_>, columns: Slot, g: &Geometry, flipped: bool) -> Slot {
+    let (outputs4, channels4) = (g.o.div_ceil(4), g.c.div_ceil(4));
+    let blocks = g.taps() * outputs4 * channels4;
+    let packed = launch.scratch("packed", blocks * 16);
+    let params = PackColumnsParams {
+        blocks: blocks as u32,
+        taps: g.taps() as u32,
+        outputs4: outputs4 as u32,
+        channels: g.c as u32,
+        channels4: channels4 as u32,
+        flipped: u32::from(flipped),
+    };
+    launch.flat(Kernel::new(&PACK_COLUMNS, 0), &params, &[columns], &[packed], blocks);
+    packed
+}
+
+/// Appends the kernel with a constant set; reads x, weight, bias and what is added.
+fn dispatch_conv(
+    launch: &mut Launch<'_>,
+    params: &ConvParams,
+    flag: (&'static str, u32),
+    reads: [Slot; 4],
+    write: Slot,
+) {
+    let (pixels, outputs4) = (params.pixels as usize, params.outputs4 as usize);
+    let columns4 = columns_of_tile(pixels, outputs4);
+    let count = |[tm, tn, lx, ly]: Tile| pixels.div_ceil(tm * ly) * outputs4.div_ceil(lx * tn);
+    let Some((kernel, tile)) = CONV_TILES.choose_to_fill(launch, columns4, &[flag], count) else { return };
+    let [tm, tn, lx, ly] = tile.map(|v| v as u32);
+    let tiles = params.pixels.div_ceil(tm * ly);
+    let rows = tiles.div_ceil(65_535).max(1);
+    let grid = [tiles.div_ceil(rows), rows, params.outputs4.div_ceil(lx * tn)];
+    launch.dispatch(kernel, params, &reads, &[write], grid);
+}

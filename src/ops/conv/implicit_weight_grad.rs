@@ -1,0 +1,106 @@
+//! Weight gradients as implicit matrix products: sums over parts of the pixels, and the sum of those.
+
+use super::geometry::Geometry;
+use super::implicit::{columns_of_tile, with_patches};
+use super::weight::Weight;
+use super::weight_columns::launch_rows_of_sum;
+use crate::gpu::Shader;
+use crate::kernel_params;
+use crate::ops::norm::column_sum::launch_single_sum;
+use crate::ops::products::tiles::{Tiles, tile_variant};
+use crate::tape::Launch;
+
+kernel_params! {
+    struct WeightGradParams {
+        height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
+        kernel_width: u32, stride: u32, padding: u32, dilation: u32, taps: u32, pixels: u32, pixels_per_split: u32,
+        channels: u32,
+    }
+}
+
+static WEIGHT_GRAD: Shader = Shader::with_variants::<WeightGradParams>(
+    "conv/conv_weight_grad.wgsl",
+    2,
+    1,
+    &[tile_variant!(4, 2, 4, 2), tile_variant!(4, 2, 1, 8)],
+);
+static WEIGHT_GRAD_SUBGROUP: Shader = Shader::with_variants::<WeightGradParams>(
+    "conv/conv_weight_grad_subgroup.wgsl",
+    2,
+    1,
+    &[
+        tile_variant!(16, 1, 8, 1),
+        tile_variant!(8, 1, 8, 1),
+        tile_variant!(4, 1, 4, 2),
+        tile_variant!(4, 1, 2, 4),
+        tile_variant!(4, 1, 1, 8),
+    ],
+);
+static WEIGHT_GRAD_SHARED: Shader = Shader::with_variants::<WeightGradParams>(
+    "conv/conv_weight_grad_shared.wgsl",
+    2,
+    1,
+    &[tile_variant!(2, 2, 8, 8), tile_variant!(2, 1, 8, 8), tile_variant!(2, 1, 4, 16), tile_variant!(1, 1, 2, 32)],
+);
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&WEIGHT_GRAD, &WEIGHT_GRAD_SUBGROUP, &WEIGHT_GRAD_SHARED];
+
+const WEIGHT_GRAD_TILES: Tiles = Tiles {
+    alone: (&WEIGHT_GRAD, &[(5, [4, 2, 4, 2]), (1, [4, 2, 1, 8])]),
+    subgroup: (
+        &WEIGHT_GRAD_SUBGROUP,
+        &[(25, [16, 1, 8, 1]), (8, [8, 1, 8, 1]), (4, [4, 1, 4, 2]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])],
+    ),
+    shared: Some((
+        &WEIGHT_GRAD_SHARED,
+        &[(16, [2, 2, 8, 8]), (8, [2, 1, 8, 8]), (4, [2, 1, 4, 16]), (1, [1, 1, 2, 32])],
+    )),
+};
+
+/// Pixels whose gradients, `outputs4` vectors each, stay in a core's cache while all rows of the weight's gradient are summed; sums of fewer
+/// than these cost more to add than they save.
+fn cached_pixels(outputs4: usize) -> usize {
+    ((1 << 16) / outputs4).max(512)
+}
+
+/// Appends the weight's gradient; reads x and gy.
+pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: Geometry, weight: &Weight) {
+    let ((g, x), write) = (with_patches(g, launch, launch.reads[0]), launch.writes[0]);
+    let (c4, o4, pixels) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh * g.ow);
+    let Some((kernel, [tm, tn, lx, ly])) = WEIGHT_GRAD_TILES.choose(launch, columns_of_tile(pixels, o4), &[]) else {
+        return;
+    };
+    let grid = [o4.div_ceil(lx * tn), (g.taps() * c4).div_ceil(ly * tm)];
+    let wanted = if launch.profile.software { 64 } else { 2048 };
+    let least = if launch.profile.software { pixels.div_ceil(cached_pixels(o4)) } else { 1 };
+    let pixels_per_split = pixels.div_ceil((wanted / (grid[0] * grid[1])).clamp(least, pixels.div_ceil(16)));
+    let splits = pixels.div_ceil(pixels_per_split);
+    let columns = !weight.lies_in_rows();
+    let rows = g.taps() * g.c;
+    // A sum of one part is already what columns are.
+    let whole = columns && splits == 1;
+    let partial = if whole { write } else { launch.scratch("partial", splits * rows * o4 * 4) };
+    let params = WeightGradParams {
+        height: g.h as u32,
+        width: g.w as u32,
+        channels4: c4 as u32,
+        out_height: g.oh as u32,
+        out_width: g.ow as u32,
+        outputs4: o4 as u32,
+        kernel_width: g.kw as u32,
+        stride: g.options.stride as u32,
+        padding: g.options.padding as u32,
+        dilation: g.options.dilation as u32,
+        taps: g.taps() as u32,
+        pixels: pixels as u32,
+        pixels_per_split: pixels_per_split as u32,
+        channels: g.c as u32,
+    };
+    let reads = [x, launch.reads[1]];
+    let grid = [grid[0] as u32, grid[1] as u32, splits as u32];
+    launch.dispatch(kernel, &params, &reads, &[partial], grid);
+    if !columns {
+        launch_rows_of_sum(launch, (partial, splits), (&[g.o, rows], 1), None, write);
+    } else if !whole {
+        launch_single_sum(launch, [splits, rows * o4], partial, write);
+    }
+}
