@@ -24,19 +24,27 @@ pub fn is_here() -> bool {
 /// The answer is no, or `apt-get` fails.
 pub fn install(purpose: &str, packages: &[&str], consent: Consent) -> Result {
     let list = packages.join(" ");
-    if consent == Consent::Ask {
-        print!("{purpose} needs the system packages {list}. Install them with apt-get? [y/N] ");
-        std::io::stdout().flush().map_err(|error| error.to_string())?;
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).map_err(|error| error.to_string())?;
-        if !["y", "yes"].contains(&answer.trim().to_lowercase().as_str()) {
-            return Err(format!(
-                "{purpose} needs the system packages {list}; install them, or run this again with --yes"
-            ));
-        }
-    }
+    agree(&format!("{purpose} needs the system packages {list}. Install them with apt-get?"), consent).map_err(
+        |_| format!("{purpose} needs the system packages {list}; install them, or run this again with --yes"),
+    )?;
     apt_get("update", &[])?;
     apt_get("install", packages)
+}
+
+/// Asks, unless consent is given.
+///
+/// # Errors
+/// The answer is not yes.
+pub fn agree(question: &str, consent: Consent) -> Result {
+    if consent == Consent::Given {
+        return Ok(());
+    }
+    print!("{question} [y/N] ");
+    std::io::stdout().flush().map_err(|error| error.to_string())?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|error| error.to_string())?;
+    let yes = ["y", "yes"].contains(&answer.trim().to_lowercase().as_str());
+    if yes { Ok(()) } else { Err("the answer was no; --yes answers yes".into()) }
 }
 
 fn apt_get(action: &str, packages: &[&str]) -> Result {

@@ -3,6 +3,8 @@
 mod command;
 mod debian;
 mod demo;
+mod gpu_lab;
+mod mesa;
 mod package;
 mod summary;
 mod test;
@@ -22,9 +24,12 @@ Tasks of the mexhat repository.
     cargo xtask web [--build]   build the page and serve it on this machine; with --build only leave it in web/dist
     cargo xtask test-web [PART] build the page and drive it in Chromium (needs Node.js and Chromium);
                                 parts: {}
+    cargo xtask gpu-lab [PART]  what Mesa's compilers for AMD and NVIDIA make of the kernels for GPUs (no GPU needed), or of
+                                those with PART in their name, beside benches/gpu-lab.json; --json prints all as JSON,
+                                --write takes it into that file
     cargo xtask help            this text
 
---yes installs system packages without asking.",
+--yes installs and downloads without asking.",
         web::PARTS.join(", ")
     )
 }
@@ -39,7 +44,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
         println!("{}", help());
         return Ok(ExitCode::SUCCESS);
     }
-    if let Some(flag) = flags.iter().find(|flag| !["--yes", "-y", "--build"].contains(flag)) {
+    if let Some(flag) = flags.iter().find(|flag| !["--yes", "-y", "--build", "--json", "--write"].contains(flag)) {
         eprintln!("cargo xtask: unknown flag '{flag}'\n\n{}", help());
         return Ok(ExitCode::from(2));
     }
@@ -54,6 +59,10 @@ fn run(args: &[String]) -> Result<ExitCode> {
             }
         }
         ["test-web", ref parts @ ..] => web::test(consent, parts)?,
+        ["gpu-lab", ref part @ ..] if part.len() < 2 => {
+            let how = flags.iter().find(|flag| ["--json", "--write"].contains(flag));
+            gpu_lab::run(consent, part.first().copied(), how.copied())?;
+        }
         ["demo"] => demo::run(consent)?,
         _ => {
             eprintln!("cargo xtask: unknown task '{}'\n\n{}", words.join(" "), help());
