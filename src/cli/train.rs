@@ -2,10 +2,11 @@
 
 use super::DeviceArgs;
 use super::console::Console;
-use super::note;
 use super::signals::stop_flag;
 use super::timings::show_timings;
-use crate::train::{EarlierRun, Event, Options, RunFolder, Trainer};
+use super::{note, say, say_json};
+use crate::models::{ModelOptions, NetworkFile};
+use crate::train::{EarlierRun, Event, Options, RunFolder, Trainer, summarize};
 use crate::{Error, Result, data};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
@@ -28,6 +29,9 @@ pub(super) struct TrainArgs {
     /// Go on with an earlier run, exactly where its checkpoint stands; only its length and the place of its data may be changed
     #[arg(long, value_name = "DIR", conflicts_with = "out", help_heading = "Run")]
     resume: Option<PathBuf>,
+    /// Show layers, shapes, parameters, flops and memory, and train nothing
+    #[arg(long, conflicts_with_all = ["resume", "out"], help_heading = "Run")]
+    summary: bool,
     /// After the run, also time every kernel of one more step (on adapters with timestamp queries)
     #[arg(long, help_heading = "Run")]
     profile: bool,
@@ -83,15 +87,89 @@ fn whole_path(data: &str) -> String {
     std::path::absolute(data).map_or_else(|_| data.to_owned(), |path| path.display().to_string())
 }
 
-/// A new run. Its folder is claimed before the long work begins, and given back when that fails.
-fn begin(args: &TrainArgs) -> Result<Ready> {
+/// What is asked for, checked, and its data. A network in a file is read before the data, whose images it is then made for.
+fn asked(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<(Options, data::Splits)> {
     let mut options = args.options.clone();
+    let file =
+        if NetworkFile::is_one(&options.net.model) { Some(NetworkFile::read(&options.net.model)?) } else { None };
+    let settled = file.iter().flat_map(NetworkFile::settles).find(|id| given(matches, id));
+    if let Some(id) = settled {
+        let (option, file) = (id.replace('_', "-"), &options.net.model);
+        let what = format!("--{option} is given, but {file} settles that for itself; leave one of them out");
+        return Err(Error::Usage(what));
+    }
+    let model = |options: &Options, input, classes| match &file {
+        Some(file) => file.network(&options.net.model_options(input, classes, options.seed)).map(Some),
+        None => Ok(None),
+    };
+    let ModelOptions { input, classes, .. } = ModelOptions::default();
+    options.network = model(&options, file.as_ref().and_then(NetworkFile::input).unwrap_or(input), classes)?;
     options.validate()?;
     options.data = whole_path(&options.data);
+    let splits = data::load(&options.data, &options.load())?;
+    options.network = model(&options, splits.train.shape, splits.train.classes())?;
+    Ok((options, splits))
+}
+
+/// Shows the network in place of training it.
+fn summary(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> {
+    let (options, splits) = asked(args, matches)?;
+    let found = summarize(&args.device.open()?, &options, &splits)?;
+    if args.json {
+        return say_json(&found);
+    }
+    let shape = |sides: &[usize]| sides.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
+    let rows = found.layers.iter().map(|layer| {
+        [
+            layer.name.clone(),
+            shape(&layer.output),
+            layer.parameters.to_string(),
+            format!("{:.3}", layer.flops as f64 * 1e-6),
+        ]
+    });
+    let head = ["layer", "output", "parameters", "MFLOPs"].map(String::from);
+    table(std::iter::once(head).chain(rows).collect::<Vec<_>>().as_slice());
+    say(&format!(
+        "{} with norm {} for images of {}: {} parameters, {:.1} MFLOPs for an image in the forward pass{}",
+        found.model,
+        found.norm,
+        shape(&found.input),
+        found.parameters,
+        found.flops as f64 * 1e-6,
+        if found.norm == "deconv" { ", whitening not counted" } else { "" }
+    ));
+    let mib = |bytes: u64| bytes as f64 / 1_048_576.0;
+    let memory = found.memory;
+    say(&format!(
+        "{:.1} MiB of GPU memory in batches of {}: parameters {:.1}, running statistics {:.1}, moments {:.1}, activations and \
+         gradients {:.1}, transfers {:.1}",
+        mib(memory.total()),
+        found.batch_size,
+        mib(memory.parameters),
+        mib(memory.buffers),
+        mib(memory.moments),
+        mib(memory.activations),
+        mib(memory.transfers)
+    ));
+    Ok(())
+}
+
+/// Rows under one another, the first column to the left and the others to the right.
+fn table(rows: &[[String; 4]]) {
+    let width = |i: usize| rows.iter().map(|row| row[i].len()).max().unwrap_or(0);
+    let widths = [0, 1, 2, 3].map(width);
+    for [name, output, parameters, flops] in rows {
+        let [a, b, c, d] = widths;
+        say(&format!("{name:a$}  {output:>b$}  {parameters:>c$}  {flops:>d$}"));
+    }
+}
+
+/// A new run. Its folder is claimed before the long work begins, and given back when that fails.
+fn begin(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<Ready> {
     if let Some(out) = &args.out {
         RunFolder::check(out)?;
     }
-    let splits = data::load(&options.data, &options.load())?;
+    let (options, splits) = asked(args, matches)?;
     let folder = RunFolder::create(args.out.as_deref(), &options)?;
     let ready = args.device.open().and_then(|gpu| Trainer::new(&gpu, &options, splits));
     match ready.and_then(|trainer| folder.keep_data(&trainer).map(|()| trainer)) {
@@ -149,12 +227,15 @@ fn go_on(args: &TrainArgs, path: &Path, matches: Option<&ArgMatches>) -> Result<
 }
 
 pub(super) fn run(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> {
+    if args.summary {
+        return summary(args, matches);
+    }
     let ready = match &args.resume {
         Some(path) => {
             settled_option(matches)?;
             go_on(args, path, matches)?
         }
-        None => Some(begin(args)?),
+        None => Some(begin(args, matches)?),
     };
     let Some((mut trainer, mut folder)) = ready else { return Ok(()) };
     let stop = stop_flag();

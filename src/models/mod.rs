@@ -11,6 +11,8 @@
 mod densenet;
 mod dpn;
 mod efficientnet;
+#[cfg(not(target_arch = "wasm32"))]
+mod file;
 mod lenet;
 mod mlp;
 mod mobilenet;
@@ -24,6 +26,8 @@ mod vgg;
 mod yardstick;
 
 pub use crate::nn::{Model, Norm};
+#[cfg(not(target_arch = "wasm32"))]
+pub use file::NetworkFile;
 pub use options::ModelOptions;
 
 use crate::nn::Network;

@@ -45,6 +45,8 @@ pub use deconv::Whitening;
 pub use deconv::{Delinear, FastDeconv, Folded};
 #[doc(hidden)]
 pub use linear::PlainLinear;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use network::CLASSES;
 pub use network::{Conv, Custom, Init, Layer, Layers, Linear, Model, Network, Node, Watch};
 pub use norm::Norm;
 

@@ -156,15 +156,30 @@ impl Module for Activate {
 
 /// Maximum over windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(from = "MaxPoolFields")]
 pub struct MaxPool {
     /// Window side.
     pub kernel: usize,
-    /// Step.
+    /// Step; files may leave it out when it is the window's side.
     pub stride: usize,
     /// Border that never wins.
-    #[serde(default)]
     pub padding: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MaxPoolFields {
+    kernel: usize,
+    stride: Option<usize>,
+    #[serde(default)]
+    padding: usize,
+}
+
+impl From<MaxPoolFields> for MaxPool {
+    fn from(fields: MaxPoolFields) -> Self {
+        let MaxPoolFields { kernel, stride, padding } = fields;
+        Self { kernel, stride: stride.unwrap_or(kernel), padding }
+    }
 }
 
 impl Module for MaxPool {

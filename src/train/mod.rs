@@ -34,6 +34,7 @@ mod files;
 mod folder;
 mod learner;
 mod look;
+mod network_summary;
 mod options;
 mod pictures;
 mod plan;
@@ -65,6 +66,8 @@ pub use learner::{
 };
 #[doc(hidden)]
 pub use look::{Guess, LayerDeconv};
+#[doc(hidden)]
+pub use network_summary::{LayerSummary, MemorySummary, NetworkSummary, summarize};
 pub use options::{NetOptions, OptimizerKind, Options, ScheduleKind, WhiteningPreset};
 #[doc(hidden)]
 pub use plan::RunPlan;

@@ -64,14 +64,14 @@ impl ScheduleKind {
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct NetOptions {
-    /// Name of the network, one of [`models::NAMES`]
+    /// Name of the network, one of [`models::NAMES`], or of a file that lists its layers
     #[cfg_attr(
         feature = "cli",
         arg(
             long,
             default_value = "lenet",
             help_heading = "Network",
-            help = format!("Network: {}", models::NAMES.join(", "))
+            help = format!("Network: {}; or the path of a .toml file that lists the layers", models::NAMES.join(", "))
         )
     )]
     pub model: String,

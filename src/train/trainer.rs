@@ -574,7 +574,7 @@ impl Trainer {
 }
 
 /// Everything that this run will need compiled, the training step that it begins with first.
-fn passes(plan: &RunPlan, model: &Model, tests: usize) -> Vec<Pass> {
+pub(super) fn passes(plan: &RunPlan, model: &Model, tests: usize) -> Vec<Pass> {
     let mut passes = Vec::new();
     for mode in [Mode::Train, Mode::Frozen] {
         let reached = (0..plan.steps.min(1000)).any(|step| model.mode_at(step) == mode);

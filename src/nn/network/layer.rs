@@ -3,7 +3,7 @@
 use super::{Custom, Layers};
 use crate::nn::{AvgPool, ChannelWhitening, MaxPool, Norm, Whitening};
 use crate::ops::{Activation, ConvOptions};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One layer under its name, which its tensors carry: `conv1` has `conv1.weight` and `conv1.bias`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -32,12 +32,15 @@ pub enum Layer {
     /// A linear layer with the network's normalisation.
     Linear(Linear),
     /// Batch norm, wherever the network's own normalisation does not put it.
+    #[serde(deserialize_with = "nothing_else")]
     BatchNorm,
     /// Whitening of activations without weights.
     ChannelDeconv(ChannelWhitening),
     /// `max(x, 0)`, in the kernel of the layer before it where that is possible.
+    #[serde(deserialize_with = "nothing_else")]
     Relu,
     /// `min(max(x, 0), 6)`.
+    #[serde(deserialize_with = "nothing_else")]
     Relu6,
     /// `x` above 0, `slope x` elsewhere.
     LeakyRelu {
@@ -45,10 +48,13 @@ pub enum Layer {
         slope: f32,
     },
     /// `1 / (1 + exp(-x))`.
+    #[serde(deserialize_with = "nothing_else")]
     Sigmoid,
     /// `tanh(x)`.
+    #[serde(deserialize_with = "nothing_else")]
     Tanh,
     /// `x sigmoid(x)`.
+    #[serde(deserialize_with = "nothing_else")]
     Swish,
     /// Maximum over windows.
     MaxPool(MaxPool),
@@ -60,8 +66,10 @@ pub enum Layer {
         size: [usize; 2],
     },
     /// Mean over the whole map, to (N,C,1,1).
+    #[serde(deserialize_with = "nothing_else")]
     GlobalAvgPool,
     /// (N,C,H,W) to (N, C H W).
+    #[serde(deserialize_with = "nothing_else")]
     Flatten,
     /// Bilinear resizing of the map (PyTorch's `align_corners=False`).
     Resize {
@@ -150,7 +158,7 @@ impl Layer {
     }
 
     /// The lists of layers inside this one.
-    pub(super) fn inner_mut(&mut self) -> Vec<&mut Layers> {
+    pub(crate) fn inner_mut(&mut self) -> Vec<&mut Layers> {
         match self {
             Self::Residual { body, shortcut } | Self::DualPath { body, shortcut, .. } => vec![body, shortcut],
             Self::Concat { branches } => branches.iter_mut().collect(),
@@ -162,6 +170,36 @@ impl Layer {
 
 fn one() -> usize {
     1
+}
+
+/// The keys of a layer that has none of its own: serde would pass over any.
+fn nothing_else<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+    Nothing::deserialize(deserializer).map(|Nothing {}| ())
+}
+
+/// Outputs of a layer that has as many as there are classes, which a file calls "classes".
+pub(crate) const CLASSES: usize = usize::MAX;
+
+/// A number of outputs, or "classes".
+fn outputs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected a number of outputs, or \"classes\"")]
+    enum Outputs {
+        Number(usize),
+        Name(Name),
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Name {
+        Classes,
+    }
+    Ok(match Outputs::deserialize(deserializer)? {
+        Outputs::Number(outputs) => outputs,
+        Outputs::Name(Name::Classes) => CLASSES,
+    })
 }
 
 /// A convolution: (N,C,H,W) to (N,outputs,H',W').
@@ -176,6 +214,7 @@ fn one() -> usize {
 #[serde(deny_unknown_fields)]
 pub struct Conv {
     /// Channels of the result.
+    #[serde(deserialize_with = "outputs")]
     pub outputs: usize,
     /// Side of the kernel.
     pub kernel: usize,
@@ -272,6 +311,7 @@ impl Conv {
 #[serde(deny_unknown_fields)]
 pub struct Linear {
     /// Features of the result.
+    #[serde(deserialize_with = "outputs")]
     pub outputs: usize,
     /// Whether there is a bias [default: yes].
     #[serde(default, skip_serializing_if = "Option::is_none")]

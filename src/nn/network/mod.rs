@@ -8,6 +8,8 @@ mod layers;
 
 pub use custom::{Custom, Init};
 pub use graph::Watch;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use layer::CLASSES;
 pub use layer::{Conv, Layer, Linear, Node};
 pub use layers::Layers;
 

@@ -1,0 +1,145 @@
+//! What a network is made of and what training it takes, known before anything is allocated.
+
+use super::learner::record::{Pass, record};
+use super::{Loss, ModelSpec, Options, RunPlan, trainer};
+use crate::Result;
+use crate::data::Splits;
+use crate::gpu::Gpu;
+use crate::nn::{Forward, Mode};
+use crate::tape::{DType, State, Tape, planned_pool_bytes};
+use serde::Serialize;
+
+/// Copies of a step's inputs and outputs that are on their way.
+const RING: u64 = 3;
+
+/// One layer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LayerSummary {
+    /// Its name, within the names of all blocks around it.
+    pub name: String,
+    /// Shape of its result without N: (C,H,W) or (F).
+    pub output: Vec<usize>,
+    /// Trainable values of its own, those of layers inside it not counted.
+    pub parameters: usize,
+    /// Two for each multiply-add of its weights, for one image in the forward pass; whitening comes on top in training.
+    pub flops: u64,
+}
+
+/// GPU memory of a run by kind, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct MemorySummary {
+    /// Weights and biases.
+    pub parameters: u64,
+    /// Running statistics, D among them.
+    pub buffers: u64,
+    /// What the update rule keeps of each parameter.
+    pub moments: u64,
+    /// Activations and gradients, which share their room.
+    pub activations: u64,
+    /// Images and results on their way.
+    pub transfers: u64,
+}
+
+impl MemorySummary {
+    /// All bytes.
+    pub fn total(&self) -> u64 {
+        self.parameters + self.buffers + self.moments + self.activations + self.transfers
+    }
+}
+
+/// A network and what training it takes.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct NetworkSummary {
+    /// Name of the network.
+    pub model: String,
+    /// `deconv`, `batch` or `none`.
+    pub norm: String,
+    /// (C,H,W) of one image.
+    pub input: [usize; 3],
+    /// The layers in the order in which they finish: those inside a block stand before it.
+    pub layers: Vec<LayerSummary>,
+    /// Trainable values of all layers.
+    pub parameters: usize,
+    /// Of all layers, as [`LayerSummary::flops`].
+    pub flops: u64,
+    /// Images per step.
+    pub batch_size: usize,
+    /// GPU memory of the run.
+    pub memory: MemorySummary,
+}
+
+/// Describes the network of `options` for this data, as training on `gpu` would build it. Allocates nothing there.
+///
+/// # Errors
+/// The network does not fit the data, or cannot be trained on the adapter.
+pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<NetworkSummary> {
+    options.validate()?;
+    let spec = ModelSpec::new(options, splits);
+    let mut state = State::new();
+    let model = spec.build(options.seed, &mut state)?;
+    let layers = layers(&model, &state)?;
+    let (parameters, buffers) = (bytes(&state, |parameter| parameter), bytes(&state, |parameter| !parameter));
+    let optimizer = options.optimizer();
+    let trained = state.parameters();
+    optimizer.reserve(&mut state, &trained);
+    let moments = state.bytes() - parameters - buffers;
+
+    let plan = RunPlan::new(options, splits.train.len())?;
+    let passes = trainer::passes(&plan, &model, splits.test.len());
+    let how = |pass: Pass| (matches!(pass, Pass::Train(..)).then_some(&optimizer), &Loss::CrossEntropy);
+    let tapes: Vec<Tape> = passes
+        .into_iter()
+        .map(|pass| record(pass, gpu.profile(), &model, &mut state, how(pass)))
+        .collect::<Result<_>>()?;
+    let moved = |tape: &Tape| {
+        let values = tape.inputs().into_iter().chain(tape.outputs().iter().copied());
+        values.map(|var| tape.ty(var).bytes()).sum::<u64>()
+    };
+    let transfers = RING * tapes.iter().map(moved).sum::<u64>();
+    let activations = planned_pool_bytes(&tapes.iter().collect::<Vec<_>>(), gpu.profile())?;
+    Ok(NetworkSummary {
+        model: model.name.clone(),
+        norm: spec.net.norm.to_string(),
+        input: model.input,
+        parameters: state.parameter_count(),
+        flops: layers.iter().map(|layer| layer.flops).sum(),
+        layers,
+        batch_size: plan.batch_size,
+        memory: MemorySummary { parameters, buffers, moments, activations, transfers },
+    })
+}
+
+fn bytes(state: &State, wanted: impl Fn(bool) -> bool) -> u64 {
+    state.iter().filter(|(_, tensor)| wanted(tensor.parameter)).map(|(_, tensor)| tensor.ty.bytes()).sum()
+}
+
+fn layers(model: &crate::nn::Model, state: &State) -> Result<Vec<LayerSummary>> {
+    let mut tape = Tape::new();
+    let [c, h, w] = model.input;
+    let images = tape.input("images", &[2, c, h, w], DType::F32);
+    let mut found = Vec::new();
+    let mut ctx = Forward { tape: &mut tape, state, mode: Mode::Eval };
+    model.forward_watched(&mut ctx, images, &mut |name, value| found.push((name.to_owned(), value)))?;
+    let mut layers: Vec<LayerSummary> = found
+        .into_iter()
+        .map(|(name, value)| LayerSummary { name, output: tape.shape(value)[1..].to_vec(), parameters: 0, flops: 0 })
+        .collect();
+    for (_, tensor) in state.iter().filter(|(_, tensor)| tensor.parameter) {
+        let Some(layer) = owner(&mut layers, &tensor.name) else { continue };
+        layer.parameters += tensor.ty.len();
+        if tensor.ty.shape.len() > 1 {
+            let positions: usize = layer.output.iter().skip(1).product();
+            layer.flops += 2 * (tensor.ty.len() * positions) as u64;
+        }
+    }
+    Ok(layers)
+}
+
+/// The innermost layer that the tensor `name` belongs to: itself, or the batch norm behind it.
+fn owner<'a>(layers: &'a mut [LayerSummary], name: &str) -> Option<&'a mut LayerSummary> {
+    let of = |layer: &LayerSummary| {
+        let rest = name.strip_prefix(&layer.name);
+        rest.is_some_and(|rest| rest.starts_with('.') || rest.starts_with("_bn."))
+    };
+    layers.iter_mut().filter(|layer| of(layer)).max_by_key(|layer| layer.name.len())
+}

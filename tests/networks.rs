@@ -1,0 +1,89 @@
+//! Networks in TOML files, and what is told of a network before it is trained.
+
+#![cfg(feature = "cli")]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+use support::{json_lines, ok, refused};
+use tempfile::TempDir;
+
+const FEW: &str = "--limit-train 320 --limit-test 32 --batch-size 16";
+
+fn file(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/networks").join(name).display().to_string()
+}
+
+#[test]
+fn lenet_in_a_file_learns_what_lenet_learns() {
+    let dir = TempDir::new().unwrap();
+    for (model, out) in [("lenet".into(), "named"), (file("lenet.toml"), "written")] {
+        ok(dir.path(), &format!("train --model {model} {FEW} --steps 20 --out {out}"));
+    }
+    let model = |run: &str| fs::read(dir.path().join(run).join("model.safetensors")).unwrap();
+    assert_eq!(model("named"), model("written"));
+}
+
+#[test]
+fn a_run_with_a_network_of_a_file_goes_on_and_is_judged_without_the_file() {
+    let dir = TempDir::new().unwrap();
+    fs::copy(file("branches.toml"), dir.path().join("net.toml")).unwrap();
+    ok(dir.path(), &format!("train --model net.toml {FEW} --steps 4 --epochs 1 --out run"));
+    fs::remove_file(dir.path().join("net.toml")).unwrap();
+    let lines = json_lines(&ok(dir.path(), "train --resume run --steps 6 --json"));
+    let last = lines.iter().rfind(|line| line["event"] == "done").unwrap();
+    assert_eq!((&last["model"], &last["steps"], &last["norm"]), (&"net".into(), &6.into(), &"batch".into()));
+    let found = json_lines(&ok(dir.path(), "eval run --json"));
+    assert_eq!(found[0]["images"], 32);
+}
+
+#[test]
+fn a_summary_foretells_parameters_and_memory() {
+    let dir = TempDir::new().unwrap();
+    for model in [
+        "--model lenet".into(),
+        "--model lenet --norm batch".into(),
+        "--model resnet18 --norm none --optimizer adam".into(),
+        format!("--model {}", file("residual.toml")),
+    ] {
+        let told = json_lines(&ok(dir.path(), &format!("train {model} {FEW} --summary --json"))).remove(0);
+        let lines = json_lines(&ok(dir.path(), &format!("train {model} {FEW} --steps 1 --out run --json")));
+        fs::remove_dir_all(dir.path().join("run")).unwrap();
+        let started = lines.iter().find(|line| line["event"] == "started").unwrap();
+        assert_eq!(told["parameters"], started["parameters"], "{model}");
+        let memory: f64 = told["memory"].as_object().unwrap().values().map(|kind| kind.as_f64().unwrap()).sum();
+        let share = memory / started["gpu_bytes"].as_f64().unwrap();
+        assert!((0.95..1.05).contains(&share), "{model}: {memory} foretold, {started}");
+        let of_layers: u64 = told["layers"].as_array().unwrap().iter().map(|l| l["parameters"].as_u64().unwrap()).sum();
+        assert_eq!(told["parameters"], of_layers, "{model}");
+    }
+    assert!(!dir.path().join("runs").exists());
+}
+
+#[test]
+fn multiply_adds_are_those_on_paper() {
+    let dir = TempDir::new().unwrap();
+    let told = json_lines(&ok(dir.path(), &format!("train --norm none {FEW} --summary --json"))).remove(0);
+    // LeNet at 28x28: 5x5 from 1 to 16 and from 16 to 32 channels, then 1568 to 128 to 10 features.
+    let products = 28 * 28 * 16 * 25 + 14 * 14 * 32 * 16 * 25 + 1568 * 128 + 128 * 10;
+    assert_eq!(told["flops"], 2 * products);
+}
+
+#[test]
+fn mistakes_in_a_file_are_named() {
+    let dir = TempDir::new().unwrap();
+    let write = |text: &str| fs::write(dir.path().join("net.toml"), text).unwrap();
+    write("layers = [\n  { type = \"conv\", outputs = 8, kernal = 3 },\n]");
+    refused(dir.path(), "train --model net.toml", 2, &["line 2"]);
+    write("layers = [\n  { type = \"flatten\" },\n  { type = \"linear\", outputs = 3 },\n]");
+    refused(
+        dir.path(),
+        "train --model net.toml --limit-train 32 --limit-test 32",
+        2,
+        &["change its input and its last layer"],
+    );
+    refused(dir.path(), "train --model net.toml --first-iterations 3", 2, &["--first-iterations"]);
+    refused(dir.path(), "train --model missing.toml", 2, &["missing.toml"]);
+    assert!(!dir.path().join("runs").exists());
+}
