@@ -49,6 +49,9 @@ pub mod cli;
 pub mod data;
 #[doc(hidden)]
 pub mod error;
+#[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
+pub mod export;
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod gpu;

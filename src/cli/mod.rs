@@ -8,6 +8,7 @@ mod console;
 mod data;
 mod devices;
 mod eval;
+mod export;
 mod inspect;
 mod kernels;
 mod output;
@@ -48,6 +49,8 @@ enum Command {
     Eval(eval::EvalArgs),
     /// Say what pictures show
     Predict(predict::PredictArgs),
+    /// Write a trained network for other programs: ONNX, or tensors without deconvolution
+    Export(export::ExportArgs),
     /// Show what a trained network's deconvolutions do
     Inspect(inspect::InspectArgs),
     /// Show the deconvolution kernels of photographs
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Train(args) => train::run(&args, matches.subcommand_matches("train")),
         Command::Eval(args) => eval::run(&args),
         Command::Predict(args) => predict::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Kernels(args) => kernels::run(&args),
         Command::Data(args) => data::run(&args),

@@ -5,7 +5,8 @@ use crate::ops::{self, NormOptions};
 use crate::tape::{State, StateId, Type, Var};
 use crate::{Error, Result};
 
-const EPS: f32 = 1e-5;
+/// Added to the variance, PyTorch's default.
+pub(crate) const EPS: f32 = 1e-5;
 const MOMENTUM: f32 = 0.1;
 
 /// `y = (x - mean) / sqrt(var + eps) w + b` per channel, with PyTorch's defaults: eps 1e-5, momentum 0.1, the running variance

@@ -35,6 +35,8 @@ mod norm;
 // The modules that layers become, for the tests that hold them against references.
 #[doc(hidden)]
 pub use batch_norm::BatchNorm;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use batch_norm::EPS as BATCH_NORM_EPS;
 #[doc(hidden)]
 pub use channel_deconv::ChannelDeconv;
 pub use channel_deconv::ChannelWhitening;
@@ -46,7 +48,7 @@ pub use deconv::{Delinear, FastDeconv, Folded};
 #[doc(hidden)]
 pub use linear::PlainLinear;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use network::CLASSES;
+pub(crate) use network::{CLASSES, named};
 pub use network::{Conv, Custom, Init, Layer, Layers, Linear, Model, Network, Node, Watch};
 pub use norm::Norm;
 

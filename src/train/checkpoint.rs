@@ -142,7 +142,7 @@ impl Snapshot {
 }
 
 /// A network as the bytes of a file.
-pub(super) fn model_bytes(state: &State, spec: &ModelSpec) -> Result<Vec<u8>> {
+pub(crate) fn model_bytes(state: &State, spec: &ModelSpec) -> Result<Vec<u8>> {
     encode(state, Metadata::new(spec, None), |t| t.model)
 }
 
@@ -246,7 +246,7 @@ impl<'a> Saved<'a> {
     }
 
     /// As [`Saved::restore`], without moments.
-    pub(super) fn restore_model(&self, state: &mut State) -> Result<()> {
+    pub(crate) fn restore_model(&self, state: &mut State) -> Result<()> {
         self.restore_some(state, |tensor| tensor.model)
     }
 

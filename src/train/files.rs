@@ -11,7 +11,7 @@ const MOST_BYTES: u64 = 4 << 30;
 pub(super) const LOCK: &str = "lock";
 
 /// Writes the whole file or leaves what was there.
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     write_rotating(path, bytes, None)
 }
 

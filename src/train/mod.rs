@@ -46,6 +46,8 @@ mod trainer;
 pub use crate::optim::{Optimizer, Schedule};
 #[doc(hidden)]
 pub use bench::{BenchOptions, StepBench, bench_step};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use checkpoint::model_bytes;
 #[doc(hidden)]
 pub use checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
 pub use checkpoint_every::CheckpointEvery;
@@ -57,6 +59,8 @@ pub use evaluate::Evaluation;
 #[doc(hidden)]
 pub use evaluate::evaluate;
 pub use event::{Event, Started, Summary};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use files::write_whole;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub use folder::{RunFolder, read_model};

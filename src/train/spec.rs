@@ -74,6 +74,12 @@ impl ModelSpec {
         }
     }
 
+    /// With another network for the same images and classes.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn with_network(self, network: Network) -> Self {
+        Self { net: self.net.of(&network), network: Some(network.seed(0)), ..self }
+    }
+
     /// With the network of its architecture, unless it has one already or no such architecture is known.
     pub(super) fn described(mut self) -> Self {
         if self.network.is_none() {

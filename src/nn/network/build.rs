@@ -2,7 +2,7 @@
 
 use super::custom::Init;
 use super::graph::{Concat, DualPath, Gate, Graph, Named, Residual};
-use super::{Conv, Layer, Layers, Linear, Model, Network};
+use super::{Conv, Layer, Layers, Linear, Model, Network, Node};
 use crate::nn::{
     Activate, AdaptiveAvgPool, BatchNorm, ChannelDeconv, Conv2d, Delinear, Dropout, FastDeconv, Flatten, Forward,
     GlobalAvgPool, Mode, Module, Norm, PlainLinear, Resize, Sequential, Whitening,
@@ -58,12 +58,7 @@ impl Builder<'_> {
     /// As `layers`, for one of several paths through a block: `path` stands before the names of layers that have none.
     fn path(&mut self, layers: &Layers, prefix: &str, path: &str, mut x: Var) -> Result<(Graph, Var)> {
         let mut graph = Graph::default();
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for node in &layers.nodes {
-            let count = counts.entry(node.layer.stem()).or_default();
-            *count += 1;
-            let own = node.name.clone().unwrap_or_else(|| format!("{path}{}{count}", node.layer.stem()));
-            let name = if prefix.is_empty() { own } else { format!("{prefix}.{own}") };
+        for (name, node) in named(layers, prefix, path) {
             if !self.names.insert(name.clone()) {
                 return Err(Error::Usage(format!("two layers are called '{name}'; expected a name for each")));
             }
@@ -187,6 +182,18 @@ impl Builder<'_> {
         self.freezes |= whitening.freeze;
         Ok(Box::new(Delinear::new(state, name, features, linear, whitening, rng)?))
     }
+}
+
+/// The layers of one path through the block `prefix` with their whole names: the kind and its number where a layer has none.
+pub(crate) fn named<'a>(layers: &'a Layers, prefix: &str, path: &str) -> impl Iterator<Item = (String, &'a Node)> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    let inside = if prefix.is_empty() { String::new() } else { format!("{prefix}.") };
+    layers.nodes.iter().map(move |node| {
+        let count = counts.entry(node.layer.stem()).or_default();
+        *count += 1;
+        let own = node.name.clone().unwrap_or_else(|| format!("{path}{}{count}", node.layer.stem()));
+        (format!("{inside}{own}"), node)
+    })
 }
 
 /// An error of the layer `name`, whose input has this shape.

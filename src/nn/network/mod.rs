@@ -6,6 +6,8 @@ mod graph;
 mod layer;
 mod layers;
 
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use build::named;
 pub use custom::{Custom, Init};
 pub use graph::Watch;
 #[cfg(not(target_arch = "wasm32"))]

@@ -19,12 +19,16 @@ impl Learner {
     /// The device failed.
     pub async fn to_bytes(&mut self) -> Result<Vec<u8>> {
         self.session.download(&mut self.state).await?;
+        model_bytes(&self.state, &self.spec())
+    }
+
+    fn spec(&self) -> ModelSpec {
         let (classes, normalize) = (self.model.classes, self.normalize.clone());
         let mut spec = ModelSpec::of(&self.network, classes, &self.data, normalize);
         if self.class_names.len() == classes {
             spec.class_names.clone_from(&self.class_names);
         }
-        model_bytes(&self.state, &spec)
+        spec
     }
 
     /// Writes [`Learner::to_bytes`], all or nothing.
@@ -36,6 +40,33 @@ impl Learner {
         let (path, bytes) = (path.as_ref(), pollster::block_on(self.to_bytes())?);
         crate::train::files::write_whole(path, &bytes)
             .map_err(|e| Error::input(path, format!("cannot be written: {e}; choose another place")))
+    }
+
+    /// The network as the bytes of an ONNX model: `images` (N,C,H,W) to `logits` and `probabilities`, deconvolution folded into the
+    /// weights, class names and normalisation in the metadata. With `preprocess` the images are pixels of 0 to 255 (`u8`), otherwise
+    /// `f32` that are normalised already.
+    ///
+    /// # Errors
+    /// A layer is a module that only a program knows, or the device failed.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn to_onnx(&mut self, preprocess: bool) -> Result<Vec<u8>> {
+        use crate::export::{Onnx, Preprocessing, onnx};
+        self.session.download(&mut self.state).await?;
+        let preprocessing = if preprocess { Preprocessing::Inside } else { Preprocessing::Outside };
+        let (normalize, class_names) = (&self.normalize, self.class_names.as_slice());
+        onnx(&self.network, &self.state, &Onnx { normalize, preprocessing, class_names })
+    }
+
+    /// As [`Learner::to_bytes`], with every deconvolution folded into ordinary layers: `mexhat::train::Learner::load` opens it, and the
+    /// tensors are those that PyTorch's layers of the same names take.
+    ///
+    /// # Errors
+    /// The device failed.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub async fn to_plain(&mut self) -> Result<Vec<u8>> {
+        self.session.download(&mut self.state).await?;
+        let (network, state) = crate::export::plain(&self.network, &self.state)?;
+        model_bytes(&state, &self.spec().with_network(network))
     }
 
     /// A saved network, ready to predict; [`Learner::with_update`] lets it learn on.

@@ -1,0 +1,149 @@
+//! A network without deconvolution that computes the same.
+
+use super::fold::{Folded, Statistics, fold};
+use super::walk::Named;
+use crate::nn::{ChannelWhitening, Conv, Layer, Layers, Linear, Network, Norm, Whitening, named};
+use crate::ops::BlockLayout;
+use crate::tape::State;
+use crate::{Error, Result};
+
+/// The network with every deconvolution folded into ordinary layers of the same names, and its tensors: evaluation computes the same,
+/// up to rounding. Batch norm stays as it is.
+///
+/// # Errors
+/// The tensors are not the network's.
+pub fn plain(network: &Network, state: &State) -> Result<(Network, State)> {
+    let mut folding = Folding { network, named: Named::of(network, state)?, state: State::new() };
+    let layers = folding.layers(&network.layers, "", "", &network.input)?;
+    let plain = if network.norm == Norm::Deconv { Norm::None } else { network.norm };
+    let found = Network { layers, norm: plain, whitening: Whitening::default(), ..network.clone() };
+    // In the order in which the network is built.
+    let mut ordered = State::new();
+    found.build(&mut ordered)?;
+    let ids: Vec<_> = ordered.iter().map(|(id, _)| id).collect();
+    for id in ids {
+        let tensor = ordered.get_mut(id);
+        let values = folding.state.find(&tensor.name).map(|at| folding.state.get(at).values.clone());
+        let missing = || Error::Usage(format!("the tensor '{}' is missing", tensor.name));
+        let values = values.or_else(|| state.find(&tensor.name).map(|at| state.get(at).values.clone()));
+        tensor.values = values.ok_or_else(missing)?;
+    }
+    Ok((found, ordered))
+}
+
+struct Folding<'a> {
+    network: &'a Network,
+    named: Named<'a>,
+    /// Tensors that changed.
+    state: State,
+}
+
+impl Folding<'_> {
+    /// Layers whose input has the shape `input` without N.
+    fn layers(&mut self, layers: &Layers, prefix: &str, path: &str, input: &[usize]) -> Result<Layers> {
+        let mut plain = layers.clone();
+        let mut input = input.to_vec();
+        for ((name, node), plain) in named(layers, prefix, path).zip(&mut plain.nodes) {
+            plain.layer = self.layer(&node.layer, &name, &input)?;
+            // Kinds change their automatic names.
+            let own = name.strip_prefix(prefix).map_or(name.as_str(), |own| own.trim_start_matches('.'));
+            plain.name = Some(own.to_owned());
+            input = self.named.shape(&name)?.to_vec();
+        }
+        Ok(plain)
+    }
+
+    fn layer(&mut self, layer: &Layer, name: &str, input: &[usize]) -> Result<Layer> {
+        Ok(match layer {
+            Layer::Conv(conv) => Layer::Conv(self.conv(conv, name)?),
+            Layer::Linear(linear) => Layer::Linear(self.linear(linear, name)?),
+            Layer::ChannelDeconv(options) => self.channel_deconv(*options, name, input)?,
+            Layer::Residual { body, shortcut } => Layer::Residual {
+                body: self.layers(body, name, "", input)?,
+                shortcut: self.layers(shortcut, name, "shortcut_", input)?,
+            },
+            Layer::DualPath { sum, body, shortcut } => Layer::DualPath {
+                sum: *sum,
+                body: self.layers(body, name, "", input)?,
+                shortcut: self.layers(shortcut, name, "shortcut_", input)?,
+            },
+            Layer::Concat { branches } => {
+                let branches = branches.iter().enumerate();
+                let plain = branches.map(|(i, branch)| self.layers(branch, &format!("{name}.{i}"), "", input));
+                Layer::Concat { branches: plain.collect::<Result<_>>()? }
+            }
+            Layer::Gate { gate } => Layer::Gate { gate: self.layers(gate, name, "", input)? },
+            Layer::Sequence { layers } => Layer::Sequence { layers: self.layers(layers, name, "", input)? },
+            other => other.clone(),
+        })
+    }
+
+    fn conv(&mut self, conv: &Conv, name: &str) -> Result<Conv> {
+        match conv.norm.unwrap_or(self.network.norm) {
+            Norm::Deconv => {}
+            norm => return Ok(Conv { norm: Some(norm), whitening: None, ..conv.clone() }),
+        }
+        let Whitening { mode, block, .. } = conv.whitening.unwrap_or(self.network.whitening);
+        let channels = self.named.need(&format!("{name}.weight"))?.0[1] * conv.groups;
+        let layout = BlockLayout::conv(mode, channels, conv.kernel, conv.groups, block)?;
+        self.fold(name, conv.outputs, layout)?;
+        Ok(Conv { norm: Some(Norm::None), whitening: None, bias: Some(true), ..conv.clone() })
+    }
+
+    fn linear(&mut self, linear: &Linear, name: &str) -> Result<Linear> {
+        match linear.norm.unwrap_or(self.network.norm) {
+            Norm::Deconv => {}
+            norm => return Ok(Linear { norm: Some(norm), whitening: None, ..linear.clone() }),
+        }
+        let mode = linear.whitening.map_or(self.network.whitening.mode, |whitening| whitening.mode);
+        let block = linear.whitening.map_or(self.network.block_fc, |whitening| whitening.block);
+        let features = self.named.need(&format!("{name}.weight"))?.0[1];
+        self.fold(name, linear.outputs, BlockLayout::linear(mode, features, block)?)?;
+        Ok(Linear { norm: Some(Norm::None), whitening: None, bias: Some(true), ..linear.clone() })
+    }
+
+    fn fold(&mut self, name: &str, outputs: usize, layout: BlockLayout) -> Result<()> {
+        let tensor = |key: &str| self.named.need(&format!("{name}.{key}"));
+        let ((shape, weight), (_, mean), (_, deconv)) =
+            (tensor("weight")?, tensor("running_mean")?, tensor("running_deconv")?);
+        let bias = self.named.tensor(&format!("{name}.bias")).map(|(_, bias)| bias);
+        let Folded { weight, bias } = fold(weight, bias, outputs, &Statistics { layout, mean, deconv });
+        self.state.parameter(&format!("{name}.weight"), shape, weight);
+        self.state.parameter(&format!("{name}.bias"), &[outputs], bias);
+        Ok(())
+    }
+
+    /// As a product of all channels at each pixel: `D (x - mean)` in whole blocks, `(x - mean) / sqrt(var + eps)` in the rest.
+    fn channel_deconv(&mut self, options: ChannelWhitening, name: &str, input: &[usize]) -> Result<Layer> {
+        let channels = input[0];
+        let tensor = |key: &str| self.named.need(&format!("{name}.{key}")).map(|(_, values)| values);
+        let (mean, deconv) = (tensor("running_mean1")?, tensor("running_deconv")?);
+        let (scalar_mean, variance) = (tensor("running_mean2")?[0], tensor("running_var")?[0]);
+        let (b, blocks) = (options.block, channels / options.block);
+        let mut weight = vec![0.0f64; channels * channels];
+        let mut bias = vec![0.0f64; channels];
+        // Entry i of block j is channel `i blocks + j`; rows times D, which is symmetric up to rounding.
+        for j in 0..blocks {
+            for (k, i) in (0..b).flat_map(|k| (0..b).map(move |i| (k, i))) {
+                let (to, from, entry) = (k * blocks + j, i * blocks + j, f64::from(deconv[i * b + k]));
+                weight[to * channels + from] = entry;
+                bias[to] -= entry * f64::from(mean[i]);
+            }
+        }
+        let scale = 1.0 / (f64::from(variance) + f64::from(options.eps)).sqrt();
+        for c in b * blocks..channels {
+            weight[c * channels + c] = scale;
+            bias[c] = -scale * f64::from(scalar_mean);
+        }
+        let single = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<_>>();
+        let maps = input.len() == 3;
+        let shape: &[usize] = if maps { &[channels, channels, 1, 1] } else { &[channels, channels] };
+        self.state.parameter(&format!("{name}.weight"), shape, single(weight));
+        self.state.parameter(&format!("{name}.bias"), &[channels], single(bias));
+        Ok(if maps {
+            Layer::Conv(Conv::new(channels, 1).norm(Norm::None))
+        } else {
+            Layer::Linear(Linear::new(channels).norm(Norm::None))
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! Networks for other programs compute what they computed here.
+
+use mexhat::Gpu;
+use mexhat::models::{self, ModelOptions};
+use mexhat::nn::{AvgPool, ChannelWhitening, Conv, Layer, Layers, Linear, MaxPool, Network, Norm, Whitening};
+use mexhat::train::{Event, Examples, Fit, Learner, Sgd};
+use std::path::Path;
+use std::process::Command;
+use std::sync::LazyLock;
+
+static GPU: LazyLock<Gpu> =
+    LazyLock::new(|| Gpu::open(std::env::var("MEXHAT_DEVICE").ok().as_deref()).expect("an adapter"));
+
+const INPUT: [usize; 3] = [3, 12, 10];
+
+/// Every kind of layer that is shipped.
+fn all_layers(norm: Norm) -> Network {
+    let mut net = Network::new(INPUT).norm(norm).whitening(Whitening { block: 4, ..Whitening::default() });
+    net.conv(Conv::new(8, 3)).relu().push(Layer::ChannelDeconv(ChannelWhitening { block: 3, ..Default::default() }));
+    net.conv(Conv::new(8, 3).groups(2).dilation(2).bias(false)).push(Layer::LeakyRelu { slope: 0.1 });
+    net.residual(|body| body.conv(Conv::new(8, 3)).relu().conv(Conv::new(8, 1))).relu();
+    net.residual_with(|body| body.conv(Conv::new(12, 3).stride(2)), |cut| cut.conv(Conv::new(12, 1).stride(2)));
+    net.push(Layer::Swish).batch_norm().named("between");
+    net.concat([Layers::default(), Layers::of(|b| b.conv(Conv::new(4, 3).padding(1)).push(Layer::Relu6))]);
+    net.squeeze_excitation(16, 4);
+    let path = |outputs| Layers::of(|b| b.conv(Conv::new(outputs, 1)));
+    net.push(Layer::DualPath { sum: 8, body: path(10), shortcut: path(9) });
+    net.push(Layer::Resize { size: [7, 9] }).push(Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 }));
+    net.push(Layer::AdaptiveAvgPool { size: [3, 4] }).push(Layer::AvgPool(AvgPool { kernel: 2 }));
+    net.push(Layer::Sequence { layers: Layers::of(|b| b.conv(Conv::new(6, 1)).push(Layer::Tanh)) });
+    net.flatten().dropout(0.2).linear(Linear::new(20)).sigmoid();
+    net.push(Layer::ChannelDeconv(ChannelWhitening { block: 4, ..Default::default() })).linear(5);
+    net
+}
+
+/// The network after two steps, so that its statistics are not what they began as, and images for it.
+fn trained(network: Network) -> (Learner, Vec<f32>) {
+    let mut rng = mexhat::rng::Rng::new(3);
+    let (count, each) = (16, network.input.iter().product::<usize>());
+    let images: Vec<f32> = (0..count * each).map(|i| rng.normal() + ((i / 7) % 5) as f32 * 0.3).collect();
+    let labels: Vec<u32> = (0..count as u32).map(|i| i % 5).collect();
+    let mut learner = Learner::new(&GPU, network.clone(), Sgd::new(0.05)).expect("a network");
+    let examples = Examples::new(&images, network.input, &labels).expect("examples");
+    let fit = Fit { epochs: 1, batch_size: 8, ..Fit::default() };
+    let steps = learner.fit(&examples, fit).expect("a run");
+    assert_eq!(steps.filter(|event| matches!(event.as_ref().expect("a step"), Event::Step { .. })).count(), 2);
+    (learner, images)
+}
+
+#[test]
+fn plain_networks_compute_the_same_without_deconvolution() {
+    let zoo = |name| models::network(name, &ModelOptions { classes: 5, input: [3, 16, 16], ..Default::default() });
+    for network in
+        [all_layers(Norm::Deconv), all_layers(Norm::Batch), zoo("lenet").expect("lenet"), zoo("mlp").expect("mlp")]
+    {
+        let name = format!("{} with {}", network.name, network.norm);
+        let (mut learner, images) = trained(network);
+        let plain = pollster::block_on(learner.to_plain()).expect("a plain network");
+        let mut plain = Learner::from_bytes(&GPU, Path::new("plain.safetensors"), &plain, |_| Ok(())).expect("a file");
+        let text = serde_json::to_string(plain.network()).expect("JSON");
+        let deconvolves =
+            ["\"norm\":\"deconv\"", "\"type\":\"channel_deconv\""].into_iter().find(|kind| text.contains(kind));
+        assert_eq!(deconvolves, None, "{name}: {text}");
+        let (expected, found) = (learner.outputs(&images), plain.outputs(&images));
+        let (expected, found) = (expected.expect("outputs").values, found.expect("outputs").values);
+        let size = expected.iter().fold(1.0f32, |size, v| size.max(v.abs()));
+        let worst = expected.iter().zip(&found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-4 * size, "{name}: {worst} beside {size}");
+    }
+}
+
+#[test]
+fn modules_of_ones_own_are_refused_by_name() {
+    let mut network = Network::new(INPUT);
+    network.conv(Conv::new(4, 3)).relu().flatten();
+    network.custom("mine", |_, _| Ok(Box::new(mexhat::nn::Flatten))).linear(5);
+    let (mut learner, _) = trained(network);
+    let error = pollster::block_on(learner.to_onnx(false)).expect_err("no operation");
+    assert!(error.to_string().contains("'mine'"), "{error}");
+}
+
+/// ONNX Runtime on the same network, where `MEXHAT_PYTHON` names a Python that has it.
+#[test]
+fn onnx_runtime_agrees() {
+    let Ok(python) = std::env::var("MEXHAT_PYTHON") else {
+        eprintln!("skipped: MEXHAT_PYTHON names no Python with numpy, onnx and onnxruntime");
+        return;
+    };
+    for norm in [Norm::Deconv, Norm::Batch] {
+        let (mut learner, images) = trained(all_layers(norm));
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).expect("a file");
+        write("model.onnx", &pollster::block_on(learner.to_onnx(false)).expect("a model"));
+        write("images", bytemuck::cast_slice(&images));
+        let expected = learner.outputs(&images).expect("outputs").values;
+        write("expected", bytemuck::cast_slice(&expected));
+        let script = "
+import sys, numpy as np, onnx, onnxruntime
+onnx.checker.check_model(onnx.load(sys.argv[1] + '/model.onnx'), full_check=True)
+read = lambda name, *shape: np.fromfile(sys.argv[1] + '/' + name, np.float32).reshape(*shape)
+images, expected = read('images', -1, 3, 12, 10), read('expected', -1, 5)
+logits, shares = onnxruntime.InferenceSession(sys.argv[1] + '/model.onnx').run(None, {'images': images})
+assert np.abs(shares.sum(1) - 1).max() < 1e-5
+worst = np.abs(logits - expected).max()
+assert worst <= 1e-4 * max(1, np.abs(expected).max()), worst
+";
+        let status = Command::new(&python).arg("-c").arg(script).arg(folder.path()).status().expect("a Python");
+        assert!(status.success(), "{norm}");
+    }
+}
