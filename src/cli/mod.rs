@@ -4,6 +4,7 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod bench;
+mod compare;
 mod console;
 mod data;
 mod devices;
@@ -47,6 +48,8 @@ enum Command {
     Train(Box<train::TrainArgs>),
     /// Evaluate a trained network on a test split
     Eval(eval::EvalArgs),
+    /// Put finished runs side by side
+    Compare(compare::CompareArgs),
     /// Say what pictures show
     Predict(predict::PredictArgs),
     /// Write a trained network for other programs: ONNX, or tensors without deconvolution
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
         Command::Devices(args) => devices::run(&args),
         Command::Train(args) => train::run(&args, matches.subcommand_matches("train")),
         Command::Eval(args) => eval::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Predict(args) => predict::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Inspect(args) => inspect::run(&args),

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(super) const OPTIONS: &str = "options.json";
-const METRICS: &str = "metrics.jsonl";
+pub(super) const METRICS: &str = "metrics.jsonl";
 const MODEL: &str = "model.safetensors";
 pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The checkpoint before that, for when it is damaged.
@@ -309,7 +309,7 @@ fn note_gap(gaps: &mut Vec<String>, last: u64, next: u64) {
     }
 }
 
-fn chart(curves: &mut RunCurves, event: &Event) {
+pub(super) fn chart(curves: &mut RunCurves, event: &Event) {
     match *event {
         Event::Step { step, loss, lr, .. } => curves.steps.push(StepPoint { step, loss, lr: lr as f32 }),
         Event::Eval { step, loss, accuracy, .. } => curves.evals.push(EvalPoint { step, loss, accuracy }),

@@ -23,6 +23,8 @@ mod checkpoint;
 mod checkpoint_every;
 mod checksum;
 mod clock;
+#[cfg(not(target_arch = "wasm32"))]
+mod compare;
 mod confusion;
 #[cfg(not(target_arch = "wasm32"))]
 mod earlier;
@@ -51,6 +53,9 @@ pub(crate) use checkpoint::model_bytes;
 #[doc(hidden)]
 pub use checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
 pub use checkpoint_every::CheckpointEvery;
+#[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
+pub use compare::{Group, Spread, compare};
 pub use confusion::{Confusion, best};
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]

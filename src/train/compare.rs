@@ -1,0 +1,181 @@
+//! Finished runs side by side: runs that differ by their seed alone are one group, with mean and deviation.
+
+use super::files::read_regular;
+use super::folder::{METRICS, OPTIONS, chart};
+use super::{Event, Options};
+use crate::viz::{EvalPoint, RunCurves, StepPoint};
+use crate::{Error, Result};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use std::path::{Path, PathBuf};
+
+/// Options that say where and how long, not what.
+const ASIDE: [&str; 2] = ["seed", "checkpoint_every"];
+
+/// Mean over seeds, and their sample deviation where there are two or more.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Spread {
+    /// Mean.
+    pub mean: f64,
+    /// Sample standard deviation (n - 1).
+    pub std: Option<f64>,
+}
+
+impl Spread {
+    fn of(values: &[f64]) -> Option<Self> {
+        let n = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / n;
+        let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+        (!values.is_empty()).then(|| Self { mean, std: (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt()) })
+    }
+}
+
+/// Runs that differ by their seed alone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Group {
+    /// The options by which it differs from the other groups.
+    pub name: String,
+    /// The runs' folders.
+    pub runs: Vec<PathBuf>,
+    /// Their seeds.
+    pub seeds: Vec<u64>,
+    /// Steps that all of them have done.
+    pub steps: u64,
+    /// Share of right answers in the last evaluation that all of them have, 0 to 1.
+    pub accuracy: Option<Spread>,
+    /// Loss in it.
+    pub loss: Option<Spread>,
+    /// Mean training loss of the last tenth of these steps.
+    pub training_loss: Option<Spread>,
+    /// Means over the runs, step by step.
+    #[serde(skip)]
+    pub curves: RunCurves,
+}
+
+struct Run {
+    path: PathBuf,
+    options: Map<String, Value>,
+    seed: u64,
+    curves: RunCurves,
+}
+
+impl Run {
+    fn read(path: &Path) -> Result<Self> {
+        let file = path.join(OPTIONS);
+        if !file.exists() {
+            return Err(Error::input(path, "is no run folder: it has no options.json; expected one of `mexhat train`"));
+        }
+        let strange = |e: serde_json::Error| Error::input(&file, format!("is not what `mexhat train` writes: {e}"));
+        let options: Options = serde_json::from_slice(&read_regular(&file)?).map_err(strange)?;
+        let Value::Object(map) = serde_json::to_value(&options).map_err(strange)? else {
+            return Err(Error::input(&file, "is no list of options"));
+        };
+        let file = path.join(METRICS);
+        let text = String::from_utf8_lossy(&read_regular(&file)?).into_owned();
+        let mut curves = RunCurves::default();
+        // The last line of a run that still goes on may be half written.
+        text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok()).for_each(|e| chart(&mut curves, &e));
+        if curves.steps.is_empty() {
+            return Err(Error::input(file, "tells of no step; compare a run that has begun to train"));
+        }
+        Ok(Self { path: path.to_owned(), seed: options.seed, options: map, curves })
+    }
+
+    /// What the run was asked to do, its seed aside.
+    fn asked(&self) -> Map<String, Value> {
+        let mut options = self.options.clone();
+        options.retain(|key, _| !ASIDE.contains(&key.as_str()));
+        options
+    }
+}
+
+/// The runs in these folders, those that differ by their seed alone together, in the order in which they are given.
+///
+/// # Errors
+/// A folder is no run that has begun to train, or stands there twice.
+pub fn compare(paths: &[PathBuf]) -> Result<Vec<Group>> {
+    let mut groups: Vec<Vec<Run>> = Vec::new();
+    for path in paths {
+        let run = Run::read(path)?;
+        match groups.iter_mut().find(|group| group[0].asked() == run.asked()) {
+            Some(group) => {
+                if let Some(twin) = group.iter().find(|other| other.seed == run.seed) {
+                    return Err(Error::Usage(format!(
+                        "{} and {} are runs of the same options and seed, so that they tell nothing of the spread; \
+                         leave one of them out",
+                        twin.path.display(),
+                        run.path.display()
+                    )));
+                }
+                group.push(run);
+            }
+            None => groups.push(vec![run]),
+        }
+    }
+    let options: Vec<Map<String, Value>> = groups.iter().map(|group| group[0].asked()).collect();
+    Ok(groups.iter().zip(&options).map(|(group, own)| summarize(group, name(own, &options))).collect())
+}
+
+/// The options in which not all groups agree, or the network and its norm.
+fn name(own: &Map<String, Value>, all: &[Map<String, Value>]) -> String {
+    let text = |value: Option<&Value>| match value {
+        None | Some(Value::Null) => "default".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    };
+    let keys = all.iter().flat_map(Map::keys).collect::<std::collections::BTreeSet<_>>();
+    let differs = |key: &&String| *key != "network" && all.iter().any(|other| other.get(*key) != own.get(*key));
+    let mut parts = Vec::new();
+    for key in keys.into_iter().filter(differs) {
+        let value = text(own.get(key));
+        parts.push(if ["model", "norm"].contains(&key.as_str()) { value } else { format!("{key} {value}") });
+    }
+    if parts.is_empty() {
+        parts = ["model", "norm"].map(|key| text(own.get(key))).to_vec();
+    }
+    parts.join(", ")
+}
+
+fn summarize(group: &[Run], name: String) -> Group {
+    let last = |run: &Run| run.curves.steps.last().map_or(0, |step| step.step);
+    let steps = group.iter().map(last).min().unwrap_or(0);
+    let mut curves = RunCurves { name: name.clone(), ..RunCurves::default() };
+    let first = &group[0].curves;
+    let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
+    for point in first.steps.iter().filter(|point| point.step <= steps) {
+        let at = |run: &Run| {
+            let steps = &run.curves.steps;
+            steps.binary_search_by_key(&point.step, |other| other.step).ok().map(|at| steps[at].loss)
+        };
+        if let Some(losses) = group.iter().map(at).collect::<Option<Vec<f32>>>() {
+            curves.steps.push(StepPoint { loss: mean(&losses), ..*point });
+        }
+    }
+    let evals_at = |step: u64| {
+        group.iter().map(|run| run.curves.evals.iter().find(|eval| eval.step == step)).collect::<Option<Vec<_>>>()
+    };
+    let mut latest = None;
+    for eval in &first.evals {
+        let Some(found) = evals_at(eval.step) else { continue };
+        let (losses, shares): (Vec<f32>, Vec<f32>) = found.iter().map(|eval| (eval.loss, eval.accuracy)).unzip();
+        curves.evals.push(EvalPoint { step: eval.step, loss: mean(&losses), accuracy: mean(&shares) });
+        latest = Some((losses, shares));
+    }
+    let spread = |values: &[f32]| Spread::of(&values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>());
+    let tail = |run: &Run| {
+        let from = steps - (steps / 10).max(1);
+        let losses: Vec<f32> =
+            run.curves.steps.iter().filter(|p| p.step > from && p.step <= steps).map(|p| p.loss).collect();
+        mean(&losses)
+    };
+    Group {
+        name,
+        runs: group.iter().map(|run| run.path.clone()).collect(),
+        seeds: group.iter().map(|run| run.seed).collect(),
+        steps,
+        accuracy: latest.as_ref().and_then(|(_, shares)| spread(shares)),
+        loss: latest.as_ref().and_then(|(losses, _)| spread(losses)),
+        training_loss: spread(&group.iter().map(tail).collect::<Vec<_>>()),
+        curves,
+    }
+}
