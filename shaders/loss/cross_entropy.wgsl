@@ -1,6 +1,8 @@
 // Per pixel, the softmax cross-entropy of its logits against its label, whether it counts, and whether the largest logit is the
 // label's (the first one wins ties): terms[pixel] = (loss, counted, hit). Logits in vectors of four; the maximum is
-// taken out before exp. One pixel per invocation, two passes over its channels.
+// taken out before exp. LANES invocations per pixel, two passes over its channels.
+const LANES: u32 = 4u;
+
 struct Params {
     pixels: u32,
     channels: u32,
@@ -10,11 +12,34 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(1) var<storage, read> logits: array<vec4f>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read_write> terms: array<vec4f>;
 
-// #import shared/index.wgsl
+// #import loss/shared/row_lanes.wgsl
+
+var<workgroup> places: array<u32, 64>;
+
+// Place of the largest value over the invocations of a row, each with its own largest and its place; the lowest place wins ties.
+fn row_place(local: u32, own: f32, place: u32) -> u32 {
+    row_parts[local] = own;
+    places[local] = place;
+    workgroupBarrier();
+    for (var step = LANES / 2u; step > 0u; step /= 2u) {
+        if local % LANES < step {
+            let other = row_parts[local + step];
+            let tied = (other == row_parts[local]) & (places[local + step] < places[local]);
+            if (other > row_parts[local]) | tied {
+                row_parts[local] = other;
+                places[local] = places[local + step];
+            }
+        }
+        workgroupBarrier();
+    }
+    let best = places[local - local % LANES];
+    workgroupBarrier();
+    return best;
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -22,30 +47,36 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_id) local: vec3u,
 ) {
-    let pixel = flat_index(group, groups, local);
-    if pixel >= params.pixels {
-        return;
-    }
-    let base = pixel * params.channels4 * 4u;
-    let label = labels[pixel];
-    let skipped = (params.has_ignore == 1u && label == params.ignore) || label >= params.channels;
-    var largest = logits[base];
+    let own = row_of(group, groups, local);
+    let pixel = min(own, params.pixels - 1u);
+    let first = pixel * params.channels4;
+    let lane = local.x % LANES;
+    var largest = logits[first].x;
     var best = 0u;
-    for (var c = 1u; c < params.channels; c++) {
-        let v = logits[base + c];
-        if v > largest {
-            largest = v;
-            best = c;
+    for (var k = lane; k < params.channels4; k += LANES) {
+        let v = logits[first + k];
+        for (var e = 0u; e < 4u; e++) {
+            if (k * 4u + e < params.channels) & (v[e] > largest) {
+                largest = v[e];
+                best = k * 4u + e;
+            }
         }
     }
-    var sum = 0.0;
-    for (var c = 0u; c < params.channels; c++) {
-        sum += exp(max(logits[base + c] - largest, -80.0));
+    best = row_place(local.x, largest, best);
+    largest = row_most(local.x, largest);
+    var sums = vec4f(0.0);
+    for (var k = lane; k < params.channels4; k += LANES) {
+        sums += select(vec4f(0.0), exp(max(logits[first + k] - largest, vec4f(-80.0))), row_lanes(k));
     }
-    if skipped {
+    let sum = row_sum(local.x, sums.x + sums.y + (sums.z + sums.w));
+    if (lane > 0u) | (own >= params.pixels) {
+        return;
+    }
+    let label = labels[pixel];
+    if ((params.has_ignore == 1u) & (label == params.ignore)) | (label >= params.channels) {
         terms[pixel] = vec4f(0.0);
         return;
     }
-    let loss = log(sum) + largest - logits[base + label];
+    let loss = log(sum) + largest - logits[first + label / 4u][label % 4u];
     terms[pixel] = vec4f(loss, 1.0, select(0.0, 1.0, best == label), 0.0);
 }

@@ -1,5 +1,7 @@
-// g_logits = (softmax(logits) - onehot(label)) g / count for counted pixels, 0 for the others; the softmax is computed again. One
-// pixel per invocation, three passes over its channels.
+// g_logits = (softmax(logits) - onehot(label)) g / count for counted pixels, 0 for the others; the softmax is computed again. LANES
+// invocations per pixel, three passes over its channels.
+const LANES: u32 = 4u;
+
 struct Params {
     pixels: u32,
     channels: u32,
@@ -9,13 +11,13 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(1) var<storage, read> logits: array<vec4f>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read> count: array<f32>;
 @group(0) @binding(4) var<storage, read> g: array<f32>;
-@group(0) @binding(5) var<storage, read_write> g_logits: array<f32>;
+@group(0) @binding(5) var<storage, read_write> g_logits: array<vec4f>;
 
-// #import shared/index.wgsl
+// #import loss/shared/row_lanes.wgsl
 
 @compute @workgroup_size(64)
 fn main(
@@ -23,27 +25,29 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_id) local: vec3u,
 ) {
-    let pixel = flat_index(group, groups, local);
-    if pixel >= params.pixels {
+    let own = row_of(group, groups, local);
+    let pixel = min(own, params.pixels - 1u);
+    let first = pixel * params.channels4;
+    let lane = local.x % LANES;
+    var mosts = vec4f(logits[first].x);
+    for (var k = lane; k < params.channels4; k += LANES) {
+        mosts = max(mosts, select(mosts, logits[first + k], row_lanes(k)));
+    }
+    let largest = row_most(local.x, max(max(mosts.x, mosts.y), max(mosts.z, mosts.w)));
+    var sums = vec4f(0.0);
+    for (var k = lane; k < params.channels4; k += LANES) {
+        sums += select(vec4f(0.0), exp(max(logits[first + k] - largest, vec4f(-80.0))), row_lanes(k));
+    }
+    let sum = row_sum(local.x, sums.x + sums.y + (sums.z + sums.w));
+    if own >= params.pixels {
         return;
     }
-    let base = pixel * params.channels4 * 4u;
     let label = labels[pixel];
-    let skipped = (params.has_ignore == 1u && label == params.ignore) || label >= params.channels;
-    var largest = logits[base];
-    for (var c = 1u; c < params.channels; c++) {
-        largest = max(largest, logits[base + c]);
-    }
-    var sum = 0.0;
-    for (var c = 0u; c < params.channels; c++) {
-        sum += exp(max(logits[base + c] - largest, -80.0));
-    }
+    let skipped = ((params.has_ignore == 1u) & (label == params.ignore)) | (label >= params.channels);
     let scale = select(g[0] / max(count[0], 1.0), 0.0, skipped);
-    for (var c = 0u; c < params.channels4 * 4u; c++) {
-        var v = 0.0;
-        if c < params.channels {
-            v = exp(max(logits[base + c] - largest, -80.0)) / sum - select(0.0, 1.0, c == label);
-        }
-        g_logits[base + c] = v * scale;
+    for (var k = lane; k < params.channels4; k += LANES) {
+        let hot = select(vec4f(0.0), vec4f(1.0), k * 4u + vec4u(0u, 1u, 2u, 3u) == vec4u(label));
+        let v = exp(max(logits[first + k] - largest, vec4f(-80.0))) / sum - hot;
+        g_logits[first + k] = select(vec4f(0.0), v * scale, row_lanes(k));
     }
 }

@@ -1,6 +1,6 @@
 // Adds the chunks of batch_norm_sums.wgsl to gw = sum of g n and gb = sum of g, and prepares what batch_norm_grad.wgsl
 // reads per vector of channels: mean, weight / deviation, bias, and, unless the statistics are constants (FROZEN is 1),
-// gb / M and gw / (M deviation) for M pixels. One invocation per vector of channels reads 2 splits vectors.
+// gb / M and gw / (M deviation) for M pixels. One workgroup per vector of channels reads 2 splits vectors.
 const FROZEN: u32 = 0u;
 
 struct Params {
@@ -20,7 +20,7 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> gw: array<vec4f>;
 @group(0) @binding(8) var<storage, read_write> gb: array<vec4f>;
 
-// #import shared/index.wgsl
+// #import shared/group_sum.wgsl
 
 @compute @workgroup_size(64)
 fn main(
@@ -28,15 +28,20 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_id) local: vec3u,
 ) {
-    let i = flat_index(group, groups, local);
+    let i = group.y * groups.x + group.x;
     if i >= params.columns4 {
         return;
     }
-    var weighted = vec4f(0.0);
-    var sum = vec4f(0.0);
-    for (var s = 0u; s < params.splits; s++) {
-        weighted += partial[s * params.columns4 + i];
-        sum += partial[(params.splits + s) * params.columns4 + i];
+    var own_weighted = vec4f(0.0);
+    var own_sum = vec4f(0.0);
+    for (var s = local.x; s < params.splits; s += 64u) {
+        own_weighted += partial[s * params.columns4 + i];
+        own_sum += partial[(params.splits + s) * params.columns4 + i];
+    }
+    let weighted = group_sum(local.x, own_weighted);
+    let sum = group_sum(local.x, own_sum);
+    if local.x > 0u {
+        return;
     }
     gw[i] = weighted;
     gb[i] = sum;

@@ -1,6 +1,6 @@
 // Moments of chunks to moments of the whole (Chan, Golub & LeVeque 1979), with n_s pixels in chunk s, M in all:
 //   mean = sum_s n_s mean_s / M,   variance = sum_s (squares_s + n_s (mean_s - mean)^2) / M.
-// One invocation per vector of channels reads its 2 splits vectors, the means twice.
+// One workgroup per vector of channels reads its 2 splits vectors, the means twice.
 struct Params {
     rows: u32,
     columns4: u32,
@@ -13,7 +13,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read_write> mean: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> variance: array<vec4f>;
 
-// #import shared/index.wgsl
+// #import shared/group_sum.wgsl
 
 // Pixels in chunk s over all pixels.
 fn share(s: u32) -> f32 {
@@ -26,19 +26,23 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_id) local: vec3u,
 ) {
-    let i = flat_index(group, groups, local);
+    let i = group.y * groups.x + group.x;
     if i >= params.columns4 {
         return;
     }
-    var m = vec4f(0.0);
-    for (var s = 0u; s < params.splits; s++) {
-        m += share(s) * partial[s * params.columns4 + i];
+    var own = vec4f(0.0);
+    for (var s = local.x; s < params.splits; s += 64u) {
+        own += share(s) * partial[s * params.columns4 + i];
     }
-    var v = vec4f(0.0);
-    for (var s = 0u; s < params.splits; s++) {
+    let m = group_sum(local.x, own);
+    own = vec4f(0.0);
+    for (var s = local.x; s < params.splits; s += 64u) {
         let d = partial[s * params.columns4 + i] - m;
-        v += share(s) * d * d + partial[(params.splits + s) * params.columns4 + i] / f32(params.rows);
+        own += share(s) * d * d + partial[(params.splits + s) * params.columns4 + i] / f32(params.rows);
     }
-    mean[i] = m;
-    variance[i] = v;
+    let v = group_sum(local.x, own);
+    if local.x == 0u {
+        mean[i] = m;
+        variance[i] = v;
+    }
 }

@@ -55,6 +55,13 @@ fn pixel_corners() -> Vec<Sizes> {
     channels.into_iter().enumerate().map(corner).collect()
 }
 
+/// Rows of more vectors than one invocation reads, and more rows and fewer or more columns than a workgroup sums.
+fn reduction_corners() -> Vec<Sizes> {
+    let sizes =
+        [(1, 65, 1, 1), (3, 70, 1, 1), (5, 261, 1, 1), (2, 258, 3, 1), (3, 2, 33, 17), (1, 5, 41, 29), (1, 4101, 3, 7)];
+    sizes.iter().map(|(n, c, h, w)| Sizes { n: *n, c: *c, h: *h, w: *w, ..Sizes::SMALL }).collect()
+}
+
 /// Matrices on both sides of every tile.
 fn matrix_corners() -> Vec<Sizes> {
     let sizes = [(1, 1), (3, 4), (4, 9), (13, 17), (19, 40), (17, 70), (70, 13), (67, 67), (35, 130), (40, 35)];
@@ -175,7 +182,8 @@ pub const OPERATIONS: &[Operation] = &[
     op("column_sum", |b, s| {
         let x = b.activation(&s.map())?;
         Ok(vec![ops::column_sum(&mut b.tape, x)?])
-    }),
+    })
+    .at(reduction_corners),
     op("relu", |b, s| unary(b, s, Activation::Relu)),
     op("relu6", |b, s| unary(b, s, Activation::Relu6)),
     op("sigmoid", |b, s| unary(b, s, Activation::Sigmoid)),
@@ -276,8 +284,8 @@ pub const OPERATIONS: &[Operation] = &[
         let x = b.activation(&s.map())?;
         Ok(vec![ops::bilinear(&mut b.tape, x, [s.o, 2 * s.k])?])
     }),
-    op("batch_norm", |b, s| batch_norm(b, s, false)),
-    op("batch_norm with relu", |b, s| batch_norm(b, s, true)),
+    op("batch_norm", |b, s| batch_norm(b, s, false)).at(reduction_corners),
+    op("batch_norm with relu", |b, s| batch_norm(b, s, true)).at(reduction_corners),
     op("batch_norm_eval", |b, s| batch_norm_eval(b, s, false)),
     op("batch_norm_eval with relu", |b, s| batch_norm_eval(b, s, true)),
     op("running_average", |b, s| {
@@ -312,12 +320,24 @@ pub const OPERATIONS: &[Operation] = &[
         let logits = b.scaled(&[s.n, s.c], 3.0)?;
         let labels = b.labels(&[s.n], s.c);
         cross_entropy(b, s, logits, labels)
-    }),
+    })
+    .at(reduction_corners),
     op("cross_entropy of pixels", |b, s| {
         let logits = b.scaled(&s.map(), 3.0)?;
         let labels = b.labels(&[s.n, s.h, s.w], s.c);
         cross_entropy(b, s, logits, labels)
-    }),
+    })
+    .at(reduction_corners),
+    op("cross_entropy of ties", |b, s| {
+        // Whole numbers, of which none is a negative zero.
+        let logits = b.random(&[s.n, s.c]).map(|v| (2.0 * v).round() + 0.0);
+        let logits = b.given(logits);
+        let (logits, labels) = (ops::to_vec4(&mut b.tape, logits)?, b.labels(&[s.n], s.c.min(3)));
+        let loss = cross_entropy(b, s, logits, labels)?;
+        b.observed.extend(loss);
+        Ok(Vec::new())
+    })
+    .at(reduction_corners),
     op("l2_onehot", |b, s| {
         let (x, target) = (b.activation(&s.map())?, b.random(&s.map()));
         let target = b.given(target);
@@ -418,11 +438,13 @@ pub const OPERATIONS: &[Operation] = &[
     op("softmax", |b, s| {
         let x = b.scaled(&s.map(), 3.0)?;
         Ok(vec![ops::softmax(&mut b.tape, x)?])
-    }),
+    })
+    .at(reduction_corners),
     op("log_softmax", |b, s| {
         let x = b.scaled(&s.map(), 3.0)?;
         Ok(vec![ops::log_softmax(&mut b.tape, x)?])
-    }),
+    })
+    .at(reduction_corners),
     op("one_hot", |b, s| {
         let labels = b.labels(&[s.n, s.h, s.w], s.c + 1);
         Ok(vec![ops::one_hot(&mut b.tape, labels, &Type::vec4(&s.map()))?])

@@ -15,10 +15,10 @@ pub fn all() -> impl Iterator<Item = Kernel> {
     shaders().filter(|shader| !shader.file.contains("_subgroup.")).flat_map(variants)
 }
 
-/// Whether only adapters that compute on the CPU get it: kernels that have a sibling for workgroup memory.
+/// Whether only adapters that compute on the CPU get it: kernels in a room of their own, or with a sibling for workgroup memory.
 pub fn software(kernel: &Kernel) -> bool {
     let sibling = kernel.shader.file.replace(".wgsl", "_shared.wgsl");
-    shaders().any(|shader| shader.file == sibling)
+    kernel.shader.file.starts_with("software/") || shaders().any(|shader| shader.file == sibling)
 }
 
 /// As wgpu would hand it to the driver: no zeros in workgroup memory, no bounds on indices and loops.

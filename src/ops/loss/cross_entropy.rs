@@ -2,6 +2,7 @@
 //!
 //! Reads the logits twice forward and three times backward; the softmax is not stored.
 
+use super::lanes;
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
 use crate::ops::expect_activation;
@@ -16,9 +17,10 @@ kernel_params! {
     struct FinishParams { unused: u32 }
 }
 
-static TERMS: Shader = Shader::new::<PixelParams>("loss/cross_entropy.wgsl", 2, 1);
+const LANES: &[&[(&str, u32)]] = &[&[("LANES", 4)], &[("LANES", 64)]];
+static TERMS: Shader = Shader::with_variants::<PixelParams>("loss/cross_entropy.wgsl", 2, 1, LANES);
 static FINISH: Shader = Shader::new::<FinishParams>("loss/cross_entropy_finish.wgsl", 1, 3);
-static GRAD: Shader = Shader::new::<PixelParams>("loss/cross_entropy_grad.wgsl", 4, 1);
+static GRAD: Shader = Shader::with_variants::<PixelParams>("loss/cross_entropy_grad.wgsl", 4, 1, LANES);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&TERMS, &FINISH, &GRAD];
 
 /// What [`cross_entropy_hits`] returns; each is one row-major value.
@@ -122,7 +124,8 @@ impl Op for Loss {
         let params = params(logits, self.ignore_index);
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
         let [terms, sums] = [("terms", pixels * 4), ("sums", 4)].map(|(label, size)| launch.scratch(label, size));
-        launch.flat(Kernel::new(&TERMS, 0), &params, &reads, &[terms], pixels);
+        let (wide, lanes) = lanes(logits);
+        launch.flat(Kernel::new(&TERMS, wide), &params, &reads, &[terms], pixels * lanes);
         launch_column_sum(launch, [1, pixels, 1], 1.0, terms, sums);
         launch.dispatch(Kernel::new(&FINISH, 0), &FinishParams::default(), &[sums], &writes, [1, 1, 1]);
     }
@@ -157,7 +160,8 @@ impl Op for LossGrad {
         let logits = launch.inputs[0];
         let (params, pixels) = (params(logits, self.ignore_index), logits.rows());
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
-        launch.flat(Kernel::new(&GRAD, 0), &params, &reads, &writes, pixels);
+        let (wide, lanes) = lanes(logits);
+        launch.flat(Kernel::new(&GRAD, wide), &params, &reads, &writes, pixels * lanes);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

@@ -1,5 +1,6 @@
 //! Softmax over the channels, and its logarithm.
 
+use super::lanes;
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
 use crate::ops::expect_activation;
@@ -10,7 +11,12 @@ kernel_params! {
     struct SoftmaxParams { rows: u32, channels: u32, channels4: u32 }
 }
 
-const VARIANTS: &[&[(&str, u32)]] = &[&[("LOG", 0)], &[("LOG", 1)]];
+const VARIANTS: &[&[(&str, u32)]] = &[
+    &[("LOG", 0), ("LANES", 4)],
+    &[("LOG", 0), ("LANES", 64)],
+    &[("LOG", 1), ("LANES", 4)],
+    &[("LOG", 1), ("LANES", 64)],
+];
 static SOFTMAX: Shader = Shader::with_variants::<SoftmaxParams>("loss/softmax.wgsl", 1, 1, VARIANTS);
 static GRAD: Shader = Shader::with_variants::<SoftmaxParams>("loss/softmax_grad.wgsl", 2, 1, VARIANTS);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&SOFTMAX, &GRAD];
@@ -33,7 +39,8 @@ fn launch_rows(launch: &mut Launch<'_>, shader: &'static Shader, log: bool) {
     let ty = launch.inputs[0];
     let params = SoftmaxParams { rows: ty.rows() as u32, channels: ty.inner() as u32, channels4: ty.inner4() as u32 };
     let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
-    launch.flat(Kernel::new(shader, usize::from(log)), &params, &reads, &writes, ty.rows());
+    let (wide, lanes) = lanes(ty);
+    launch.flat(Kernel::new(shader, 2 * usize::from(log) + wide), &params, &reads, &writes, ty.rows() * lanes);
 }
 
 /// The places of each row's elements.

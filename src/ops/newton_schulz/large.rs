@@ -17,7 +17,7 @@ use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
 kernel_params! {
-    struct DotParams { vectors: u32 }
+    struct DotParams { vectors: u32, splits: u32, vectors_per_split: u32 }
 }
 kernel_params! {
     struct AffineParams { vectors: u32, d: u32, d4: u32, beta: f32, diagonal: f32 }
@@ -32,7 +32,8 @@ kernel_params! {
     struct ScaleParams { vectors: u32, per_batch: u32 }
 }
 
-static DOT: Shader = Shader::new::<DotParams>("newton_schulz/batch_dot.wgsl", 2, 1);
+static DOT: Shader =
+    Shader::with_variants::<DotParams>("newton_schulz/batch_dot.wgsl", 2, 1, &[&[("TOTAL", 0)], &[("TOTAL", 1)]]);
 static SCALE: Shader = Shader::with_variants::<ScaleParams>(
     "newton_schulz/newton_schulz_scale.wgsl",
     2,
@@ -122,8 +123,21 @@ fn sizes(launch: &Launch<'_>) -> [usize; 3] {
 }
 
 fn dot(launch: &mut Launch<'_>, [s, d, d4]: [usize; 3], a: Slot, b: Slot, out: Slot) {
-    let params = DotParams { vectors: (d * d4) as u32 };
-    launch.dispatch(Kernel::new(&DOT, 0), &params, &[a, b], &[out], [s as u32, 1, 1]);
+    let vectors = d * d4;
+    // Chunks of 512 vectors, in whole vectors of four, whose empty chunks give 0.
+    let splits = vectors.div_ceil(512).min(256).next_multiple_of(4);
+    let grid = |splits: usize| [splits as u32, s as u32, 1];
+    let sizes = |vectors: usize, splits: usize| DotParams {
+        vectors: vectors as u32,
+        splits: splits as u32,
+        vectors_per_split: vectors.div_ceil(splits) as u32,
+    };
+    if splits <= 4 {
+        return launch.dispatch(Kernel::new(&DOT, 0), &sizes(vectors, 1), &[a, b], &[out], grid(1));
+    }
+    let partial = launch.scratch("dots", s * splits);
+    launch.dispatch(Kernel::new(&DOT, 0), &sizes(vectors, splits), &[a, b], &[partial], grid(splits));
+    launch.dispatch(Kernel::new(&DOT, 1), &sizes(splits / 4, 1), &[partial, partial], &[out], grid(1));
 }
 
 /// `y = x / ||a||_F`, or `x / sqrt(||a||_F)` with `root`.

@@ -11,6 +11,7 @@
 //! reads `x` and `gy` twice and writes `gx` once; under constant statistics `gx = weight / deviation g`. With a relu
 //! `g` is `gy` where `y > 0`, found again from `x`, so the relu costs no memory and no reads.
 
+use super::column_sum::chunks;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::expect_activation;
@@ -123,15 +124,9 @@ fn check(op: &'static str, inputs: &[&Type], options: NormOptions) -> Result<()>
     Ok(())
 }
 
-/// Chunks of rows: how many, and rows in each.
-fn chunks(rows: usize) -> (usize, usize) {
-    let per_split = rows.div_ceil(rows.isqrt().clamp(1, 256));
-    (rows.div_ceil(per_split), per_split)
-}
-
 /// Appends launches that put mean and biased variance of each channel of `x` at `from` into two vectors of channels.
 fn launch_moments(launch: &mut Launch<'_>, [rows, columns4]: [usize; 2], from: Slot, [mean, variance]: [Slot; 2]) {
-    let (splits, rows_per_split) = chunks(rows);
+    let (splits, rows_per_split) = chunks(launch.profile, rows, columns4);
     let partial = launch.scratch("moments", 2 * splits * columns4 * 4);
     let params = MomentsParams {
         rows: rows as u32,
@@ -140,7 +135,7 @@ fn launch_moments(launch: &mut Launch<'_>, [rows, columns4]: [usize; 2], from: S
         rows_per_split: rows_per_split as u32,
     };
     launch.flat(Kernel::new(&MOMENTS, 0), &params, &[from], &[partial], splits * columns4);
-    launch.flat(Kernel::new(&MERGE, 0), &params, &[partial], &[mean, variance], columns4);
+    launch.flat(Kernel::new(&MERGE, 0), &params, &[partial], &[mean, variance], 64 * columns4);
 }
 
 /// Appends the normalisation itself; `reads` are x, weight, bias, mean, variance.
@@ -253,7 +248,7 @@ impl Op for NormGrad {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let (rows, columns4) = (launch.inputs[0].rows(), launch.inputs[0].inner4());
-        let (splits, rows_per_split) = chunks(rows);
+        let (splits, rows_per_split) = chunks(launch.profile, rows, columns4);
         let partial = launch.scratch("sums", 2 * splits * columns4 * 4);
         let coefficients = launch.scratch("coefficients", 5 * columns4 * 4);
         let (reads, writes, relu) = (launch.reads.clone(), launch.writes.clone(), usize::from(self.options.relu));
@@ -266,7 +261,7 @@ impl Op for NormGrad {
         let finish = CoefficientsParams { rows: rows32, columns4: columns32, splits: splits32, eps };
         let from = [partial, reads[2], reads[3], reads[4], reads[5]];
         let to = [coefficients, writes[1], writes[2]];
-        launch.flat(Kernel::new(&COEFFICIENTS, usize::from(self.frozen)), &finish, &from, &to, columns4);
+        launch.flat(Kernel::new(&COEFFICIENTS, usize::from(self.frozen)), &finish, &from, &to, 64 * columns4);
 
         let apart = rows.div_ceil(WALK);
         let params = NormGradParams { rows: rows32, columns4: columns32, apart: apart as u32 };

@@ -1,6 +1,6 @@
 //! Sums over all rows of a matrix or all pixels of an activation: bias gradients, means.
 
-use crate::gpu::{Kernel, Shader, Slot};
+use crate::gpu::{Kernel, Profile, Shader, Slot};
 use crate::kernel_params;
 use crate::tape::{Array, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
@@ -8,13 +8,28 @@ use crate::{Error, Result};
 kernel_params! {
     struct ColumnSumParams { batches: u32, rows: u32, columns4: u32, splits: u32, rows_per_split: u32, scale: f32 }
 }
+kernel_params! {
+    struct TotalParams { batches: u32, rows: u32, columns4: u32, scale: f32 }
+}
 
 static COLUMN_SUM: Shader =
     Shader::with_variants::<ColumnSumParams>("norm/column_sum.wgsl", 2, 1, &[&[("SHIFTED", 0)], &[("SHIFTED", 1)]]);
-pub(in crate::ops) const SHADERS: &[&Shader] = &[&COLUMN_SUM];
+static TOTAL: Shader = Shader::new::<TotalParams>("norm/column_total.wgsl", 1, 1);
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&COLUMN_SUM, &TOTAL];
+
+/// Of more columns than this an invocation each is enough; of fewer a workgroup each adds the partial sums.
+const FEW: usize = 1024;
+
+/// Chunks of `rows` rows that each of `columns` vectors is summed in, and rows in each. Partly pairwise sums round less; and real GPUs
+/// want tens of thousands of invocations, where eight rows are enough for each.
+pub(in crate::ops) fn chunks(profile: Profile, rows: usize, columns: usize) -> (usize, usize) {
+    let pairwise = rows.isqrt().clamp(1, 256).min(rows);
+    let filling = if profile.software { 1 } else { (32_768 / columns.max(1)).min(rows / 8) };
+    let per_split = rows.div_ceil(pairwise.max(filling));
+    (rows.div_ceil(per_split), per_split)
+}
 
 /// Appends launches that put `scale * sum over rows` of `batches` matrices (rows, 4 columns4) at `from` into `to`.
-/// In two passes, so that the sums are partly pairwise and many invocations share the work.
 pub(crate) fn launch_column_sum(launch: &mut Launch<'_>, shape: [usize; 3], scale: f32, from: Slot, to: Slot) {
     launch_shifted_sum(launch, shape, scale, from, None, to);
 }
@@ -22,15 +37,18 @@ pub(crate) fn launch_column_sum(launch: &mut Launch<'_>, shape: [usize; 3], scal
 /// As [`launch_column_sum`], of the rows minus `shift` (batches, 4 columns4).
 pub(crate) fn launch_shifted_sum(
     launch: &mut Launch<'_>,
-    [batches, rows, columns4]: [usize; 3],
+    shape: [usize; 3],
     scale: f32,
     from: Slot,
     shift: Option<Slot>,
     to: Slot,
 ) {
-    let splits = rows.isqrt().clamp(1, 256).min(rows);
-    let rows_per_split = rows.div_ceil(splits);
-    let splits = rows.div_ceil(rows_per_split);
+    let [batches, rows, columns4] = shape;
+    let few = batches * columns4 <= FEW;
+    if few && rows <= 512 && shift.is_none() {
+        return launch_total(launch, shape, scale, from, to);
+    }
+    let (splits, rows_per_split) = chunks(launch.profile, rows, batches * columns4);
     let partial = launch.scratch("partial", batches * splits * columns4 * 4);
     let mut params = ColumnSumParams {
         batches: batches as u32,
@@ -42,8 +60,18 @@ pub(crate) fn launch_shifted_sum(
     };
     let first = Kernel::new(&COLUMN_SUM, usize::from(shift.is_some()));
     launch.flat(first, &params, &[from, shift.unwrap_or(from)], &[partial], batches * splits * columns4);
+    if few {
+        return launch_total(launch, [batches, splits, columns4], scale, partial, to);
+    }
     params = ColumnSumParams { rows: splits as u32, splits: 1, rows_per_split: splits as u32, scale, ..params };
     launch.flat(Kernel::new(&COLUMN_SUM, 0), &params, &[partial, partial], &[to], batches * columns4);
+}
+
+/// A workgroup for each column.
+fn launch_total(launch: &mut Launch<'_>, shape: [usize; 3], scale: f32, from: Slot, to: Slot) {
+    let [batches, rows, columns4] = shape.map(|size| size as u32);
+    let params = TotalParams { batches, rows, columns4, scale };
+    launch.flat(Kernel::new(&TOTAL, 0), &params, &[from], &[to], 64 * shape[0] * shape[2]);
 }
 
 /// Appends the launch that sums few rows of `columns4` vectors in a single pass: partial sums, batches.
