@@ -42,6 +42,8 @@ mod pictures;
 mod plan;
 mod sheet;
 mod spec;
+#[cfg(not(target_arch = "wasm32"))]
+mod state_dict;
 mod trainer;
 
 #[doc(inline)]
@@ -82,4 +84,6 @@ pub use options::{NetOptions, OptimizerKind, Options, ScheduleKind, WhiteningPre
 pub use plan::RunPlan;
 #[doc(hidden)]
 pub use spec::ModelSpec;
+#[cfg(not(target_arch = "wasm32"))]
+pub use state_dict::Loaded;
 pub use trainer::Trainer;

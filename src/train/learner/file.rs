@@ -69,6 +69,32 @@ impl Learner {
         model_bytes(&state, &self.spec().with_network(network))
     }
 
+    /// Takes the values of a safetensors file wherever names and shapes agree, and tells what did not: a PyTorch `state_dict`, the
+    /// authors' `running_mean` and `running_deconv` included, or another network's file.
+    ///
+    /// ```no_run
+    /// # fn run(learner: &mut mexhat::train::Learner) -> mexhat::Result<()> {
+    /// // In Python: safetensors.torch.save_file(model.state_dict(), "resnet18.safetensors")
+    /// let loaded = learner.load_state_dict("resnet18.safetensors")?;
+    /// println!("{} tensors, without {:?}", loaded.taken, loaded.missing);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The file is none of safetensors, nothing in it fits, a value is no number, or the device failed. Then nothing has changed.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn load_state_dict(&mut self, path: impl AsRef<Path>) -> Result<crate::train::Loaded> {
+        let path = path.as_ref();
+        let bytes = crate::train::files::read_regular(path)?;
+        pollster::block_on(self.session.download(&mut self.state))?;
+        let mut state = self.state.clone();
+        let loaded = crate::train::state_dict::load_state_dict(&mut state, path, &bytes)?;
+        self.state = state;
+        self.session.upload(&self.state);
+        Ok(loaded)
+    }
+
     /// A saved network, ready to predict; [`Learner::with_update`] lets it learn on.
     ///
     /// ```no_run
