@@ -79,13 +79,49 @@ fn modules_of_ones_own_are_refused_by_name() {
     assert!(error.to_string().contains("'mine'"), "{error}");
 }
 
+/// A Python with numpy, onnx, onnxruntime, safetensors and torch; without one a test says that it is skipped.
+fn python() -> Option<String> {
+    let python = std::env::var("MEXHAT_PYTHON").ok();
+    if python.is_none() {
+        eprintln!("skipped: MEXHAT_PYTHON names no Python with numpy, onnx, onnxruntime, safetensors and torch");
+    }
+    python
+}
+
+/// The authors' layers in PyTorch, there and back: their `state_dict` gives the same logits here, and what is saved here gives them there.
+#[test]
+fn networks_go_to_pytorch_and_come_back() {
+    let Some(python) = python() else { return };
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/torch_twin.py");
+    for name in ["resnet18", "vgg16"] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let torch = |what: &str| {
+            let status = Command::new(&python).arg(&script).args([what, name]).arg(folder.path()).status();
+            assert!(status.expect("a Python").success(), "{name}, {what}");
+        };
+        let floats = |file: &str| -> Vec<f32> {
+            bytemuck::pod_collect_to_vec(&std::fs::read(folder.path().join(file)).expect("a file"))
+        };
+        torch("write");
+        let options = ModelOptions { input: [3, 32, 32], seed: 9, ..Default::default() };
+        let network = models::network(name, &options).expect("a network");
+        let mut learner = Learner::new(&GPU, network, Sgd::new(0.1)).expect("a learner");
+        let loaded = learner.load_state_dict(folder.path().join("state.safetensors")).expect("values");
+        assert_eq!((loaded.missing, loaded.extra, loaded.other_shape), (vec![], vec![], vec![]), "{name}");
+        let (images, expected) = (floats("images"), floats("expected"));
+        let found = learner.outputs(&images).expect("outputs").values;
+        let size = expected.iter().fold(1.0f32, |size, v| size.max(v.abs()));
+        let worst = expected.iter().zip(&found).map(|(e, f)| (e - f).abs()).fold(0.0, f32::max);
+        assert!(worst <= 1e-4 * size, "{name}: {worst} beside {size}");
+        learner.save(folder.path().join("model.safetensors")).expect("a file");
+        torch("read");
+    }
+}
+
 /// ONNX Runtime on the same network, where `MEXHAT_PYTHON` names a Python that has it.
 #[test]
 fn onnx_runtime_agrees() {
-    let Ok(python) = std::env::var("MEXHAT_PYTHON") else {
-        eprintln!("skipped: MEXHAT_PYTHON names no Python with numpy, onnx and onnxruntime");
-        return;
-    };
+    let Some(python) = python() else { return };
     for norm in [Norm::Deconv, Norm::Batch] {
         let (mut learner, images) = trained(all_layers(norm));
         let folder = tempfile::tempdir().expect("a folder");

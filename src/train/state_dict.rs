@@ -84,7 +84,9 @@ pub fn load_state_dict(state: &mut State, path: &Path, bytes: &[u8]) -> Result<L
             path,
             format!(
                 "has no tensor of this network; expected names such as {}, found {}",
-                listed(&known.iter().cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()),
+                listed(
+                    &known.iter().cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+                ),
                 listed(&loaded.extra)
             ),
         ));
