@@ -35,7 +35,7 @@ pub enum Error {
     #[error("{0}")]
     NoAdapter(String),
     /// The adapter offers less than is needed.
-    #[error("the adapter '{adapter}' offers {limit} = {offer}, but {need} is needed; {cure}")]
+    #[error("the adapter '{adapter}' offers {limit} = {offer}, but {need} is needed, {} more; {cure}", need.saturating_sub(*offer))]
     Limit {
         /// Adapter name.
         adapter: String,
@@ -44,6 +44,23 @@ pub enum Error {
         /// What is needed.
         need: u64,
         /// What the adapter offers.
+        offer: u64,
+        /// What to do about it.
+        cure: String,
+    },
+    /// The adapter has less memory than is needed.
+    #[error(
+        "the adapter '{adapter}' has {} MiB of memory to give, but {} MiB are needed, {} MiB more; {cure}",
+        offer >> 20,
+        need.div_ceil(1 << 20),
+        (need.saturating_sub(*offer)).div_ceil(1 << 20)
+    )]
+    Memory {
+        /// Adapter name.
+        adapter: String,
+        /// Bytes that are needed.
+        need: u64,
+        /// Bytes that are there.
         offer: u64,
         /// What to do about it.
         cure: String,

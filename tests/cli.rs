@@ -35,6 +35,7 @@ fn a_run_leaves_a_whole_folder_that_can_be_evaluated_and_gone_on_with() {
             "checkpoint.previous.safetensors",
             "checkpoint.safetensors",
             "curves.svg",
+            "data.json",
             "data.png",
             "kernels.png",
             "lock",

@@ -1,7 +1,7 @@
 //! What comes in: every decision that is taken about a data set is the right one, is said, or is refused by name.
 
 use image::{DynamicImage, GrayImage, ImageFormat, Luma, LumaA, Rgb, RgbImage, RgbaImage};
-use mexhat::data::{self, Augment, LoadOptions, Normalize, Preparation, Splits, load, load_test};
+use mexhat::data::{self, Augment, LoadOptions, Normalize, Preparation, Reading, Splits, load, load_test};
 use std::fs;
 use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
@@ -60,6 +60,10 @@ fn prepare(text: &str) -> LoadOptions {
     LoadOptions { prepare: serde_json::from_str(text).unwrap(), ..Default::default() }
 }
 
+fn reading(reading: Reading) -> Preparation {
+    Preparation { reading, ..Default::default() }
+}
+
 fn said(splits: &Splits, wanted: &str) {
     let lines = splits.report.lines().join("\n");
     assert!(lines.contains(wanted), "'{wanted}' is missing in:\n{lines}");
@@ -80,9 +84,9 @@ fn augmentation_and_normalisation_are_never_guessed() {
     said(&splits, "of the training images");
     let splits = load(path, &prepare(r#"{"augment":"flip,crop","normalize":"cifar10"}"#)).unwrap();
     assert_eq!((splits.augment, &splits.normalize), (Augment { pad: 4, flip: true }, &Normalize::cifar10()));
-    said(&splits, "flip, crop (window moved by up to 4 pixels), as --augment says");
+    said(&splits, "flip, crop (window moved by up to 4 pixels), as `augment` says");
     let text = load(path, &prepare(r#"{"normalize":"mnist"}"#)).unwrap_err().to_string();
-    assert!(text.contains("--normalize mnist is for 1 channel(s)"), "{text}");
+    assert!(text.contains("`normalize` mnist is for 1 channel(s)"), "{text}");
 }
 
 #[test]
@@ -103,7 +107,7 @@ fn idx_sets_are_never_mixed() {
     assert_eq!(set.load().train.images[0], 1);
     // The same images gzipped, one of them unpacked by hand: what lies in one folder stays together.
     fill("fashion/raw", "", 2, &[1, 0]);
-    set.refused(Preparation::default(), &["2 IDX sets: 'fashion/raw', 'mnist/raw'", "--set"]);
+    set.refused(Preparation::default(), &["2 IDX sets: 'fashion/raw', 'mnist/raw'", "`set`"]);
     fs::remove_file(set.path("fashion/raw/train-labels-idx1-ubyte")).unwrap();
     let splits = set.load();
     assert_eq!((splits.train.images[0], splits.train.labels[0]), (1, 0));
@@ -117,7 +121,7 @@ fn idx_sets_are_never_mixed() {
     let letters = set.load_with(&prepare(r#"{"set":"emnist-letters"}"#)).unwrap();
     assert_eq!((letters.train.images[0], letters.train.classes()), (3, 3));
     said(&letters, "no training image of class '0'");
-    set.refused(Preparation { set: Some("emnist".into()), ..Default::default() }, &["no one set 'emnist'"]);
+    set.refused(reading(Reading { set: Some("emnist".into()), ..Default::default() }), &["no one set 'emnist'"]);
 }
 
 /// A JPEG with an EXIF orientation.
@@ -201,7 +205,7 @@ fn damaged_pictures_are_all_listed_or_skipped() {
     }
     set.refused(
         Preparation::default(),
-        &["12 of 44 pictures cannot be read", "--skip-bad", "train/a/0.png", "cut short", "and 2 more"],
+        &["12 of 44 pictures cannot be read", "`skip_bad`", "train/a/0.png", "cut short", "and 2 more"],
     );
     let splits = set.load_with(&prepare(r#"{"skip_bad":true}"#)).unwrap();
     assert_eq!((splits.train.counts(), splits.train.len()), (vec![8, 20], 28));
@@ -211,7 +215,10 @@ fn damaged_pictures_are_all_listed_or_skipped() {
     );
     said(&splits, "skipped 12 file(s)");
     (0..20).for_each(|i| _ = set.put(&format!("train/a/{i}.png"), b"no"));
-    set.refused(Preparation { skip_bad: true, ..Default::default() }, &["no picture of the class 'a' can be read"]);
+    set.refused(
+        reading(Reading { skip_bad: true, ..Default::default() }),
+        &["no picture of the class 'a' can be read"],
+    );
 }
 
 #[test]
@@ -221,7 +228,7 @@ fn sizes_differ_only_on_request() {
     set.put("test/b/wide.png", &grey(8, 2, 80));
     set.refused(
         Preparation::default(),
-        &["wide.png: expected 4x4", "found 8x2", "1 of 6 pictures differ", "--size 4,4"],
+        &["wide.png: expected 4x4", "found 8x2", "1 of 6 pictures differ", "`size` 4,4"],
     );
     let splits = set.load_with(&prepare(r#"{"size":"2,3"}"#)).unwrap();
     assert_eq!((splits.train.shape, splits.test.image(1)), ([1, 2, 3], &[80; 6][..]));
@@ -240,13 +247,14 @@ fn splits_are_what_their_folders_say() {
     let splits = set.load();
     assert_eq!((splits.train.len(), splits.validation.as_ref().map(|v| v.len()), splits.test.len()), (12, Some(6), 4));
     said(&splits, "split: 12 training, 6 validation, 4 test images");
-    set.refused(Preparation { split: Some(0.5), ..Default::default() }, &["has a test folder"]);
+    said(&splits, "validation images judge the network during training, test images at its end");
+    set.refused(reading(Reading { split: Some(0.5), ..Default::default() }), &["has a test folder"]);
     fs::remove_dir_all(set.path("Test")).unwrap();
     let splits = set.load();
     assert_eq!((splits.train.len(), splits.validation, splits.test.len()), (12, None, 6));
     said(&set.load(), "validation/, which stands in for the test folder that is not there");
     fs::remove_dir_all(set.path("VAL")).unwrap();
-    set.refused(Preparation::default(), &["no test folder", "--split 0.1"]);
+    set.refused(Preparation::default(), &["no test folder", "`split` 0.1"]);
     let half = |seed| set.load_with(&LoadOptions { seed, ..prepare(r#"{"split":0.5}"#) }).unwrap();
     assert_eq!((half(0).train.counts(), half(0).test.counts()), (vec![3, 3], vec![3, 3]));
     assert_eq!(half(3).train.checksum(), half(3).train.checksum());
@@ -257,7 +265,7 @@ fn splits_are_what_their_folders_say() {
 fn class_folders_alone_need_a_split_and_two_classes() {
     let set = Set::new();
     set.pictures("pets/cat", 10, 1).pictures("pets/dog", 20, 2).put("pets/readme.txt", b"hi");
-    set.refused(Preparation::default(), &["'cat', 'dog'", "--split 0.1"]);
+    set.refused(Preparation::default(), &["'cat', 'dog'", "`split` 0.1"]);
     let splits = set.load_with(&prepare(r#"{"split":0.1}"#)).unwrap();
     assert_eq!((splits.train.counts(), splits.test.counts()), (vec![9, 18], vec![1, 2]));
     said(&splits, "skipped 1 file(s): pets/readme.txt");

@@ -6,7 +6,7 @@ mod support;
 
 use std::fs;
 use std::path::Path;
-use support::{json_lines, mexhat, ok, refused, text};
+use support::{json, json_lines, mexhat, ok, refused, text};
 use tempfile::TempDir;
 
 /// A bright square at a place of a dark field.
@@ -45,6 +45,29 @@ fn trained(dir: &Path, grey: bool) {
     for wanted in ["data: ", "4 classes: bottom 32+3", "normalisation: ", "augmentation: none"] {
         assert!(shown.contains(wanted), "'{wanted}' is missing in {shown}");
     }
+    let kept = json(&dir.join("run/data.json"));
+    assert_eq!((&kept["classes"][0]["name"], &kept["images"][0]), (&"bottom".into(), &128.into()), "{kept}");
+    let sheet = image::open(dir.join("run/data.png")).unwrap();
+    assert!(sheet.width() > 300 && sheet.height() > 300, "16 pictures");
+}
+
+#[test]
+fn a_batch_that_was_asked_for_is_kept_or_refused() {
+    let dir = TempDir::new().unwrap();
+    let args = "train --limit-train 200 --limit-test 20 --model linear --norm none --epochs 1";
+    let shown = ok(dir.path(), &format!("{args} --out own"));
+    assert!(
+        shown.contains("batches of 32 instead of 128") && shown.contains("--batch-size chooses another"),
+        "{shown}"
+    );
+    let shown = ok(dir.path(), &format!("{args} --batch-size 128 --out asked"));
+    assert!(shown.contains("2 steps of 128") && !shown.contains("instead of"), "{shown}");
+    refused(
+        dir.path(),
+        &format!("{args} --limit-train 100 --batch-size 128 --out no").replacen("--limit-train 200 ", "", 1),
+        2,
+        &["--batch-size is 128", "only 100 training images"],
+    );
 }
 
 #[test]
@@ -67,6 +90,19 @@ fn classes_are_matched_by_name() {
     assert!(shown.contains("left         4        4  100.00 %") && shown.contains("confusion (rows"), "{shown}");
     let svg = fs::read_to_string(dir.path().join("c.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains(">right<"), "{svg}");
+    // A run without a split of its own is told by which images; those of another size are scaled on request only.
+    pictures(&dir.path().join("bare"), "", &["left", "top"], 10, true);
+    let share = json_lines(&ok(dir.path(), "eval run --data bare --split 0.2 --json"));
+    assert_eq!((&share[0]["images"], &share[0]["accuracy"]), (&4.into(), &1.0.into()), "{}", share[0]);
+    refused(dir.path(), "eval run --split 0.2", 2, &["has a test folder"]);
+    for picture in fs::read_dir(dir.path().join("bare/top")).unwrap().map(|entry| entry.unwrap().path()) {
+        let small = image::open(&picture).unwrap();
+        small.resize_exact(32, 32, image::imageops::FilterType::Nearest).save(&picture).unwrap();
+    }
+    fs::remove_dir_all(dir.path().join("bare/left")).unwrap();
+    refused(dir.path(), "eval run --data bare", 2, &["16 x 16", "are 32 x 32", "--size 16,16"]);
+    let scaled = json_lines(&ok(dir.path(), "eval run --data bare --size 16 --json"));
+    assert_eq!((&scaled[0]["images"], &scaled[0]["accuracy"]), (&10.into(), &1.0.into()), "{}", scaled[0]);
     // A class that the network cannot know.
     fs::rename(field.join("test/top"), field.join("test/middle")).unwrap();
     fs::rename(field.join("train/top"), field.join("train/middle")).unwrap();
@@ -112,6 +148,15 @@ fn pictures_and_folders_are_told_by_name() {
         shown.contains("a.png: right") && shown.contains("1 of 2 pictures") && shown.contains("16 x 16"),
         "{shown}"
     );
+    // Every kind of picture that training reads, and turned and transparent ones as it sees them.
+    fs::create_dir(dir.path().join("kinds")).unwrap();
+    for ending in ["png", "jpg", "webp", "BMP", "tif", "gif"] {
+        square("top", 1).save(dir.path().join(format!("kinds/0.{ending}"))).unwrap();
+    }
+    let found = json_lines(&ok(dir.path(), "predict run kinds --json"));
+    assert_eq!(found.iter().filter(|line| line["class"] == "top").count(), 6, "{found:?}");
+    fs::write(dir.path().join("cut.jpg"), &fs::read(dir.path().join("kinds/0.jpg")).unwrap()[..400]).unwrap();
+    refused(dir.path(), "predict run cut.jpg", 2, &["cut.jpg", "damaged or cut short"]);
     refused(dir.path(), "predict run nowhere.png", 2, &["nowhere.png"]);
     fs::create_dir(dir.path().join("empty")).unwrap();
     refused(dir.path(), "predict run empty", 2, &["no picture"]);

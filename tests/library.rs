@@ -316,6 +316,10 @@ fn what_does_not_fit_is_refused_before_the_gpu_sees_it() -> Result<()> {
     assert!(refused(learner.fit(&train, Fit::default()).map(|_| ())).contains("128"));
     assert!(refused(learner.predict(&images[..63])).contains("[1, 8, 8]"));
     assert!(refused(Learner::new(&GPU, small(Norm::None), Sgd::new(-1.0)).map(|_| ())).contains("learning rate is -1"));
+    // One image a step is a batch like others where nothing looks at its statistics.
+    labels[10] = 1;
+    let train = Examples::new(&images, [1, 8, 8], &labels)?;
+    assert_eq!(losses(&mut learner, &train, Fit { batch_size: 1, ..Fit::default() })?.len(), 64);
     let other = Examples::new(&images, [1, 4, 16], &labels)?;
     assert!(refused(learner.fit(&other, Fit::default()).map(|_| ())).contains("[1, 4, 16]"));
     Ok(())

@@ -129,7 +129,7 @@ fn a_run_that_has_ended_is_left_as_it_is() {
             let output = mexhat(dir.path(), &format!("train --resume run{args}"));
             let said = text(&output.stderr);
             assert_eq!(output.status.code(), Some(0), "{length}{args}: {said}");
-            assert!(said.contains(&format!("ended after step {done}")) && said.contains("--epochs"), "{said}");
+            assert!(said.contains(&format!("has done all {done} steps")) && said.contains("--epochs"), "{said}");
             let after = ["metrics.jsonl", "summary.json", "model.safetensors", CHECKPOINT];
             assert!(after.map(|name| read(run.join(name))) == before, "{length}{args} changed the run");
         }

@@ -15,7 +15,7 @@ fn small(norm: Norm) -> Options {
     Options {
         net: NetOptions { model: "lenet".into(), norm, block: 4, block_fc: 16, iterations: 3, ..Default::default() },
         epochs: Some(2),
-        batch_size: 16,
+        batch_size: Some(16),
         lr: Some(0.05),
         limit_train: Some(100),
         limit_test: Some(40),
@@ -127,7 +127,7 @@ fn a_loss_that_is_no_number_ends_the_run() {
     let splits = data::load(&options.data, &options.load()).unwrap();
     let mut trainer = Trainer::new(&gpu(), &options, splits).unwrap();
     let error = follow(&mut trainer, None).err().expect("an error");
-    assert!(matches!(&error, Error::Run(text) if text.contains("--lr") && text.contains("step")), "{error}");
+    assert!(matches!(&error, Error::Run(text) if text.contains("`lr`") && text.contains("step")), "{error}");
     assert_eq!(error.exit_code(), 1);
     assert!(pollster::block_on(trainer.next()).unwrap().is_none(), "nothing follows an error");
 }
@@ -178,7 +178,7 @@ fn a_run_can_be_looked_at_and_begun_from_a_saved_network() {
     let gpu = &gpu();
     let options = Options {
         net: NetOptions { block: 4, block_fc: 64, ..Default::default() },
-        batch_size: 16,
+        batch_size: Some(16),
         limit_train: Some(64),
         limit_test: Some(40),
         steps: Some(3),

@@ -39,6 +39,11 @@ pub(super) fn compiling() -> impl Fn(usize, usize) + Send + Sync {
     }
 }
 
+/// A loss; what explodes without its forty digits.
+fn readable(loss: f32) -> String {
+    if loss.abs() < 1e4 { format!("{loss:.4}") } else { format!("{loss:.1e}") }
+}
+
 /// A reader of events that shows them.
 pub(super) struct Console {
     json: bool,
@@ -93,9 +98,11 @@ impl Console {
         match event {
             Event::Started(started) => self.started(started),
             Event::Step { step, epoch, loss, accuracy, .. } => self.step(*step, *epoch, *loss, *accuracy),
-            Event::Eval { step, epoch, loss, accuracy } => {
+            Event::Eval { step, epoch, split, loss, accuracy } => {
                 let done = if *epoch > 0 { format!("epoch {epoch}") } else { format!("step {step}") };
-                self.line(&format!("after {done}: test loss {loss:.4}, test accuracy {:.2} %", 100.0 * accuracy));
+                let percent = 100.0 * accuracy;
+                let loss = readable(*loss);
+                self.line(&format!("after {done}: {split} loss {loss}, {split} accuracy {percent:.2} %"));
             }
             Event::Done(summary) => self.done(summary),
             Event::Kernels { .. } | Event::Save { .. } | Event::DeviceLost => {}
@@ -132,9 +139,13 @@ impl Console {
         self.batch_size = s.batch_size;
         self.steps = s.steps;
         s.decided.iter().for_each(|line| say(line));
+        let validation = match s.validation_images {
+            0 => String::new(),
+            images => format!(", {images} validation"),
+        };
         say(&format!(
-            "{} with norm {} on {}: {} parameters, {} training and {} test images, {} steps of {}",
-            s.model, s.norm, s.data, s.parameters, s.train_images, s.test_images, s.steps, s.batch_size
+            "{} with norm {} on {}: {} parameters, {} training{} and {} test images, {} steps of {}",
+            s.model, s.norm, s.data, s.parameters, s.train_images, validation, s.test_images, s.steps, s.batch_size
         ));
         say(&format!("on {} ({}), {:.1} MiB of GPU memory", s.device, s.backend, s.gpu_bytes as f64 / 1_048_576.0));
         if std::io::stderr().is_terminal() {
@@ -155,7 +166,7 @@ impl Console {
         let n = self.recent.len() as f32;
         let (loss, accuracy) = self.recent.iter().fold((0.0, 0.0), |(l, a), r| (l + r.0 / n, a + r.1 / n));
         let speed = self.speed().map_or(String::new(), |speed| format!(", {speed:.0} images/s"));
-        let text = format!("loss {loss:.4}, accuracy {:.1} %{speed}", 100.0 * accuracy);
+        let text = format!("loss {}, accuracy {:.1} %{speed}", readable(loss), 100.0 * accuracy);
         match &self.bar {
             Some(bar) => {
                 bar.set_position(step);
@@ -196,7 +207,7 @@ impl Console {
         }
         let result = match (summary.loss, summary.accuracy) {
             (Some(loss), Some(accuracy)) => {
-                format!("test accuracy {:.2} %, test loss {loss:.4}, ", 100.0 * accuracy)
+                format!("test accuracy {:.2} %, test loss {}, ", 100.0 * accuracy, readable(loss))
             }
             _ => String::new(),
         };

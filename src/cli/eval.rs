@@ -1,7 +1,7 @@
 //! `mexhat eval`.
 
 use super::{DeviceArgs, note, say, say_json};
-use crate::data::{LoadOptions, Preparation};
+use crate::data::{LoadOptions, Preparation, Reading};
 use crate::train::{Confusion, Learner, Saved, evaluate, read_model};
 use crate::viz::confusion_svg;
 use crate::{Error, Result, data};
@@ -30,6 +30,8 @@ pub(super) struct EvalArgs {
     /// Seed of generated data [default: the run's]
     #[arg(long)]
     seed: Option<u64>,
+    #[command(flatten)]
+    reading: Reading,
     /// Draw which classes are taken for which
     #[arg(long, value_name = "SVG")]
     confusion: Option<PathBuf>,
@@ -102,13 +104,19 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     let spec = &saved.spec;
     let name = args.data.as_deref().unwrap_or(&spec.data);
     let own = name == spec.data;
-    // Only the test split is looked at; of the run's own data it is the run's.
-    let prepare = Preparation { size: spec.load.prepare.size, ..Default::default() };
+    // Only the test split is looked at; of the run's own data it is the run's, unless told otherwise.
+    let known = &spec.load.prepare.reading;
+    let Reading { size, background, .. } = *known;
+    let others = Reading { size, background, ..Default::default() };
+    let reading = args.reading.clone().or(if own { known } else { &others });
+    if own && reading.split != known.split {
+        note("note: the network may have learnt from some of these images, because --split is not the run's");
+    }
     let load = LoadOptions {
         limit_train: Some(1),
         limit_test: args.limit_test.or(spec.load.limit_test.filter(|_| own)),
         seed: args.seed.unwrap_or(spec.load.seed),
-        prepare: if own { spec.load.prepare.clone() } else { prepare },
+        prepare: Preparation { reading, ..if own { spec.load.prepare.clone() } else { Preparation::default() } },
     };
     let mut test = if own {
         data::load(name, &load)?.test
@@ -126,7 +134,8 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     let mut learner = Learner::from_bytes(&gpu, &path, &bytes, |_| Ok(()))?;
     let confusion = Confusion::of(&test, &learner.outputs(&*test)?.values)?;
     if let Some(path) = &args.confusion {
-        let title = format!("{} on {name}: {:.2} % of {} images", spec.net.model, 100.0 * found.accuracy, found.images);
+        let (shown, percent) = (data::title(name), 100.0 * found.accuracy);
+        let title = format!("{} on {shown}: {percent:.2} % of {} images", spec.net.model, found.images);
         let svg = confusion_svg(&title, &confusion.names, &confusion.counts)?;
         std::fs::write(path, svg).map_err(|e| Error::Run(format!("{} could not be written: {e}", path.display())))?;
     }

@@ -25,7 +25,9 @@ use crate::gpu::{AdapterSummary, Gpu};
 use crate::{Error, Result};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use output::{note, say, say_json};
+use std::collections::HashSet;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 #[derive(Parser)]
 #[command(
@@ -88,6 +90,20 @@ impl DeviceArgs {
         gpu.on_compile(console::compiling());
         Ok(gpu)
     }
+}
+
+/// Names of all fields that a flag sets, as the library calls them.
+fn flags() -> &'static HashSet<String> {
+    static FLAGS: LazyLock<HashSet<String>> = LazyLock::new(|| {
+        let mut flags = HashSet::new();
+        let mut commands = vec![Cli::command()];
+        while let Some(command) = commands.pop() {
+            flags.extend(command.get_arguments().filter_map(|arg| Some(arg.get_long()?.replace('-', "_"))));
+            commands.extend(command.get_subcommands().cloned());
+        }
+        flags
+    });
+    &FLAGS
 }
 
 fn software_warning(adapter: &AdapterSummary) -> Option<String> {

@@ -2,6 +2,7 @@
 //! has gone away (a closed pipe, a terminal that was shut) ends the printing and nothing else.
 
 use crate::{Error, Result};
+use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
 use std::sync::{Mutex, PoisonError};
 
@@ -20,7 +21,32 @@ fn reader_gone(error: &std::io::Error) -> bool {
 
 /// Prints one line to stdout.
 pub(super) fn say(line: &str) {
-    remember(writeln!(std::io::stdout(), "{line}"));
+    remember(writeln!(std::io::stdout(), "{}", with_flags(line)));
+}
+
+/// `text` with the fields that the library names in backticks, such as `batch_size`, as the flags that set them: --batch-size.
+fn with_flags(text: &str) -> Cow<'_, str> {
+    // Quotes stand in pairs: every other part is inside.
+    if !text.contains('`') {
+        return Cow::Borrowed(text);
+    }
+    let parts: Vec<&str> = text.split('`').collect();
+    let mut out = String::with_capacity(text.len() + 8);
+    for (i, part) in parts.iter().enumerate() {
+        match i % 2 {
+            0 => out.push_str(part),
+            _ if i + 1 < parts.len() && super::flags().contains(*part) => {
+                out.push_str("--");
+                out.push_str(&part.replace('_', "-"));
+            }
+            _ => {
+                out.push('`');
+                out.push_str(part);
+                out.push_str(if i + 1 < parts.len() { "`" } else { "" });
+            }
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Keeps the first error of a write to stdout.
@@ -44,7 +70,7 @@ pub(super) fn mutter(text: &str) {
 
 /// Prints one line to stderr.
 pub(super) fn note(line: &str) {
-    mutter(&format!("{line}\n"));
+    mutter(&format!("{}\n", with_flags(line)));
 }
 
 /// Tells at the program's end whether all of stdout arrived where it should.
@@ -59,5 +85,19 @@ pub(super) fn finish() -> Result<()> {
              Make room where it goes, or send it elsewhere"
         ))),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_flags;
+
+    #[test]
+    fn fields_become_flags_and_everything_else_stays() {
+        assert_eq!(with_flags("`batch_size` is 0; `norm` none"), "--batch-size is 0; --norm none");
+        for text in ["no fields", "a file of `mexhat train`", "`no_such_field` is 1", "one ` alone", "`lr", ""] {
+            assert_eq!(with_flags(text), text);
+        }
+        assert_eq!(with_flags("`a` `eps` `"), "`a` --eps `");
     }
 }

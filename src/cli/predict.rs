@@ -1,17 +1,13 @@
 //! `mexhat predict`.
 
 use super::{DeviceArgs, say, say_json};
-use crate::data::Dataset;
-use crate::train::{Learner, Saved, best, read_model};
-use crate::viz::load_photo;
+use crate::data::picture::{self, ENDINGS, is_picture};
+use crate::train::{Learner, ModelSpec, Saved, best, read_model};
 use crate::{Error, Result};
 use clap::Args;
-use image::imageops::{FilterType, resize};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// Endings of pictures that are looked for in folders.
-const ENDINGS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
 /// Pictures that go through the network together.
 const TOGETHER: usize = 64;
 
@@ -63,10 +59,7 @@ fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             continue;
         }
         let entries = std::fs::read_dir(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
-        let is_picture = |path: &PathBuf| {
-            let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-            path.is_file() && ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str()))
-        };
+        let is_picture = |path: &PathBuf| path.is_file() && is_picture(&path.to_string_lossy());
         let mut inside: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_picture).collect();
         if inside.is_empty() {
             let what = format!("holds no picture; expected files that end in {}", ENDINGS.join(", "));
@@ -78,14 +71,16 @@ fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A picture as the network takes it, (C,H,W), and whether its size was changed.
-fn fitted(path: &Path, [channels, height, width]: [usize; 3]) -> Result<(Vec<u8>, bool)> {
-    let picture = load_photo(path)?.to_image();
-    let resized = picture.dimensions() != (width as u32, height as u32);
-    let picture = if resized { resize(&picture, width as u32, height as u32, FilterType::Triangle) } else { picture };
-    let area = width * height;
-    let planes = (0..3 * area).map(|i| picture.as_raw()[i % area * 3 + i / area]).collect();
-    let mut one = Dataset::new(path.display().to_string(), 1, [3, height, width], planes, vec![0])?;
+/// A picture as the network takes it, (C,H,W), made from its file as training pictures are; and whether its size was changed.
+fn fitted(path: &Path, spec: &ModelSpec) -> Result<(Vec<u8>, bool)> {
+    let [channels, height, width] = spec.input;
+    let bytes = std::fs::read(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
+    let opened = picture::open(&bytes).map_err(|fault| Error::input(path, fault.to_string()))?;
+    let resized = opened.dimensions() != (width as u32, height as u32);
+    let decoded = opened.decode().map_err(|fault| Error::input(path, fault.to_string()))?;
+    let ground = spec.load.prepare.reading.background.unwrap_or_default();
+    let flat = picture::flatten(decoded, ground.0).0.scaled(width as u32, height as u32);
+    let mut one = flat.to_dataset(path.display().to_string())?;
     one.to_channels(channels)?;
     Ok((one.images, resized))
 }
@@ -100,7 +95,7 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     for some in pictures.chunks(TOGETHER) {
         let mut pixels = Vec::new();
         for picture in some {
-            let (values, changed) = fitted(picture, spec.input)?;
+            let (values, changed) = fitted(picture, &spec)?;
             pixels.extend(values);
             resized += usize::from(changed);
         }

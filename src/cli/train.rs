@@ -192,11 +192,10 @@ fn go_on(args: &TrainArgs, path: &Path, matches: Option<&ArgMatches>) -> Result<
             Some(options) => options,
             None => {
                 note(&format!(
-                    "the run in {} has ended after step {} of epoch {}, so nothing is left to do; to go on, give more \
+                    "the run in {} has done all {} steps that it is to have, so nothing is left to do; to go on, give more \
                      --epochs or --steps",
                     earlier.path().display(),
-                    run.progress.step,
-                    run.progress.epoch
+                    run.progress.step
                 ));
                 return Ok(None);
             }

@@ -193,12 +193,12 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
         return Ok(None);
     }
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
-    let chosen = choose(files, &labels, options.prepare.set.as_deref(), "sets of CIFAR")?;
+    let chosen = choose(files, &labels, options.prepare.reading.set.as_deref(), "sets of CIFAR")?;
     let (folder, version) = &sets[labels.iter().position(|label| *label == chosen).unwrap_or_default()];
-    if options.prepare.split.is_some() {
+    if options.prepare.reading.split.is_some() {
         return Err(Error::input(
             files.path(),
-            "has a test split, so that --split would only waste images; leave it out",
+            "has a test split, so that `split` would only waste images; leave it out",
         ));
     }
     let names = class_names(files, version, place(files, folder, version.names.0))?;

@@ -115,6 +115,12 @@ impl Dataset {
         &self.images[i * pixels..][..pixels]
     }
 
+    /// Whether each channel of image `i` has one value throughout.
+    pub fn is_flat(&self, i: usize) -> bool {
+        let [_, height, width] = self.shape;
+        self.image(i).chunks_exact(height * width).all(|plane| plane.iter().all(|value| *value == plane[0]))
+    }
+
     /// Keeps the first `n` images.
     pub fn truncate(&mut self, n: usize) {
         let n = n.min(self.len());

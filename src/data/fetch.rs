@@ -3,7 +3,7 @@
 //! The files come over plain HTTP, without a TLS library: the SHA-256 of their unpacked contents, which is fixed here, decides
 //! whether they are taken, whoever sent them and however they were packed.
 
-use super::source::data_home;
+use super::places::data_home;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -50,7 +50,7 @@ pub fn fetchable() -> Vec<&'static str> {
 /// [`Error::Usage`] when the system names no home.
 pub fn default_folder(name: &str) -> Result<PathBuf> {
     data_home().map(|home| home.join(name)).ok_or_else(|| {
-        Error::Usage("this system names no home folder to keep data in; choose a folder with --out".into())
+        Error::Usage("this system names no home folder to keep data in; choose a folder with `out`".into())
     })
 }
 

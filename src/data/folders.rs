@@ -8,7 +8,7 @@ use super::files::Files;
 use super::layout::{Classes, Layout, hold_back};
 use super::picture::{self, Flat};
 use super::source::{Found, Want};
-use super::{Dataset, LoadOptions, Preparation, Size, threads};
+use super::{Dataset, LoadOptions, Reading, Size, threads};
 use crate::error::{Error, Result};
 
 /// A picture file is smaller; a link to something endless is not.
@@ -55,7 +55,7 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
         chosen[0].clear();
         chosen[1].clear();
     }
-    let mut decoded = Decoded::of(files, &chosen, &options.prepare)?;
+    let mut decoded = Decoded::of(files, &chosen, &options.prepare.reading)?;
     for (chosen, pictures) in chosen.iter().zip(&decoded.pictures) {
         let lost = |label: u32| !chosen.iter().zip(pictures).any(|((l, _), p)| *l == label && p.is_some());
         if let Some(&(label, _)) = chosen.iter().find(|(label, _)| lost(*label)) {
@@ -76,7 +76,7 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
             (Vec::with_capacity(pictures.len() * shape.iter().product::<usize>()), Vec::new());
         for (picture, (label, _)) in pictures.into_iter().zip(chosen) {
             if let Some(picture) = picture {
-                append(&picture, grey, &mut images);
+                picture.append(grey, &mut images);
                 labels.push(*label);
             }
         }
@@ -92,11 +92,11 @@ fn settle(files: &dyn Files, layout: Layout, options: &LoadOptions, want: Want) 
     let fail = |what: String| Error::input(files.path(), what);
     let Layout { mut train, mut validation, mut test, bare, skipped } = layout;
     let mut found = Found { kind: "class folders".into(), skipped, ..Found::default() };
-    let share = options.prepare.split;
+    let share = options.prepare.reading.split;
     found.split = match (train.is_empty(), validation.is_empty(), test.is_empty(), share) {
         (_, _, false, Some(share)) => {
             return Err(fail(format!(
-                "has a test folder, so that --split {share} would only waste images; leave it out"
+                "has a test folder, so that `split` {share} would only waste images; leave it out"
             )));
         }
         (false, true, false, None) => "from train/ and test/".into(),
@@ -122,7 +122,7 @@ fn settle(files: &dyn Files, layout: Layout, options: &LoadOptions, want: Want) 
         (false, true, true, None) => {
             return Err(fail(
                 "has pictures under train/ but no test folder; add one, or hold back a tenth of the training \
-                             pictures as test pictures with --split 0.1"
+                             pictures as test pictures with `split` 0.1"
                     .into(),
             ));
         }
@@ -130,7 +130,7 @@ fn settle(files: &dyn Files, layout: Layout, options: &LoadOptions, want: Want) 
             let classes: Vec<&str> = bare.keys().map(String::as_str).collect();
             return Err(fail(format!(
                 "has class folders ({}) but no train/ and test/ above them; hold back a tenth of the pictures as test \
-                 pictures with --split 0.1",
+                 pictures with `split` 0.1",
                 super::dataset::some(&classes)
             )));
         }
@@ -138,7 +138,7 @@ fn settle(files: &dyn Files, layout: Layout, options: &LoadOptions, want: Want) 
     };
     if let Some(share) = share {
         test = hold_back(&mut train, share, options.seed).map_err(|class| {
-            fail(format!("the class '{class}' has one picture only; --split needs two of each class, one to test"))
+            fail(format!("the class '{class}' has one picture only; `split` needs two of each class, one to test"))
         })?;
         found.split = format!("{:.4} % of each class held back for testing, seed {}", 100.0 * share, options.seed);
         found.split = found.split.replace(".0000 %", " %");
@@ -160,14 +160,6 @@ fn turns(names: &[String], classes: &Classes, limit: Option<usize>) -> Chosen {
         .collect()
 }
 
-/// Appends (C, H, W) with one channel if `grey`, else three.
-fn append(picture: &Flat, grey: bool, images: &mut Vec<u8>) {
-    match picture {
-        Flat::Grey(p) => (0..if grey { 1 } else { 3 }).for_each(|_| images.extend_from_slice(p.as_raw())),
-        Flat::Colour(p) => (0..3).for_each(|c| images.extend(p.as_raw().iter().skip(c).step_by(3))),
-    }
-}
-
 /// Pictures of all splits, `None` where one was left out.
 struct Decoded {
     size: Size,
@@ -176,7 +168,7 @@ struct Decoded {
     scaled: u64,
     turned: u64,
     clear: u64,
-    prepare: Preparation,
+    reading: Reading,
 }
 
 /// What became of one file.
@@ -198,16 +190,16 @@ struct Counts {
 }
 
 impl Decoded {
-    fn of(files: &dyn Files, chosen: &[Chosen], prepare: &Preparation) -> Result<Self> {
-        let (size, first) = match prepare.size {
+    fn of(files: &dyn Files, chosen: &[Chosen], reading: &Reading) -> Result<Self> {
+        let (size, first) = match reading.size {
             Some(size) => (size, None),
             None => first_size(files, chosen)?,
         };
         let total = chosen.iter().map(Vec::len).sum::<usize>() as u64;
         if total.saturating_mul(3 * u64::from(size.width) * u64::from(size.height)) > MAX_BYTES {
             let what = format!(
-                "{total} pictures of {}x{} need more than the {} GiB that are allowed; limit them with --limit-train and \
-                 --limit-test, or scale them with --size",
+                "{total} pictures of {}x{} need more than the {} GiB that are allowed; limit them with `limit_train` and \
+                 `limit_test`, or scale them with `size`",
                 size.width,
                 size.height,
                 MAX_BYTES >> 30
@@ -217,7 +209,7 @@ impl Decoded {
         let counts = Counts::default();
         let all: Vec<usize> = chosen.iter().flatten().map(|&(_, i)| i).collect();
         let parts = threads::split(all.len(), |range| {
-            all[range].iter().map(|&i| one(files, i, size, prepare, &counts)).collect::<Result<Vec<_>>>()
+            all[range].iter().map(|&i| one(files, i, size, reading, &counts)).collect::<Result<Vec<_>>>()
         });
         let mut outcomes = Vec::with_capacity(all.len());
         for part in parts {
@@ -230,7 +222,7 @@ impl Decoded {
         let others: Vec<_> = others.collect();
         if let (Some((i, width, height)), Some(first)) = (others.first(), first) {
             let what = format!(
-                "expected {}x{} pixels, as {} has, found {width}x{height}; {} of {total} pictures differ. --size {},{} scales \
+                "expected {}x{} pixels, as {} has, found {width}x{height}; {} of {total} pictures differ. `size` {},{} scales \
                  all to one height and width",
                 size.width,
                 size.height,
@@ -253,14 +245,14 @@ impl Decoded {
                 Outcome::Other(..) => None,
             });
         }
-        if !bad.is_empty() && !prepare.skip_bad {
+        if !bad.is_empty() && !reading.skip_bad {
             return Err(unreadable(files, &bad, total));
         }
         let mut flat = flat.into_iter();
         let pictures = chosen.iter().map(|chosen| flat.by_ref().take(chosen.len()).collect()).collect();
         let bad = bad.into_iter().map(|(i, why)| (files.names()[i].clone(), why)).collect();
         let [scaled, turned, clear] = [counts.scaled, counts.turned, counts.clear].map(AtomicU64::into_inner);
-        Ok(Self { size, pictures, bad, scaled, turned, clear, prepare: prepare.clone() })
+        Ok(Self { size, pictures, bad, scaled, turned, clear, reading: reading.clone() })
     }
 
     fn notes(&mut self, found: &mut Found) {
@@ -273,8 +265,8 @@ impl Decoded {
             found.notes.push(format!("{n} pictures stretched to {height} x {width} (triangle filter)"));
         }
         if self.clear > 0 {
-            let ground = self.prepare.background.unwrap_or_default();
-            found.notes.push(format!("{} transparent pictures laid over {ground} (--background)", self.clear));
+            let ground = self.reading.background.unwrap_or_default();
+            found.notes.push(format!("{} transparent pictures laid over {ground} (`background`)", self.clear));
         }
         if self.turned > 0 {
             found.notes.push(format!("{} pictures turned as their EXIF orientation says", self.turned));
@@ -299,7 +291,7 @@ fn first_size(files: &dyn Files, chosen: &[Chosen]) -> Result<(Size, Option<usiz
     Err(unreadable(files, why.as_slice(), total))
 }
 
-fn one(files: &dyn Files, i: usize, size: Size, prepare: &Preparation, counts: &Counts) -> Result<Outcome> {
+fn one(files: &dyn Files, i: usize, size: Size, reading: &Reading, counts: &Counts) -> Result<Outcome> {
     let bytes = match files.read(i, MAX_FILE) {
         Ok(bytes) => bytes,
         // Archives have limits over all files; what is behind them is not a bad picture.
@@ -313,7 +305,7 @@ fn one(files: &dyn Files, i: usize, size: Size, prepare: &Preparation, counts: &
     let (width, height) = opened.dimensions();
     let fits = (width, height) == (size.width, size.height);
     // Checked before decoding: the size in a header costs nothing, its pixels might cost gigabytes.
-    if prepare.size.is_none() && !fits {
+    if reading.size.is_none() && !fits {
         return Ok(Outcome::Other(width, height));
     }
     let pixels = 3 * u64::from(size.width) * u64::from(size.height);
@@ -322,7 +314,7 @@ fn one(files: &dyn Files, i: usize, size: Size, prepare: &Preparation, counts: &
     if pixels > FREE_BYTES + PIXELS_PER_BYTE * file {
         let what = format!(
             "pictures of {file} bytes ask for {pixels} bytes of pixels; expected at most {} GiB and {PIXELS_PER_BYTE} for \
-             each byte of the files; scale them with --size or limit them with --limit-train",
+             each byte of the files; scale them with `size` or limit them with `limit_train`",
             FREE_BYTES >> 30
         );
         return Err(Error::input(files.path(), what));
@@ -330,7 +322,7 @@ fn one(files: &dyn Files, i: usize, size: Size, prepare: &Preparation, counts: &
     counts.turned.fetch_add(u64::from(opened.turned()), Relaxed);
     counts.scaled.fetch_add(u64::from(!fits), Relaxed);
     let (flat, clear) = match opened.decode() {
-        Ok(decoded) => picture::flatten(decoded, prepare.background.unwrap_or_default().0),
+        Ok(decoded) => picture::flatten(decoded, reading.background.unwrap_or_default().0),
         Err(fault) => return Ok(Outcome::Bad(fault.to_string())),
     };
     counts.clear.fetch_add(u64::from(clear), Relaxed);
@@ -339,7 +331,7 @@ fn one(files: &dyn Files, i: usize, size: Size, prepare: &Preparation, counts: &
 
 /// The first ten files that cannot be read, and how many there are.
 fn unreadable(files: &dyn Files, bad: &[(usize, String)], total: u64) -> Error {
-    let advice = "mend or remove them, or leave them out with --skip-bad";
+    let advice = "mend or remove them, or leave them out with `skip_bad`";
     match bad {
         [(i, why)] => Error::input(files.path_of(*i), format!("{why}; {}", advice.replace("them", "it"))),
         _ => {

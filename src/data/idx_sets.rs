@@ -76,7 +76,7 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
     if sets.is_empty() {
         return Ok(None);
     }
-    let wanted: &[usize] = match (want, options.prepare.split) {
+    let wanted: &[usize] = match (want, options.prepare.reading.split) {
         (_, Some(_)) => &[0, 1],
         (Want::Test, None) => &[2, 3],
         (Want::All, None) => &[0, 1, 2, 3],
@@ -84,12 +84,12 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
     let whole: Vec<&str> =
         sets.iter().filter(|(_, s)| s.missing(wanted).is_empty()).map(|(name, _)| name.as_str()).collect();
     let some: Vec<&str> = if whole.is_empty() { sets.keys().map(String::as_str).collect() } else { whole };
-    let chosen = choose(files, &some, options.prepare.set.as_deref(), "IDX sets")?;
+    let chosen = choose(files, &some, options.prepare.reading.set.as_deref(), "IDX sets")?;
     let set = &sets[chosen];
     if let Some(missing) = set.missing(wanted).first() {
         let prefix = if chosen.is_empty() { String::new() } else { format!(" in '{chosen}'") };
         let advice = if wanted.len() == 4 && set.missing(&[0, 1]).is_empty() {
-            "; hold back a tenth of the training images as test images with --split 0.1"
+            "; hold back a tenth of the training images as test images with `split` 0.1"
         } else {
             ""
         };
@@ -103,16 +103,16 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
         };
         idx::dataset_within(name, &file(images)?, &file(labels)?).map(Some)
     };
-    let only_test = want == Want::Test && options.prepare.split.is_none();
+    let only_test = want == Want::Test && options.prepare.reading.split.is_none();
     let mut found = Found {
         kind: "IDX files".into(),
         train: if only_test { None } else { read(0, 1)? },
-        test: if options.prepare.split.is_some() { None } else { read(2, 3)? },
+        test: if options.prepare.reading.split.is_some() { None } else { read(2, 3)? },
         split: "from the training and test files".into(),
         ..Found::default()
     };
-    if options.prepare.split.is_some() && set.missing(&[2, 3]).is_empty() {
-        let what = "has a test split, so that --split would only waste images; leave it out";
+    if options.prepare.reading.split.is_some() && set.missing(&[2, 3]).is_empty() {
+        let what = "has a test split, so that `split` would only waste images; leave it out";
         return Err(Error::input(files.path(), what));
     }
     if sets.len() > 1 {

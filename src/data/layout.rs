@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::dataset::{class_name, some};
 use super::files::Files;
+use super::picture::is_picture;
 use super::report::Skipped;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -41,17 +42,6 @@ pub(super) struct Layout {
     pub bare: Classes,
     /// What is no picture, or lies where none belongs.
     pub skipped: Skipped,
-}
-
-const PICTURES: &[&str] = if cfg!(target_arch = "wasm32") {
-    &["png", "jpg", "jpeg", "webp"]
-} else {
-    &["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"]
-};
-
-fn is_picture(name: &str) -> bool {
-    let extension = name.rsplit_once('.').map_or("", |(_, e)| e).to_ascii_lowercase();
-    PICTURES.contains(&extension.as_str())
 }
 
 impl Layout {
@@ -97,7 +87,7 @@ impl Layout {
         }
         if roots.len() > 1 {
             let roots: Vec<&str> = roots.iter().map(String::as_str).collect();
-            let what = format!("holds split folders in several places: {}; name one of them with --data", some(&roots));
+            let what = format!("holds split folders in several places: {}; name one of them with `data`", some(&roots));
             return Err(Error::input(files.path(), what));
         }
         for (split, classes) in ["train", "validation", "test"].iter().zip(splits) {
@@ -125,7 +115,9 @@ impl Layout {
             (0..files.names().len()).partition(|&i| is_picture(&files.names()[i]));
         let first: Vec<&str> = folder(*pictures.first()?).collect();
         let same = |i: usize| folder(i).zip(&first).take_while(|(a, b)| a == *b).count();
-        let common = pictures.iter().map(|&i| same(i)).min()?;
+        // Where all lie in one folder, that is their class.
+        let deepest = pictures.iter().map(|&i| folder(i).count()).max()?;
+        let common = pictures.iter().map(|&i| same(i)).min()?.min(deepest - 1);
         self.skipped = Skipped::default();
         files.left_out().iter().for_each(|(name, why)| self.skipped.add(name, why));
         for &i in &pictures {

@@ -314,18 +314,10 @@ struct Tables(Vec<[f32; 256]>);
 
 impl Tables {
     fn new(dataset: &Dataset, normalize: &Normalize) -> Result<Self> {
-        let Normalize { mean, std } = normalize;
         let channels = dataset.shape[0];
-        let usable = mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_finite() && *s > 0.0);
-        if mean.len() != channels || std.len() != channels || !usable {
-            return Err(Error::Usage(format!(
-                "the normalisation does not fit data set '{}': expected {channels} mean(s) and {channels} positive \
-                 standard deviation(s), one for each channel, found {mean:?} and {std:?}",
-                dataset.name
-            )));
-        }
-        let table = |(m, s): (&f32, &f32)| std::array::from_fn(|v| (v as f32 / 255.0 - m) / s);
-        Ok(Self(mean.iter().zip(std).map(table).collect()))
+        normalize.check(channels)?;
+        let table = |c| std::array::from_fn(|v| normalize.apply(c, v as f32 / 255.0));
+        Ok(Self((0..channels).map(table).collect()))
     }
 
     fn append(&self, dataset: &Dataset, i: usize, view: View, images: &mut Vec<f32>) {

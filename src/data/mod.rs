@@ -35,20 +35,29 @@ mod loader;
 mod options;
 mod pickle;
 pub(crate) mod picture;
+#[cfg(not(target_arch = "wasm32"))]
+mod places;
 mod report;
 mod source;
 mod threads;
+
+use crate::error::{Error, Result};
 
 pub use dataset::{Dataset, class_name};
 pub(crate) use loader::fill_augmented;
 #[doc(hidden)]
 pub use loader::{Batch, Epoch, Loader, LoaderOptions, fill};
-pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Size};
-pub use report::{ClassCount, Report, Skipped};
-pub use source::{NAMES, load, load_files, load_test};
+pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Reading, Size};
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
-pub use source::{data_home, places};
+pub use places::{data_home, places};
+pub use report::{ClassCount, Report, Skipped};
+pub use source::{NAMES, load, load_files, load_test};
+
+/// What titles call the data `spec`, a name or a path: the last part of it.
+pub(crate) fn title(spec: &str) -> &str {
+    spec.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(spec)
+}
 
 /// What a training run needs to know about its data.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +99,24 @@ impl Normalize {
     /// Values stay in 0..1.
     pub fn none(channels: usize) -> Self {
         Self { mean: vec![0.0; channels], std: vec![1.0; channels] }
+    }
+
+    /// What becomes of `value`, from 0 to 1, in a channel.
+    pub(crate) fn apply(&self, channel: usize, value: f32) -> f32 {
+        (value - self.mean[channel]) / self.std[channel]
+    }
+
+    /// Refuses what is not one mean and one positive deviation for each of `channels`.
+    pub(crate) fn check(&self, channels: usize) -> Result<()> {
+        let Self { mean, std } = self;
+        let usable = mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_normal() && *s > 0.0);
+        if mean.len() == channels && std.len() == channels && usable {
+            return Ok(());
+        }
+        Err(Error::Usage(format!(
+            "the normalisation does not fit: expected {channels} mean(s) and {channels} positive standard deviation(s), one for each \
+             channel, found {mean:?} and {std:?}"
+        )))
     }
 
     /// The usual constants of MNIST.

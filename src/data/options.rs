@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
+use crate::named::named;
 
 /// How much to load, and how.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -24,14 +25,14 @@ pub struct LoadOptions {
 
 impl LoadOptions {
     pub(super) fn check(&self) -> Result<()> {
-        for (option, limit) in [("--limit-train", self.limit_train), ("--limit-test", self.limit_test)] {
+        for (option, limit) in [("`limit_train`", self.limit_train), ("`limit_test`", self.limit_test)] {
             if limit == Some(0) {
                 return Err(Error::Usage(format!("{option} 0 leaves no image; expected at least 1")));
             }
         }
-        match self.prepare.split {
+        match self.prepare.reading.split {
             Some(share) if !(share > 0.0 && share < 1.0) => Err(Error::Usage(format!(
-                "--split is {share}; expected the share of training images that become test images, above 0 and below 1, \
+                "`split` is {share}; expected the share of training images that become test images, above 0 and below 1, \
                  such as 0.1"
             ))),
             _ => Ok(()),
@@ -53,6 +54,17 @@ pub struct Preparation {
     /// [default: data, and what is published for sets known by name or checksum]
     #[cfg_attr(feature = "cli", arg(long, value_name = "WHOSE", help_heading = "Data"))]
     pub normalize: Option<Normalization>,
+    /// Which images are read, and how.
+    #[cfg_attr(feature = "cli", command(flatten))]
+    #[serde(flatten)]
+    pub reading: Reading,
+}
+
+/// Which images are read, and how pictures become images: the same in training and in evaluation.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+#[serde(default)]
+pub struct Reading {
     /// Hold back this share of the training images as test images, where the data has none
     #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE", help_heading = "Data"))]
     pub split: Option<f64>,
@@ -68,6 +80,19 @@ pub struct Preparation {
     /// Leave out pictures that cannot be read, instead of refusing them all
     #[cfg_attr(feature = "cli", arg(long, help_heading = "Data"))]
     pub skip_bad: bool,
+}
+
+impl Reading {
+    /// These, and what they leave open from `others`.
+    pub fn or(self, others: &Self) -> Self {
+        Self {
+            split: self.split.or(others.split),
+            size: self.size.or(others.size),
+            background: self.background.or(others.background),
+            set: self.set.or_else(|| others.set.clone()),
+            skip_bad: self.skip_bad || others.skip_bad,
+        }
+    }
 }
 
 /// The augmentation that is asked for.
@@ -107,45 +132,19 @@ impl fmt::Display for Augmentation {
     }
 }
 
-/// Whose mean and deviation pixels are normalised by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub enum Normalization {
-    /// Those of the training images.
-    Data,
-    /// None: values stay from 0 to 1.
-    None,
-    /// The published ones of MNIST.
-    Mnist,
-    /// The published ones of CIFAR-10.
-    Cifar10,
-    /// The published ones of CIFAR-100.
-    Cifar100,
-}
-
-impl Normalization {
-    const NAMES: [(Self, &str); 5] = [
-        (Self::Data, "data"),
-        (Self::None, "none"),
-        (Self::Mnist, "mnist"),
-        (Self::Cifar10, "cifar10"),
-        (Self::Cifar100, "cifar100"),
-    ];
-}
-
-impl FromStr for Normalization {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let found = Self::NAMES.iter().find(|(_, name)| *name == text).map(|(this, _)| *this);
-        found.ok_or_else(|| format!("'{text}' is unknown; expected {}", Self::NAMES.map(|(_, name)| name).join(", ")))
-    }
-}
-
-impl fmt::Display for Normalization {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = Self::NAMES.iter().find(|(this, _)| this == self).map_or("", |(_, name)| name);
-        f.write_str(name)
+named! {
+    /// Whose mean and deviation pixels are normalised by.
+    pub enum Normalization: "normalisation" {
+        /// Those of the training images.
+        Data = "data",
+        /// None: values stay from 0 to 1.
+        None = "none",
+        /// The published ones of MNIST.
+        Mnist = "mnist",
+        /// The published ones of CIFAR-10.
+        Cifar10 = "cifar10",
+        /// The published ones of CIFAR-100.
+        Cifar100 = "cifar100",
     }
 }
 
@@ -239,7 +238,7 @@ macro_rules! as_text {
     )+};
 }
 
-as_text!(Augmentation, Normalization, Size, Background);
+as_text!(Augmentation, Size, Background);
 
 #[cfg(test)]
 mod tests {
@@ -247,12 +246,13 @@ mod tests {
 
     #[test]
     fn texts_come_back_and_bad_ones_are_refused() {
-        fn back<T: FromStr<Err = String> + fmt::Display>(good: &[&str], bad: &[&str]) {
+        fn back<T: FromStr<Err: fmt::Display> + fmt::Display>(good: &[&str], bad: &[&str]) {
+            let parsed = |text: &str| text.parse::<T>().map(|v| v.to_string()).map_err(|e| e.to_string());
             for text in good {
-                assert_eq!(text.parse::<T>().map(|v| v.to_string()), Ok((*text).to_owned()));
+                assert_eq!(parsed(text), Ok((*text).to_owned()));
             }
             for text in bad {
-                let complaint = text.parse::<T>().err().unwrap_or_default();
+                let complaint = parsed(text).err().unwrap_or_default();
                 assert!(complaint.contains("expected"), "'{text}': {complaint}");
             }
         }
@@ -268,8 +268,7 @@ mod tests {
     fn json_is_written_as_on_the_command_line() {
         let prepare = Preparation {
             augment: Some(Augmentation { flip: true, crop: false }),
-            size: Some(Size { height: 3, width: 4 }),
-            split: Some(0.25),
+            reading: Reading { size: Some(Size { height: 3, width: 4 }), split: Some(0.25), ..Default::default() },
             ..Default::default()
         };
         let text = serde_json::to_string(&prepare).unwrap();

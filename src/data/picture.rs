@@ -11,6 +11,19 @@ use image::{DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, Imag
 pub(crate) const FORMATS: &str =
     if cfg!(target_arch = "wasm32") { "PNG, JPEG or WebP" } else { "PNG, JPEG, WebP, BMP, TIFF or GIF" };
 
+/// Endings of what can be read.
+pub(crate) const ENDINGS: &[&str] = if cfg!(target_arch = "wasm32") {
+    &["png", "jpg", "jpeg", "webp"]
+} else {
+    &["png", "jpg", "jpeg", "webp", "bmp", "tif", "tiff", "gif"]
+};
+
+/// Whether a file of this name ends as a picture does, in whatever case.
+pub(crate) fn is_picture(name: &str) -> bool {
+    let ending = name.rsplit_once('.').map_or("", |(_, ending)| ending).to_ascii_lowercase();
+    ENDINGS.contains(&ending.as_str())
+}
+
 /// Longest side of a picture.
 const MAX_SIDE: u32 = 65_535;
 /// Most pixels of a picture.
@@ -189,6 +202,30 @@ pub(crate) fn flatten(picture: DynamicImage, background: [u8; 3]) -> (Flat, bool
 }
 
 impl Flat {
+    /// As the one image of a data set, (C, H, W).
+    ///
+    /// # Errors
+    /// It has no pixel.
+    #[cfg(feature = "cli")]
+    pub(crate) fn to_dataset(&self, name: String) -> crate::Result<super::Dataset> {
+        let (width, height) = match self {
+            Self::Grey(picture) => picture.dimensions(),
+            Self::Colour(picture) => picture.dimensions(),
+        };
+        let grey = matches!(self, Self::Grey(_));
+        let mut images = Vec::new();
+        self.append(grey, &mut images);
+        super::Dataset::new(name, 1, [if grey { 1 } else { 3 }, height as usize, width as usize], images, vec![0])
+    }
+
+    /// Appends (C, H, W) with one channel if `grey`, else three.
+    pub(crate) fn append(&self, grey: bool, images: &mut Vec<u8>) {
+        match self {
+            Self::Grey(p) => (0..if grey { 1 } else { 3 }).for_each(|_| images.extend_from_slice(p.as_raw())),
+            Self::Colour(p) => (0..3).for_each(|c| images.extend(p.as_raw().iter().skip(c).step_by(3))),
+        }
+    }
+
     /// Stretched to `width` x `height` with a triangle filter, whose support grows with the step when scaling down.
     pub(crate) fn scaled(self, width: u32, height: u32) -> Self {
         use image::imageops::{FilterType, resize};

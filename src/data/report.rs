@@ -112,6 +112,9 @@ impl Report {
             format!("{} classes: {}", self.classes.len(), self.class_text(train > 0, validation > 0)),
             format!("split: {} images{}", counts.join(", "), prefixed("; ", &self.split)),
         ];
+        if validation > 0 {
+            lines.push("validation images judge the network during training, test images at its end".into());
+        }
         lines.extend((!self.normalize.is_empty()).then(|| format!("normalisation: {}", self.normalize)));
         lines.extend((!self.augment.is_empty()).then(|| format!("augmentation: {}", self.augment)));
         let untaught: Vec<&str> =

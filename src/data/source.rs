@@ -85,12 +85,14 @@ pub fn load_files(files: &dyn Files, name: &str, options: &LoadOptions) -> Resul
 
 fn drawn(options: &LoadOptions) -> Result<Found> {
     // Drawn data has no end, memory has.
-    for (option, limit) in [("--limit-train", options.limit_train), ("--limit-test", options.limit_test)] {
+    for (option, limit) in [("`limit_train`", options.limit_train), ("`limit_test`", options.limit_test)] {
         if let Some(limit) = limit.filter(|&n| n > glyphs::MAX) {
             return Err(Error::Usage(format!("{option} {limit} is too much; expected at most {}", glyphs::MAX)));
         }
     }
-    for (option, given) in [("--split", options.prepare.split.is_some()), ("--set", options.prepare.set.is_some())] {
+    for (option, given) in
+        [("`split`", options.prepare.reading.split.is_some()), ("`set`", options.prepare.reading.set.is_some())]
+    {
         if given {
             return Err(Error::Usage(format!(
                 "{option} is for files; glyphs draws its one set of digits in two splits"
@@ -113,76 +115,16 @@ fn find_path(spec: &str, _: &LoadOptions, _: Want) -> Result<Found> {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-use native::find_path;
-#[cfg(not(target_arch = "wasm32"))]
-pub use native::{data_home, places};
-
-#[cfg(not(target_arch = "wasm32"))]
-mod native {
-    use std::path::{Path, PathBuf};
-
-    use super::super::files;
-    use super::{Error, Found, LoadOptions, NAMES, Result, Want, find};
-
-    /// The user's folder of data sets, where fetched ones are kept; `None` when the system names no home.
-    pub fn data_home() -> Option<PathBuf> {
-        let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-        let base = folder("XDG_DATA_HOME")
-            .or_else(|| folder("HOME").map(|home| home.join(".local/share")))
-            .or_else(|| folder("LOCALAPPDATA"))?;
-        Some(base.join("mexhat"))
-    }
-
-    /// Where the public data set `name` is looked for, in this order.
-    pub fn places(name: &str) -> Vec<PathBuf> {
-        let given = std::env::var_os("MEXHAT_DATA").filter(|v| !v.is_empty()).map(PathBuf::from);
-        let bases = [Some(PathBuf::from("data")), given, data_home()];
-        bases.into_iter().flatten().map(|base| base.join(name)).collect()
-    }
-
-    /// How to come by the public data set `name`.
-    fn advice(name: &str) -> String {
-        #[cfg(feature = "cli")]
-        if crate::data::fetch::fetchable().contains(&name) {
-            return format!("Get it with: mexhat data fetch {name}");
-        }
-        format!("Put the files of {name} there, or name their folder with --data")
-    }
-
-    pub(super) fn find_path(spec: &str, options: &LoadOptions, want: Want) -> Result<Found> {
-        let path = if NAMES.contains(&spec) {
-            let places = places(spec);
-            match places.iter().find(|place| place.exists()) {
-                Some(place) => place.clone(),
-                None => {
-                    let places: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
-                    return Err(Error::Usage(format!(
-                        "data set '{spec}' was not found; looked for {}. {}",
-                        places.join(", "),
-                        advice(spec)
-                    )));
-                }
-            }
-        } else if Path::new(spec).exists() {
-            PathBuf::from(spec)
-        } else {
-            return Err(Error::Usage(format!(
-                "unknown data set '{spec}': expected {} or the path of a folder or zip, but there is nothing at that path",
-                NAMES.join(", ")
-            )));
-        };
-        find(&*files::open(&path)?, spec, options, want)
-    }
-}
+use super::places::find_path;
 
 /// What the files turn out to be.
-fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: Want) -> Result<Found> {
+pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: Want) -> Result<Found> {
     let mut kinds = Vec::new();
     kinds.extend(idx_sets::present(files).then_some("IDX files"));
     kinds.extend(cifar::present(files).then_some("batches of CIFAR"));
     if kinds.len() > 1 || !kinds.is_empty() && Layout::of(files).is_ok_and(|l| l.is_some_and(|l| !l.train.is_empty())) {
         kinds.extend((kinds.len() == 1).then_some("class folders"));
-        let what = format!("holds {}; name the folder of one of them with --data", kinds.join(" and "));
+        let what = format!("holds {}; name the folder of one of them with `data`", kinds.join(" and "));
         return Err(Error::input(files.path(), what));
     }
     if let Some(found) = idx_sets::find(files, name, options, want)? {
@@ -206,7 +148,7 @@ pub(super) fn choose<'a>(files: &dyn Files, names: &[&'a str], wish: Option<&str
             _ => Err(Error::input(
                 files.path(),
                 format!(
-                    "holds {} {what}: {}; choose one with --set, or name its folder with --data",
+                    "holds {} {what}: {}; choose one with `set`, or name its folder with `data`",
                     names.len(),
                     list()
                 ),
@@ -221,19 +163,19 @@ pub(super) fn choose<'a>(files: &dyn Files, names: &[&'a str], wish: Option<&str
         (None, [name]) => Ok(name),
         _ => Err(Error::input(
             files.path(),
-            format!("has no one set '{wish}' among its {what}; expected --set {}", list()),
+            format!("has no one set '{wish}' among its {what}; expected `set` {}", list()),
         )),
     }
 }
 
 /// Checks what belongs together, holds back a test split where that was asked for, and scales.
 fn finish(name: &str, mut found: Found, options: &LoadOptions) -> Result<Found> {
-    if let (Some(share), None, Some(train)) = (options.prepare.split, &found.test, &found.train) {
+    if let (Some(share), None, Some(train)) = (options.prepare.reading.split, &found.test, &found.train) {
         let (train, test) = hold_back_images(train, share, options.seed)?;
         found.split = format!("{} % of each class held back for testing, seed {}", 100.0 * share, options.seed);
         (found.train, found.test) = (Some(train), Some(test));
     }
-    if let Some(size) = options.prepare.size {
+    if let Some(size) = options.prepare.reading.size {
         let mut scaled = 0;
         for data in [&mut found.train, &mut found.validation, &mut found.test].into_iter().flatten() {
             scaled += data.resize(size)?;
@@ -249,7 +191,7 @@ fn finish(name: &str, mut found: Found, options: &LoadOptions) -> Result<Found> 
         let first = parts().next().map_or(other.shape, |first| first.shape);
         let what = format!(
             "the splits differ: training images are {first:?} (channels, height, width), test images {:?}; expected one \
-             shape, which --size can give them",
+             shape, which `size` can give them",
             parts().last().map_or(other.shape, |last| last.shape)
         );
         return Err(Error::input(name, what));
@@ -272,7 +214,7 @@ fn hold_back_images(data: &Dataset, share: f64, seed: u64) -> Result<(Dataset, D
     let mut train = classes;
     let test = hold_back(&mut train, share, seed).map_err(|class| {
         let class = class.trim_start_matches('0');
-        Error::Usage(format!("class '{class}' has one image only; --split needs two of each class, one to test"))
+        Error::Usage(format!("class '{class}' has one image only; `split` needs two of each class, one to test"))
     })?;
     let part = |classes: Classes| {
         let mut places: Vec<usize> = classes.into_values().flatten().collect();
@@ -335,11 +277,11 @@ fn normalize(
     train: &Dataset,
     wish: Option<Normalization>,
 ) -> Result<(Normalize, &'static str)> {
-    let asked = "as --normalize says";
+    let asked = "as `normalize` says";
     let channels = train.shape[0];
     let chosen = match wish {
         None => known.unwrap_or_else(|| (Normalize::of(train), "of the training images")),
-        Some(Normalization::Data) => (Normalize::of(train), "of the training images, as --normalize says"),
+        Some(Normalization::Data) => (Normalize::of(train), "of the training images, as `normalize` says"),
         Some(Normalization::None) => (Normalize::none(channels), asked),
         Some(Normalization::Mnist) => (Normalize::mnist(), asked),
         Some(Normalization::Cifar10) => (Normalize::cifar10(), asked),
@@ -347,7 +289,7 @@ fn normalize(
     };
     if chosen.0.mean.len() != channels {
         return Err(Error::Usage(format!(
-            "--normalize {} is for {} channel(s), but images of '{name}' have {channels}; leave it out",
+            "`normalize` {} is for {} channel(s), but images of '{name}' have {channels}; leave it out",
             wish.map_or(String::new(), |wish| wish.to_string()),
             chosen.0.mean.len()
         )));
@@ -360,10 +302,10 @@ fn augment(name: &str, shape: [usize; 3], options: &LoadOptions) -> (Augment, St
         Some(wish) => {
             // 4 pixels at 32 x 32 (spec 10.2).
             let pad = if wish.crop { (shape[1].min(shape[2]) / 8).max(1) } else { 0 };
-            (Augment { pad, flip: wish.flip }, ", as --augment says".into())
+            (Augment { pad, flip: wish.flip }, ", as `augment` says".into())
         }
         None if matches!(name, "cifar10" | "cifar100") && shape == cifar::SHAPE => {
-            (Augment::CIFAR, format!(", the recipe of {name}; --augment none turns it off"))
+            (Augment::CIFAR, format!(", the recipe of {name}; `augment` none turns it off"))
         }
         None => (Augment::NONE, String::new()),
     }
@@ -453,10 +395,10 @@ mod tests {
         let text = load("cifar1O", &LoadOptions::default()).unwrap_err().to_string();
         assert!(text.contains("'cifar1O'") && text.contains("fashion-mnist"), "{text}");
         let text = load("glyphs", &limits(0, 1)).unwrap_err().to_string();
-        assert!(text.contains("--limit-train 0"), "{text}");
+        assert!(text.contains("`limit_train` 0"), "{text}");
         let text = load("glyphs", &limits(usize::MAX, 1)).unwrap_err().to_string();
         assert!(text.contains("expected at most"), "{text}");
-        assert!(places("mnist")[0].ends_with("data/mnist"));
+        assert!(super::super::places::places("mnist")[0].ends_with("data/mnist"));
     }
 
     /// The data sets beside a checkout; `None` (and the test passes) where there are none.

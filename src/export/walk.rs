@@ -1,7 +1,7 @@
 //! The layers of a network under the names that their tensors carry.
 
-use crate::nn::{Forward, Mode, Network};
-use crate::tape::{DType, State, Tape};
+use crate::nn::{self, Forward, Mode, Network};
+use crate::tape::{State, Tape};
 use crate::{Error, Result};
 use std::collections::HashMap;
 
@@ -27,8 +27,7 @@ impl<'a> Named<'a> {
             }
         }
         let mut tape = Tape::new();
-        let [c, h, w] = network.input;
-        let images = tape.input("images", &[1, c, h, w], DType::F32);
+        let images = nn::images(&mut tape, 1, network.input);
         let mut found = Vec::new();
         let mut ctx = Forward { tape: &mut tape, state: &own, mode: Mode::Eval };
         model.forward_watched(&mut ctx, images, &mut |name, value| found.push((name.to_owned(), value)))?;

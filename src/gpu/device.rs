@@ -120,7 +120,7 @@ fn check_limits(summary: &AdapterSummary, limits: &wgpu::Limits) -> Result<()> {
                 limit,
                 need,
                 offer,
-                cure: "choose another adapter with --device".into(),
+                cure: "choose another adapter with `device`".into(),
             });
         }
     }
@@ -204,17 +204,7 @@ impl Gpu {
     /// # Errors
     /// [`Error::Limit`] beyond the largest binding of the adapter.
     pub fn buffer(&self, label: &str, bytes: u64) -> Result<Buffer> {
-        let limits = self.inner.device.limits();
-        let offer = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        if bytes > offer {
-            return Err(Error::Limit {
-                adapter: self.inner.summary.name.clone(),
-                limit: "max_storage_buffer_binding_size",
-                need: bytes,
-                offer,
-                cure: format!("'{label}' is too large: use a smaller batch size"),
-            });
-        }
+        self.check_buffer(label, bytes)?;
         let usage = wgpu::BufferUsages::STORAGE | wgpu::BufferUsages::COPY_SRC | wgpu::BufferUsages::COPY_DST;
         let raw = self.raw_buffer(label, bytes, usage, false);
         self.check()?;

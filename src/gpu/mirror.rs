@@ -25,6 +25,15 @@ impl MirrorSizes {
         Texel::ALL.into_iter().map(of).sum()
     }
 
+    /// Refuses what does not fit into a texture, before it is made.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] with both sizes.
+    pub fn check(&self, gpu: &Gpu) -> Result<()> {
+        let of = |texel: Texel| self.0[texel as usize].iter().try_for_each(|elements| check(gpu, *elements, texel));
+        Texel::ALL.into_iter().try_for_each(of)
+    }
+
     /// The sizes that fit programs of both kinds, which never run at the same time.
     pub fn shared(mut self, other: &Self) -> Self {
         for (own, others) in self.0.iter_mut().zip(&other.0) {
@@ -186,21 +195,27 @@ impl Textures {
     }
 }
 
-fn texture(gpu: &Gpu, elements: u64, texel: Texel) -> Result<wgpu::Texture> {
-    let [width, height] = extent(elements);
+fn check(gpu: &Gpu, elements: u64, texel: Texel) -> Result<()> {
+    let [_, height] = extent(elements);
     let offer = gpu.inner.device.limits().max_texture_dimension_2d;
-    if height > offer {
-        return Err(Error::Limit {
-            adapter: gpu.inner.summary.name.clone(),
-            limit: "max_texture_dimension_2d",
-            need: u64::from(height),
-            offer: u64::from(offer),
-            cure: format!(
-                "a tensor of {} bytes does not fit into a texture: use a smaller batch size, or set MEXHAT_LOADS=buffers",
-                elements * texel.bytes()
-            ),
-        });
+    if height <= offer {
+        return Ok(());
     }
+    Err(Error::Limit {
+        adapter: gpu.inner.summary.name.clone(),
+        limit: "max_texture_dimension_2d",
+        need: u64::from(height),
+        offer: u64::from(offer),
+        cure: format!(
+            "a tensor of {} bytes does not fit into a texture: use a smaller batch size, or set MEXHAT_LOADS=buffers",
+            elements * texel.bytes()
+        ),
+    })
+}
+
+fn texture(gpu: &Gpu, elements: u64, texel: Texel) -> Result<wgpu::Texture> {
+    check(gpu, elements, texel)?;
+    let [width, height] = extent(elements);
     let texture = gpu.raw_texture([width, height], texel.format(), extent_bytes(elements, texel));
     gpu.check()?;
     Ok(texture)

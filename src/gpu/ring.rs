@@ -56,7 +56,7 @@ pub(super) struct Ring {
     finished: VecDeque<(u64, Vec<u8>)>,
 }
 
-const DEPTH: u64 = 3;
+pub(crate) const DEPTH: u64 = 3;
 
 impl Ring {
     /// Rings for `up` bytes to the device and `down` bytes back per step; either may be 0.

@@ -61,7 +61,7 @@ impl Default for ModelOptions {
             norm: Norm::Deconv,
             whitening: Whitening::default(),
             first_iterations: 15,
-            block_fc: 512,
+            block_fc: crate::nn::block_fc(),
             input: [1, 28, 28],
             classes: 10,
             seed: 0,

@@ -35,7 +35,7 @@ mod tests {
     use crate::gpu::Profile;
     use crate::models::{ModelOptions, Norm, build};
     use crate::nn::{Forward, Mode};
-    use crate::tape::{DType, State, Tape, lower};
+    use crate::tape::{State, Tape, lower};
 
     /// How often `op` is launched in a forward pass of ResNet-18 with `norm`.
     fn launches(norm: Norm, op: &str) -> Result<usize> {
@@ -43,7 +43,7 @@ mod tests {
         let options = ModelOptions { norm, input: [3, 32, 32], ..ModelOptions::default() };
         let model = build("resnet18", &options, &mut state)?;
         let mut tape = Tape::new();
-        let images = tape.input("images", &[2, 3, 32, 32], DType::F32);
+        let images = crate::nn::images(&mut tape, 2, [3, 32, 32]);
         let mut ctx = Forward { tape: &mut tape, state: &state, mode: Mode::Train };
         let logits = model.forward(&mut ctx, images)?;
         tape.output(logits);

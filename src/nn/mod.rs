@@ -47,6 +47,7 @@ pub use deconv::Whitening;
 pub use deconv::{Delinear, FastDeconv, Folded};
 #[doc(hidden)]
 pub use linear::PlainLinear;
+pub(crate) use network::block_fc;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use network::{CLASSES, named};
 pub use network::{Conv, Custom, Init, Layer, Layers, Linear, Model, Network, Node, Watch};
@@ -62,3 +63,10 @@ pub use crate::ops::BlockMode;
 pub use crate::tape::{StateId, Tape, Var};
 
 pub mod functional;
+
+use crate::tape::DType;
+
+/// The input of `count` images of (C, H, W).
+pub(crate) fn images(tape: &mut Tape, count: usize, [c, h, w]: [usize; 3]) -> Var {
+    tape.input("images", &[count, c, h, w], DType::F32)
+}

@@ -42,12 +42,12 @@ impl Folder {
     pub fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let path = path.into();
         std::fs::create_dir_all(&path).map_err(|e| {
-            Error::input(&path, format!("the output folder cannot be made: {e}; name another with --out"))
+            Error::input(&path, format!("the output folder cannot be made: {e}; name another with `out`"))
         })?;
         let probe = path.join(".mexhat-probe");
         std::fs::write(&probe, b"")
             .and_then(|()| std::fs::remove_file(&probe))
-            .map_err(|e| Error::input(&path, format!("cannot be written to: {e}; name another folder with --out")))?;
+            .map_err(|e| Error::input(&path, format!("cannot be written to: {e}; name another folder with `out`")))?;
         Ok(Self { path })
     }
 

@@ -6,11 +6,11 @@ use serde::Serialize;
 
 use super::eigen::{Spectrum, whitened, whiteness};
 use super::sites::{Site, sites};
-use crate::data::{LoadOptions, load};
+use crate::data::{LoadOptions, fill, load};
 use crate::gpu::Gpu;
-use crate::nn::{Forward, Mode};
+use crate::nn::{self, Forward, Mode};
 use crate::ops::{self, BlockMode};
-use crate::tape::{DType, Session, Tape};
+use crate::tape::{Session, Tape};
 use crate::train::{Saved, read_model};
 use crate::viz::lines::{Line, lines_svg};
 use crate::viz::{KernelSheet, MatrixMap, Report, StreamingHistogram, central_kernels, histogram_svg, png};
@@ -93,22 +93,16 @@ pub async fn inspect(gpu: &Gpu, run: &Path, options: &InspectOptions) -> Result<
         return Err(Error::input(data, what));
     }
     let count = test.len().min(IMAGES);
-    let [c, h, w] = test.shape;
-    let value = |i: usize, byte: u8| {
-        let channel = i / (h * w) % c;
-        (f32::from(byte) / 255.0 - spec.normalize.mean[channel]) / spec.normalize.std[channel]
-    };
-    let images: Vec<f32> = (0..count)
-        .flat_map(|n| test.image(n).iter().enumerate().map(|(i, b)| value(i, *b)).collect::<Vec<_>>())
-        .collect();
+    let mut images = Vec::new();
+    fill(&test, &spec.normalize, &(0..count).collect::<Vec<_>>(), &mut images)?;
 
     let mut tape = Tape::new();
-    let input = tape.input("images", &[count, c, h, w], DType::F32);
+    let input = nn::images(&mut tape, count, test.shape);
     model.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Train }, input)?;
     let sites = sites(&tape);
     if sites.is_empty() {
         let what = format!(
-            "this network has no deconvolution (model {}, norm {}); expected one that was trained with --norm deconv",
+            "this network has no deconvolution (model {}, norm {}); expected one that was trained with `norm` deconv",
             spec.net.model, spec.net.norm
         );
         return Err(Error::input(run, what));

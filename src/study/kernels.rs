@@ -38,13 +38,13 @@ impl KernelOptions {
     pub fn check(&self) -> Result<()> {
         let wrong = |what: String| Err(Error::Usage(what));
         if !(1..=Self::LARGEST).contains(&self.kernel_size) {
-            return wrong(format!("--kernel-size: expected 1 to {}, found {}", Self::LARGEST, self.kernel_size));
+            return wrong(format!("`kernel_size`: expected 1 to {}, found {}", Self::LARGEST, self.kernel_size));
         }
         if !(1..=100).contains(&self.iterations) {
-            return wrong(format!("--iterations: expected 1 to 100, found {}", self.iterations));
+            return wrong(format!("`iterations`: expected 1 to 100, found {}", self.iterations));
         }
         if !(self.eps > 0.0 && self.eps <= 1.0) {
-            return wrong(format!("--eps: expected a number above 0 and at most 1, such as 1e-5, found {}", self.eps));
+            return wrong(format!("`eps`: expected a number above 0 and at most 1, such as 1e-5, found {}", self.eps));
         }
         Ok(())
     }

@@ -87,7 +87,7 @@ pub async fn patch_statistics(
     let covariance: Vec<f64> =
         (0..d * d).map(|i| total[i] / sums.patches as f64 - shift[i / d] * shift[i % d]).collect();
     if !covariance.iter().all(|v| v.is_finite()) {
-        return Err(Error::Run("the covariance on this adapter is not finite; try another one with --device".into()));
+        return Err(Error::Run("the covariance on this adapter is not finite; try another one with `device`".into()));
     }
     Ok(PatchStatistics { k, patches: sums.patches, mean, covariance, color })
 }

@@ -2,9 +2,9 @@
 
 use crate::gpu::Gpu;
 use crate::models::Model;
-use crate::nn::{Forward, Mode};
+use crate::nn::{self, Forward, Mode};
 use crate::ops;
-use crate::tape::{DType, Session, Source, State, Tape, Var};
+use crate::tape::{Session, Source, State, Tape, Var};
 use crate::{Error, Result};
 
 /// One whitening on a tape: rows (S,R,d), covariance and D (S,d,d).
@@ -70,9 +70,8 @@ pub async fn covariances(
     images: &[f32],
     count: usize,
 ) -> Result<Vec<CovariancePair>> {
-    let [c, h, w] = model.input;
     let mut tape = Tape::new();
-    let input = tape.input("images", &[count, c, h, w], DType::F32);
+    let input = nn::images(&mut tape, count, model.input);
     model.forward(&mut Forward { tape: &mut tape, state, mode: Mode::Train }, input)?;
     let sites = sites(&tape);
     if sites.is_empty() {

@@ -35,6 +35,11 @@ impl Launch<'_> {
         self.failure.get_or_insert(Error::shape(self.op, what));
     }
 
+    /// What was found; where that failed the operation is refused for that reason.
+    pub fn or_refuse<T>(&mut self, found: Result<T>) -> Option<T> {
+        found.map_err(|reason| *self.failure = self.failure.take().or(Some(reason))).ok()
+    }
+
     /// Appends a launch of `kernel` over `grid` workgroups.
     pub fn dispatch<P: Params>(&mut self, kernel: Kernel, params: &P, reads: &[Slot], writes: &[Slot], grid: [u32; 3]) {
         let (found, expected) =

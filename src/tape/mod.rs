@@ -23,7 +23,7 @@ pub use interpret::{Values, interpret};
 pub use lower::{Launch, lower};
 pub use op::Op;
 pub use plan::{Plan, plan};
-pub use session::{Compiled, MemoryUse, Session, planned_pool_bytes, state_buffers, used_state};
+pub use session::{Compiled, MemoryUse, Session, planned_pool, planned_pool_bytes, state_buffers, used_state};
 pub use state::{State, StateId, StateTensor};
 pub use types::{DType, Layout, Type};
 

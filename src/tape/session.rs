@@ -1,7 +1,7 @@
 //! State on a GPU and the tapes that run on it.
 
 use super::{Plan, Source, State, StateId, Tape, Var, lower, plan};
-use crate::gpu::{Buffer, Executable, Gpu, Pool, Ticket};
+use crate::gpu::{Buffer, Executable, Gpu, Pool, PoolSizes, Ticket};
 use crate::{Error, Result};
 use std::collections::HashMap;
 
@@ -108,14 +108,26 @@ pub struct Session {
 /// # Errors
 /// As [`lower`].
 pub fn planned_pool_bytes(tapes: &[&Tape], profile: crate::gpu::Profile) -> Result<u64> {
+    Ok(planned_pool(tapes, profile)?.bytes())
+}
+
+/// The pool that [`Session::compile`] will allocate for `tapes`.
+///
+/// # Errors
+/// As [`lower`].
+pub fn planned_pool(tapes: &[&Tape], profile: crate::gpu::Profile) -> Result<PoolSizes> {
     let programs = tapes.iter().map(|tape| lower(tape, profile));
     let mut plans: Vec<Plan> = programs.map(|program| Ok(plan(&program?))).collect::<Result<_>>()?;
-    Ok(Plan::share(&mut plans).bytes())
+    Ok(Plan::share(&mut plans))
 }
 
 impl Session {
     /// Uploads `state`.
+    ///
+    /// # Errors
+    /// A tensor is too large for the adapter, or there is not enough memory for all; then none was taken.
     pub fn new(gpu: &Gpu, state: &State) -> Result<Self> {
+        gpu.check_room(state.bytes())?;
         let session = Self {
             gpu: gpu.clone(),
             buffers: state_buffers(gpu, state)?,
@@ -162,10 +174,15 @@ impl Session {
 
     /// Plans and builds `tapes`, which share one pool of buffers and so must not be replayed at the same time
     /// (each is one submission, so in order is enough).
+    ///
+    /// # Errors
+    /// As [`lower`]; a buffer is too large for the adapter, or there is not enough memory for all; then none was taken.
     pub fn compile(&mut self, tapes: &[&Tape]) -> Result<Vec<Compiled>> {
         let programs: Vec<_> = tapes.iter().map(|tape| lower(tape, self.gpu.profile())).collect::<Result<_>>()?;
         let mut plans: Vec<Plan> = programs.iter().map(plan).collect();
         let sizes = Plan::share(&mut plans);
+        self.gpu.check_pool(&sizes)?;
+        self.gpu.check_room(sizes.bytes())?;
         self.pool = Pool::new(&self.gpu, &sizes)?;
         self.memory.pool += sizes.bytes();
         let mut compiled = Vec::with_capacity(tapes.len());

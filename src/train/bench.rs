@@ -78,7 +78,7 @@ impl BenchOptions {
     pub fn validate(&self) -> Result<()> {
         self.net.validate()?;
         if self.batch_size == 0 || self.steps == 0 {
-            return Err(Error::Usage("--batch-size and --steps: expected at least 1, found 0".into()));
+            return Err(Error::Usage("`batch_size` and `steps`: expected at least 1, found 0".into()));
         }
         let values = self.input.iter().try_fold(self.batch_size, |n, side| n.checked_mul(*side));
         if values.is_none_or(|values| values > MOST_VALUES) || self.steps > MOST_STEPS || self.warm_up > MOST_STEPS {

@@ -33,8 +33,10 @@ pub struct Progress {
     pub epochs: u64,
     /// Seconds of training so far.
     pub seconds: f64,
-    /// Last evaluation: loss and accuracy.
+    /// Last evaluation on the test images: loss and accuracy.
     pub last_eval: Option<(f32, f32)>,
+    /// The same on validation images.
+    pub last_validation: Option<(f32, f32)>,
 }
 
 /// By which a run that goes on knows its data again.
@@ -95,9 +97,11 @@ impl SavedRun {
     /// Refuses numbers that no run writes.
     fn check(&self) -> Result<()> {
         self.options.validate()?;
-        let Progress { step, epoch, batch, epochs, seconds, last_eval } = self.progress;
+        let Progress { step, epoch, batch, epochs, seconds, last_eval, last_validation } = self.progress;
         let counted = step <= MOST_STEPS && epoch <= step && batch <= step && epochs > 0;
-        let finite = last_eval.is_none_or(|(loss, accuracy)| loss.is_finite() && (0.0..=1.0).contains(&accuracy));
+        let found = [last_eval, last_validation].into_iter().flatten();
+        let finite =
+            found.fold(true, |all, (loss, accuracy)| all && loss.is_finite() && (0.0..=1.0).contains(&accuracy));
         if counted && finite && seconds.is_finite() && seconds >= 0.0 {
             return Ok(());
         }
@@ -288,7 +292,9 @@ mod tests {
         spec.build(3, &mut state).unwrap();
         let parameter = state.parameters()[0];
         state.moment("momentum", parameter);
-        let progress = Progress { step: 7, epoch: 1, batch: 2, epochs: 3, seconds: 1.5, last_eval: Some((0.5, 0.25)) };
+        let last_eval = Some((0.5, 0.25));
+        let progress =
+            Progress { step: 7, epoch: 1, batch: 2, epochs: 3, seconds: 1.5, last_eval, last_validation: None };
         let run = SavedRun { options, progress, data: DataMark::of(&splits.train, None, &splits.test) };
         let snapshot = Snapshot::new(&state, &spec, &run).unwrap();
         let begun = SavedRun { progress: Progress::default(), ..run.clone() };

@@ -139,7 +139,7 @@ fn name(own: &Map<String, Value>, all: &[Map<String, Value>]) -> String {
 fn summarize(group: &[Run], name: String) -> Group {
     let last = |run: &Run| run.curves.steps.last().map_or(0, |step| step.step);
     let steps = group.iter().map(last).min().unwrap_or(0);
-    let mut curves = RunCurves { name: name.clone(), ..RunCurves::default() };
+    let mut curves = RunCurves { name: name.clone(), validation: group[0].curves.validation, ..RunCurves::default() };
     let first = &group[0].curves;
     let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
     for point in first.steps.iter().filter(|point| point.step <= steps) {

@@ -1,5 +1,6 @@
 //! What happens in a run, as it happens.
 
+use crate::named::named;
 use serde::{Deserialize, Serialize};
 
 /// What is known before the first step.
@@ -19,6 +20,9 @@ pub struct Started {
     pub parameters: usize,
     /// Training images.
     pub train_images: usize,
+    /// Validation images.
+    #[serde(default)]
+    pub validation_images: usize,
     /// Test images.
     pub test_images: usize,
     /// Images per step.
@@ -57,6 +61,10 @@ pub struct Summary {
     pub loss: Option<f32>,
     /// Share of right answers in it, 0 to 1.
     pub accuracy: Option<f32>,
+    /// Validation loss of the last evaluation; null without one.
+    pub validation_loss: Option<f32>,
+    /// Share of right answers in it, 0 to 1.
+    pub validation_accuracy: Option<f32>,
     /// Seconds of training steps, evaluations left out.
     pub train_seconds: f64,
     /// Images per second of training, the first step left out.
@@ -71,6 +79,16 @@ pub struct Summary {
     pub interrupted: bool,
     /// True when a loss or a value of the network was no longer a number. What is kept is from before that.
     pub diverged: bool,
+}
+
+named! {
+    /// What a network is judged by.
+    pub enum Split: "split" {
+        /// Images to choose settings by.
+        Validation = "validation",
+        /// Images to judge by at the end.
+        Test = "test",
+    }
 }
 
 /// One thing that has happened.
@@ -94,12 +112,16 @@ pub enum Event {
         #[serde(skip)]
         accuracy: f32,
     },
-    /// The test split has been evaluated.
+    /// The network has been evaluated: on the validation images, where the data has some, and at the end of the run on the
+    /// test images; without validation images always on those.
     Eval {
         /// Steps done.
         step: u64,
         /// Whole epochs done.
         epoch: u64,
+        /// Which images; where none are named, test images.
+        #[serde(default = "test")]
+        split: Split,
         /// Mean loss; null in JSON where it is no number.
         #[serde(deserialize_with = "number")]
         loss: f32,
@@ -126,6 +148,10 @@ pub enum Event {
     Done(Summary),
     /// The GPU went away; an error follows.
     DeviceLost,
+}
+
+fn test() -> Split {
+    Split::Test
 }
 
 /// JSON has no other way to write what is no number.

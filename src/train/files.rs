@@ -88,7 +88,7 @@ impl Lock {
     pub fn take(dir: &Path) -> Result<Self> {
         let path: PathBuf = dir.join(LOCK);
         let unwritable =
-            |e: std::io::Error| Error::input(dir, format!("cannot be written ({e}); choose another folder with --out"));
+            |e: std::io::Error| Error::input(dir, format!("cannot be written ({e}); choose another folder with `out`"));
         if fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
             return Err(Error::input(&path, "is no ordinary file; remove it, or choose another run folder"));
         }

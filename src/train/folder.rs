@@ -1,7 +1,7 @@
 //! The folder of a run: written so that it can be read at any time, and never half.
 
 use super::files::{LOCK, Lock, read_regular, write_rotating, write_whole};
-use super::{EarlierRun, Event, Options, Snapshot, Summary, Trainer};
+use super::{EarlierRun, Event, Options, Snapshot, Split, Summary, Trainer};
 use crate::viz::{EvalPoint, RunCurves, StepPoint, curves_svg};
 use crate::{Error, Result};
 use std::fs::{self, File, OpenOptions};
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub(super) const OPTIONS: &str = "options.json";
 pub(super) const METRICS: &str = "metrics.jsonl";
+const DATA: &str = "data.json";
+const SHEET: &str = "data.png";
 const MODEL: &str = "model.safetensors";
 pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The checkpoint before that, for when it is damaged.
@@ -37,7 +39,7 @@ pub struct RunFolder {
 }
 
 fn unwritable(path: &Path, e: &dyn std::fmt::Display) -> Error {
-    Error::input(path, format!("cannot be written ({e}); choose another folder with --out"))
+    Error::input(path, format!("cannot be written ({e}); choose another folder with `out`"))
 }
 
 fn or_here(path: &Path) -> &Path {
@@ -55,17 +57,17 @@ impl RunFolder {
             if entries.flatten().any(|entry| entry.file_name() != LOCK) {
                 return Err(Error::input(
                     dir,
-                    "is not empty, and an earlier run is never overwritten; choose another --out, or go on with --resume",
+                    "is not empty, and an earlier run is never overwritten; choose another `out`, or go on with `resume`",
                 ));
             }
             return Ok(());
         }
         if dir.exists() {
-            return Err(Error::input(dir, "is a file; expected a new or empty folder for --out"));
+            return Err(Error::input(dir, "is a file; expected a new or empty folder for `out`"));
         }
         match dir.ancestors().skip(1).map(or_here).find(|p| p.exists()) {
             Some(parent) if !parent.is_dir() => {
-                let what = format!("cannot be created, because {} is a file; choose another --out", parent.display());
+                let what = format!("cannot be created, because {} is a file; choose another `out`", parent.display());
                 Err(Error::input(dir, what))
             }
             _ => Ok(()),
@@ -88,7 +90,7 @@ impl RunFolder {
                     return Self::begin(dir, made, options);
                 }
             }
-            return Err(Error::input(base, "and a thousand names like it are taken; choose a folder with --out"));
+            return Err(Error::input(base, "and a thousand names like it are taken; choose a folder with `out`"));
         };
         make(dir, &mut made)?;
         Self::begin(dir.to_owned(), made, options)
@@ -106,7 +108,7 @@ impl RunFolder {
     /// Takes back what [`RunFolder::create`] made, for a run that never began.
     pub fn abandon(self) {
         let Self { dir, made, .. } = self;
-        for name in [OPTIONS, METRICS, LOCK] {
+        for name in [OPTIONS, METRICS, DATA, SHEET, LOCK] {
             fs::remove_file(dir.join(name)).ok();
         }
         // Only empty folders go.
@@ -171,7 +173,7 @@ impl RunFolder {
             metrics: BufWriter::new(file),
             flushed: Instant::now(),
             curves: RunCurves { name: options.net.norm.to_string(), ..Default::default() },
-            title: format!("{} on {}", options.net.model, options.data),
+            title: format!("{} on {}", options.net.model, crate::data::title(&options.data)),
             saved: None,
             rotate: true,
             notes: Vec::new(),
@@ -252,12 +254,15 @@ impl RunFolder {
         self.saved
     }
 
-    /// Keeps `data.png`, the pictures that the network begins with.
+    /// Keeps `data.json`, what was decided about the data, and `data.png`, the pictures that the network begins with.
     ///
     /// # Errors
     /// The disk is full.
     pub fn keep_data(&self, trainer: &Trainer) -> Result<()> {
-        self.put("data.png", &trainer.data_png()?)
+        let path = self.dir.join(DATA);
+        let text = serde_json::to_string_pretty(trainer.report()).map_err(|e| self.failed(&path, &e))? + "\n";
+        self.put(DATA, text.as_bytes())?;
+        self.put(SHEET, &trainer.data_png()?)
     }
 
     /// Writes the summary and the pictures.
@@ -312,7 +317,16 @@ fn note_gap(gaps: &mut Vec<String>, last: u64, next: u64) {
 pub(super) fn chart(curves: &mut RunCurves, event: &Event) {
     match *event {
         Event::Step { step, loss, lr, .. } => curves.steps.push(StepPoint { step, loss, lr: lr as f32 }),
-        Event::Eval { step, loss, accuracy, .. } => curves.evals.push(EvalPoint { step, loss, accuracy }),
+        // Those that come again and again; of the test images there is but one where validation images are there.
+        Event::Eval { step, split, loss, accuracy, .. } => {
+            if split == Split::Validation && !curves.validation {
+                curves.evals.clear();
+                curves.validation = true;
+            }
+            if curves.validation == (split == Split::Validation) {
+                curves.evals.push(EvalPoint { step, loss, accuracy });
+            }
+        }
         _ => {}
     }
 }

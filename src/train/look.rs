@@ -81,11 +81,9 @@ impl Trainer {
     /// # Errors
     /// The device failed.
     pub async fn guesses_of(&mut self, count: usize) -> Result<Vec<Guess>> {
-        let mut test = Arc::clone(self.test.dataset());
-        if count < test.len() {
-            Arc::make_mut(&mut test).truncate(count);
-        }
-        let shares = self.learner.predict_async(&*test).await?;
+        let test = Arc::clone(self.test.dataset());
+        let count = count.min(test.len());
+        let shares = self.learner.predict_async(&test.images[..count * test.pixels()]).await?;
         let best = |(share, label): (&[f32], &u32)| {
             let (guess, share) =
                 share.iter().enumerate().fold((0, 0.0), |best, (i, v)| if *v > best.1 { (i, *v) } else { best });

@@ -36,6 +36,7 @@ mod files;
 mod folder;
 mod learner;
 mod look;
+mod memory;
 mod network_summary;
 mod options;
 mod pictures;
@@ -65,7 +66,7 @@ pub use earlier::EarlierRun;
 pub use evaluate::Evaluation;
 #[doc(hidden)]
 pub use evaluate::evaluate;
-pub use event::{Event, Started, Summary};
+pub use event::{Event, Split, Started, Summary};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use files::write_whole;
 #[cfg(not(target_arch = "wasm32"))]

@@ -1,16 +1,14 @@
 //! What a network is made of and what training it takes, known before anything is allocated.
 
 use super::learner::record::{Pass, record};
-use super::{Loss, ModelSpec, Options, RunPlan, trainer};
+use super::memory::passes;
+use super::{Loss, ModelSpec, Options, RunPlan};
 use crate::Result;
-use crate::data::Splits;
-use crate::gpu::Gpu;
-use crate::nn::{Forward, Mode};
-use crate::tape::{DType, State, Tape, planned_pool_bytes};
+use crate::data::{Dataset, Splits};
+use crate::gpu::{Gpu, RING_DEPTH};
+use crate::nn::{self, Forward, Mode};
+use crate::tape::{State, Tape, planned_pool_bytes};
 use serde::Serialize;
-
-/// Copies of a step's inputs and outputs that are on their way.
-const RING: u64 = 3;
 
 /// One layer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -85,7 +83,9 @@ pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Networ
     let moments = state.bytes() - parameters - buffers;
 
     let plan = RunPlan::new(options, splits.train.len())?;
-    let passes = trainer::passes(&plan, &model, splits.test.len());
+    let judged = [splits.validation.as_ref(), Some(&splits.test)];
+    let judged: Vec<usize> = judged.into_iter().flatten().map(Dataset::len).collect();
+    let passes = passes(&plan, &model, &judged);
     let how = |pass: Pass| (matches!(pass, Pass::Train(..)).then_some(&optimizer), &Loss::CrossEntropy);
     let tapes: Vec<Tape> = passes
         .into_iter()
@@ -95,7 +95,7 @@ pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Networ
         let values = tape.inputs().into_iter().chain(tape.outputs().iter().copied());
         values.map(|var| tape.ty(var).bytes()).sum::<u64>()
     };
-    let transfers = RING * tapes.iter().map(moved).sum::<u64>();
+    let transfers = RING_DEPTH * tapes.iter().map(moved).sum::<u64>();
     let activations = planned_pool_bytes(&tapes.iter().collect::<Vec<_>>(), gpu.profile())?;
     Ok(NetworkSummary {
         model: model.name.clone(),
@@ -113,10 +113,9 @@ fn bytes(state: &State, wanted: impl Fn(bool) -> bool) -> u64 {
     state.iter().filter(|(_, tensor)| wanted(tensor.parameter)).map(|(_, tensor)| tensor.ty.bytes()).sum()
 }
 
-fn layers(model: &crate::nn::Model, state: &State) -> Result<Vec<LayerSummary>> {
+fn layers(model: &nn::Model, state: &State) -> Result<Vec<LayerSummary>> {
     let mut tape = Tape::new();
-    let [c, h, w] = model.input;
-    let images = tape.input("images", &[2, c, h, w], DType::F32);
+    let images = nn::images(&mut tape, 2, model.input);
     let mut found = Vec::new();
     let mut ctx = Forward { tape: &mut tape, state, mode: Mode::Eval };
     model.forward_watched(&mut ctx, images, &mut |name, value| found.push((name.to_owned(), value)))?;

@@ -98,7 +98,7 @@ pub struct NetOptions {
         feature = "cli",
         arg(
             long,
-            default_value_t = 64,
+            default_value_t = NetOptions::default().block,
             value_name = "N",
             help_heading = "Network",
             default_value_if("whitening", "fast", "4")
@@ -110,7 +110,7 @@ pub struct NetOptions {
         feature = "cli",
         arg(
             long,
-            default_value_t = 512,
+            default_value_t = NetOptions::default().block_fc,
             value_name = "N",
             help_heading = "Network",
             default_value_if("whitening", "fast", "32")
@@ -122,7 +122,7 @@ pub struct NetOptions {
         feature = "cli",
         arg(
             long,
-            default_value_t = 5,
+            default_value_t = NetOptions::default().iterations,
             value_name = "N",
             help_heading = "Network",
             default_value_if("whitening", "fast", "2")
@@ -130,13 +130,13 @@ pub struct NetOptions {
     )]
     pub iterations: usize,
     /// Newton-Schulz iterations of the first layer, in networks that treat it apart
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = 15, value_name = "N", help_heading = "Network"))]
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().first_iterations, value_name = "N", help_heading = "Network"))]
     pub first_iterations: usize,
     /// Added to the diagonal of each covariance
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = 1e-5, help_heading = "Network"))]
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().eps, help_heading = "Network"))]
     pub eps: f32,
     /// Covariances look at every N-th position
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = 3, value_name = "N", help_heading = "Network"))]
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().sampling_stride, value_name = "N", help_heading = "Network"))]
     pub sampling_stride: usize,
 }
 
@@ -166,11 +166,11 @@ fn iterations(option: &str, value: usize) -> Result<()> {
     if (1..=MOST_ITERATIONS).contains(&value) {
         return Ok(());
     }
-    Err(Error::Usage(format!("{option} is {value}; expected 1 to {MOST_ITERATIONS}")))
+    Err(Error::Usage(format!("`{option}` is {value}; expected 1 to {MOST_ITERATIONS}")))
 }
 
 fn at_least_1(option: &str, value: usize) -> Result<()> {
-    if value > 0 { Ok(()) } else { Err(Error::Usage(format!("{option} is 0; expected at least 1"))) }
+    if value > 0 { Ok(()) } else { Err(Error::Usage(format!("`{option}` is 0; expected at least 1"))) }
 }
 
 /// Refuses a number that is not finite or not in `range` (which the text repeats).
@@ -178,7 +178,7 @@ fn number(option: &str, value: f64, fits: bool, range: &str) -> Result<()> {
     if value.is_finite() && fits {
         return Ok(());
     }
-    Err(Error::Usage(format!("{option} is {value}; expected {range}")))
+    Err(Error::Usage(format!("`{option}` is {value}; expected {range}")))
 }
 
 impl NetOptions {
@@ -213,12 +213,12 @@ impl NetOptions {
 
     /// Refuses numbers that no network can be built from.
     pub(super) fn numbers(&self) -> Result<()> {
-        at_least_1("--block", self.block)?;
-        at_least_1("--block-fc", self.block_fc)?;
-        iterations("--iterations", self.iterations)?;
-        iterations("--first-iterations", self.first_iterations)?;
-        at_least_1("--sampling-stride", self.sampling_stride)?;
-        number("--eps", f64::from(self.eps), self.eps > 0.0, "a number above 0, such as 1e-5")
+        at_least_1("block", self.block)?;
+        at_least_1("block_fc", self.block_fc)?;
+        iterations("iterations", self.iterations)?;
+        iterations("first_iterations", self.first_iterations)?;
+        at_least_1("sampling_stride", self.sampling_stride)?;
+        number("eps", f64::from(self.eps), self.eps > 0.0, "a number above 0, such as 1e-5")
     }
 
     /// What the network is built with.
@@ -268,9 +268,9 @@ pub struct Options {
     /// Stop after so many steps; the schedule still runs over all epochs
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
     pub steps: Option<u64>,
-    /// Images per step; the default is smaller where there are fewer than 512 training images
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = BATCH_SIZE, value_name = "N", help_heading = "Training"))]
-    pub batch_size: usize,
+    /// Images per step [default: 128, fewer where there are fewer than 512 training images]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
+    pub batch_size: Option<usize>,
     /// Update rule: sgd, adam or adamw
     #[cfg_attr(feature = "cli", arg(long, default_value = "sgd", help_heading = "Training"))]
     pub optimizer: OptimizerKind,
@@ -318,7 +318,7 @@ impl Default for Options {
             network: None,
             epochs: None,
             steps: None,
-            batch_size: BATCH_SIZE,
+            batch_size: None,
             optimizer: OptimizerKind::Sgd,
             lr: None,
             momentum: 0.9,
@@ -343,14 +343,14 @@ impl Options {
             Some(network) => self.net.of(network).numbers()?,
             None => self.net.validate()?,
         }
-        at_least_1("--batch-size", self.batch_size)?;
+        at_least_1("batch_size", self.batch_size.unwrap_or(BATCH_SIZE))?;
         let count = |value: Option<u64>| value.map_or(1, |n| n.min(usize::MAX as u64) as usize);
-        at_least_1("--epochs", count(self.epochs))?;
-        at_least_1("--steps", count(self.steps))?;
+        at_least_1("epochs", count(self.epochs))?;
+        at_least_1("steps", count(self.steps))?;
         let (lr, momentum, decay) = (self.base_lr(), f64::from(self.momentum), f64::from(self.weight_decay));
-        number("--lr", lr, lr > 0.0, "a number above 0, such as 0.1")?;
-        number("--momentum", momentum, (0.0..1.0).contains(&momentum), "a number from 0 to below 1, such as 0.9")?;
-        number("--weight-decay", decay, decay >= 0.0, "0 or a small positive number, such as 0.001")
+        number("lr", lr, lr > 0.0, "a number above 0, such as 0.1")?;
+        number("momentum", momentum, (0.0..1.0).contains(&momentum), "a number from 0 to below 1, such as 0.9")?;
+        number("weight_decay", decay, decay >= 0.0, "0 or a small positive number, such as 0.001")
     }
 
     /// Learning rate before the schedule acts on it.
@@ -390,14 +390,14 @@ mod tests {
             options.validate().unwrap_err().to_string()
         };
         assert_eq!(Options::default().validate().map_err(|e| e.to_string()), Ok(()));
-        assert!(refused(|o| o.lr = Some(f64::NAN)).contains("--lr is NaN"));
+        assert!(refused(|o| o.lr = Some(f64::NAN)).contains("`lr` is NaN"));
         assert!(refused(|o| o.lr = Some(-0.1)).contains("above 0"));
-        assert!(refused(|o| o.momentum = 1.0).contains("--momentum"));
-        assert!(refused(|o| o.weight_decay = f32::INFINITY).contains("--weight-decay"));
-        assert!(refused(|o| o.batch_size = 0).contains("--batch-size is 0"));
-        assert!(refused(|o| o.epochs = Some(0)).contains("--epochs"));
-        assert!(refused(|o| o.net.block = 0).contains("--block is 0"));
-        assert!(refused(|o| o.net.eps = 0.0).contains("--eps"));
+        assert!(refused(|o| o.momentum = 1.0).contains("`momentum`"));
+        assert!(refused(|o| o.weight_decay = f32::INFINITY).contains("`weight_decay`"));
+        assert!(refused(|o| o.batch_size = Some(0)).contains("`batch_size` is 0"));
+        assert!(refused(|o| o.epochs = Some(0)).contains("`epochs`"));
+        assert!(refused(|o| o.net.block = 0).contains("`block` is 0"));
+        assert!(refused(|o| o.net.eps = 0.0).contains("`eps`"));
         assert!(refused(|o| o.net.model = "alexnet".into()).contains("lenet"));
     }
 

@@ -8,7 +8,7 @@ use crate::viz::{KernelSheet, central_kernels, png, weight_sheet};
 
 /// The first layer's deconvolution kernels, or its weights where it has none, as a PNG; `None` when there is no layer.
 pub(super) fn kernels_png(spec: &ModelSpec, model: &Model, state: &State) -> Result<Option<Vec<u8>>> {
-    let title = format!("{} on {}", spec.net.model, spec.data);
+    let title = format!("{} on {}", spec.net.model, crate::data::title(&spec.data));
     if let Some(first) = &model.first {
         let (layout, deconv) = (first.layout(), state.get(first.running().1));
         let (k, d) = (layout.kernel, layout.d);

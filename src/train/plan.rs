@@ -9,11 +9,10 @@ use crate::{Error, Result};
 /// Epochs without `--epochs` or `--steps`.
 const EPOCHS: u64 = 1;
 
-/// The default batch: 128, or for small data the largest power of two that makes four steps of an epoch. Other sizes are
-/// what was asked for.
-fn batch_size(asked: usize, images: usize) -> usize {
-    if asked != BATCH_SIZE || images / 4 >= asked {
-        return asked;
+/// The batch that was asked for; without that 128, or for small data the largest power of two that makes four steps of an epoch.
+fn batch_size(asked: Option<usize>, images: usize) -> usize {
+    if asked.is_some() || images / 4 >= BATCH_SIZE {
+        return asked.unwrap_or(BATCH_SIZE);
     }
     let largest = (images / 4).max(2);
     (1 << largest.ilog2()).min(images.max(1))
@@ -24,8 +23,8 @@ fn batch_size(asked: usize, images: usize) -> usize {
 pub struct RunPlan {
     /// Images per step.
     pub batch_size: usize,
-    /// Images per step that were asked for.
-    pub asked: usize,
+    /// Images per step that were asked for, where they were.
+    pub asked: Option<usize>,
     /// Training images.
     pub images: usize,
     /// Steps of one epoch.
@@ -63,7 +62,7 @@ impl RunPlan {
         let size = batch_size(options.batch_size, images);
         if size > images {
             return Err(Error::Usage(format!(
-                "--batch-size is {size}, but the data set '{}' has only {images} training images; expected 1 to {images}",
+                "`batch_size` is {size}, but the data set '{}' has only {images} training images; expected 1 to {images}",
                 options.data
             )));
         }
@@ -101,9 +100,9 @@ impl RunPlan {
     pub fn notes(&self) -> Vec<String> {
         let Self { batch_size, asked, images, left_over, .. } = self;
         let mut notes = Vec::new();
-        if batch_size != asked {
+        if asked.is_none() && *batch_size != BATCH_SIZE {
             notes.push(format!(
-                "note: batches of {batch_size} instead of {asked}, because there are {images} training images; --batch-size \
+                "note: batches of {batch_size} instead of {BATCH_SIZE}, because there are {images} training images; `batch_size` \
                  chooses another size"
             ));
         }
@@ -126,8 +125,13 @@ impl RunPlan {
 mod tests {
     use super::*;
 
-    fn plan(images: usize, batch_size: usize, steps: Option<u64>, epochs: Option<u64>) -> Result<RunPlan> {
-        RunPlan::new(&Options { batch_size, steps, epochs, ..Default::default() }, images)
+    fn plan(
+        images: usize,
+        batch_size: impl Into<Option<usize>>,
+        steps: Option<u64>,
+        epochs: Option<u64>,
+    ) -> Result<RunPlan> {
+        RunPlan::new(&Options { batch_size: batch_size.into(), steps, epochs, ..Default::default() }, images)
     }
 
     #[test]
@@ -145,11 +149,15 @@ mod tests {
 
     #[test]
     fn the_default_batch_adapts_and_says_so() {
-        let size = |images| plan(images, BATCH_SIZE, None, None).unwrap().batch_size;
+        let size = |images| plan(images, None, None, None).unwrap().batch_size;
         assert_eq!([1, 2, 3, 9, 40, 511, 512, 60_000].map(size), [1, 2, 2, 2, 8, 64, 128, 128]);
-        let notes = plan(40, BATCH_SIZE, None, None).unwrap().notes();
+        let notes = plan(40, None, None, None).unwrap().notes();
         assert!(notes[0].contains("batches of 8 instead of 128") && notes.len() == 1, "{notes:?}");
         assert_eq!(plan(40, 16, None, None).unwrap().batch_size, 16);
+        // What was asked for is kept, also where it is the default, or refused.
+        let asked = plan(200, BATCH_SIZE, None, None).unwrap();
+        assert_eq!((asked.batch_size, asked.batches, asked.notes().len()), (128, 2, 0));
+        assert!(plan(100, BATCH_SIZE, None, None).unwrap_err().to_string().contains("only 100 training images"));
     }
 
     #[test]

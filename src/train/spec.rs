@@ -133,7 +133,7 @@ impl ModelSpec {
         if dataset.shape[1..] != [height, width] {
             return Err(Error::Usage(format!(
                 "the network takes images of {height} x {width} (height x width), but those of '{}' are {} x {}; choose the data \
-                 it was trained on ('{}') or like it",
+                 it was trained on ('{}') or like it, or scale them with `size` {height},{width}",
                 dataset.name, dataset.shape[1], dataset.shape[2], self.data
             )));
         }
@@ -184,13 +184,6 @@ impl ModelSpec {
                 self.class_names.len()
             ));
         }
-        let Normalize { mean, std } = &self.normalize;
-        let usable = mean.iter().all(|m| m.is_finite()) && std.iter().all(|s| s.is_normal() && *s > 0.0);
-        if mean.len() != channels || std.len() != channels || !usable {
-            return refuse(format!(
-                "its normalisation is mean {mean:?}, deviation {std:?}; expected {channels} numbers and {channels} positive ones"
-            ));
-        }
-        Ok(())
+        self.normalize.check(channels)
     }
 }

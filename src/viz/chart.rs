@@ -89,7 +89,12 @@ where
         .y_label_area_size(72)
         .build_cartesian_2d(x.0..x.1, y)
         .map_err(failed)?;
-    let y_text = |v: &f64| if axes.percent { format!("{} %", short((v * 100.0) as f32)) } else { short(*v as f32) };
+    let y_text = |v: &f64| match axes.percent {
+        // Room above the whole has no number.
+        true if *v > 1.0 + 1e-9 => String::new(),
+        true => format!("{} %", short((v * 100.0) as f32)),
+        false => short(*v as f32),
+    };
     let x_text = |v: &f64| if axes.x_numbers { thousands(*v) } else { String::new() };
     chart
         .configure_mesh()

@@ -19,12 +19,12 @@ pub struct StepPoint {
     pub lr: f32,
 }
 
-/// One evaluation on the test set.
+/// One evaluation.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EvalPoint {
     /// Step after which it was made.
     pub step: u64,
-    /// Mean test loss.
+    /// Mean loss.
     pub loss: f32,
     /// Share of right answers, 0 to 1.
     pub accuracy: f32,
@@ -39,6 +39,8 @@ pub struct RunCurves {
     pub steps: Vec<StepPoint>,
     /// In order of steps; may be empty.
     pub evals: Vec<EvalPoint>,
+    /// Whether these are of validation images.
+    pub validation: bool,
 }
 
 const WIDTH: u32 = 900;
@@ -67,6 +69,7 @@ pub fn curves_svg(title: &str, runs: &[RunCurves]) -> Result<String> {
     let right = (longest.max(6) + 8) * 8 + 16;
     let has_eval = runs.iter().any(|r| r.evals.iter().any(|e| e.accuracy.is_finite()));
     let has_rate = runs.iter().any(|r| r.steps.iter().any(|s| s.lr > 0.0 && s.lr.is_finite()));
+    let accuracy = if runs.iter().any(|r| r.validation) { "validation accuracy" } else { "test accuracy" };
     let heights = [54, 290, if has_eval { 200 } else { 0 }, if has_rate { 76 } else { 0 }];
 
     chart::svg(WIDTH, heights.iter().sum::<u32>() + 44, |root| {
@@ -98,7 +101,7 @@ pub fn curves_svg(title: &str, runs: &[RunCurves]) -> Result<String> {
         }
         let rest = if has_eval {
             let (area, rest) = rest.split_vertically(heights[2] - 8 + extra(!has_rate));
-            draw_accuracies(root, &area, runs, x, Axes { percent: true, ..axes("test accuracy", 5, !has_rate) })?;
+            draw_accuracies(root, &area, runs, x, Axes { percent: true, ..axes(accuracy, 5, !has_rate) })?;
             rest
         } else {
             rest
@@ -187,7 +190,9 @@ where
     }
     if runs.iter().any(|r| !r.evals.is_empty()) {
         let (x, y) = (chart.plotting_area().get_pixel_range().0.end, chart.plotting_area().get_pixel_range().1.start);
-        chart::write(root, "line: training, circle: test", (x - 6, y + 4), 15, FAINT, (HPos::Right, VPos::Top))?;
+        let judged = if runs.iter().any(|r| r.validation) { "validation" } else { "test" };
+        let text = format!("line: training, circle: {judged}");
+        chart::write(root, &text, (x - 6, y + 4), 15, FAINT, (HPos::Right, VPos::Top))?;
     }
     chart::end_labels(root, labels)
 }
@@ -256,6 +261,7 @@ mod tests {
             evals: (1..=4)
                 .map(|i| EvalPoint { step: steps * i / 4, loss: 0.1, accuracy: 0.9 + 0.02 * i as f32 })
                 .collect(),
+            ..Default::default()
         }
     }
 
@@ -281,7 +287,7 @@ mod tests {
     #[test]
     fn odd_runs_draw_or_say_why_not() {
         let step = |step, loss| StepPoint { step, loss, lr: 0.0 };
-        let one = RunCurves { name: "one".into(), steps: vec![step(1, 2.0)], evals: vec![] };
+        let one = RunCurves { name: "one".into(), steps: vec![step(1, 2.0)], ..Default::default() };
         chart::tests::assert_well_formed(&curves_svg("", std::slice::from_ref(&one)).unwrap());
         let flat = RunCurves { steps: (0..9).map(|i| step(i, 0.0)).collect(), ..one.clone() };
         chart::tests::assert_well_formed(&curves_svg("", &[flat]).unwrap());

@@ -1,7 +1,7 @@
 //! What the screen shows, as plain data, and how it is drawn at any size.
 
 use super::cells::{Depth, Tiles};
-use crate::train::{Event, Started};
+use crate::train::{Event, Split, Started};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
@@ -26,7 +26,7 @@ pub(super) struct View {
     /// Accuracy and time of the last steps.
     recent: Vec<(f32, Instant)>,
     lr: f64,
-    eval: Option<(u64, f32, f32)>,
+    eval: Option<(u64, Split, f32, f32)>,
     tiles: Option<(u64, Tiles)>,
     stopping: bool,
 }
@@ -61,7 +61,7 @@ impl View {
                     self.recent.remove(0);
                 }
             }
-            Event::Eval { step, loss, accuracy, .. } => self.eval = Some((*step, *loss, *accuracy)),
+            Event::Eval { step, split, loss, accuracy, .. } => self.eval = Some((*step, *split, *loss, *accuracy)),
             Event::Kernels { step, channels, kernel, values } => {
                 self.tiles = Tiles::new(*channels, *kernel, values).map(|tiles| (*step, tiles));
             }
@@ -152,8 +152,8 @@ impl View {
             first = format!("loss {loss:.4}, accuracy {:.1} %, rate {:.4}{speed}", 100.0 * hits, self.lr);
         }
         let mut second = match self.eval {
-            Some((step, loss, accuracy)) => {
-                format!("test after step {step}: accuracy {:.2} %, loss {loss:.4}", 100.0 * accuracy)
+            Some((step, split, loss, accuracy)) => {
+                format!("{split} after step {step}: accuracy {:.2} %, loss {loss:.4}", 100.0 * accuracy)
             }
             None => format!("{:.0} s", self.begin.elapsed().as_secs_f64()),
         };
@@ -244,6 +244,7 @@ mod tests {
             backend: "Vulkan".into(),
             parameters: 9,
             train_images: 100,
+            validation_images: 0,
             test_images: 10,
             batch_size: 10,
             steps: 400,

@@ -8,7 +8,7 @@ use crate::nn::{
     GlobalAvgPool, Mode, Module, Norm, PlainLinear, Resize, Sequential, Whitening,
 };
 use crate::rng::Rng;
-use crate::tape::{DType, State, Tape, Var};
+use crate::tape::{State, Tape, Var};
 use crate::{Error, Result, ops};
 use std::collections::{HashMap, HashSet};
 
@@ -36,8 +36,7 @@ pub(super) fn build(network: &Network, state: &mut State) -> Result<Model> {
         return Err(Error::Usage(what));
     }
     let mut tape = Tape::new();
-    let [c, h, w] = network.input;
-    let images = tape.input("images", &[IMAGES, c, h, w], DType::F32);
+    let images = crate::nn::images(&mut tape, IMAGES, network.input);
     let x = ops::to_vec4(&mut tape, images)?;
     let rng = Rng::new(network.seed);
     let names = HashSet::new();

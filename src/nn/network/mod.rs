@@ -63,7 +63,7 @@ fn custom() -> String {
 }
 
 /// The authors' block of linear layers.
-fn block_fc() -> usize {
+pub(crate) fn block_fc() -> usize {
     512
 }
 

@@ -1,36 +1,15 @@
 //! How a layer's features are cut into blocks, and where its statistics are sampled (method, sections 2, 3).
 
+use crate::named::named;
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
 
-/// Which features share a covariance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum BlockMode {
-    /// One mean, covariance and D per contiguous block of channels.
-    Paper,
-    /// What the authors' code computes: interleaved blocks, pooled into one mean, covariance and D.
-    Reference,
-}
-
-impl std::str::FromStr for BlockMode {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "paper" => Ok(Self::Paper),
-            "reference" => Ok(Self::Reference),
-            _ => Err(Error::Usage(format!("unknown mode '{text}'; expected reference or paper"))),
-        }
-    }
-}
-
-impl std::fmt::Display for BlockMode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Paper => "paper",
-            Self::Reference => "reference",
-        })
+named! {
+    /// Which features share a covariance.
+    pub enum BlockMode: "mode" {
+        /// One mean, covariance and D per contiguous block of channels.
+        Paper = "paper",
+        /// What the authors' code computes: interleaved blocks, pooled into one mean, covariance and D.
+        Reference = "reference",
     }
 }
 

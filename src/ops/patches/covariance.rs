@@ -287,7 +287,8 @@ impl Op for SampleRows {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let x = launch.inputs[0];
-        let Ok(g) = RowGeometry::new(self.name(), x.nchw(), self.layout, self.sampling) else { return };
+        let g = RowGeometry::new(self.name(), x.nchw(), self.layout, self.sampling);
+        let Some(g) = launch.or_refuse(g) else { return };
         let (x, rows) = (launch.reads[0], launch.writes[0]);
         gather(launch, &g, x, rows);
     }
@@ -339,7 +340,8 @@ impl Op for Covariance {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let x = launch.inputs[0];
-        let Ok(g) = RowGeometry::new(self.name(), x.nchw(), self.layout, self.sampling) else { return };
+        let g = RowGeometry::new(self.name(), x.nchw(), self.layout, self.sampling);
+        let Some(g) = launch.or_refuse(g) else { return };
         let (s, d, d4) = (self.layout.statistics(), self.layout.d, self.layout.d.div_ceil(4));
         let (x, [mean, cov, rows]) = (launch.reads[0], [0, 1, 2].map(|i| launch.writes[i]));
         let patches = launch.scratch("patches", s * g.rows * d4 * 4);
@@ -447,7 +449,8 @@ impl Op for FoldRows {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return };
+        let g = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling);
+        let Some(g) = launch.or_refuse(g) else { return };
         launch_fold(launch, fold_kernel(&g), self.masked, &g);
     }
 

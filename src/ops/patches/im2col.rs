@@ -113,7 +113,8 @@ impl Op for Patches {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let Ok(g) = self.options.geometry(self.name(), &launch.inputs[0].shape) else { return };
+        let g = self.options.geometry(self.name(), &launch.inputs[0].shape);
+        let Some(g) = launch.or_refuse(g) else { return };
         let elements = launch.outputs[0].len();
         let params = PatchesParams {
             elements: elements as u32,
@@ -172,7 +173,8 @@ impl Op for Fold {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let Ok(g) = self.options.geometry(self.name(), &self.maps.shape) else { return };
+        let g = self.options.geometry(self.name(), &self.maps.shape);
+        let Some(g) = launch.or_refuse(g) else { return };
         let count = vectors(&self.maps);
         let params = FoldParams {
             vectors: count as u32,

@@ -34,7 +34,7 @@ fn options(setting: (usize, f64, f32, usize, f64), experiment: &ExperimentOption
         data: experiment.data.clone().unwrap_or_else(|| if full { "cifar10" } else { "glyphs" }.into()),
         net,
         epochs: Some(if full { 20 } else { 2 }),
-        batch_size,
+        batch_size: Some(batch_size),
         lr: Some(lr),
         seed: experiment.seed,
         limit_train: (!full).then_some(IMAGES),

@@ -93,7 +93,7 @@ async fn accuracy(
         data: data.into(),
         net: net.clone(),
         epochs: Some(set.epochs),
-        batch_size: set.batch,
+        batch_size: Some(set.batch),
         seed,
         ..Default::default()
     };
@@ -233,7 +233,7 @@ impl Table {
         Ok([
             Check {
                 claim: format!(
-                    "{}: --whitening fast takes at most half of what the paper's settings add to a step",
+                    "{}: `whitening` fast takes at most half of what the paper's settings add to a step",
                     self.data
                 ),
                 shown: self.ratio(fast) - 1.0 <= 0.5 * (self.ratio(paper) - 1.0),

@@ -6,14 +6,13 @@
 //! largest stable rate falls, while the outputs start further from their targets.
 
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
-use crate::data::{Dataset, LoadOptions, load};
+use crate::data::{Augment, Dataset, LoadOptions, Normalize, load, title};
 use crate::gpu::Gpu;
 use crate::models::{self, ModelOptions, Norm};
-use crate::nn::{Delinear, Forward, Linear, Mode, Whitening};
+use crate::nn::{Linear, Network, Whitening};
 use crate::ops::{self, BlockMode};
-use crate::optim::Optimizer;
 use crate::rng::Rng;
-use crate::tape::{DType, Session, State, Tape};
+use crate::train::{Batch, Data, Learner, Loss, Order, Sgd, Targets};
 use crate::viz::lines::{Line, lines_svg};
 use crate::{Error, Result};
 
@@ -91,12 +90,6 @@ fn readable(loss: f64) -> String {
     if loss.abs() < 1e4 { format!("{loss:.4}") } else { format!("{loss:.1e}") }
 }
 
-/// Images `at` as values from 0 to 1, and their labels.
-fn batch(data: &Dataset, at: &[usize]) -> (Vec<f32>, Vec<u32>) {
-    let images = at.iter().flat_map(|i| data.image(*i).iter().map(|v| f32::from(*v) / 255.0)).collect();
-    (images, at.iter().map(|i| data.labels[*i]).collect())
-}
-
 async fn trial(
     gpu: &Gpu,
     set: &Setting,
@@ -104,80 +97,36 @@ async fn trial(
     (norm, rate): (Norm, f64),
     seed: u64,
 ) -> Result<Trial> {
-    let features: usize = train.shape.iter().product();
-    let size = set.batch.min(train.len());
     let options = ModelOptions {
         norm,
         // All features of an image in one block: the whole whitening.
-        block_fc: features,
+        block_fc: train.shape.iter().product(),
         input: train.shape,
         classes: train.classes(),
         seed,
         ..Default::default()
     };
-    let mut state = State::new();
-    let model = models::build(set.model, &options, &mut state)?;
-    let optimizer = Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0, nesterov: false };
-    let record = |state: &mut State, mode: Mode, size: usize| -> Result<Tape> {
-        let mut tape = Tape::for_adapter(gpu.profile());
-        let shape = [size, train.shape[0], train.shape[1], train.shape[2]];
-        let images = tape.input("images", &shape, DType::F32);
-        let labels = tape.input("labels", &[size], DType::U32);
-        let logits = model.forward(&mut Forward { tape: &mut tape, state, mode }, images)?;
-        if mode == Mode::Eval {
-            let found = ops::cross_entropy_hits(&mut tape, logits, labels, None)?;
-            tape.output(found.hits);
-            return Ok(tape);
-        }
-        let loss = if set.squares {
-            ops::l2_onehot_labels(&mut tape, logits, labels)?
-        } else {
-            ops::cross_entropy(&mut tape, logits, labels, None)?
-        };
-        tape.output(loss);
-        let gradients = tape.backward(loss)?;
-        let parameters = state.parameters();
-        optimizer.apply(&mut tape, state, &parameters, &gradients)?;
-        Ok(tape)
-    };
-    let step = record(&mut state, Mode::Train, size)?;
-    let test_size = 500.min(test.len());
-    let eval = record(&mut state, Mode::Eval, test_size)?;
-    let mut session = Session::new(gpu, &state)?;
-    let mut compiled = session.compile(&[&step, &eval])?;
-
-    let (mut rng, mut order) = (Rng::new(seed).fork(1), (0..train.len()).collect::<Vec<_>>());
-    let mut place = train.len();
+    let loss = if set.squares { Loss::LeastSquares } else { Loss::CrossEntropy };
+    let mut learner = Learner::new(gpu, models::network(set.model, &options)?, Sgd::new(rate))?.with_loss(loss);
+    let (batch_size, normalize) = (set.batch.min(train.len()), Normalize::none(train.shape[0]));
+    let mut order = Order { epoch: 0, batch_size, shuffle: true, seed, normalize, augment: Augment::NONE };
     let mut losses = Vec::with_capacity(set.steps);
-    for number in 1..=set.steps as u64 {
-        if place + size > train.len() {
-            rng.shuffle(&mut order);
-            place = 0;
+    while learner.steps() < set.steps as u64 {
+        let left = set.steps - learner.steps() as usize;
+        // What has diverged goes on: its losses are part of the picture.
+        for batch in train.epoch(order.clone())?.take(left) {
+            learner.submit(&batch?, rate, seed).await?;
+            while let Some(step) = learner.try_take()? {
+                losses.push(f64::from(step.loss));
+            }
         }
-        let (images, labels) = batch(train, &order[place..place + size]);
-        place += size;
-        let scalars = optimizer.scalars(rate, number, seed);
-        compiled[0].submit(&[bytemuck::cast_slice(&images), bytemuck::cast_slice(&labels), scalars.bytes()]).await?;
-        while let Some((_, outputs)) = compiled[0].try_take()? {
-            losses.push(f64::from(outputs[0][0]));
-        }
+        order.epoch += 1;
     }
-    while let Some((_, outputs)) = compiled[0].take().await? {
-        losses.push(f64::from(outputs[0][0]));
+    while let Some(step) = learner.take().await? {
+        losses.push(f64::from(step.loss));
     }
-    let (mut hits, mut seen) = (0.0, 0);
-    for start in (0..test.len().min(4 * test_size)).step_by(test_size) {
-        if start + test_size > test.len() {
-            break;
-        }
-        let (images, labels) = batch(test, &(start..start + test_size).collect::<Vec<_>>());
-        compiled[1].submit(&[bytemuck::cast_slice(&images), bytemuck::cast_slice(&labels)]).await?;
-        if let Some((_, outputs)) = compiled[1].take().await? {
-            hits += f64::from(outputs[0][0]);
-            seen += test_size;
-        }
-    }
-    Ok(Trial { norm, rate, losses, accuracy: hits / f64::from(seen.max(1) as u32) })
+    let found = learner.evaluate_async(test, 500).await?;
+    Ok(Trial { norm, rate, losses, accuracy: f64::from(found.accuracy) })
 }
 
 pub(super) async fn fig5(gpu: &Gpu, experiment: Experiment, options: &ExperimentOptions) -> Result<Findings> {
@@ -187,8 +136,11 @@ pub(super) async fn fig5(gpu: &Gpu, experiment: Experiment, options: &Experiment
     let limit = (!options.full && set.model == "linear").then_some(6000);
     let limits = LoadOptions { limit_train: limit, limit_test: Some(2000), seed: options.seed, ..Default::default() };
     let splits = load(name, &limits)?;
-    let name = name.rsplit(['/', '\\']).find(|part| !part.is_empty()).unwrap_or(name);
-    let (train, test) = (&splits.train, &splits.test);
+    let name = title(name);
+    let (mut train, test) = (splits.train, &splits.test);
+    // Whole batches, so that all losses are means over as many images.
+    train.truncate((train.len() / set.batch).max(1) * set.batch);
+    let train = &train;
     let mut trials = Vec::new();
     for norm in [Norm::None, Norm::Batch, Norm::Deconv] {
         for rate in set.rates {
@@ -247,9 +199,9 @@ pub(super) async fn fig5(gpu: &Gpu, experiment: Experiment, options: &Experiment
         points: t.losses.iter().enumerate().map(|(i, v)| (i as f64 + 1.0, *v)).collect(),
         dashed: false,
     };
-    let title = format!("Training loss, each norm at its best learning rate ({name})");
+    let heading = format!("Training loss, each norm at its best learning rate ({name})");
     let lines: Vec<Line> = [vanilla, batch_norm, deconv].iter().map(line).collect();
-    let svg = lines_svg(&title, ["step", "loss of the mini-batch"], true, 3, &lines)?;
+    let svg = lines_svg(&heading, ["step", "loss of the mini-batch"], true, 3, &lines)?;
     Ok(Findings {
         note: format!(
             "{} on {name}: {} images, batches of {}, {} steps; {}",
@@ -286,26 +238,18 @@ async fn proposition_1(gpu: &Gpu, seed: u64) -> Result<Check> {
     }
     let y: Vec<f32> = (0..n * o).map(|i| x[i / o * d + i % o] + rng.normal()).collect();
 
-    let mut state = State::new();
     let whitening = Whitening { mode: BlockMode::Paper, block: d, iterations: 25, eps: 1e-8, ..Default::default() };
-    let layer = Delinear::new(&mut state, "fc", d, &Linear::new(o), whitening, rng)?;
-    let mut tape = Tape::for_adapter(gpu.profile());
-    let images = tape.input("x", &[n, d], DType::F32);
-    let targets = tape.input("y", &[n, o], DType::F32);
-    let packed = ops::to_vec4(&mut tape, images)?;
-    let (out, _) = layer.forward_folded(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Train }, packed)?;
-    let loss = ops::l2_onehot(&mut tape, out, targets)?;
-    tape.output(loss);
-    let gradients = tape.backward(loss)?;
-    let parameters = state.parameters();
-    let optimizer = Optimizer::Sgd { momentum: 0.0, weight_decay: 0.0, nesterov: false };
-    optimizer.apply(&mut tape, &mut state, &parameters, &gradients)?;
-    let mut compiled = Session::new(gpu, &state)?.compile(&[&tape])?;
+    let mut net = Network::new([d, 1, 1]).seed(seed);
+    net.flatten().linear(Linear::new(o).norm(Norm::Deconv).whitening(whitening));
+    let loss = Loss::values(|tape, output, targets| ops::l2_onehot(tape, output, targets));
+    let mut learner = Learner::new(gpu, net, Sgd::new(1.0))?.with_loss(loss);
+    let batch = Batch { images: x.clone(), targets: Targets::Values(y.clone()) };
     let mut losses = Vec::new();
-    for step in 1..=2 {
-        let scalars = optimizer.scalars(1.0, step, seed);
-        compiled[0].submit(&[bytemuck::cast_slice(&x), bytemuck::cast_slice(&y), scalars.bytes()]).await?;
-        losses.extend(compiled[0].take().await?.map(|(_, outputs)| f64::from(outputs[0][0])));
+    for _ in 0..2 {
+        learner.submit(&batch, 1.0, seed).await?;
+    }
+    while let Some(step) = learner.take().await? {
+        losses.push(f64::from(step.loss));
     }
     let optimum = least_squares(&x, &y, [n, d, o]);
     let [first, second] = losses[..] else { return Err(Error::Run("proposition 1: a step is missing".into())) };

@@ -3,7 +3,7 @@
 use super::{Batch, Batches, Data, Learner, Order, Step};
 use crate::data::Augment;
 use crate::optim::Schedule;
-use crate::train::{Event, ScheduleKind};
+use crate::train::{Event, ScheduleKind, Split};
 use crate::{Error, Result};
 use std::collections::VecDeque;
 
@@ -60,8 +60,8 @@ pub struct Fitting<'a> {
 /// Whether a last batch of `images` beside `batch_size` is worth a step: from a quarter of a batch on. Statistics of a
 /// handful of images, or of one, would outweigh it in the running averages.
 pub(in crate::train) fn keeps(images: usize, batch_size: usize) -> bool {
-    // One image has no statistics.
-    images > 1 && images * 4 >= batch_size
+    // One image has no statistics; where more were not asked for, it is not left over.
+    images == batch_size || images > 1 && images * 4 >= batch_size
 }
 
 impl Learner {
@@ -193,7 +193,8 @@ impl Fitting<'_> {
         if let Some(test) = self.fit.test {
             let found = self.learner.evaluate_async(test, self.fit.batch_size).await?;
             let (step, epoch) = (self.learner.step, self.epoch);
-            self.events.push_back(Event::Eval { step, epoch, loss: found.loss, accuracy: found.accuracy });
+            let (split, loss, accuracy) = (Split::Test, found.loss, found.accuracy);
+            self.events.push_back(Event::Eval { step, epoch, split, loss, accuracy });
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! What is inside a network: tensors, activations, covariances.
 
 use super::{Learner, Pixels};
-use crate::nn::{Forward, Mode};
+use crate::nn::{self, Forward, Mode};
 use crate::study::{CovariancePair, covariances};
-use crate::tape::{DType, Session, Tape};
+use crate::tape::{Session, Tape};
 use crate::{Error, Result};
 
 /// Values with their shape, row-major: (N,C,H,W) of activations, (O,C,k,k) of kernels.
@@ -97,8 +97,7 @@ impl Learner {
         let (count, images) = self.normalized(images.into())?;
         self.session.download(&mut self.state).await?;
         let mut tape = Tape::new();
-        let [c, h, w] = self.network.input;
-        let input = tape.input("images", &[count, c, h, w], DType::F32);
+        let input = nn::images(&mut tape, count, self.network.input);
         let (mut found, mut names) = (None, Vec::new());
         let mut watch = |name: &str, value| {
             names.push(name.to_owned());

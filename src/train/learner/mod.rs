@@ -138,13 +138,7 @@ impl Learner {
     /// # Errors
     /// Not one mean and one positive deviation for each channel.
     pub fn with_normalize(mut self, normalize: Normalize) -> Result<Self> {
-        let (channels, positive) = (self.network.input[0], normalize.std.iter().all(|s| *s > 0.0 && s.is_finite()));
-        if normalize.mean.len() != channels || normalize.std.len() != channels || !positive {
-            let what = format!(
-                "expected a mean and a positive deviation for each of {channels} channels, found {normalize:?}"
-            );
-            return Err(Error::Usage(what));
-        }
+        normalize.check(self.network.input[0])?;
         self.normalize = normalize;
         Ok(self)
     }

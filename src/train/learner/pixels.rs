@@ -76,9 +76,9 @@ impl Pixels<'_> {
             if image >= count {
                 return Err(Error::Usage(format!("image {image} of {count} was asked for")));
             }
-            for (channel, (mean, std)) in normalize.mean.iter().zip(&normalize.std).enumerate() {
+            for channel in 0..shape[0] {
                 let from = (image * shape[0] + channel) * plane;
-                self.plane(from..from + plane, |v| (v - mean) / std, images);
+                self.plane(from..from + plane, |v| normalize.apply(channel, v), images);
             }
         }
         Ok(())

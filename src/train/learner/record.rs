@@ -4,10 +4,10 @@ use super::Loss;
 use crate::Result;
 use crate::gpu::Profile;
 use crate::models::Model;
-use crate::nn::{Forward, Mode};
+use crate::nn::{self, Forward, Mode};
 use crate::ops;
 use crate::optim::Optimizer;
-use crate::tape::{DType, State, Tape};
+use crate::tape::{State, Tape};
 
 /// What a tape is for, and how many images it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,8 +43,7 @@ pub(crate) fn record(
     (optimizer, loss): (Option<&Optimizer>, &Loss),
 ) -> Result<Tape> {
     let mut tape = if let Pass::Train(..) = pass { Tape::for_adapter(profile) } else { Tape::new() };
-    let [c, h, w] = model.input;
-    let images = tape.input("images", &[pass.images(), c, h, w], DType::F32);
+    let images = nn::images(&mut tape, pass.images(), model.input);
     let judged = matches!(pass, Pass::Train(..) | Pass::Judge(_));
     let targets = judged.then(|| loss.targets(&mut tape, pass.images(), &model.output));
     let output = model.forward(&mut Forward { tape: &mut tape, state, mode: pass.mode() }, images)?;

@@ -1,0 +1,94 @@
+//! How much an adapter can take: the largest buffer, and all of them together where that can be known.
+
+use super::{Gpu, PoolSizes};
+use crate::{Error, Result};
+
+impl Gpu {
+    /// Bytes of the largest buffer that a kernel can be given.
+    pub fn largest_buffer(&self) -> u64 {
+        let limits = self.inner.device.limits();
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size)
+    }
+
+    /// Refuses a buffer that is too large, before it is made.
+    ///
+    /// # Errors
+    /// [`Error::Limit`] with both sizes.
+    pub fn check_buffer(&self, label: &str, bytes: u64) -> Result<()> {
+        let offer = self.largest_buffer();
+        if bytes <= offer {
+            return Ok(());
+        }
+        Err(Error::Limit {
+            adapter: self.inner.summary.name.clone(),
+            limit: "max_storage_buffer_binding_size",
+            need: bytes,
+            offer,
+            cure: format!("'{label}' is too large: use a smaller batch size"),
+        })
+    }
+
+    /// Refuses a pool of which a part is too large, before it is made.
+    ///
+    /// # Errors
+    /// As [`Gpu::check_buffer`].
+    pub fn check_pool(&self, sizes: &PoolSizes) -> Result<()> {
+        sizes.buffers.iter().try_for_each(|bytes| self.check_buffer("pool", *bytes))?;
+        sizes.mirrors.check(self)
+    }
+
+    /// Refuses to take `bytes` more, all together, where it is known that they are not there.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] with what is there.
+    pub fn check_room(&self, bytes: u64) -> Result<()> {
+        match self.room() {
+            Some(offer) if bytes > offer => Err(Error::Memory {
+                adapter: self.inner.summary.name.clone(),
+                need: bytes,
+                offer,
+                cure: "use a smaller batch size or network, or close other programs".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes that can still be had, where that is known: of an adapter that computes on the CPU, those of the system. Cards do not
+    /// tell.
+    pub fn room(&self) -> Option<u64> {
+        if self.adapter().is_software() { system_room() } else { None }
+    }
+}
+
+/// Memory that this process may still take: of the system, of its control group, and of its own limit.
+#[cfg(target_os = "linux")]
+fn system_room() -> Option<u64> {
+    let read = |path: &str| std::fs::read_to_string(path).ok();
+    let field = |text: &str, name: &str| -> Option<u64> {
+        text.lines().find(|line| line.starts_with(name))?[name.len()..].split_whitespace().next()?.parse().ok()
+    };
+    let number = |path: &str| read(path)?.trim().parse::<u64>().ok();
+    let system = field(&read("/proc/meminfo")?, "MemAvailable:").map(|kib| kib << 10);
+    let group = number("/sys/fs/cgroup/memory.max")
+        .zip(number("/sys/fs/cgroup/memory.current"))
+        .map(|(most, used)| most.saturating_sub(used));
+    let own = read("/proc/self/limits")
+        .and_then(|text| field(&text, "Max address space"))
+        .zip(read("/proc/self/status").and_then(|text| field(&text, "VmSize:")).map(|kib| kib << 10));
+    let own = own.map(|(most, used)| most.saturating_sub(used));
+    [system, group, own].into_iter().flatten().min()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn system_room() -> Option<u64> {
+    None
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    #[test]
+    fn the_system_has_room() {
+        let room = super::system_room().expect("the system tells");
+        assert!(room > 16 << 20 && room < 1 << 50, "{room}");
+    }
+}
