@@ -10,6 +10,7 @@ const TAPS: u32 = KERNEL * KERNEL;
 // KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
 const BEFORE: u32 = 2u;
 const SPAN: u32 = 6u;
+const RELU: u32 = 0u;
 
 struct Params {
     height: u32,
@@ -25,7 +26,6 @@ struct Params {
     invocations: u32,
     flipped: u32,
     has_bias: u32,
-    relu: u32,
 }
 
 // #import conv/shared/conv_io.wgsl
@@ -71,7 +71,7 @@ fn main(
                 sum[0][m] = fma(a[m + v], w[BEFORE * KERNEL + v], sum[0][m]);
             }
         }
-        if params.relu == 1u {
+        if RELU == 1u {
             for (var m = 0u; m < TM; m++) {
                 sum[0][m] = relu(sum[0][m]);
             }

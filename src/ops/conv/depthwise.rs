@@ -11,7 +11,7 @@ use crate::tape::Launch;
 kernel_params! {
     struct DepthwiseParams {
         height: u32, width: u32, out_height: u32, out_width: u32, outputs4: u32, padding: u32, pixels: u32, tiles: u32,
-        strips: u32, strip: u32, invocations: u32, flipped: u32, has_bias: u32, relu: u32,
+        strips: u32, strip: u32, invocations: u32, flipped: u32, has_bias: u32,
     }
 }
 kernel_params! {
@@ -21,13 +21,20 @@ kernel_params! {
     }
 }
 
-const VARIANTS: &[&[(&str, u32)]] = &[
-    &[("KERNEL", 3), ("BEFORE", 2), ("SPAN", COLUMNS as u32 + 2)],
-    &[("KERNEL", 5), ("BEFORE", 4), ("SPAN", COLUMNS as u32 + 4)],
-];
+const KERNEL_3: [(&str, u32); 3] = [("KERNEL", 3), ("BEFORE", 2), ("SPAN", COLUMNS as u32 + 2)];
+const KERNEL_5: [(&str, u32); 3] = [("KERNEL", 5), ("BEFORE", 4), ("SPAN", COLUMNS as u32 + 4)];
+const fn and_relu([a, b, c]: [(&'static str, u32); 3], relu: u32) -> [(&'static str, u32); 4] {
+    [a, b, c, ("RELU", relu)]
+}
+const VARIANTS: &[&[(&str, u32)]] =
+    &[&and_relu(KERNEL_3, 0), &and_relu(KERNEL_5, 0), &and_relu(KERNEL_3, 1), &and_relu(KERNEL_5, 1)];
 static CONV: Shader = Shader::with_variants::<DepthwiseParams>("conv/conv_depthwise.wgsl", 3, 1, VARIANTS);
-static WEIGHT_GRAD: Shader =
-    Shader::with_variants::<DepthwiseWeightGradParams>("conv/conv_depthwise_weight_grad.wgsl", 2, 1, VARIANTS);
+static WEIGHT_GRAD: Shader = Shader::with_variants::<DepthwiseWeightGradParams>(
+    "conv/conv_depthwise_weight_grad.wgsl",
+    2,
+    1,
+    &[&KERNEL_3, &KERNEL_5],
+);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&CONV, &WEIGHT_GRAD];
 /// Columns of an invocation, `TM` of the kernels.
 const COLUMNS: usize = 4;
@@ -70,10 +77,10 @@ impl Depthwise {
             invocations: invocations as u32,
             flipped: u32::from(flipped),
             has_bias: u32::from(bias.is_some()),
-            relu: u32::from(g.options.relu && !flipped),
         };
         let (reads, write) = ([launch.reads[0], packed, bias.unwrap_or(packed)], launch.writes[0]);
-        launch.flat(Kernel::new(&CONV, self.variant), &params, &reads, &[write], invocations);
+        let kernel = Kernel::new(&CONV, self.variant + if g.options.relu && !flipped { 2 } else { 0 });
+        launch.flat(kernel, &params, &reads, &[write], invocations);
     }
 
     /// `gw` from `x` and `gy`.
