@@ -5,6 +5,8 @@
 // are narrower than those of x: 2 TM + KERNEL - 1 vectors loaded for TM KERNEL^2 multiply-adds. `unpack_grouped_weight_grad.wgsl` adds the splits.
 const KERNEL: u32 = 3u;
 const TM: u32 = 4u;
+// With 1 the mean of the patches is taken off x, off zeros of the padding too.
+const CENTERED: u32 = 0u;
 const TAPS: u32 = KERNEL * KERNEL;
 // KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
 const BEFORE: u32 = 2u;
@@ -21,16 +23,26 @@ struct Params {
     all_tiles: u32,
     tiles_per_split: u32,
     invocations: u32,
+    channels: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> gy: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
+@group(0) @binding(3) var<storage, read> mean: array<f32>;
+@group(0) @binding(4) var<storage, read_write> partial: array<vec4f>;
 
 // #import conv/shared/conv_columns.wgsl
 // #import shared/divide.wgsl
 // #import shared/index.wgsl
+
+fn mean_of(vector: u32, tap: u32) -> vec4f {
+    if CENTERED == 0u {
+        return vec4f(0.0);
+    }
+    let at = min(vector * 4u + vec4u(0u, 1u, 2u, 3u), vec4u(params.channels - 1u)) * TAPS + tap;
+    return vec4f(mean[at.x], mean[at.y], mean[at.z], mean[at.w]);
+}
 
 @compute @workgroup_size(64)
 fn main(
@@ -65,8 +77,9 @@ fn main(
             var a = row_of_columns(&columns, image, i);
             for (var u = 0u; u < KERNEL; u++) {
                 for (var v = 0u; v < KERNEL; v++) {
+                    let off = mean_of(o, u * KERNEL + v);
                     for (var m = 0u; m < TM; m++) {
-                        sum[u * KERNEL + v] = fma(a[m + v], last_rows[BEFORE - u][m], sum[u * KERNEL + v]);
+                        sum[u * KERNEL + v] = fma(a[m + v] - off, last_rows[BEFORE - u][m], sum[u * KERNEL + v]);
                     }
                 }
             }

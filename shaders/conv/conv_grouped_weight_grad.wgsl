@@ -23,12 +23,14 @@ struct Params {
     groups: u32,
     inputs_per_group: u32,
     outputs_per_group: u32,
+    centered: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> gy: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> partial: array<vec4f>;
+@group(0) @binding(3) var<storage, read> mean: array<f32>;
+@group(0) @binding(4) var<storage, read_write> partial: array<vec4f>;
 
 // #import shared/index.wgsl
 
@@ -52,35 +54,41 @@ fn main(
     let at = min(own, vec4u(params.groups - 1u)) * params.inputs_per_group + c;
     let dy = i32((tap / params.kernel_width) * params.dilation) - i32(params.padding);
     let dx = i32((tap % params.kernel_width) * params.dilation) - i32(params.padding);
+    // The mean of the patches, which is taken off x and off zeros of the padding.
+    let features = (select(at, vec4u(at.x) + vec4u(0u, 1u, 2u, 3u), GROUPING == 1u) * params.taps + tap) * params.centered;
+    let means = vec4f(mean[features.x], mean[features.y], mean[features.z], mean[features.w]);
+    let off = select(vec4f(0.0), means, params.centered == 1u);
     var sum: array<vec4f, 4>;
     let first = split * params.lines_per_split;
     let last = min(first + params.lines_per_split, params.lines);
     for (var line = first; line < last; line++) {
         let iy = i32((line % params.out_height) * params.stride) + dy;
-        if iy >= 0 && iy < i32(params.height) {
+        let inside_y = iy >= 0 && iy < i32(params.height);
+        // Without a mean all that lies outside is zero.
+        if inside_y || params.centered == 1u {
             let image = line / params.out_height;
-            let start = (image * params.height + u32(iy)) * params.width * params.channels4;
+            let start = (image * params.height + u32(select(0, iy, inside_y))) * params.width * params.channels4;
             for (var ox = 0u; ox < params.out_width; ox++) {
                 let ix = i32(ox * params.stride) + dx;
-                let inside = ix >= 0 && ix < i32(params.width);
+                let inside = inside_y && ix >= 0 && ix < i32(params.width);
                 let base = start + u32(select(0, ix, inside)) * params.channels4;
-                let g = select(vec4f(0.0), gy[(line * params.out_width + ox) * params.outputs4 + o], inside);
+                let g = gy[(line * params.out_width + ox) * params.outputs4 + o];
                 if GROUPING == 2u {
-                    sum[0] = fma(x[base + o], g, sum[0]);
+                    sum[0] = fma(select(vec4f(0.0), x[base + o], inside) - off, g, sum[0]);
                 } else if GROUPING == 1u {
-                    let a = x[base + at.x / 4u];
+                    let a = select(vec4f(0.0), x[base + at.x / 4u], inside) - off;
                     sum[0] = fma(vec4f(a.x), g, sum[0]);
                     sum[1] = fma(vec4f(a.y), g, sum[1]);
                     sum[2] = fma(vec4f(a.z), g, sum[2]);
                     sum[3] = fma(vec4f(a.w), g, sum[3]);
                 } else {
-                    let a = vec4f(
+                    let value = vec4f(
                         x[base + at.x / 4u][at.x % 4u],
                         x[base + at.y / 4u][at.y % 4u],
                         x[base + at.z / 4u][at.z % 4u],
                         x[base + at.w / 4u][at.w % 4u],
                     );
-                    sum[0] = fma(a, g, sum[0]);
+                    sum[0] = fma(select(vec4f(0.0), value, inside) - off, g, sum[0]);
                 }
             }
         }

@@ -39,6 +39,8 @@ struct Left {
     another_image: u32,
     row: u32,
     image: u32,
+    // The mean of the patches at the tap and channels.
+    off: vec4f,
 }
 
 fn start_left(place: Place, lane: u32) -> Left {
@@ -59,7 +61,8 @@ fn start_left(place: Place, lane: u32) -> Left {
     let lines = LEFT_STEP / params.out_width;
     let images = lines / params.out_height;
     let wide = params.width * params.channels4;
-    var rows = Left(at, y, x, last_y, last_x, lane / ROWS, 0u, 0u, 0u, 0u, 0u, 0u, 0u);
+    let off = mean_of(tap, row4 - tap * params.channels4);
+    var rows = Left(at, y, x, last_y, last_x, lane / ROWS, 0u, 0u, 0u, 0u, 0u, 0u, 0u, off);
     rows.more_x = (LEFT_STEP - lines * params.out_width) * params.stride;
     rows.more_y = (lines - images * params.out_height) * params.stride;
     rows.more = (images * params.height + rows.more_y) * wide + rows.more_x * params.channels4;
@@ -90,7 +93,8 @@ fn load_left(place: Place, rows: ptr<function, Left>, k: u32) -> HeldLeft {
     for (var n = 0u; n < LEFT; n++) {
         let exists = k + n * LEFT_STEP + (*rows).step < place.last;
         let inside = exists & ((*rows).y < params.height) & ((*rows).x < params.width);
-        held[n] = select(vec4f(0.0), x[select(0u, (*rows).at, inside)], inside);
+        let value = select(vec4f(0.0), x[select(0u, (*rows).at, inside)], inside) - (*rows).off;
+        held[n] = select(vec4f(0.0), value, exists);
         step_left(rows);
     }
     return held;

@@ -1,9 +1,8 @@
 //! Network deconvolution as layers: the input's whitening, folded into the weights (method, sections 2-8).
 //!
-//! `W' = W D`, `b' = b - W' mean`, `y = conv(x, W', b')` with `D ~ Cov^(-1/2)` of the layer's own patches; where a batch has
-//! few positions, the patches are whitened instead of the weight. Gradients flow through the mean, the covariance and every
-//! Newton-Schulz iteration; they are skipped where they vanish by definition: in evaluation, in frozen layers, and towards an
-//! input that needs none (method, section 9.1).
+//! `W' = W D`, `y = conv(x - mean, W') + b` with `D ~ Cov^(-1/2)` of the layer's own patches. Gradients flow through the
+//! mean, the covariance and every Newton-Schulz iteration; they are skipped where they vanish by definition: in
+//! evaluation, in frozen layers, and towards an input that needs none (method, section 9.1).
 
 use super::init::weight_and_bias;
 use super::{Conv, Forward, Linear, Mode, Module};
@@ -72,6 +71,8 @@ pub struct Folded {
     pub bias: Var,
     /// Mean, (S,d).
     pub mean: Var,
+    /// Mean of each feature, (1,F).
+    pub feature_mean: Var,
     /// D, (S,d,d).
     pub deconv: Var,
     /// Covariance, (S,d,d), where it was computed.
@@ -117,10 +118,16 @@ impl Core {
         };
         let weight = ctx.tape.state(ctx.state, self.weight);
         let bias = self.bias.map(|id| ctx.tape.state(ctx.state, id));
-        let folded = ops::fold_weight(ctx.tape, weight, deconv, mean, bias, self.layout)?;
-        let (columns, bias) = (folded.columns, folded.bias);
+        let columns = ops::fold_weight(ctx.tape, weight, deconv, self.layout)?;
+        let feature_mean = ops::feature_mean(ctx.tape, mean, self.layout)?;
+        let bias = ops::shifted_bias(ctx.tape, [columns, feature_mean], bias, &self.shape, self.layout.groups)?;
         let weight = ops::weight_rows(ctx.tape, columns, &self.shape, self.layout.groups)?;
-        Ok(Folded { columns, weight, bias, mean, deconv, covariance })
+        Ok(Folded { columns, weight, bias, mean, feature_mean, deconv, covariance })
+    }
+
+    /// The bias as it is, for a product of what has lost its mean.
+    fn own_bias(&self, ctx: &mut Forward<'_>) -> Option<Var> {
+        self.bias.map(|id| ctx.tape.state(ctx.state, id))
     }
 }
 
@@ -191,8 +198,9 @@ impl FastDeconv {
         added: Option<Var>,
         options: ConvOptions,
     ) -> Result<Var> {
-        let epilogue = Epilogue { bias: Some(folded.bias), added };
-        ops::conv2d_columns(ctx.tape, x, folded.columns, &self.core.shape, epilogue, options)
+        let epilogue = Epilogue { bias: self.core.own_bias(ctx), added };
+        let x = [x, folded.feature_mean];
+        ops::conv2d_centered(ctx.tape, x, folded.columns, &self.core.shape, epilogue, options)
     }
 }
 
@@ -245,7 +253,9 @@ impl Delinear {
     /// As `forward`, with what was folded.
     pub fn forward_folded(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Folded)> {
         let folded = self.core.fold(ctx, x)?;
-        let y = ops::linear_columns(ctx.tape, x, folded.columns, &self.core.shape, Some(folded.bias))?;
+        let centered = ops::center_rows(ctx.tape, x, folded.feature_mean)?;
+        let bias = self.core.own_bias(ctx);
+        let y = ops::linear_columns(ctx.tape, centered, folded.columns, &self.core.shape, bias)?;
         Ok((y, folded))
     }
 }

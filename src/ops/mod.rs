@@ -15,7 +15,8 @@ mod products;
 mod update;
 mod whitening;
 
-pub use conv::conv2d::{Epilogue, conv2d, conv2d_columns, linear, linear_columns};
+pub use conv::centering::shifted_bias;
+pub use conv::conv2d::{Epilogue, conv2d, conv2d_centered, conv2d_columns, linear, linear_columns};
 pub use conv::geometry::ConvOptions;
 pub use conv::weight_columns::{weight_columns, weight_rows};
 pub use loss::cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
@@ -55,7 +56,8 @@ pub use products::strided_rows::every_row;
 pub use products::transpose::transpose;
 pub use update::adam::{AdamOptions, adam};
 pub use update::sgd::{SgdOptions, sgd};
-pub use whitening::fold_weight::{FoldedWeight, fold_weight};
+pub use whitening::feature_mean::feature_mean;
+pub use whitening::fold_weight::fold_weight;
 pub use whitening::row_mean::{center_rows, row_mean};
 
 use crate::gpu::Shader;
@@ -72,6 +74,7 @@ pub const SHADERS: &[&[&Shader]] = &[
     pool::bilinear::SHADERS,
     norm::column_sum::SHADERS,
     pointwise::concat::SHADERS,
+    conv::centering::SHADERS,
     conv::implicit::SHADERS,
     conv::implicit_weight_grad::SHADERS,
     conv::depthwise::SHADERS,
@@ -81,7 +84,7 @@ pub const SHADERS: &[&[&Shader]] = &[
     pointwise::dropout::SHADERS,
     pointwise::fill::SHADERS,
     norm::first_average::SHADERS,
-    whitening::fold_weight::SHADERS,
+    whitening::feature_mean::SHADERS,
     products::gram::SHADERS,
     products::matmul::SHADERS,
     pool::max_pool::SHADERS,

@@ -146,6 +146,13 @@ fn on_columns(b: &mut Bench, s: Sizes, x: Var, w: Var, bias: Var, groups: usize)
     Ok(vec![ops::conv2d_columns(&mut b.tape, x, columns, &shape, Some(bias), options)?])
 }
 
+fn centered(b: &mut Bench, s: Sizes, x: Var, w: Var, bias: Option<Var>, groups: usize) -> Result<Vec<Var>> {
+    let (shape, options) = (b.tape.shape(w).to_vec(), s.conv_options(groups));
+    let columns = ops::weight_columns(&mut b.tape, w, groups)?;
+    let mean = b.activation(&[1, groups * shape[1..].iter().product::<usize>()])?;
+    Ok(vec![ops::conv2d_centered(&mut b.tape, [x, mean], columns, &shape, bias, options)?])
+}
+
 /// More vectors and rows than one pass over the terms of a loss takes.
 fn long_corner() -> Vec<Sizes> {
     vec![Sizes { n: 3, c: 5, h: 83, w: 71, ..Sizes::SMALL }]
@@ -602,15 +609,60 @@ pub const OPERATIONS: &[Operation] = &[
         let columns = ops::weight_columns(&mut b.tape, w, 1)?;
         Ok(vec![ops::linear_columns(&mut b.tape, x, columns, &[s.o, s.c], Some(bias))?])
     }),
+    op("conv2d_centered", |b, s| {
+        let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
+        let (w, bias) = (b.leaf(&[s.o, s.c, s.k, s.k]), b.leaf(&[s.o]));
+        centered(b, s, x, w, Some(bias), 1)
+    })
+    .at(channel_corners),
+    op("conv2d_centered of one tap", |b, s| {
+        let (x, w) = (b.activation(&s.map())?, b.leaf(&[s.o, s.c, 1, 1]));
+        centered(b, Sizes { stride: 1, padding: 0, ..s }, x, w, None, 1)
+    })
+    .at(pixel_corners),
+    op("conv2d_centered in groups", |b, s| {
+        let (inputs, outputs) = ([1, 2, 3, 4][s.choice % 4], [1, 2, 3, 4][s.choice / 3]);
+        let x = b.activation(&s.map_for_kernel(inputs * s.groups, s.dilation))?;
+        let (w, bias) = (b.leaf(&[outputs * s.groups, inputs, s.k, s.k]), b.leaf(&[outputs * s.groups]));
+        centered(b, s, x, w, Some(bias), s.groups)
+    }),
+    op("conv2d_centered in groups of whole vectors", |b, s| {
+        let groups = s.groups + 1;
+        let x = b.activation(&s.map_for_kernel(4 * groups, s.dilation))?;
+        let w = b.leaf(&[8 * groups, 4, s.k, s.k]);
+        centered(b, s, x, w, None, groups)
+    }),
+    op("conv2d_centered of single channels", |b, s| {
+        let s = Sizes { k: [3, 5][s.choice % 2], stride: 1, dilation: 1, ..s };
+        let (x, w) = (b.activation(&s.map_for_kernel(s.c, 1))?, b.leaf(&[s.c, 1, s.k, s.k]));
+        centered(b, s, x, w, None, s.c)
+    }),
+    op("shifted_bias", |b, s| {
+        // More features than one invocation adds up.
+        let w = b.activation(&[9 * s.c * s.groups, s.o.next_multiple_of(4)])?;
+        let mean = b.activation(&[1, 9 * s.c * s.groups])?;
+        let shape = [s.o.next_multiple_of(4) * s.groups, s.c, 3, 3];
+        let bias = if s.choice % 3 == 0 { None } else { Some(b.leaf(&shape[..1])) };
+        let shifted = ops::shifted_bias(&mut b.tape, [w, mean], bias, &shape, s.groups)?;
+        b.observed.push(shifted);
+        Ok(Vec::new())
+    })
+    .at(|| vec![Sizes { c: 17, ..Sizes::SMALL }]),
+    op("feature_mean", |b, s| {
+        let (layout, _) = s.layout(s.groups)?;
+        let mean = b.activation(&[layout.statistics(), layout.d])?;
+        Ok(vec![ops::feature_mean(&mut b.tape, mean, layout)?])
+    })
+    .at(block_corners),
+    op("center_rows of an activation", |b, s| {
+        let (x, mean) = (b.activation(&[s.n, s.c])?, b.activation(&[1, s.c])?);
+        Ok(vec![ops::center_rows(&mut b.tape, x, mean)?])
+    }),
     op("fold_weight", |b, s| {
         let (layout, _) = s.layout(s.groups)?;
-        let outputs = s.o * s.groups;
-        let w = b.leaf(&[outputs, s.c, s.k, s.k]);
+        let w = b.leaf(&[s.o * s.groups, s.c, s.k, s.k]);
         let deconv = b.activation(&[layout.statistics(), layout.d, layout.d])?;
-        let mean = b.activation(&[layout.statistics(), layout.d])?;
-        let bias = if s.choice % 3 == 0 { None } else { Some(b.leaf(&[outputs])) };
-        let folded = ops::fold_weight(&mut b.tape, w, deconv, mean, bias, layout)?;
-        Ok(if s.choice % 4 == 3 { vec![folded.columns] } else { vec![folded.columns, folded.bias] })
+        Ok(vec![ops::fold_weight(&mut b.tape, w, deconv, layout)?])
     })
     .at(block_corners),
     op("fold_weight of pooled features", |b, s| {
@@ -618,7 +670,7 @@ pub const OPERATIONS: &[Operation] = &[
         let w = b.leaf(&[s.o, 4 * s.c]);
         let deconv = b.activation(&[1, layout.d, layout.d])?;
         let mean = b.activation(&[1, layout.d])?;
-        let folded = ops::fold_weight(&mut b.tape, w, deconv, mean, None, layout)?;
-        Ok(vec![folded.columns, folded.bias])
+        let features = ops::feature_mean(&mut b.tape, mean, layout)?;
+        Ok(vec![ops::fold_weight(&mut b.tape, w, deconv, layout)?, features])
     }),
 ];

@@ -186,7 +186,8 @@ fn ratio(manifest: &Manifest, case: &Case, name: &str, found: &[f64]) -> Result<
         .zip(found)
         .map(|(a, b)| (a - b).abs())
         .fold(0.0, |a, b| if b.is_nan() { f64::INFINITY } else { f64::max(a, b) });
-    Ok(Some(worst / (tol * output.scale)))
+    // What has to be exact has no tolerance.
+    Ok(Some(if worst == 0.0 { 0.0 } else { worst / (tol * output.scale) }))
 }
 
 fn judge(run: &Run, engine: &str, found: &[(String, Vec<f64>)]) -> Result<(), String> {

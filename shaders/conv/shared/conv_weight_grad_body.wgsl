@@ -15,10 +15,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var channel: array<u32, OWN>;
     var dy: array<i32, OWN>;
     var dx: array<i32, OWN>;
+    var off: array<vec4f, OWN>;
     for (var i = 0u; i < OWN; i++) {
         let r = min(r0 + owned_row(i, local.x), rows - 1u);
         let tap = r / params.channels4;
         channel[i] = r % params.channels4;
+        off[i] = mean_of(tap, channel[i]);
         dy[i] = i32((tap / params.kernel_width) * params.dilation) - i32(params.padding);
         dx[i] = i32((tap % params.kernel_width) * params.dilation) - i32(params.padding);
     }
@@ -28,7 +30,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var n = first / (params.out_height * params.out_width);
     var oy = first / params.out_width % params.out_height;
     var ox = first % params.out_width;
-    // Four pixels at a time, so that each partial sum is fetched once for four multiply-adds; x counts as zero beyond the last.
+    // Four pixels at a time, so that each partial sum is fetched once for four multiply-adds; x less its mean counts as zero beyond the last.
     for (var p = first; p < last; p += 4u) {
         var g: array<array<vec4f, TN>, 4>;
         var a: array<array<vec4f, OWN>, 4>;
@@ -39,9 +41,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
             for (var i = 0u; i < OWN; i++) {
                 let iy = i32(oy * params.stride) + dy[i];
                 let ix = i32(ox * params.stride) + dx[i];
-                let valid = (p + q < last) & (u32(iy) < params.height) & (u32(ix) < params.width);
+                let inside = (u32(iy) < params.height) & (u32(ix) < params.width);
                 let at = ((n * params.height + u32(iy)) * params.width + u32(ix)) * params.channels4 + channel[i];
-                a[q][i] = select(vec4f(0.0), x[select(0u, at, valid)], valid);
+                let value = select(vec4f(0.0), x[select(0u, at, inside)], inside) - off[i];
+                a[q][i] = select(vec4f(0.0), value, p + q < last);
             }
             // A quotient costs more here than all the rest.
             ox += 1u;

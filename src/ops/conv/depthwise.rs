@@ -2,6 +2,7 @@
 //! has the others itself. Each row of the map is loaded once for all taps: about 2.5 vectors for an output of a 3x3 kernel,
 //! where a load for each tap would take 9.
 
+use super::centering::with_mean;
 use super::geometry::Geometry;
 use super::grouped::launch_unpack;
 use crate::gpu::{Kernel, Shader, Slot};
@@ -17,23 +18,36 @@ kernel_params! {
 kernel_params! {
     struct DepthwiseWeightGradParams {
         height: u32, width: u32, out_height: u32, out_width: u32, outputs4: u32, padding: u32, tiles: u32, all_tiles: u32,
-        tiles_per_split: u32, invocations: u32,
+        tiles_per_split: u32, invocations: u32, channels: u32,
     }
 }
 
 const KERNEL_3: [(&str, u32); 3] = [("KERNEL", 3), ("BEFORE", 2), ("SPAN", COLUMNS as u32 + 2)];
 const KERNEL_5: [(&str, u32); 3] = [("KERNEL", 5), ("BEFORE", 4), ("SPAN", COLUMNS as u32 + 4)];
-const fn and_relu([a, b, c]: [(&'static str, u32); 3], relu: u32) -> [(&'static str, u32); 4] {
-    [a, b, c, ("RELU", relu)]
+const fn and([a, b, c]: [(&'static str, u32); 3], flag: (&'static str, u32)) -> [(&'static str, u32); 4] {
+    [a, b, c, flag]
 }
-const VARIANTS: &[&[(&str, u32)]] =
-    &[&and_relu(KERNEL_3, 0), &and_relu(KERNEL_5, 0), &and_relu(KERNEL_3, 1), &and_relu(KERNEL_5, 1)];
-static CONV: Shader = Shader::with_variants::<DepthwiseParams>("conv/conv_depthwise.wgsl", 3, 1, VARIANTS);
+static CONV: Shader = Shader::with_variants::<DepthwiseParams>(
+    "conv/conv_depthwise.wgsl",
+    3,
+    1,
+    &[
+        &and(KERNEL_3, ("RELU", 0)),
+        &and(KERNEL_5, ("RELU", 0)),
+        &and(KERNEL_3, ("RELU", 1)),
+        &and(KERNEL_5, ("RELU", 1)),
+    ],
+);
 static WEIGHT_GRAD: Shader = Shader::with_variants::<DepthwiseWeightGradParams>(
     "conv/conv_depthwise_weight_grad.wgsl",
-    2,
+    3,
     1,
-    &[&KERNEL_3, &KERNEL_5],
+    &[
+        &and(KERNEL_3, ("CENTERED", 0)),
+        &and(KERNEL_5, ("CENTERED", 0)),
+        &and(KERNEL_3, ("CENTERED", 1)),
+        &and(KERNEL_5, ("CENTERED", 1)),
+    ],
 );
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&CONV, &WEIGHT_GRAD];
 /// Columns of an invocation, `TM` of the kernels.
@@ -83,7 +97,7 @@ impl Depthwise {
         launch.flat(kernel, &params, &reads, &[write], invocations);
     }
 
-    /// `gw` from `x` and `gy`.
+    /// `gw` from `x`, `gy` and perhaps the mean.
     pub fn launch_weight_grad(self, launch: &mut Launch<'_>, g: &Geometry, write: Slot) {
         let (outputs4, tiles) = (g.c.div_ceil(4), g.ow.div_ceil(COLUMNS));
         let all_tiles = g.n * tiles;
@@ -102,10 +116,12 @@ impl Depthwise {
             all_tiles: all_tiles as u32,
             tiles_per_split: tiles_per_split as u32,
             invocations: invocations as u32,
+            channels: g.c as u32,
         };
-        let reads = launch.reads.clone();
+        let variant = self.variant + if launch.reads.len() > 2 { 2 } else { 0 };
+        let reads = with_mean(launch, launch.reads[0]);
         let partial = launch.scratch("partial", splits * g.taps() * outputs4 * 4);
-        launch.flat(Kernel::new(&WEIGHT_GRAD, self.variant), &params, &reads, &[partial], invocations);
+        launch.flat(Kernel::new(&WEIGHT_GRAD, variant), &params, &reads, &[partial], invocations);
         launch_unpack(launch, g, [splits, 1], partial, write);
     }
 }

@@ -2,6 +2,7 @@
 //! depthwise with and without multiplier (the usual ones through `depthwise.rs`). 2 N Ho Wo O (C/g) kh kw floating-point
 //! operations in each direction.
 
+use super::centering::with_mean;
 use super::depthwise::Depthwise;
 use super::geometry::Geometry;
 use crate::gpu::{Kernel, Shader, Slot};
@@ -19,7 +20,7 @@ kernel_params! {
     struct GroupedWeightGradParams {
         height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
         kernel_width: u32, stride: u32, padding: u32, dilation: u32, taps: u32, lines: u32, lines_per_split: u32,
-        invocations: u32, groups: u32, inputs_per_group: u32, outputs_per_group: u32,
+        invocations: u32, groups: u32, inputs_per_group: u32, outputs_per_group: u32, centered: u32,
     }
 }
 kernel_params! {
@@ -48,7 +49,7 @@ static CONV: Shader = Shader::with_variants::<ConvGroupedParams>(
 const PIXELS: usize = 4;
 static WEIGHT_GRAD: Shader = Shader::with_variants::<GroupedWeightGradParams>(
     "conv/conv_grouped_weight_grad.wgsl",
-    2,
+    3,
     1,
     &[&[("GROUPING", 0)], &[("GROUPING", 1)], &[("GROUPING", 2)]],
 );
@@ -155,8 +156,7 @@ impl Direction {
 }
 
 /// `y` from `x`, the row-major weight and perhaps the bias.
-pub(in crate::ops) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry, weight: Slot) {
-    let bias = launch.reads.get(2).copied();
+pub(in crate::ops) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry, weight: Slot, bias: Option<Slot>) {
     Direction::new(g, false).launch(launch, g, [[g.h, g.w], [g.oh, g.ow]], (weight, bias));
 }
 
@@ -165,7 +165,7 @@ pub(in crate::ops) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry, w
     Direction::new(g, true).launch(launch, g, [[g.oh, g.ow], [g.h, g.w]], (weight, None));
 }
 
-/// Row-major `gw` from `x` and `gy`: partial sums over lines, then their sum.
+/// Row-major `gw` from `x`, `gy` and perhaps the mean: partial sums over lines, then their sum.
 pub(in crate::ops) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, write: Slot) {
     if let Some(depthwise) = Depthwise::of(g) {
         return depthwise.launch_weight_grad(launch, g, write);
@@ -196,8 +196,9 @@ pub(in crate::ops) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, 
         groups: g.options.groups as u32,
         inputs_per_group: inputs as u32,
         outputs_per_group: outputs as u32,
+        centered: u32::from(launch.reads.len() > 2),
     };
-    let reads = launch.reads.clone();
+    let reads = with_mean(launch, launch.reads[0]);
     let partial = launch.scratch("partial", splits * vectors * 4);
     let kernel = Kernel::new(&WEIGHT_GRAD, grouping as usize);
     launch.flat(kernel, &params, &reads, &[partial], splits * per_split);

@@ -1,5 +1,6 @@
 //! Weight gradients as implicit matrix products: sums over parts of the pixels, and the sum of those.
 
+use super::centering::with_mean;
 use super::geometry::Geometry;
 use super::implicit::{columns_of_tile, with_patches};
 use super::weight::Weight;
@@ -14,19 +15,19 @@ kernel_params! {
     struct WeightGradParams {
         height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
         kernel_width: u32, stride: u32, padding: u32, dilation: u32, taps: u32, pixels: u32, pixels_per_split: u32,
-        channels: u32,
+        channels: u32, centered: u32,
     }
 }
 
 static WEIGHT_GRAD: Shader = Shader::with_variants::<WeightGradParams>(
     "conv/conv_weight_grad.wgsl",
-    2,
+    3,
     1,
     &[tile_variant!(4, 2, 4, 2), tile_variant!(4, 2, 1, 8)],
 );
 static WEIGHT_GRAD_SUBGROUP: Shader = Shader::with_variants::<WeightGradParams>(
     "conv/conv_weight_grad_subgroup.wgsl",
-    2,
+    3,
     1,
     &[
         tile_variant!(16, 1, 8, 1),
@@ -38,7 +39,7 @@ static WEIGHT_GRAD_SUBGROUP: Shader = Shader::with_variants::<WeightGradParams>(
 );
 static WEIGHT_GRAD_SHARED: Shader = Shader::with_variants::<WeightGradParams>(
     "conv/conv_weight_grad_shared.wgsl",
-    2,
+    3,
     1,
     &[tile_variant!(2, 2, 8, 8), tile_variant!(2, 1, 8, 8), tile_variant!(2, 1, 4, 16), tile_variant!(1, 1, 2, 32)],
 );
@@ -62,7 +63,7 @@ fn cached_pixels(outputs4: usize) -> usize {
     ((1 << 16) / outputs4).max(512)
 }
 
-/// Appends the weight's gradient; reads x and gy.
+/// Appends the weight's gradient; reads x, gy and perhaps the mean.
 pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: Geometry, weight: &Weight) {
     let ((g, x), write) = (with_patches(g, launch, launch.reads[0]), launch.writes[0]);
     let (c4, o4, pixels) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh * g.ow);
@@ -94,12 +95,13 @@ pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: Geometry, weight: &
         pixels: pixels as u32,
         pixels_per_split: pixels_per_split as u32,
         channels: g.c as u32,
+        centered: u32::from(launch.reads.len() > 2),
     };
-    let reads = [x, launch.reads[1]];
+    let reads = with_mean(launch, x);
     let grid = [grid[0] as u32, grid[1] as u32, splits as u32];
     launch.dispatch(kernel, &params, &reads, &[partial], grid);
     if !columns {
-        launch_rows_of_sum(launch, (partial, splits), (&[g.o, rows], 1), None, write);
+        launch_rows_of_sum(launch, (partial, splits), (&[g.o, rows], 1), write);
     } else if !whole {
         launch_single_sum(launch, [splits, rows * o4], partial, write);
     }

@@ -6,8 +6,10 @@
 
 use super::geometry::{FEW_PIXELS, Geometry};
 use super::weight::Weight;
+use crate::gpu::Slot;
 use crate::ops::products::gram::launch_gram;
 use crate::ops::products::matmul::Product;
+use crate::ops::whitening::row_mean::launch_broadcast;
 use crate::tape::Launch;
 
 /// Whether a convolution is such a product, and worth kernels that others may not need.
@@ -21,10 +23,10 @@ fn pixels(g: &Geometry) -> usize {
     g.n * g.h * g.w
 }
 
-/// Of x, weight and perhaps bias.
-pub(super) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry, rows: bool) {
+/// Of x and weight, and perhaps a bias.
+pub(super) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry, rows: bool, bias: Option<Slot>) {
     let ([x, w], y) = ([0, 1].map(|i| launch.reads[i]), launch.writes[0]);
-    let added = launch.reads.get(2).map(|bias| (*bias, 1.0));
+    let added = bias.map(|bias| (bias, 1.0));
     let product = Product { turned: rows, added, relu: g.options.relu, ..Product::new(x, w) };
     product.launch(launch, [1, pixels(g), g.o, g.c], y);
 }
@@ -35,9 +37,14 @@ pub(super) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry, rows: boo
     Product { turned: !rows, ..Product::new(gy, w) }.launch(launch, [1, pixels(g), g.c, g.o], gx);
 }
 
-/// Of x and gy.
+/// Of x and gy, and perhaps the mean.
 pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, rows: bool) {
-    let ([x, gy], gw) = ([0, 1].map(|i| launch.reads[i]), launch.writes[0]);
+    let ([mut x, gy], gw) = ([0, 1].map(|i| launch.reads[i]), launch.writes[0]);
+    if let Some(mean) = launch.reads.get(2).copied() {
+        let centered = launch.scratch("centered", pixels(g) * g.c.next_multiple_of(4));
+        launch_broadcast(launch, [1, pixels(g), g.c], -1.0, [mean, x], centered);
+        x = centered;
+    }
     let (factors, [m, n]) = if rows { ([gy, x], [g.o, g.c]) } else { ([x, gy], [g.c, g.o]) };
     launch_gram(launch, [1, pixels(g), m, n], factors, gw);
 }

@@ -58,3 +58,32 @@ pub(super) fn weight_grad(x: &Array, gy: &Array, w: &[usize], options: ConvOptio
     products(&geometry_of(&x.shape, w, options), |xi, wi, yi| gw.data[wi] += x.data[xi] * gy.data[yi]);
     gw
 }
+
+/// For each element of a row-major weight of this shape: its feature among those of all groups, its output and its place.
+pub(super) fn features(shape: &[usize], groups: usize) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+    let (outputs, features): (usize, usize) = (shape[0], shape[1..].iter().product());
+    let owner = move |output: usize| output / (outputs / groups);
+    (0..outputs * features).map(move |at| {
+        let (output, feature) = (at / features, at % features);
+        (owner(output) * features + feature, output, at)
+    })
+}
+
+/// The bias that takes the mean of the patches off.
+pub(super) fn shifted_bias(w: &Array, mean: &Array, bias: Option<&Array>, groups: usize) -> Array {
+    let mut shifted = bias.cloned().unwrap_or_else(|| Array::zeros(&w.shape[..1]));
+    for (feature, output, at) in features(&w.shape, groups) {
+        shifted.data[output] -= w.data[at] * mean.data[feature];
+    }
+    shifted
+}
+
+/// Takes the share of the mean of the patches off a weight's gradient.
+pub(super) fn center_weight_grad(gw: &mut Array, mean: &Array, gy: &Array, groups: usize) {
+    let [n, o, h, w] = gy.nchw();
+    let mut sums = vec![0.0; o];
+    (0..n * o * h * w).for_each(|i| sums[i / (h * w) % o] += gy.data[i]);
+    for (feature, output, at) in features(&gw.shape.clone(), groups) {
+        gw.data[at] -= mean.data[feature] * sums[output];
+    }
+}

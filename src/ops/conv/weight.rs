@@ -40,7 +40,7 @@ impl Weight {
             Self::Rows => given,
             Self::Columns(shape) => {
                 let rows = launch.scratch("rows", shape.iter().product());
-                launch_rows(launch, given, (shape, groups), None, rows);
+                launch_rows(launch, given, (shape, groups), rows);
                 rows
             }
         }

@@ -15,14 +15,12 @@ kernel_params! {
 }
 kernel_params! {
     struct RowsParams {
-        items: u32, outputs: u32, outputs4: u32, features: u32, features4: u32, blocks: u32, d: u32, d4: u32, pooled: u32,
-        interleaved: u32, parts: u32, part: u32,
+        items: u32, outputs: u32, outputs4: u32, features: u32, features4: u32, parts: u32, part: u32,
     }
 }
 
 static COLUMNS: Shader = Shader::new::<ColumnsParams>("conv/weight_columns.wgsl", 1, 1);
-static ROWS: Shader =
-    Shader::with_variants::<RowsParams>("conv/weight_rows.wgsl", 3, 1, &[&[("SHIFTED", 0)], &[("SHIFTED", 1)]]);
+static ROWS: Shader = Shader::new::<RowsParams>("conv/weight_rows.wgsl", 1, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&COLUMNS, &ROWS];
 
 /// (O,C/g,k,k) or (O,F/g), row-major, to columns (F, O/g): feature f of group g's rows stands in row `g F/g + f`, whose
@@ -58,22 +56,9 @@ impl BlockLayout {
     }
 }
 
-/// What [`launch_rows`] subtracts from a weight: the outer product of g, by output in whole vectors for each group, and u (S,d).
-pub(in crate::ops) struct Shift {
-    pub layout: BlockLayout,
-    pub u: Slot,
-    pub g: Slot,
-}
-
 /// Appends the launch that turns columns back into a row-major weight.
-pub(in crate::ops) fn launch_rows(
-    launch: &mut Launch<'_>,
-    columns: Slot,
-    shape: (&[usize], usize),
-    shift: Option<Shift>,
-    weight: Slot,
-) {
-    launch_rows_of_sum(launch, (columns, 1), shape, shift, weight);
+pub(in crate::ops) fn launch_rows(launch: &mut Launch<'_>, columns: Slot, shape: (&[usize], usize), weight: Slot) {
+    launch_rows_of_sum(launch, (columns, 1), shape, weight);
 }
 
 /// As [`launch_rows`] of the sum of several columns, one behind the other.
@@ -81,24 +66,13 @@ pub(in crate::ops) fn launch_rows_of_sum(
     launch: &mut Launch<'_>,
     (columns, parts): (Slot, usize),
     (shape, groups): (&[usize], usize),
-    shift: Option<Shift>,
     weight: Slot,
 ) {
     let ColumnsParams { items, outputs, outputs4, features, features4 } = params(shape, groups);
     let part = (groups as u32) * features * outputs4;
     let parts = parts as u32;
-    let mut params = RowsParams { items, outputs, outputs4, features, features4, parts, part, ..Default::default() };
-    let mut reads = [columns; 3];
-    let kernel = Kernel::new(&ROWS, usize::from(shift.is_some()));
-    if let Some(Shift { layout, u, g }) = shift {
-        params.blocks = layout.blocks as u32;
-        params.d = layout.d as u32;
-        params.d4 = layout.d.div_ceil(4) as u32;
-        params.pooled = u32::from(layout.pooled);
-        params.interleaved = u32::from(layout.interleaved);
-        reads = [columns, u, g];
-    }
-    launch.flat(kernel, &params, &reads, &[weight], items as usize);
+    let params = RowsParams { items, outputs, outputs4, features, features4, parts, part };
+    launch.flat(Kernel::new(&ROWS, 0), &params, &[columns], &[weight], items as usize);
 }
 
 /// Appends the launch that turns a row-major weight into columns.
@@ -214,7 +188,7 @@ impl Op for WeightRows {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let (columns, weight) = (launch.reads[0], launch.writes[0]);
-        launch_rows(launch, columns, (&self.shape, self.groups), None, weight);
+        launch_rows(launch, columns, (&self.shape, self.groups), weight);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

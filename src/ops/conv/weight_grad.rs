@@ -8,7 +8,7 @@ use super::{grouped, implicit_weight_grad, pointwise, reference};
 use crate::Result;
 use crate::tape::{Array, Launch, Op, Type};
 
-/// `gw[o,c,u,v] = sum over positions of x gy`, of type `w`.
+/// `gw[o,c,u,v] = sum over positions of x gy`, of type `w`; inputs: x, gy and, where there is one, the mean that is taken off x.
 #[derive(Debug)]
 pub(super) struct ConvWeightGrad {
     pub options: ConvOptions,
@@ -46,11 +46,11 @@ impl Op for ConvWeightGrad {
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         let groups = self.options.groups;
-        vec![match &self.weight {
-            Weight::Rows => reference::weight_grad(inputs[0], inputs[1], &self.w.shape, self.options),
-            Weight::Columns(shape) => {
-                columns_of(&reference::weight_grad(inputs[0], inputs[1], shape, self.options), groups)
-            }
-        }]
+        let shape = if let Weight::Columns(shape) = &self.weight { shape } else { &self.w.shape };
+        let mut gw = reference::weight_grad(inputs[0], inputs[1], shape, self.options);
+        if let Some(mean) = inputs.get(2) {
+            reference::center_weight_grad(&mut gw, mean, inputs[1], groups);
+        }
+        vec![if self.weight.lies_in_rows() { gw } else { columns_of(&gw, groups) }]
     }
 }

@@ -58,7 +58,8 @@ fn part(op: &str, kernel: &str) -> Option<usize> {
         "covariance" if kernel.starts_with("block_rows") => Some(0),
         "covariance" => Some(1),
         "newton_schulz" => Some(2),
-        "fold_weight" => Some(3),
+        "fold_weight" | "feature_mean" => Some(3),
+        "conv2d" if ["mean_shift", "shifted_bias"].iter().any(|shift| kernel.starts_with(shift)) => Some(3),
         "conv2d" => Some(4),
         _ => None,
     }

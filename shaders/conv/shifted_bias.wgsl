@@ -1,10 +1,10 @@
-// b'[o] = b[o] - sum over the blocks of o's group of shift[block][o] (method, section 6, fold_shift.wgsl). One output
-// per invocation, padding included, which is set to 0.
+// b'[o] = b[o] - sum over the parts of o's group of shift[part][o] (method, section 6, mean_shift.wgsl). One output per
+// invocation, padding included, which is set to 0.
 struct Params {
     outputs: u32,
     outputs_per_group: u32,
     outputs4: u32,
-    blocks_per_group: u32,
+    chunks: u32,
     has_bias: u32,
 }
 
@@ -36,8 +36,8 @@ fn main(
         value = bias[output];
     }
     var sum = 0.0;
-    for (var b = 0u; b < params.blocks_per_group; b++) {
-        sum += shift[(owner * params.blocks_per_group + b) * params.outputs4 * 4u + place];
+    for (var c = 0u; c < params.chunks; c++) {
+        sum += shift[(owner * params.chunks + c) * params.outputs4 * 4u + place];
     }
     folded[output] = value - sum;
 }
