@@ -54,7 +54,7 @@ fn relu(tape: &mut Tape) -> Result<Var> {
 }
 
 fn all(criterion: &mut Criterion) -> Result<()> {
-    let gpu = Gpu::open(std::env::var("MEXHAT_DEVICE").ok().as_deref())?;
+    let gpu = Gpu::open_by(|name| std::env::var(name).ok())?;
     let mut peak = Peak::new(&gpu)?;
     let mut group = criterion.benchmark_group("kernels");
     group.sample_size(10).measurement_time(Duration::from_secs(3));

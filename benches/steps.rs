@@ -8,7 +8,7 @@ use mexhat::train::{BenchOptions, NetOptions, bench_step};
 use std::time::Duration;
 
 fn all(criterion: &mut Criterion) -> Result<()> {
-    let gpu = Gpu::open(std::env::var("MEXHAT_DEVICE").ok().as_deref())?;
+    let gpu = Gpu::open_by(|name| std::env::var(name).ok())?;
     let mut group = criterion.benchmark_group("steps");
     group.sample_size(10).measurement_time(Duration::from_secs(5));
     for (model, norm, forward) in [

@@ -33,7 +33,8 @@
 //! - [`method`] describes the algorithm; [`Error`] is everything that can go wrong.
 //!
 //! What lies below is open to tools and hidden here. From the bottom up, each module uses only those before it: `gpu` speaks wgpu;
-//! `tape` records, differentiates, plans and replays; `ops` are the operations; then come `nn`, `models`, `optim` and `train`. `study`
+//! `tape` records, differentiates, plans and replays; `ops` are the operations; `software` is what adapters that compute on the CPU
+//! are given instead; then come `nn`, `models`, `optim` and `train`. `study`
 //! looks at photographs, networks and the paper's experiments; `bench` measures kernels; `cli` is the program; `viz` draws pictures;
 //! `rng` is the one source of randomness.
 
@@ -65,10 +66,14 @@ pub mod ops;
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod optim;
+mod open;
 mod portable;
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod rng;
+#[doc(hidden)]
+#[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
+pub mod software;
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod study;
@@ -84,3 +89,5 @@ pub mod viz;
 pub use error::{Error, Result};
 #[doc(inline)]
 pub use gpu::Gpu;
+#[doc(hidden)]
+pub use open::OpenOptions;

@@ -6,7 +6,7 @@ mod common;
 use common::{Bench, OPERATIONS, Operation, Sizes};
 use libtest_mimic::{Arguments, Completion, Trial};
 use mexhat::Result;
-use mexhat::gpu::{Family, Loads, Profile};
+use mexhat::gpu::Profile;
 use mexhat::rng::Rng;
 use mexhat::tape::{Array, Tape, Values, Var, interpret};
 use std::collections::HashMap;
@@ -127,11 +127,10 @@ fn trial(operation: &'static Operation) -> Trial {
 /// What most adapters do with small matrices, in a launch of its own.
 fn small_newton_schulz() -> Trial {
     Trial::test("newton_schulz of small matrices in one launch", || {
-        let profile = Profile { software: false, family: Family::Shared, loads: Loads::Buffers };
         let operation = OPERATIONS.iter().find(|operation| operation.name == "newton_schulz");
         let operation = operation.ok_or("no operation newton_schulz")?;
         for sizes in cases() {
-            if !check(operation, sizes, Tape::for_adapter(profile))? {
+            if !check(operation, sizes, Tape::for_adapter(Profile::GPU))? {
                 return Err(format!("{sizes:?} has no gradient").into());
             }
         }

@@ -76,7 +76,7 @@ impl Case {
 const SHAPES: [[usize; 4]; 5] = [[2, 3, 5, 7], [1, 1, 4, 3], [3, 4, 6, 6], [2, 9, 8, 3], [1, 6, 17, 13]];
 
 fn gpu() -> Gpu {
-    Gpu::open(std::env::var("MEXHAT_DEVICE").ok().as_deref()).expect("a GPU adapter")
+    Gpu::open_by(|name| std::env::var(name).ok()).expect("a GPU adapter")
 }
 
 #[test]

@@ -12,10 +12,7 @@ use std::sync::OnceLock;
 
 fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| {
-        let choice = std::env::var("MEXHAT_DEVICE").ok();
-        Gpu::open(choice.as_deref()).unwrap_or_else(|e| panic!("{e}"))
-    })
+    GPU.get_or_init(|| Gpu::open_by(|name| std::env::var(name).ok()).unwrap_or_else(|e| panic!("{e}")))
 }
 
 fn leaves(seed: u64, width: usize, height: usize) -> Rc<Photo> {

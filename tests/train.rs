@@ -7,7 +7,7 @@ use mexhat::{Error, Result, data, study};
 use std::path::Path;
 
 fn gpu() -> Gpu {
-    Gpu::open(std::env::var("MEXHAT_DEVICE").ok().as_deref()).expect("an adapter")
+    Gpu::open_by(|name| std::env::var(name).ok()).expect("an adapter")
 }
 
 /// 100 images in batches of 16: six whole ones and one of 4.

@@ -5,8 +5,8 @@ mod common;
 
 use common::{OPERATIONS, Operation, engines, sizes, twins};
 use libtest_mimic::{Arguments, Trial};
-use mexhat::gpu::{Family, Kernel};
-use mexhat::ops;
+use mexhat::gpu::Kernel;
+use mexhat::{ops, software};
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -42,9 +42,9 @@ fn exercise(operation: &Operation) -> Result<BTreeSet<String>, String> {
 /// Shipped kernels that this adapter can run and that are not in `ran`.
 fn missing(ran: &BTreeSet<String>) -> Vec<String> {
     // A subgroup kernel runs only where the subgroup has exactly its lanes.
-    let subgroups = engines::profiles().iter().any(|profile| profile.family == Family::Subgroup);
+    let subgroups = engines::profiles().iter().any(|profile| profile.name.contains("subgroup"));
     let reachable = |kernel: &Kernel| subgroups || !kernel.shader.file.contains("subgroup");
-    let shipped = ops::SHADERS.iter().flat_map(|family| family.iter());
+    let shipped = ops::SHADERS.iter().copied().flatten().chain(software::SHADERS);
     shipped
         .flat_map(|shader| (0..shader.variants.len()).map(|variant| Kernel::new(shader, variant)))
         .filter(|kernel| reachable(kernel) && !ran.contains(&kernel.key()))

@@ -2,15 +2,165 @@
 //   y[p, o] = bias[o] + sum over taps and input channels of x[position(p, tap), c] w[tap, c, o]
 // and, with TRANSPOSED = 1, its adjoint in x (input gradient: x is gy, o are input channels, weights packed the other way).
 //
-// Register tile: an invocation owns TM output pixels x TN vectors of four output channels. LX lanes lie along the
-// channels and share the pixels, LY lanes along the pixels and share the weights. Per tap and vector of input
-// channels: TM + 4 TN vector loads for 4 TM TN vector multiply-adds. No workgroup memory.
+// Tiles staged in workgroup memory; k runs over taps and input channels.
 const TRANSPOSED: u32 = 0u;
 const TM: u32 = 8u;
 const TN: u32 = 2u;
 const LX: u32 = 8u;
-const LY: u32 = 1u;
+const LY: u32 = 8u;
+const ROWS4: u32 = TM / 4u;
+const TURNED: u32 = 0u;
 
+// #import conv/shared/conv_params.wgsl
+// #import conv/shared/conv_io.wgsl
+// #import conv/shared/conv_store_added.wgsl
+// #import shared/divide.wgsl
+// #import shared/staged_body.wgsl
+// #import shared/staged_transposed.wgsl
+// #import shared/staged_right.wgsl
 
-// #import shared/lanes_alone.wgsl
-// #import conv/shared/conv_body.wgsl
+// Steps of all taps.
+fn steps() -> u32 {
+    return params.kernel_height * params.kernel_width * params.channels4 * 4u;
+}
+
+fn stages() -> u32 {
+    return (steps() + DEPTH - 1u) / DEPTH;
+}
+
+fn place_of(group: vec3u, groups: vec3u) -> Place {
+    return Place((group.y * groups.x + group.x) * ROWS * 4u, group.z * COLUMNS, 0u, 0u, steps());
+}
+
+// Output pixels of an invocation: coordinates and vector of x under the first tap (of gx, where coordinates are not yet divided by
+// the stride, the image's first vector), and the step of the stage at which it is: tap and vector of channels.
+struct Left {
+    at: array<u32, LEFT>,
+    y: array<u32, LEFT>,
+    x: array<u32, LEFT>,
+    tap_y: u32,
+    tap_x: u32,
+    channel: u32,
+    // From a stage to the next; the same for all.
+    more_y: u32,
+    more_x: u32,
+    more_channels: u32,
+}
+
+fn start_left(place: Place, lane: u32) -> Left {
+    var rows: Left;
+    for (var n = 0u; n < LEFT; n++) {
+        let p = min(place.row + row_in_tile(lane, n), params.pixels - 1u);
+        let line = p / params.out_width;
+        let image = line / params.out_height;
+        let oy = line - image * params.out_height;
+        let ox = p - line * params.out_width;
+        // What is negative wraps to more than any size.
+        rows.y[n] = select(oy * params.stride - params.padding, oy + params.padding, TRANSPOSED == 1u);
+        rows.x[n] = select(ox * params.stride - params.padding, ox + params.padding, TRANSPOSED == 1u);
+        let first = select(rows.y[n] * params.width + rows.x[n], 0u, TRANSPOSED == 1u);
+        rows.at[n] = (image * params.height * params.width + first) * params.channels4;
+    }
+    let k4 = lane % STEPS4;
+    let tap = k4 / params.channels4;
+    rows.channel = k4 - tap * params.channels4;
+    rows.tap_y = tap / params.kernel_width;
+    rows.tap_x = tap - rows.tap_y * params.kernel_width;
+    let taps = STEPS4 / params.channels4;
+    rows.more_channels = STEPS4 - taps * params.channels4;
+    rows.more_y = taps / params.kernel_width;
+    rows.more_x = taps - rows.more_y * params.kernel_width;
+    return rows;
+}
+
+// Goes on to the same vector of the next stage.
+fn step_left(rows: ptr<function, Left>) {
+    (*rows).channel += (*rows).more_channels;
+    let next_tap = (*rows).channel >= params.channels4;
+    (*rows).channel -= select(0u, params.channels4, next_tap);
+    (*rows).tap_x += (*rows).more_x + select(0u, 1u, next_tap);
+    let next_line = (*rows).tap_x >= params.kernel_width;
+    (*rows).tap_x -= select(0u, params.kernel_width, next_line);
+    (*rows).tap_y += (*rows).more_y + select(0u, 1u, next_line);
+}
+
+// Vector of x at pixel n under a tap `down` and `across` of the first, or zeros.
+fn pixel_vector(rows: ptr<function, Left>, n: u32, down: u32, across: u32) -> vec4f {
+    if TRANSPOSED == 1u {
+        let ty = (*rows).y[n] - down;
+        let tx = (*rows).x[n] - across;
+        let iy = quotient(ty, params.stride);
+        let ix = quotient(tx, params.stride);
+        let whole = (iy * params.stride == ty) & (ix * params.stride == tx);
+        let inside = whole & (iy < params.height) & (ix < params.width);
+        let at = (*rows).at[n] + (iy * params.width + ix) * params.channels4 + (*rows).channel;
+        return select(vec4f(0.0), x[select(0u, at, inside)], inside);
+    }
+    let inside = ((*rows).y[n] + down < params.height) & ((*rows).x[n] + across < params.width);
+    let at = (*rows).at[n] + ((down * params.width + across) * params.channels4 + (*rows).channel);
+    return select(vec4f(0.0), x[select(0u, at, inside)], inside);
+}
+
+fn load_left(place: Place, rows: ptr<function, Left>, k: u32) -> HeldLeft {
+    // Taps behind the last are outside of every map.
+    let down = select((*rows).tap_y * params.dilation, 0x40000000u, (*rows).tap_y >= params.kernel_height);
+    let across = (*rows).tap_x * params.dilation;
+    var held: HeldLeft;
+    for (var n = 0u; n < LEFT; n++) {
+        held[n] = pixel_vector(rows, n, down, across);
+    }
+    step_left(rows);
+    return held;
+}
+
+// An invocation's weights: where they lie, with the channel of the first among its padded ones. All of one stage are of one tap.
+struct Right {
+    at: u32,
+    channel: u32,
+    last: u32,
+    // From a step to the next, and from a stage to the next: also where that begins another tap.
+    step: u32,
+    more: u32,
+    more_channels: u32,
+    another_tap: u32,
+}
+
+fn start_right(place: Place, lane: u32) -> Right {
+    let column = min(place.column + right_column(lane), params.outputs4 - 1u);
+    let tap = right_step(lane) / (params.channels4 * 4u);
+    let channel = right_step(lane) - tap * params.channels4 * 4u;
+    let row = tap * params.tap_rows + channel * params.channel_rows;
+    let channels = params.channels4 * 4u;
+    let taps = DEPTH / channels;
+    let more_channels = DEPTH - taps * channels;
+    var columns: Right;
+    columns.at = row * params.outputs4 + column;
+    columns.channel = channel;
+    columns.last = params.last_row * params.outputs4 + column;
+    columns.step = params.channel_rows * params.outputs4;
+    columns.more = (taps * params.tap_rows + more_channels * params.channel_rows) * params.outputs4;
+    columns.more_channels = more_channels;
+    columns.another_tap = (params.tap_rows - channels * params.channel_rows) * params.outputs4;
+    return columns;
+}
+
+fn load_right(place: Place, columns: ptr<function, Right>, k: u32) -> HeldRight {
+    var held: HeldRight;
+    for (var n = 0u; n < 4u; n++) {
+        if n < RIGHT {
+            // Rows behind the last are clamped; x is zero there.
+            held[n] = weight[min((*columns).at + n * (*columns).step, (*columns).last)];
+        }
+    }
+    (*columns).channel += (*columns).more_channels;
+    let next = (*columns).channel >= params.channels4 * 4u;
+    (*columns).channel -= select(0u, params.channels4 * 4u, next);
+    (*columns).at += (*columns).more + select(0u, (*columns).another_tap, next);
+    return held;
+}
+
+fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {
+    for (var e = 0u; e < 4u; e++) {
+        store(block * 4u + e, column, values[e] + shift_of(column));
+    }
+}

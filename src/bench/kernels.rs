@@ -34,10 +34,8 @@ pub struct KernelBench {
     pub runs: usize,
     /// Launches of one run.
     pub dispatches: usize,
-    /// Family of the kernels: `register`, `subgroup` or `shared`.
-    pub family: String,
-    /// What they load from: `buffers` or `textures`.
-    pub loads: String,
+    /// The profile by which kernels were chosen.
+    pub profile: &'static str,
     /// Adapter.
     pub device: String,
 }
@@ -78,8 +76,7 @@ impl Case {
             share_of_peak: gflops / peak_gflops,
             runs: times.len(),
             dispatches: runner.dispatches(),
-            family: gpu.profile().family.to_string(),
-            loads: gpu.profile().loads.to_string(),
+            profile: gpu.profile().name,
             device: gpu.adapter().name.clone(),
         })
     }

@@ -38,29 +38,29 @@ fn slot(bytes: u64) -> SlotInfo {
 }
 
 fn dispatch(kernel: Kernel, params: Vec<u8>, reads: Vec<Slot>, writes: Vec<Slot>, items: usize) -> Dispatch {
-    Dispatch { op: "peak", kernel, params, reads, writes, grid: flat_grid(items) }
+    Dispatch { op: "peak", kernel, copies: vec![], params, reads, writes, grid: flat_grid(items) }
 }
 
 fn fma(gpu: &Gpu, groups: usize) -> Result<Runner> {
     let params = crate::gpu::params_bytes(&FmaParams { rounds: ROUNDS, factor: 0.999 });
-    let program = Program {
+    let mut program = Program {
         slots: vec![slot(groups as u64 * 64 * 4)],
         dispatches: vec![dispatch(Kernel::new(&FMA, 0), params, vec![], vec![Slot(0)], groups * 64)],
-        loads: gpu.profile().loads,
         ..Default::default()
     };
+    (gpu.profile().program)(&mut program);
     Runner::of_program(gpu, &program)
 }
 
 fn copy(gpu: &Gpu) -> Result<Runner> {
     let params = crate::gpu::params_bytes(&CopyParams { vectors: VECTORS as u32 });
     let bytes = VECTORS as u64 * 16;
-    let program = Program {
+    let mut program = Program {
         slots: vec![slot(bytes), slot(bytes)],
         dispatches: vec![dispatch(Kernel::new(&COPY, 0), params, vec![Slot(0)], vec![Slot(1)], VECTORS)],
-        loads: gpu.profile().loads,
         ..Default::default()
     };
+    (gpu.profile().program)(&mut program);
     Runner::of_program(gpu, &program)
 }
 

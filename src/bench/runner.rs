@@ -44,7 +44,9 @@ impl Runner {
                 Some((_, values)) => values.clone(),
                 None => (0..ty.len()).map(|_| rng.normal()).collect(),
             };
-            gpu.write(&pool.buffers()[plan.places[slot.0]], bytemuck::cast_slice(&ty.encode(&values)));
+            if let Some(buffer) = pool.buffer(plan.places[slot.0]) {
+                gpu.write(buffer, bytemuck::cast_slice(&ty.encode(&values)));
+            }
         }
         program.outputs.clear();
         Ok(Self { executable: Executable::new(gpu, &program, &plan.places, &pool, &[])? })

@@ -48,7 +48,7 @@ pub(super) fn run(args: &DevicesArgs) -> Result<()> {
     if listed.is_empty() {
         return Err(Error::NoAdapter(no_adapter_help()));
     }
-    let wanted = args.device.choice();
+    let wanted = args.device.options()?.device;
     for adapter in &listed {
         if args.json { say_json(adapter)? } else { describe(adapter) }
     }

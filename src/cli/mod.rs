@@ -22,7 +22,7 @@ mod train;
 mod watch;
 
 use crate::gpu::{AdapterSummary, Gpu};
-use crate::{Error, Result};
+use crate::{Error, OpenOptions, Result};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use output::{note, say, say_json};
 use std::collections::HashSet;
@@ -77,13 +77,16 @@ struct DeviceArgs {
 }
 
 impl DeviceArgs {
-    fn choice(&self) -> Option<String> {
-        self.device.clone().or_else(|| std::env::var("MEXHAT_DEVICE").ok()).filter(|text| !text.is_empty())
+    /// The options of this and of the environment.
+    fn options(&self) -> Result<OpenOptions> {
+        let options = OpenOptions::of_variables(|name| std::env::var(name).ok())?;
+        let device = self.device.clone().filter(|text| !text.is_empty()).or(options.device);
+        Ok(OpenOptions { device, ..options })
     }
 
     /// Opens the adapter, and says so when it computes on the CPU.
     fn open(&self) -> Result<Gpu> {
-        let gpu = Gpu::open(self.choice().as_deref())?;
+        let gpu = Gpu::open_with(self.options()?)?;
         if let Some(warning) = software_warning(gpu.adapter()) {
             note(&warning);
         }

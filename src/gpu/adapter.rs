@@ -132,7 +132,7 @@ pub async fn adapters() -> Vec<AdapterSummary> {
 }
 
 /// The adapter that `choice` names: an index, or a part of a name or backend in any case; `None` takes the default.
-pub(super) async fn choose(choice: Option<&str>) -> Result<(AdapterSummary, wgpu::Adapter)> {
+pub(crate) async fn choose(choice: Option<&str>) -> Result<(AdapterSummary, wgpu::Adapter)> {
     let listed = list().await;
     if listed.is_empty() {
         return Err(Error::NoAdapter(no_adapter_help()));

@@ -1,8 +1,8 @@
 //! Compiled pipelines on disk, where the backend hands them out: the next start need not compile them again.
 //!
-//! A file that is damaged, cut short or from another driver is ignored and replaced; nothing here can fail a run. Files lie in
-//! the platform's cache folder under `mexhat`; `MEXHAT_CACHE` names another folder, `off` keeps nothing.
+//! A file that is damaged, cut short or from another driver is ignored and replaced; nothing here can fail a run.
 
+use super::KernelCache;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -17,12 +17,11 @@ pub(super) struct Cache {
     written: Mutex<usize>,
 }
 
-/// The folder for caches, if there is to be one.
-fn folder() -> Option<PathBuf> {
-    match std::env::var_os("MEXHAT_CACHE") {
-        Some(text) if text == "off" => None,
-        Some(text) if !text.is_empty() => Some(text.into()),
-        _ => Some(dirs::cache_dir()?.join("mexhat")),
+fn folder(cache: KernelCache) -> Option<PathBuf> {
+    match cache {
+        KernelCache::Off => None,
+        KernelCache::Folder(folder) => Some(folder),
+        KernelCache::User => Some(dirs::cache_dir()?.join("mexhat")),
     }
 }
 
@@ -71,13 +70,13 @@ fn key(adapter: &wgpu::AdapterInfo) -> Option<String> {
 impl Cache {
     /// The cache of this adapter, filled from its file; `None` where the backend has none or nothing shall be kept.
     #[allow(unsafe_code)]
-    pub fn open(device: &wgpu::Device, adapter: &wgpu::AdapterInfo) -> Option<Self> {
+    pub fn open(device: &wgpu::Device, adapter: &wgpu::AdapterInfo, kept: KernelCache) -> Option<Self> {
         if !device.features().contains(wgpu::Features::PIPELINE_CACHE) {
             return None;
         }
         let key = key(adapter)?;
         let name: String = key.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-        let file = folder()?.join(format!("{name}.bin"));
+        let file = folder(kept)?.join(format!("{name}.bin"));
         let found = std::fs::read(&file).unwrap_or_default();
         let data = open(&key, &found);
         if data.is_none() && !found.is_empty() {

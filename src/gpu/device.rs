@@ -1,28 +1,11 @@
 //! A device with its queue, its profile, its pipelines and its counters.
 
 use super::{
-    AdapterSummary, Counters, Family, Kernel, Loads, Params, Shader, adapter, counters::Live, failure::Failures, loads,
-    shader,
+    AdapterSummary, Counters, Kernel, Params, Profile, Shader, adapter, counters::Live, failure::Failures, shader,
 };
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
-
-/// What kernel choice depends on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Profile {
-    /// The adapter computes on the CPU: few lanes, and tiny launches are dear.
-    pub software: bool,
-    /// Product kernels.
-    pub family: Family,
-    /// Where kernels load their inputs from; one and the same for all of a device.
-    pub loads: Loads,
-}
-
-impl Profile {
-    /// What every WebGPU adapter can run.
-    pub const PORTABLE: Self = Self { software: true, family: Family::Register, loads: Loads::Buffers };
-}
 
 /// A storage buffer on the device.
 #[derive(Clone, Debug)]
@@ -54,6 +37,7 @@ pub(super) struct Inner {
     pub queue: wgpu::Queue,
     pub summary: AdapterSummary,
     pub profile: Profile,
+    checked: bool,
     pub live: Live,
     pub pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
     layouts: Mutex<HashMap<&'static str, wgpu::BindGroupLayout>>,
@@ -64,6 +48,18 @@ pub(super) struct Inner {
     pub cache: Option<super::cache::Cache>,
     #[cfg(not(target_arch = "wasm32"))]
     pub progress: Mutex<Option<Progress>>,
+}
+
+/// Where compiled kernels are kept, where the backend hands them out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum KernelCache {
+    /// Under `mexhat` in the platform's folder for caches.
+    #[default]
+    User,
+    /// Nowhere.
+    Off,
+    /// In this folder.
+    Folder(std::path::PathBuf),
 }
 
 /// Called with the number of kernels that are ready and the number of all new ones.
@@ -128,18 +124,17 @@ fn check_limits(summary: &AdapterSummary, limits: &wgpu::Limits) -> Result<()> {
 }
 
 impl Gpu {
-    /// Opens the adapter that `choice` names (see `mexhat devices`), or the default one.
+    /// Opens `adapter` to be served by `profile`.
     ///
     /// # Errors
-    /// No adapter at all (with what to install), no adapter of that name, or limits below WebGPU's.
-    pub async fn open_async(choice: Option<&str>) -> Result<Self> {
-        let (summary, adapter) = adapter::choose(choice).await?;
+    /// Limits below WebGPU's, or the adapter refuses.
+    pub(crate) async fn on(
+        (summary, adapter): (AdapterSummary, wgpu::Adapter),
+        profile: Profile,
+        cache: KernelCache,
+        checked: bool,
+    ) -> Result<Self> {
         check_limits(&summary, &adapter.limits())?;
-        let profile = Profile {
-            software: summary.is_software(),
-            family: Family::choose(&summary)?,
-            loads: Loads::choose(&summary)?,
-        };
         let features = adapter.features() & adapter::wanted_features();
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("mexhat"),
@@ -156,7 +151,7 @@ impl Gpu {
         Ok(Self {
             inner: Arc::new(Inner {
                 #[cfg(not(target_arch = "wasm32"))]
-                cache: super::cache::Cache::open(&device, &adapter.get_info()),
+                cache: super::cache::Cache::open(&device, &adapter.get_info(), cache),
                 #[cfg(not(target_arch = "wasm32"))]
                 info: adapter.get_info(),
                 #[cfg(not(target_arch = "wasm32"))]
@@ -165,18 +160,13 @@ impl Gpu {
                 queue,
                 summary,
                 profile,
+                checked,
                 live: Live::default(),
                 pipelines: Mutex::default(),
                 layouts: Mutex::default(),
                 failures,
             }),
         })
-    }
-
-    /// [`Gpu::open_async`], blocking.
-    #[cfg(not(target_arch = "wasm32"))]
-    pub fn open(choice: Option<&str>) -> Result<Self> {
-        pollster::block_on(Self::open_async(choice))
     }
 
     /// The adapter this device belongs to.
@@ -231,7 +221,7 @@ impl Gpu {
         Live::add(&self.inner.live.buffers, 1);
         Live::add(&self.inner.live.buffer_bytes, bytes);
         self.inner.device.create_texture(&wgpu::TextureDescriptor {
-            label: Some("mirror"),
+            label: Some("image"),
             size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },
             mip_level_count: 1,
             sample_count: 1,
@@ -307,19 +297,7 @@ impl Gpu {
     }
 
     fn create_layout(&self, shader: &Shader) -> wgpu::BindGroupLayout {
-        let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
-        let storage = |read_only| buffer(wgpu::BufferBindingType::Storage { read_only });
-        let texture = |texel: loads::Texel| wgpu::BindingType::Texture {
-            sample_type: texel.sample_type(),
-            view_dimension: wgpu::TextureViewDimension::D2,
-            multisampled: false,
-        };
-        let mut types = vec![buffer(wgpu::BufferBindingType::Uniform)];
-        match self.inner.profile.loads {
-            Loads::Buffers => types.extend((0..shader.reads).map(|_| storage(true))),
-            Loads::Textures => types.extend(loads::inputs(&shader::whole(shader.file)).into_iter().map(texture)),
-        }
-        types.extend((0..shader.writes).map(|_| storage(false)));
+        let types = shader::bindings(&(self.inner.profile.text)(shader::whole(shader.file)));
         let entry = |(binding, ty)| wgpu::BindGroupLayoutEntry {
             binding,
             visibility: wgpu::ShaderStages::COMPUTE,
@@ -348,7 +326,7 @@ impl Gpu {
     pub(super) fn create_pipeline(&self, kernel: &Kernel) -> wgpu::ComputePipeline {
         Live::add(&self.inner.live.pipelines, 1);
         let key = kernel.key();
-        let module = self.module(&key, &shader::specialize(kernel, self.inner.profile.loads));
+        let module = self.module(&key, &shader::specialize(kernel, self.inner.profile));
         let layout = self.layout(kernel.shader);
         let pipeline_layout = self.inner.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
             label: None,
@@ -384,18 +362,14 @@ impl Gpu {
     fn module(&self, key: &str, text: &str) -> wgpu::ShaderModule {
         let descriptor =
             wgpu::ShaderModuleDescriptor { label: Some(key), source: wgpu::ShaderSource::Wgsl(text.into()) };
+        let checks = if self.inner.checked {
+            wgpu::ShaderRuntimeChecks::default()
+        } else {
+            wgpu::ShaderRuntimeChecks::unchecked()
+        };
         // SAFETY: the shaders are this crate's own; each checks its indices against the sizes in `Params`,
         // loops over bounded counts, and the twin tests run every variant with checks on.
-        unsafe { self.inner.device.create_shader_module_trusted(descriptor, runtime_checks()) }
-    }
-}
-
-/// `MEXHAT_CHECKED=1` turns bounds checks on, to look for a stray index.
-fn runtime_checks() -> wgpu::ShaderRuntimeChecks {
-    if std::env::var_os("MEXHAT_CHECKED").is_some() {
-        wgpu::ShaderRuntimeChecks::default()
-    } else {
-        wgpu::ShaderRuntimeChecks::unchecked()
+        unsafe { self.inner.device.create_shader_module_trusted(descriptor, checks) }
     }
 }
 

@@ -1,38 +1,41 @@
 //! A program with its buffers, pipelines and bind groups, ready to be replayed.
 
 use super::counters::Live;
-use super::mirror::{Copy, Mirror, Mirrored, Mirrors, Textures};
+use super::image::{self, Copy};
 use super::ring::Ring;
-use super::{Buffer, Dispatch, Gpu, Loads, MirrorSizes, Program, Slot, SlotInfo, SlotKind};
+use super::{Buffer, Dispatch, Gpu, Program, Slot, SlotInfo, SlotKind, Storage};
 use crate::{Error, Result};
 
 /// What a [`Pool`] consists of.
 #[derive(Clone, Debug, Default)]
 pub struct PoolSizes {
-    /// Bytes of each buffer.
-    pub buffers: Vec<u64>,
-    /// Textures that inputs are copied to.
-    pub mirrors: MirrorSizes,
+    /// What each place is, and its bytes.
+    pub places: Vec<(Storage, u64)>,
 }
 
 impl PoolSizes {
-    /// A buffer for every slot of `program`, whatever its lifetime.
+    /// A place for every slot of `program`, whatever its lifetime.
     pub fn of_slots(program: &Program) -> Self {
-        let buffers = program.slots.iter().map(|slot| slot.bytes).collect();
-        Self { buffers, mirrors: MirrorSizes::of(program) }
+        Self { places: program.slots.iter().map(|slot| (slot.storage, slot.bytes)).collect() }
     }
 
     /// Bytes of everything.
     pub fn bytes(&self) -> u64 {
-        self.buffers.iter().sum::<u64>() + self.mirrors.bytes()
+        self.places.iter().map(|(_, bytes)| bytes).sum()
     }
 }
 
-/// Buffers for everything that does not outlive a step; programs that never run at the same time share one pool.
+/// What a place of a pool holds.
+#[derive(Clone, Debug)]
+enum Resource {
+    Buffer(Buffer),
+    Image(wgpu::Texture),
+}
+
+/// Buffers and images for everything that does not outlive a step; programs that never run at the same time share one pool.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
-    buffers: Vec<Buffer>,
-    textures: Textures,
+    resources: Vec<Resource>,
 }
 
 impl Pool {
@@ -41,13 +44,24 @@ impl Pool {
     /// # Errors
     /// Something is too large for the adapter.
     pub fn new(gpu: &Gpu, sizes: &PoolSizes) -> Result<Self> {
-        let buffers = sizes.buffers.iter().map(|bytes| gpu.buffer("pool", *bytes)).collect::<Result<_>>()?;
-        Ok(Self { buffers, textures: Textures::new(gpu, &sizes.mirrors)? })
+        let create = |(storage, bytes): &(Storage, u64)| match storage {
+            Storage::Buffer => Ok(Resource::Buffer(gpu.buffer("pool", *bytes)?)),
+            Storage::Image(layout) => Ok(Resource::Image(image::create(gpu, *layout, *bytes)?)),
+        };
+        Ok(Self { resources: sizes.places.iter().map(create).collect::<Result<_>>()? })
     }
 
-    /// The buffers, in the order of their sizes in [`Pool::new`].
-    pub fn buffers(&self) -> &[Buffer] {
-        &self.buffers
+    /// The buffer at `place`, if there is one.
+    pub fn buffer(&self, place: usize) -> Option<&Buffer> {
+        match self.resources.get(place)? {
+            Resource::Buffer(buffer) => Some(buffer),
+            Resource::Image(_) => None,
+        }
+    }
+
+    /// The buffers, in the order of their places.
+    pub fn buffers(&self) -> impl Iterator<Item = &Buffer> {
+        (0..self.resources.len()).filter_map(|place| self.buffer(place))
     }
 }
 
@@ -55,7 +69,7 @@ impl Pool {
 pub type Ticket = u64;
 
 struct Launch {
-    /// What is copied to textures before it.
+    /// What is copied to images before it.
     copies: Vec<Copy>,
     pipeline: wgpu::ComputePipeline,
     bind_group: wgpu::BindGroup,
@@ -99,30 +113,31 @@ fn offsets(buffers: Vec<(Buffer, u64)>) -> (Vec<(Buffer, u64, u64)>, u64) {
 }
 
 impl Executable {
-    /// Builds pipelines and bind groups of `program`. `places[slot]` is the pool buffer of every slot that is not state.
+    /// Builds pipelines and bind groups of `program`. `places[slot]` is the place in the pool of every slot that is not state.
     pub fn new(gpu: &Gpu, program: &Program, places: &[usize], pool: &Pool, state: &[Buffer]) -> Result<Self> {
-        let buffer = |slot: Slot| {
+        let resource = |slot: Slot| {
             let SlotInfo { kind, bytes, .. } = &program.slots[slot.0];
             match kind {
-                SlotKind::State(index) => &state[*index],
-                _ => &pool.buffers[places[slot.0]],
+                SlotKind::State(index) => Resource::Buffer(state[*index].first(*bytes)),
+                _ => match &pool.resources[places[slot.0]] {
+                    Resource::Buffer(buffer) => Resource::Buffer(buffer.first(*bytes)),
+                    Resource::Image(texture) => Resource::Image(texture.clone()),
+                },
             }
-            .first(*bytes)
         };
-        let sized =
-            |slots: &[Slot]| slots.iter().map(|slot| (buffer(*slot), program.slots[slot.0].bytes)).collect::<Vec<_>>();
+        let sized = |slots: &[Slot]| {
+            let buffers = slots.iter().filter_map(|slot| match resource(*slot) {
+                Resource::Buffer(buffer) => Some((buffer, program.slots[slot.0].bytes)),
+                Resource::Image(_) => None,
+            });
+            buffers.collect::<Vec<_>>()
+        };
         let (params, starts) = upload_params(gpu, program);
         #[cfg(not(target_arch = "wasm32"))]
         let new = gpu.prepare(program.dispatches.iter().map(|dispatch| &dispatch.kernel));
-        let mirrors = Mirrors::plan(program).launches;
-        let bound = Bound { gpu, program, params: &params, textures: &pool.textures, buffer };
-        let launches: Vec<Launch> = program
-            .dispatches
-            .iter()
-            .zip(starts)
-            .zip(&mirrors)
-            .map(|((dispatch, start), mirrored)| bound.launch(dispatch, start, mirrored))
-            .collect();
+        let bound = Bound { gpu, program, params: &params, resource };
+        let launches: Vec<Launch> =
+            program.dispatches.iter().zip(starts).map(|(dispatch, start)| bound.launch(dispatch, start)).collect();
         #[cfg(not(target_arch = "wasm32"))]
         warm(gpu, program, &launches, &new);
         let (placed, up) = offsets(sized(&program.inputs));
@@ -298,32 +313,37 @@ struct Bound<'a, F> {
     gpu: &'a Gpu,
     program: &'a Program,
     params: &'a wgpu::Buffer,
-    textures: &'a Textures,
-    buffer: F,
+    resource: F,
 }
 
-impl<F: Fn(Slot) -> Buffer> Bound<'_, F> {
-    fn launch(&self, dispatch: &Dispatch, start: u64, mirrored: &Mirrored) -> Launch {
+/// As it is bound.
+enum Part {
+    Buffer(Buffer),
+    View(wgpu::TextureView),
+}
+
+impl<F: Fn(Slot) -> Resource> Bound<'_, F> {
+    fn launch(&self, dispatch: &Dispatch, start: u64) -> Launch {
         let uniform = wgpu::BufferBinding {
             buffer: self.params,
             offset: start,
             size: wgpu::BufferSize::new(dispatch.params.len() as u64),
         };
-        let views: Vec<wgpu::TextureView> = mirrored.reads.iter().map(|mirror| self.textures.view(*mirror)).collect();
-        let [read, written] = [&dispatch.reads, &dispatch.writes]
-            .map(|slots| slots.iter().map(|slot| (self.buffer)(*slot)).collect::<Vec<_>>());
-        let mut resources = vec![wgpu::BindingResource::Buffer(uniform)];
-        match self.program.loads {
-            Loads::Buffers => resources.extend(read.iter().map(binding)),
-            Loads::Textures => resources.extend(views.iter().map(wgpu::BindingResource::TextureView)),
-        }
-        resources.extend(written.iter().map(binding));
+        let part = |slot: &Slot| match (self.resource)(*slot) {
+            Resource::Buffer(buffer) => Part::Buffer(buffer),
+            Resource::Image(texture) => Part::View(texture.create_view(&Default::default())),
+        };
+        let parts: Vec<Part> = dispatch.reads.iter().chain(&dispatch.writes).map(part).collect();
+        let bound = parts.iter().map(|part| match part {
+            Part::Buffer(buffer) => binding(buffer),
+            Part::View(view) => wgpu::BindingResource::TextureView(view),
+        });
+        let resources = std::iter::once(wgpu::BindingResource::Buffer(uniform)).chain(bound);
         let entries: Vec<_> =
             (0..).zip(resources).map(|(binding, resource)| wgpu::BindGroupEntry { binding, resource }).collect();
         Live::add(&self.gpu.inner.live.bind_groups, 1);
-        let copy = |(slot, mirror): &(Slot, Mirror)| self.textures.filled(*mirror, &(self.buffer)(*slot));
         Launch {
-            copies: mirrored.copies.iter().map(copy).collect(),
+            copies: dispatch.copies.iter().filter_map(|copy| self.copy(*copy)).collect(),
             pipeline: self.gpu.pipeline(&dispatch.kernel),
             bind_group: self.gpu.inner.device.create_bind_group(&wgpu::BindGroupDescriptor {
                 label: Some(dispatch.op),
@@ -331,6 +351,13 @@ impl<F: Fn(Slot) -> Buffer> Bound<'_, F> {
                 entries: &entries,
             }),
             grid: dispatch.grid,
+        }
+    }
+
+    fn copy(&self, (from, to): (Slot, Slot)) -> Option<Copy> {
+        match ((self.resource)(from), (self.resource)(to), self.program.slots[to.0].storage) {
+            (Resource::Buffer(from), Resource::Image(to), Storage::Image(layout)) => Some(Copy { from, to, layout }),
+            _ => None,
         }
     }
 }

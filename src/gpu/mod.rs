@@ -11,11 +11,10 @@ mod counters;
 mod device;
 mod executable;
 mod failure;
-mod family;
-mod loads;
-mod mirror;
+mod image;
 #[cfg(not(target_arch = "wasm32"))]
 mod poll;
+mod profile;
 mod program;
 mod ring;
 mod room;
@@ -25,15 +24,19 @@ mod unroll;
 #[cfg(not(target_arch = "wasm32"))]
 mod warm;
 
+pub(crate) use adapter::choose as choose_adapter;
 pub use adapter::{AdapterSummary, adapters, no_adapter_help};
 pub use counters::Counters;
 pub(crate) use device::params_bytes;
-pub use device::{Buffer, Gpu, Profile};
+pub use device::{Buffer, Gpu, KernelCache};
 pub use executable::{Executable, Pool, PoolSizes, Ticket};
-pub use family::Family;
-pub use loads::Loads;
-pub use mirror::MirrorSizes;
+pub use image::{ImageLayout, Storage, Texel};
+pub use profile::{Profile, Tile, Tiles, crossed};
 pub use program::{Dispatch, Kernel, Params, Program, Shader, Slot, SlotInfo, SlotKind, flat_grid};
 pub(crate) use ring::DEPTH as RING_DEPTH;
-pub use shader::{SHADERS, specialize};
+pub(crate) use shader::whole;
+pub use shader::{SHADERS, TextPass, specialize};
+// Names of the passes over text that a tool may ask `specialize` for.
+#[doc(hidden)]
+pub use crate::software::passes::*;
 pub use timing::Timings;

@@ -1,6 +1,6 @@
 //! The plain data between the tape and the GPU: kernels, dispatches and numbered buffers.
 
-use super::Loads;
+use super::Storage;
 use std::fmt;
 
 /// A parameter struct of a kernel: `#[repr(C)]`, u32 and f32 only, the same names as the WGSL struct `Params`.
@@ -26,7 +26,7 @@ macro_rules! kernel_params {
 
 /// A shader file with what the engine must know of it: bindings, parameters, and the variants that are shipped.
 ///
-/// Bindings are: 0 the uniform `Params`, then `reads` read-only storage buffers (or textures, see [`Loads`]), then `writes`
+/// Bindings are: 0 the uniform `Params`, then `reads` read-only storage buffers, then `writes`
 /// writable ones.
 pub struct Shader {
     /// Path below `shaders/`.
@@ -90,11 +90,11 @@ impl Kernel {
     }
 }
 
-/// Number of a buffer of a [`Program`].
+/// Number of a buffer or image of a [`Program`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Slot(pub usize);
 
-/// What a numbered buffer is.
+/// How long a numbered resource lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SlotKind {
     /// Lives in the session's state under this number, across programs and steps.
@@ -107,7 +107,7 @@ pub enum SlotKind {
     Output,
 }
 
-/// A numbered buffer.
+/// A numbered buffer or image.
 #[derive(Clone, Debug)]
 pub struct SlotInfo {
     /// Size in bytes, a multiple of 16.
@@ -116,6 +116,8 @@ pub struct SlotInfo {
     pub content: u64,
     /// What it is.
     pub kind: SlotKind,
+    /// What it lies in.
+    pub storage: Storage,
     /// Where it comes from, for people.
     pub label: String,
 }
@@ -124,7 +126,7 @@ impl SlotInfo {
     /// A buffer of its own for `content` bytes.
     pub fn new(content: u64, kind: SlotKind, label: impl Into<String>) -> Self {
         let bytes = content.max(1).next_multiple_of(16);
-        Self { bytes, content, kind, label: label.into() }
+        Self { bytes, content, kind, storage: Storage::Buffer, label: label.into() }
     }
 }
 
@@ -135,9 +137,11 @@ pub struct Dispatch {
     pub op: &'static str,
     /// What runs.
     pub kernel: Kernel,
+    /// Buffers that are copied to images before it.
+    pub copies: Vec<(Slot, Slot)>,
     /// Bytes of the parameter struct.
     pub params: Vec<u8>,
-    /// Buffers read.
+    /// Buffers and images read.
     pub reads: Vec<Slot>,
     /// Buffers written.
     pub writes: Vec<Slot>,
@@ -148,7 +152,7 @@ pub struct Dispatch {
 /// A list of dispatches over numbered buffers: all that the GPU will do in one step.
 #[derive(Clone, Debug, Default)]
 pub struct Program {
-    /// Buffers.
+    /// Buffers and images.
     pub slots: Vec<SlotInfo>,
     /// Launches in order.
     pub dispatches: Vec<Dispatch>,
@@ -156,8 +160,6 @@ pub struct Program {
     pub inputs: Vec<Slot>,
     /// Buffers read back after the step, in read-back order.
     pub outputs: Vec<Slot>,
-    /// Where the kernels load their inputs from.
-    pub loads: Loads,
 }
 
 /// WebGPU's guaranteed number of workgroups in one dimension.

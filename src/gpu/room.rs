@@ -1,6 +1,6 @@
 //! How much an adapter can take: the largest buffer, and all of them together where that can be known.
 
-use super::{Gpu, PoolSizes};
+use super::{Gpu, PoolSizes, Storage};
 use crate::{Error, Result};
 
 impl Gpu {
@@ -33,8 +33,10 @@ impl Gpu {
     /// # Errors
     /// As [`Gpu::check_buffer`].
     pub fn check_pool(&self, sizes: &PoolSizes) -> Result<()> {
-        sizes.buffers.iter().try_for_each(|bytes| self.check_buffer("pool", *bytes))?;
-        sizes.mirrors.check(self)
+        sizes.places.iter().try_for_each(|(storage, bytes)| match storage {
+            Storage::Buffer => self.check_buffer("pool", *bytes),
+            Storage::Image(layout) => super::image::check(self, *layout, *bytes),
+        })
     }
 
     /// Refuses to take `bytes` more, all together, where it is known that they are not there.

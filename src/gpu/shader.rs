@@ -1,26 +1,19 @@
-//! From a file in `shaders/` to WGSL text: imports, then constants, then loads, then short loops. Nothing else happens to a shader.
+//! From a file in `shaders/` to WGSL text: imports, constants, the adapter's own pass, short loops.
 //!
 //! * A line `// #import shared/NAME.wgsl` is replaced by that file (once, however often it is asked for).
 //! * A line `const NAME: TYPE = VALUE;` takes another value when a kernel names it.
-//! * Where textures are loaded from, read-only inputs become textures (`loads.rs`).
+//! * An adapter may have a pass of its own over the text ([`Profile::text`](super::Profile)).
 //! * A loop over a small constant is written out (`unroll.rs`).
 
-use super::loads::from_textures;
 use super::unroll::unroll;
-use super::{Kernel, Loads};
+use super::{Kernel, Profile};
 use std::collections::BTreeSet;
 
-macro_rules! shaders {
-    ($($file:literal),* $(,)?) => {
-        /// Every file of `shaders/` with its text.
-        pub const SHADERS: &[(&str, &str)] = &[$(($file, include_str!(concat!("../../shaders/", $file)))),*];
-    };
-}
-
-include!("shader_list.rs");
+/// Every file of `shaders/` with its text, as `build.rs` finds them.
+pub const SHADERS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 
 fn text(file: &str) -> &'static str {
-    // The shader tests prove that every registered file and every import is listed.
+    // The shader tests prove that every registered file and every import exists.
     SHADERS.iter().find(|(name, _)| *name == file).map_or("", |(_, text)| text)
 }
 
@@ -48,21 +41,50 @@ fn with_constant(line: &str, constants: &[(&'static str, u32)]) -> Option<String
 }
 
 /// The text of `file` with what it imports.
-pub(super) fn whole(file: &str) -> String {
+pub(crate) fn whole(file: &str) -> String {
     let mut text = String::new();
     append(file, &mut BTreeSet::new(), &mut text);
     text
 }
 
-/// The WGSL text of `kernel`, whose inputs are loaded as `loads` says.
-pub fn specialize(kernel: &Kernel, loads: Loads) -> String {
+/// An adapter's pass over the text of a shader.
+#[derive(Clone, Copy)]
+pub struct TextPass(pub fn(String) -> String);
+
+impl From<Profile> for TextPass {
+    fn from(profile: Profile) -> Self {
+        Self(profile.text)
+    }
+}
+
+/// The WGSL text of `kernel` as an adapter is given it, by its profile.
+pub fn specialize(kernel: &Kernel, pass: impl Into<TextPass>) -> String {
     let lines: Vec<String> = whole(kernel.shader.file)
         .lines()
         .map(|line| with_constant(line, kernel.constants).unwrap_or_else(|| line.to_owned()))
         .collect();
-    let text = lines.join("\n");
-    unroll(&match loads {
-        Loads::Buffers => text,
-        Loads::Textures => from_textures(&text),
+    unroll(&(pass.into().0)(lines.join("\n")))
+}
+
+/// What the resources that `text` declares are bound as, in order of their bindings.
+pub(super) fn bindings(text: &str) -> Vec<wgpu::BindingType> {
+    text.lines().filter_map(binding).collect()
+}
+
+fn binding(line: &str) -> Option<wgpu::BindingType> {
+    let (_, declared) = line.strip_prefix("@group(0) @binding(")?.split_once(") var")?;
+    let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+    let storage = |read_only| buffer(wgpu::BufferBindingType::Storage { read_only });
+    let image = |sample_type| wgpu::BindingType::Texture {
+        sample_type,
+        view_dimension: wgpu::TextureViewDimension::D2,
+        multisampled: false,
+    };
+    Some(match declared {
+        text if text.starts_with("<uniform>") => buffer(wgpu::BufferBindingType::Uniform),
+        text if text.starts_with("<storage, read>") => storage(true),
+        text if text.starts_with("<storage, read_write>") => storage(false),
+        text if text.ends_with(": texture_2d<u32>;") => image(wgpu::TextureSampleType::Uint),
+        _ => image(wgpu::TextureSampleType::Float { filterable: false }),
     })
 }

@@ -54,7 +54,7 @@ impl Executable {
             for (i, (index, pair)) in chunk.iter().zip(ticks.chunks(2)).enumerate() {
                 // No pass can be timed around a copy; it lies between the end of one and the beginning of the next.
                 if copied[i] && i > 0 {
-                    dispatches.push(("mirror", "copies to textures".into(), ms(ticks[2 * i - 1], pair[0])));
+                    dispatches.push(("copy", "to images".into(), ms(ticks[2 * i - 1], pair[0])));
                 }
                 dispatches.push((self.ops()[*index], self.kernels()[*index].clone(), ms(pair[0], pair[1])));
             }

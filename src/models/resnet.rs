@@ -47,7 +47,7 @@ mod tests {
         let mut ctx = Forward { tape: &mut tape, state: &state, mode: Mode::Train };
         let logits = model.forward(&mut ctx, images)?;
         tape.output(logits);
-        let program = lower(&tape, Profile::PORTABLE)?;
+        let program = lower(&tape, Profile::GPU)?;
         Ok(program.dispatches.iter().filter(|dispatch| dispatch.op == op).count())
     }
 

@@ -269,7 +269,7 @@ impl Module for Delinear {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::{Family, Profile};
+    use crate::gpu::Profile;
     use crate::tape::{Array, DType, Tape, Values, interpret, lower};
 
     /// Launches of Newton-Schulz, `[forward, backward]`, in a layer of 16 channels and a block of `block` of them.
@@ -277,14 +277,13 @@ mod tests {
         let mut state = State::new();
         let whitening = Whitening { mode: BlockMode::Paper, block, ..Default::default() };
         let layer = FastDeconv::new(&mut state, "layer", 16, &Conv::new(8, 3).padding(0), whitening, Rng::new(0))?;
-        let profile = Profile { software: false, family: Family::Shared, ..Profile::PORTABLE };
-        let mut tape = Tape::for_adapter(profile);
+        let mut tape = Tape::for_adapter(Profile::GPU);
         let x = tape.resident("x", Type::vec4(&[2, 16, 9, 9]), true);
         let y = layer.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Train }, x)?;
         let seed = tape.resident("seed", Type::vec4(&[2, 8, 7, 7]), false);
         let gradients = tape.backward_from(&[(y, seed)])?;
         gradients.get(x).into_iter().for_each(|gradient| tape.output(gradient));
-        let program = lower(&tape, profile)?;
+        let program = lower(&tape, Profile::GPU)?;
         Ok(["newton_schulz", "newton_schulz_grad"]
             .map(|op| program.dispatches.iter().filter(|dispatch| dispatch.op == op).count()))
     }
@@ -321,7 +320,7 @@ mod tests {
 
     #[test]
     fn gradients_of_hidden_relus_are_masked_where_they_are_folded() -> Result<()> {
-        let found = operations([32, 32, 4], Profile::PORTABLE)?;
+        let found = operations([32, 32, 4], Profile::GPU)?;
         let count = |op: &str| found.iter().filter(|found| **found == op).count();
         // That of the last layer, whose gradient comes from outside.
         assert_eq!(count("activation_grad"), 1, "{found:?}");
@@ -352,7 +351,7 @@ mod tests {
             gradients.get(parameter).into_iter().for_each(|gradient| tape.output(gradient));
         }
         let mut found = [0.0; 2];
-        for dispatch in lower(&tape, Profile::PORTABLE)?.dispatches {
+        for dispatch in lower(&tape, Profile::GPU)?.dispatches {
             let place = ["newton_schulz", "newton_schulz_grad"].iter().position(|op| *op == dispatch.op);
             let (Some(place), true) = (place, dispatch.kernel.shader.file.starts_with("products/matmul")) else {
                 continue;

@@ -1,17 +1,18 @@
 //! The operations, in rooms. Each file holds one: shape rule, gradient rule, launch, CPU twin; its kernels are in the
-//! room of the same name in `shaders/`. Adding one touches its two files, the lists below and `src/gpu/shader_list.rs`.
+//! room of the same name in `shaders/`. Adding one touches its two files and the names below.
 //!
 //! Activations are in vectors of four ([`Layout::Vec4`](crate::tape::Layout)); [`to_vec4`] brings row-major inputs
 //! there. Parameters and labels are row-major.
 
-mod conv;
+mod autograd;
+pub(crate) mod conv;
 mod loss;
 mod newton_schulz;
 mod norm;
 mod patches;
 mod pointwise;
 mod pool;
-mod products;
+pub(crate) mod products;
 mod update;
 mod whitening;
 
@@ -23,8 +24,8 @@ pub use loss::cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
 pub use loss::one_hot::one_hot;
 pub use loss::pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};
 pub use loss::softmax::{log_softmax, softmax};
-pub(crate) use newton_schulz::large::MOST_ITERATIONS;
-pub use newton_schulz::large::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
+pub(crate) use newton_schulz::MOST_ITERATIONS;
+pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
 pub use norm::batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
 pub use norm::column_sum::column_sum;
 pub use norm::first_average::{count_step, first_then_average};
@@ -35,10 +36,11 @@ pub(crate) use patches::blocks::RowGeometry;
 pub use patches::blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub use patches::covariance::{CovarianceVars, covariance, fold_rows, sample_rows};
 pub use patches::im2col::{PatchOptions, fold, patches};
+pub use patches::second_moment::second_moment;
 pub use pointwise::add::{add, add_relu};
 pub use pointwise::concat::concat;
 pub use pointwise::dropout::{dropout, dropout_with_mask};
-pub use pointwise::fill::{FILL, constant};
+pub use pointwise::fill::constant;
 pub use pointwise::flatten::flatten;
 pub use pointwise::merge::{dual_path_merge, se_block};
 pub use pointwise::mul::mul;
@@ -49,9 +51,7 @@ pub use pointwise::unary::{Activation, activation, relu, sigmoid};
 pub use pool::average_pool::{adaptive_avg_pool2d, avg_pool2d, global_avg_pool};
 pub use pool::bilinear::bilinear;
 pub use pool::max_pool::max_pool2d;
-pub use products::gram::gram;
-pub use products::matmul::{matmul, matmul_nt};
-pub use products::second_moment::second_moment;
+pub use products::matmul::{gram, matmul, matmul_nt};
 pub use products::strided_rows::every_row;
 pub use products::transpose::transpose;
 pub use update::adam::{AdamOptions, adam};
@@ -64,50 +64,8 @@ use crate::gpu::Shader;
 use crate::tape::{Layout, Type};
 use crate::{Error, Result};
 
-/// Every kernel that is shipped, for the tests of shaders.
-#[rustfmt::skip]
-pub const SHADERS: &[&[&Shader]] = &[
-    update::adam::SHADERS,
-    pointwise::add::SHADERS,
-    pool::average_pool::SHADERS,
-    norm::batch_norm::SHADERS,
-    pool::bilinear::SHADERS,
-    norm::column_sum::SHADERS,
-    pointwise::concat::SHADERS,
-    conv::centering::SHADERS,
-    conv::implicit::SHADERS,
-    conv::implicit_weight_grad::SHADERS,
-    conv::depthwise::SHADERS,
-    conv::grouped::SHADERS,
-    patches::covariance::SHADERS,
-    loss::cross_entropy::SHADERS,
-    pointwise::dropout::SHADERS,
-    pointwise::fill::SHADERS,
-    norm::first_average::SHADERS,
-    whitening::feature_mean::SHADERS,
-    products::gram::SHADERS,
-    products::matmul::SHADERS,
-    pool::max_pool::SHADERS,
-    pointwise::mul::SHADERS,
-    pointwise::mul_channels::SHADERS,
-    newton_schulz::large::SHADERS,
-    newton_schulz::large::SUM_SHADERS,
-    newton_schulz::small::SHADERS,
-    loss::one_hot::SHADERS,
-    loss::pair_loss::SHADERS,
-    patches::im2col::SHADERS,
-    pointwise::relayout::SHADERS,
-    whitening::row_mean::SHADERS,
-    norm::running_average::SHADERS,
-    norm::scalar_norm::SHADERS,
-    update::sgd::SHADERS,
-    pointwise::slice::SHADERS,
-    loss::softmax::SHADERS,
-    products::strided_rows::SHADERS,
-    products::transpose::SHADERS,
-    pointwise::unary::SHADERS,
-    conv::weight_columns::SHADERS,
-];
+/// Every kernel that is shipped, for the tests of shaders: the lists `SHADERS` of the files here, as `build.rs` finds them.
+pub const SHADERS: &[&[&Shader]] = include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
 /// Refuses anything but an activation: (N,C,H,W) or (N,F) in vectors of four.
 pub(crate) fn expect_activation(op: &'static str, ty: &Type) -> Result<()> {

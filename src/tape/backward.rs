@@ -1,7 +1,6 @@
 //! Reverse-mode differentiation by appending operations to the tape.
 
 use super::{Op, Source, Tape, Var};
-use crate::ops;
 use crate::{Error, Result};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -59,6 +58,9 @@ impl Backward<'_> {
     }
 }
 
+/// How the tape records the sum of two values: an operation, which it knows none of.
+pub(crate) type Sum = fn(&mut Tape, Var, Var) -> Result<Var>;
+
 /// Gradients by value, as far as they were needed.
 #[derive(Clone, Debug, Default)]
 pub struct Gradients {
@@ -74,10 +76,10 @@ impl Gradients {
         self.by_var.get(&var).copied().filter(|grad| !self.masked.contains(&(var, *grad)))
     }
 
-    fn accumulate(&mut self, tape: &mut Tape, var: Var, grad: Var) -> Result<()> {
+    fn accumulate(&mut self, tape: &mut Tape, sum_of: Sum, var: Var, grad: Var) -> Result<()> {
         let sum = match self.by_var.get(&var) {
             Some(seen) => {
-                let sum = ops::add(tape, *seen, grad)?;
+                let sum = sum_of(tape, *seen, grad)?;
                 let masked = [*seen, grad].iter().all(|part| self.masked.contains(&(var, *part)));
                 if masked {
                     self.masked.push((var, sum));
@@ -91,15 +93,15 @@ impl Gradients {
     }
 
     /// Moves what views have received to the values they look at.
-    fn settle(&mut self, tape: &mut Tape, var: Var) -> Result<()> {
+    fn settle(&mut self, tape: &mut Tape, sum_of: Sum, var: Var) -> Result<()> {
         let views: Vec<Var> =
             (0..tape.vars.len()).map(Var).filter(|v| tape.vars[v.0].source == Source::View(var)).collect();
         for view in views {
-            self.settle(tape, view)?;
+            self.settle(tape, sum_of, view)?;
             if let Some(grad) = self.by_var.remove(&view) {
                 let shape = tape.shape(var).to_vec();
                 let grad = tape.view(grad, &shape)?;
-                self.accumulate(tape, var, grad)?;
+                self.accumulate(tape, sum_of, var, grad)?;
             }
         }
         Ok(())
@@ -111,15 +113,15 @@ impl Tape {
     ///
     /// # Errors
     /// An operation on the way has no gradient rule.
-    pub fn backward_from(&mut self, seeds: &[(Var, Var)]) -> Result<Gradients> {
+    pub(crate) fn differentiate(&mut self, seeds: &[(Var, Var)], sum_of: Sum) -> Result<Gradients> {
         let mut gradients = Gradients::default();
         for (var, seed) in seeds {
-            gradients.accumulate(self, *var, *seed)?;
+            gradients.accumulate(self, sum_of, *var, *seed)?;
         }
         for index in (0..self.nodes.len()).rev() {
             let node = self.nodes[index].clone();
             for output in &node.outputs {
-                gradients.settle(self, *output)?;
+                gradients.settle(self, sum_of, *output)?;
             }
             if !node.op.differentiable() || !node.inputs.iter().any(|var| self.needs_grad(*var)) {
                 continue;
@@ -136,63 +138,16 @@ impl Tape {
                 if let Some(grad) = flow
                     && self.needs_grad(*input)
                 {
-                    gradients.accumulate(self, *input, grad)?;
+                    gradients.accumulate(self, sum_of, *input, grad)?;
                 }
             }
         }
         let roots: Vec<Var> = (0..self.vars.len()).map(Var).collect();
         for var in roots {
             if matches!(self.vars[var.0].source, Source::Input | Source::State(_)) {
-                gradients.settle(self, var)?;
+                gradients.settle(self, sum_of, var)?;
             }
         }
         Ok(gradients)
-    }
-
-    /// Appends the gradient of the scalar `loss` with respect to everything it depends on.
-    pub fn backward(&mut self, loss: Var) -> Result<Gradients> {
-        let one = ops::constant(self, self.ty(loss).clone(), 1.0)?;
-        self.backward_from(&[(loss, one)])
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::{BlockLayout, BlockMode, Sampling};
-    use crate::tape::{Array, State, Type, Values, interpret};
-
-    /// The gradient of `sum(seed y)` with respect to the output of a hidden ReLU, which a maximum over windows reads, or else a covariance.
-    fn hidden(pooled: bool, retained: bool) -> Result<Option<Vec<f64>>> {
-        let mut tape = Tape::new();
-        let x = tape.resident("x", Type::vec4(&[1, 1, 2, 2]), true);
-        let hidden = ops::relu(&mut tape, x)?;
-        if retained {
-            tape.retain_grad(hidden)?;
-        }
-        let y = if pooled {
-            ops::max_pool2d(&mut tape, hidden, 1, 1, 0)?
-        } else {
-            let layout = BlockLayout::conv(BlockMode::Paper, 1, 1, 1, 1)?;
-            ops::covariance(&mut tape, hidden, layout, Sampling::Pixels { step: 1 }, 0.1)?.mean
-        };
-        assert!(tape.retain_grad(hidden).is_err(), "it has been read");
-        let ty = tape.ty(y).clone();
-        let seed = ops::constant(&mut tape, ty, 4.0)?;
-        let Some(grad) = tape.backward_from(&[(y, seed)])?.get(hidden) else { return Ok(None) };
-        let mut values = Values::default();
-        values.set(x, Array::from_f32(&[1, 1, 2, 2], &[1.0, -1.0, 2.0, -2.0]));
-        interpret(&tape, &State::new(), &mut values);
-        Ok(Some(values.get(&tape, grad).data))
-    }
-
-    #[test]
-    fn the_gradient_of_a_hidden_relu_is_whole_or_none() -> Result<()> {
-        assert_eq!(hidden(true, true)?, Some(vec![4.0; 4]));
-        assert_eq!(hidden(false, true)?, Some(vec![1.0; 4]));
-        // Masked where it is made, so that it is nobody else's.
-        assert_eq!(hidden(true, false)?, None);
-        assert_eq!(hidden(false, false)?, None);
-        Ok(())
     }
 }

@@ -54,6 +54,7 @@ impl Launch<'_> {
         self.program.dispatches.push(Dispatch {
             op: self.op,
             kernel,
+            copies: Vec::new(),
             params: crate::gpu::params_bytes(params),
             reads: reads.to_vec(),
             writes: writes.to_vec(),
@@ -80,7 +81,7 @@ pub fn lower(tape: &Tape, profile: Profile) -> Result<Program> {
         )));
     }
     let mut failure = None;
-    let mut program = Program { loads: profile.loads, ..Program::default() };
+    let mut program = Program::default();
     let mut slots: HashMap<Var, Slot> = HashMap::new();
     for (index, info) in tape.vars().iter().enumerate() {
         let kind = match info.source {
@@ -121,6 +122,7 @@ pub fn lower(tape: &Tape, profile: Profile) -> Result<Program> {
             return Err(failure);
         }
     }
+    (profile.program)(&mut program);
     Ok(program)
 }
 

@@ -1,13 +1,13 @@
-//! Buffers by lifetime: which values may share memory, known before anything is allocated.
+//! Buffers and images by lifetime: which values may share memory, known before anything is allocated.
 
-use crate::gpu::{MirrorSizes, PoolSizes, Program, Slot, SlotKind};
+use crate::gpu::{PoolSizes, Program, Slot, SlotKind, Storage};
 
 /// Where each buffer of a program goes.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// For every slot its place in the pool; meaningless for state and for buffers nobody uses.
     pub places: Vec<usize>,
-    /// Bytes that each place must have, and the textures that inputs are copied to.
+    /// What each place must be.
     pub sizes: PoolSizes,
 }
 
@@ -17,31 +17,32 @@ impl Plan {
         self.sizes.bytes()
     }
 
-    /// Gives the places of several plans, which never run at the same time, one pool: the largest place of each
-    /// shares a buffer, then the second largest, and so on. Returns the sizes of that pool.
+    /// Gives the places of several plans, which never run at the same time, one pool: the largest places of each that
+    /// are alike share one, then the second largest, and so on. Returns the sizes of that pool.
     pub fn share(plans: &mut [Self]) -> PoolSizes {
-        let mut sizes: Vec<u64> = Vec::new();
-        let mut mirrors = MirrorSizes::default();
+        let mut sizes: Vec<(Storage, u64)> = Vec::new();
         for plan in plans {
-            let own = &plan.sizes.buffers;
+            let own = &plan.sizes.places;
             let mut order: Vec<usize> = (0..own.len()).collect();
-            order.sort_by_key(|place| std::cmp::Reverse(own[*place]));
-            let mut moved = vec![0; order.len()];
-            for (rank, place) in order.iter().enumerate() {
-                moved[*place] = rank;
-                match sizes.get_mut(rank) {
-                    Some(size) => *size = (*size).max(own[*place]),
-                    None => sizes.push(own[*place]),
-                }
+            order.sort_by_key(|place| std::cmp::Reverse(own[*place].1));
+            let mut moved = vec![usize::MAX; order.len()];
+            for place in order {
+                let (storage, bytes) = own[place];
+                let found = (0..sizes.len()).find(|to| sizes[*to].0 == storage && !moved.contains(to));
+                let to = found.unwrap_or_else(|| {
+                    sizes.push((storage, 0));
+                    sizes.len() - 1
+                });
+                sizes[to].1 = sizes[to].1.max(bytes);
+                moved[place] = to;
             }
             for place in &mut plan.places {
-                if let Some(rank) = moved.get(*place) {
-                    *place = *rank;
+                if let Some(to) = moved.get(*place) {
+                    *place = *to;
                 }
             }
-            mirrors = mirrors.shared(&plan.sizes.mirrors);
         }
-        PoolSizes { buffers: sizes, mirrors }
+        PoolSizes { places: sizes }
     }
 }
 
@@ -53,7 +54,8 @@ fn lifetimes(program: &Program) -> Vec<Option<(usize, usize)>> {
         lives[slot.0] = Some((0, 0));
     }
     for (time, dispatch) in program.dispatches.iter().enumerate() {
-        for slot in dispatch.reads.iter().chain(&dispatch.writes) {
+        let copied = dispatch.copies.iter().flat_map(|(from, to)| [from, to]);
+        for slot in copied.chain(&dispatch.reads).chain(&dispatch.writes) {
             let life = lives[slot.0].get_or_insert((time, time));
             life.1 = time;
         }
@@ -80,38 +82,47 @@ pub fn plan(program: &Program) -> Plan {
         .collect();
     order.sort_by_key(|slot| (lives[*slot], std::cmp::Reverse(program.slots[*slot].bytes)));
     let mut places = vec![usize::MAX; program.slots.len()];
-    let mut sizes: Vec<u64> = Vec::new();
+    let mut sizes: Vec<(Storage, u64)> = Vec::new();
     let mut busy_until: Vec<usize> = Vec::new();
     for slot in order {
         let Some((first, last)) = lives[slot] else { continue };
-        let bytes = program.slots[slot].bytes;
+        let (storage, bytes) = (program.slots[slot].storage, program.slots[slot].bytes);
         let pinned = matches!(program.slots[slot].kind, SlotKind::Input | SlotKind::Output);
-        let place = (!pinned).then(|| best_place(&sizes, &busy_until, first, bytes)).flatten();
+        let place = (!pinned).then(|| best_place(&sizes, &busy_until, first, (storage, bytes))).flatten();
         let place = place.unwrap_or_else(|| {
-            sizes.push(0);
+            sizes.push((storage, 0));
             busy_until.push(0);
             sizes.len() - 1
         });
-        sizes[place] = sizes[place].max(bytes);
+        sizes[place].1 = sizes[place].1.max(bytes);
         busy_until[place] = if pinned { usize::MAX } else { last };
         places[slot] = place;
     }
-    Plan { places, sizes: PoolSizes { buffers: sizes, mirrors: MirrorSizes::of(program) } }
+    Plan { places, sizes: PoolSizes { places: sizes } }
 }
 
-fn best_place(sizes: &[u64], busy_until: &[usize], from: usize, bytes: u64) -> Option<usize> {
-    let free = || (0..sizes.len()).filter(|place| busy_until[*place] < from);
-    let roomy = free().filter(|place| sizes[*place] >= bytes).min_by_key(|place| sizes[*place]);
-    roomy.or_else(|| free().max_by_key(|place| sizes[*place]))
+fn best_place(
+    sizes: &[(Storage, u64)],
+    busy_until: &[usize],
+    from: usize,
+    (storage, bytes): (Storage, u64),
+) -> Option<usize> {
+    let free = || (0..sizes.len()).filter(|place| busy_until[*place] < from && sizes[*place].0 == storage);
+    let roomy = free().filter(|place| sizes[*place].1 >= bytes).min_by_key(|place| sizes[*place].1);
+    roomy.or_else(|| free().max_by_key(|place| sizes[*place].1))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gpu::SlotInfo;
+    use crate::gpu::{Dispatch, Kernel, Shader, SlotInfo};
+
+    crate::kernel_params! {
+        struct NoParams { items: u32 }
+    }
+    static SHADER: Shader = Shader::new::<NoParams>("none.wgsl", 0, 1);
 
     fn program(lives: &[(usize, usize, u64)]) -> Program {
-        use crate::gpu::{Dispatch, Kernel};
         let mut program = Program::default();
         for (_, _, bytes) in lives {
             program.slots.push(SlotInfo::new(*bytes, SlotKind::Transient, ""));
@@ -122,7 +133,8 @@ mod tests {
                 (0..lives.len()).filter(|i| lives[*i].0 == time || lives[*i].1 == time).map(Slot).collect();
             program.dispatches.push(Dispatch {
                 op: "test",
-                kernel: Kernel::new(&crate::ops::FILL, 0),
+                kernel: Kernel::new(&SHADER, 0),
+                copies: Vec::new(),
                 params: Vec::new(),
                 reads: Vec::new(),
                 writes: touched,
@@ -141,7 +153,7 @@ mod tests {
                 let together = lives[a].0 <= lives[b].1 && lives[b].0 <= lives[a].1;
                 assert!(!together || plan.places[a] != plan.places[b], "{a} and {b} share");
             }
-            assert!(plan.sizes.buffers[plan.places[a]] >= lives[a].2);
+            assert!(plan.sizes.places[plan.places[a]].1 >= lives[a].2);
         }
         assert!(plan.bytes() < lives.iter().map(|life| life.2).sum(), "nothing was shared");
     }
@@ -154,7 +166,7 @@ mod tests {
         let sizes = Plan::share(&mut plans);
         for (old, new) in before.iter().zip(&plans) {
             for (was, is) in old.places.iter().zip(&new.places) {
-                assert!(sizes.buffers[*is] >= old.sizes.buffers[*was]);
+                assert!(sizes.places[*is].1 >= old.sizes.places[*was].1);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! A tape on the GPU, under any profile the adapter can run, and through the twins.
 
-use mexhat::gpu::{Executable, Family, Gpu, Pool, Profile};
+use mexhat::gpu::{Executable, Gpu, Pool, Profile};
 use mexhat::tape::{Array, DType, Layout, State, Tape, Type, Values, Var, interpret, lower, plan, state_buffers};
-use mexhat::{Error, Result};
+use mexhat::{Error, Result, software};
 use std::collections::{BTreeSet, HashMap};
 
 /// One device for all tests of a program, so that each pipeline is compiled once.
@@ -15,8 +15,7 @@ pub fn gpu() -> &'static Gpu {
 /// A device of one's own, for a test that reads its counters.
 #[cfg(not(target_arch = "wasm32"))]
 pub fn own_gpu() -> Gpu {
-    let choice = std::env::var("MEXHAT_DEVICE").ok();
-    Gpu::open(choice.as_deref()).unwrap_or_else(|e| panic!("{e}"))
+    Gpu::open_by(|name| std::env::var(name).ok()).unwrap_or_else(|e| panic!("{e}"))
 }
 
 /// The ways in which kernels may be chosen on this adapter: its own, and those of lesser and other adapters.
@@ -27,18 +26,7 @@ pub fn profiles() -> Vec<Profile> {
 
 /// As `profiles`, of the adapter of `gpu`.
 pub fn profiles_of(gpu: &Gpu) -> Vec<Profile> {
-    let own = gpu.profile();
-    let mut profiles = vec![own];
-    let lanes = gpu.adapter().subgroup == (Family::SUBGROUP, Family::SUBGROUP);
-    for software in [true, false] {
-        for family in [Family::Register, Family::Shared].into_iter().chain(lanes.then_some(Family::Subgroup)) {
-            let profile = Profile { software, family, ..own };
-            if !profiles.contains(&profile) {
-                profiles.push(profile);
-            }
-        }
-    }
-    profiles
+    software::profiles(gpu.adapter(), gpu.profile())
 }
 
 /// Runs one step and returns the tape's outputs, row-major, and the kernels that ran.

@@ -27,7 +27,7 @@ use std::sync::{Arc, OnceLock};
 /// One device for all cases, so that each pipeline is compiled once; none while cases are only listed.
 fn gpu() -> Result<&'static Gpu, Failed> {
     static GPU: OnceLock<Result<Gpu, String>> = OnceLock::new();
-    let open = || Gpu::open(std::env::var("MEXHAT_DEVICE").ok().as_deref()).map_err(|error| error.to_string());
+    let open = || Gpu::open_by(|name| std::env::var(name).ok()).map_err(|error| error.to_string());
     GPU.get_or_init(open).as_ref().map_err(Failed::from)
 }
 

@@ -1,12 +1,12 @@
 //! The crate's kernels, as a driver is given them.
 
-use mexhat::gpu::{Kernel, Loads, Shader, specialize};
+use mexhat::gpu::{Kernel, Profile, Shader, specialize};
 use mexhat::{bench, ops};
 use naga::back::spv;
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
 fn shaders() -> impl Iterator<Item = &'static Shader> {
-    ops::SHADERS.iter().flat_map(|room| room.iter().copied()).chain(bench::SHADERS.iter().copied())
+    ops::SHADERS.iter().copied().flatten().chain(mexhat::software::SHADERS).chain(bench::SHADERS).copied()
 }
 
 /// Every variant of every shader, but those for subgroups of eight lanes, which no GPU has.
@@ -15,15 +15,14 @@ pub fn all() -> impl Iterator<Item = Kernel> {
     shaders().filter(|shader| !shader.file.contains("_subgroup.")).flat_map(variants)
 }
 
-/// Whether only adapters that compute on the CPU get it: kernels in a room of their own, or with a sibling for workgroup memory.
+/// Whether only adapters that compute on the CPU get it.
 pub fn software(kernel: &Kernel) -> bool {
-    let sibling = kernel.shader.file.replace(".wgsl", "_shared.wgsl");
-    kernel.shader.file.starts_with("software/") || shaders().any(|shader| shader.file == sibling)
+    kernel.shader.file.starts_with("software/")
 }
 
 /// As wgpu would hand it to the driver: no zeros in workgroup memory, no bounds on indices and loops.
 pub fn spirv(kernel: &Kernel) -> Result<Vec<u32>, String> {
-    let text = specialize(kernel, Loads::Buffers);
+    let text = specialize(kernel, Profile::GPU);
     let module = naga::front::wgsl::parse_str(&text).map_err(|error| error.emit_to_string(&text))?;
     let validated = Validator::new(ValidationFlags::all(), Capabilities::empty()).validate(&module);
     let info = validated.map_err(|error| error.emit_to_string(&text))?;

@@ -6,8 +6,6 @@ struct Params {
     beta: f32,
     diagonal: f32,
     shared_a: u32,
-    // Tiles are walked down columns rather than along rows.
-    by_columns: u32,
     // A row, for each batch, is added rather than a matrix.
     row_added: u32,
     relu: u32,

@@ -189,13 +189,13 @@ fn show(found: &KernelBench, json: bool) -> Result<()> {
         return say_json(found);
     }
     say(&format!(
-        "{} {}, {} kernels, on {}\n\
+        "{} {}, kernels for {}, on {}\n\
          run          {:.2} ms median, {:.2} ms at best, of {}; {} launches\n\
          speed        {:.1} GFLOP/s median, {:.1} at best\n\
          peak         {:.1} GFLOP/s of multiply-adds without memory: {:.1} % of it",
         found.bench,
         found.shape,
-        found.family,
+        found.profile,
         found.device,
         found.median_ms,
         found.min_ms,

@@ -5,11 +5,11 @@
 
 use super::geometry::{ConvOptions, FEW_PIXELS, Geometry};
 use super::weight::Weight;
-use crate::gpu::{Kernel, Shader, Slot};
-use crate::kernel_params;
+use crate::gpu::{Kernel, Shader, Slot, Tile, Tiles};
 use crate::ops::patches::blocks::Sampling;
-use crate::ops::products::tiles::{Tile, Tiles, tile_variant};
+use crate::ops::products::tiles::choose_to_fill;
 use crate::tape::Launch;
+use crate::{kernel_params, tile_variants};
 
 kernel_params! {
     struct ConvParams {
@@ -28,56 +28,15 @@ kernel_params! {
     struct PackColumnsParams { blocks: u32, taps: u32, outputs4: u32, channels: u32, channels4: u32, flipped: u32 }
 }
 
-static CONV: Shader = Shader::with_variants::<ConvParams>(
-    "conv/conv.wgsl",
-    4,
-    1,
-    &[
-        tile_variant!(8, 4, 2, 4, TRANSPOSED = 0),
-        tile_variant!(8, 2, 1, 8, TRANSPOSED = 0),
-        tile_variant!(8, 4, 2, 4, TRANSPOSED = 1),
-        tile_variant!(8, 2, 1, 8, TRANSPOSED = 1),
-    ],
-);
-static CONV_SUBGROUP: Shader = Shader::with_variants::<ConvParams>(
-    "conv/conv_subgroup.wgsl",
-    4,
-    1,
-    &[
-        tile_variant!(64, 1, 8, 1, TRANSPOSED = 0),
-        tile_variant!(16, 1, 4, 2, TRANSPOSED = 0),
-        tile_variant!(8, 1, 2, 4, TRANSPOSED = 0),
-        tile_variant!(8, 1, 1, 8, TRANSPOSED = 0),
-        tile_variant!(64, 1, 8, 1, TRANSPOSED = 1),
-        tile_variant!(16, 1, 4, 2, TRANSPOSED = 1),
-        tile_variant!(8, 1, 2, 4, TRANSPOSED = 1),
-        tile_variant!(8, 1, 1, 8, TRANSPOSED = 1),
-    ],
-);
-static CONV_SHARED: Shader = Shader::with_variants::<ConvParams>(
-    "conv/conv_shared.wgsl",
-    4,
-    1,
-    &[
-        tile_variant!(8, 2, 8, 8, TRANSPOSED = 0),
-        tile_variant!(8, 1, 8, 8, TRANSPOSED = 0),
-        tile_variant!(8, 1, 4, 16, TRANSPOSED = 0),
-        tile_variant!(4, 1, 2, 32, TRANSPOSED = 0),
-        tile_variant!(8, 2, 8, 8, TRANSPOSED = 1),
-        tile_variant!(8, 1, 8, 8, TRANSPOSED = 1),
-        tile_variant!(8, 1, 4, 16, TRANSPOSED = 1),
-        tile_variant!(4, 1, 2, 32, TRANSPOSED = 1),
-    ],
-);
+pub(crate) const FLAGS: &[&[(&str, u32)]] = &[&[("TRANSPOSED", 0)], &[("TRANSPOSED", 1)]];
+const SIZES: &[(usize, Tile)] = &[(16, [8, 2, 8, 8]), (8, [8, 1, 8, 8]), (4, [8, 1, 4, 16]), (1, [4, 1, 2, 32])];
+pub(crate) static TILES: Tiles = Tiles {
+    shader: Shader::with_variants::<ConvParams>("conv/conv.wgsl", 4, 1, tile_variants!(SIZES, FLAGS)),
+    sizes: SIZES,
+};
 static PACK: Shader = Shader::new::<PackParams>("conv/pack_weight.wgsl", 1, 1);
 static PACK_COLUMNS: Shader = Shader::new::<PackColumnsParams>("conv/pack_columns.wgsl", 1, 1);
-pub(in crate::ops) const SHADERS: &[&Shader] = &[&CONV, &CONV_SUBGROUP, &CONV_SHARED, &PACK, &PACK_COLUMNS];
-
-const CONV_TILES: Tiles = Tiles {
-    alone: (&CONV, &[(5, [8, 4, 2, 4]), (1, [8, 2, 1, 8])]),
-    subgroup: (&CONV_SUBGROUP, &[(8, [64, 1, 8, 1]), (4, [16, 1, 4, 2]), (2, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]),
-    shared: Some((&CONV_SHARED, &[(16, [8, 2, 8, 8]), (8, [8, 1, 8, 8]), (4, [8, 1, 4, 16]), (1, [4, 1, 2, 32])])),
-};
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&TILES.shader, &PACK, &PACK_COLUMNS];
 
 /// Vectors of columns for which a convolution of few pixels takes its tile, however many it has.
 const FEW: usize = 32;
@@ -274,7 +233,7 @@ fn dispatch_conv(
     let (pixels, outputs4) = (params.pixels as usize, params.outputs4 as usize);
     let columns4 = columns_of_tile(pixels, outputs4);
     let count = |[tm, tn, lx, ly]: Tile| pixels.div_ceil(tm * ly) * outputs4.div_ceil(lx * tn);
-    let Some((kernel, tile)) = CONV_TILES.choose_to_fill(launch, columns4, &[flag], count) else { return };
+    let Some((kernel, tile)) = choose_to_fill(&TILES, launch, columns4, &[flag], count) else { return };
     let [tm, tn, lx, ly] = tile.map(|v| v as u32);
     let tiles = params.pixels.div_ceil(tm * ly);
     let rows = tiles.div_ceil(65_535).max(1);

@@ -5,11 +5,11 @@ use super::geometry::Geometry;
 use super::implicit::{columns_of_tile, with_patches};
 use super::weight::Weight;
 use super::weight_columns::launch_rows_of_sum;
-use crate::gpu::Shader;
-use crate::kernel_params;
+use crate::gpu::{Shader, Tile, Tiles};
 use crate::ops::norm::column_sum::launch_single_sum;
-use crate::ops::products::tiles::{Tiles, tile_variant};
+use crate::ops::products::tiles::choose;
 use crate::tape::Launch;
+use crate::{kernel_params, tile_variants};
 
 kernel_params! {
     struct WeightGradParams {
@@ -19,43 +19,17 @@ kernel_params! {
     }
 }
 
-static WEIGHT_GRAD: Shader = Shader::with_variants::<WeightGradParams>(
-    "conv/conv_weight_grad.wgsl",
-    3,
-    1,
-    &[tile_variant!(4, 2, 4, 2), tile_variant!(4, 2, 1, 8)],
-);
-static WEIGHT_GRAD_SUBGROUP: Shader = Shader::with_variants::<WeightGradParams>(
-    "conv/conv_weight_grad_subgroup.wgsl",
-    3,
-    1,
-    &[
-        tile_variant!(16, 1, 8, 1),
-        tile_variant!(8, 1, 8, 1),
-        tile_variant!(4, 1, 4, 2),
-        tile_variant!(4, 1, 2, 4),
-        tile_variant!(4, 1, 1, 8),
-    ],
-);
-static WEIGHT_GRAD_SHARED: Shader = Shader::with_variants::<WeightGradParams>(
-    "conv/conv_weight_grad_shared.wgsl",
-    3,
-    1,
-    &[tile_variant!(2, 2, 8, 8), tile_variant!(2, 1, 8, 8), tile_variant!(2, 1, 4, 16), tile_variant!(1, 1, 2, 32)],
-);
-pub(in crate::ops) const SHADERS: &[&Shader] = &[&WEIGHT_GRAD, &WEIGHT_GRAD_SUBGROUP, &WEIGHT_GRAD_SHARED];
-
-const WEIGHT_GRAD_TILES: Tiles = Tiles {
-    alone: (&WEIGHT_GRAD, &[(5, [4, 2, 4, 2]), (1, [4, 2, 1, 8])]),
-    subgroup: (
-        &WEIGHT_GRAD_SUBGROUP,
-        &[(25, [16, 1, 8, 1]), (8, [8, 1, 8, 1]), (4, [4, 1, 4, 2]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])],
+const SIZES: &[(usize, Tile)] = &[(16, [2, 2, 8, 8]), (8, [2, 1, 8, 8]), (4, [2, 1, 4, 16]), (1, [1, 1, 2, 32])];
+pub(crate) static TILES: Tiles = Tiles {
+    shader: Shader::with_variants::<WeightGradParams>(
+        "conv/conv_weight_grad.wgsl",
+        3,
+        1,
+        tile_variants!(SIZES, &[&[]]),
     ),
-    shared: Some((
-        &WEIGHT_GRAD_SHARED,
-        &[(16, [2, 2, 8, 8]), (8, [2, 1, 8, 8]), (4, [2, 1, 4, 16]), (1, [1, 1, 2, 32])],
-    )),
+    sizes: SIZES,
 };
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&TILES.shader];
 
 /// Pixels whose gradients, `outputs4` vectors each, stay in a core's cache while all rows of the weight's gradient are summed; sums of fewer
 /// than these cost more to add than they save.
@@ -67,7 +41,7 @@ fn cached_pixels(outputs4: usize) -> usize {
 pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: Geometry, weight: &Weight) {
     let ((g, x), write) = (with_patches(g, launch, launch.reads[0]), launch.writes[0]);
     let (c4, o4, pixels) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh * g.ow);
-    let Some((kernel, [tm, tn, lx, ly])) = WEIGHT_GRAD_TILES.choose(launch, columns_of_tile(pixels, o4), &[]) else {
+    let Some((kernel, [tm, tn, lx, ly])) = choose(&TILES, launch, columns_of_tile(pixels, o4), &[]) else {
         return;
     };
     let grid = [o4.div_ceil(lx * tn), (g.taps() * c4).div_ceil(ly * tm)];

@@ -8,7 +8,7 @@ use super::geometry::{FEW_PIXELS, Geometry};
 use super::weight::Weight;
 use crate::gpu::Slot;
 use crate::ops::products::gram::launch_gram;
-use crate::ops::products::matmul::Product;
+use crate::ops::products::product::Product;
 use crate::ops::whitening::row_mean::launch_broadcast;
 use crate::tape::Launch;
 

@@ -1,20 +1,13 @@
-//! The inverse square root of covariances by Newton-Schulz iterations, and its exact gradient.
-//!
-//! Forward (method, section 5): `s = ||A||_F, M = A/s`, then the steps of `steps.rs`, `D = Z / sqrt(s)`:
-//! at T = 5, 10 products of 2 d^3, and in native programs 6 from d = 256 on.
-//! Backward (method, section 9.4): as the forward derivative in the direction of the symmetrised gradient, a pair of
-//! products for each one forward. Up to T = 10 every result is symmetric to rounding and one triangle is computed,
-//! which halves both; beyond, full products in the coupled order keep the accuracy (method, sections 5, 9.4).
+//! Newton-Schulz iterations and their gradient, a launch for each product.
 
-use super::fitted::{self, fitted};
-use super::small::{self, SmallNewtonSchulz};
-use super::steps::{MOST_ADDED, Step, coupled, doubled, place_of_iterate, reverse, run, uncoupled};
+use super::reference::{MOST_SYMMETRIC, forward, gradient, scaled, square, squared_norms};
+use super::steps::{MOST_ADDED, Step, StepsOf, place_of_iterate, run, uncoupled};
+use crate::Result;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
-use crate::ops::products::matmul::{Product, dims, matrix};
-use crate::ops::products::transpose::transposed;
-use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
-use crate::{Error, Result};
+use crate::ops::products::matrix::dims;
+use crate::ops::products::product::Product;
+use crate::tape::{Array, Backward, Launch, Op, Type, Var};
 
 kernel_params! {
     struct DotParams { vectors: u32, splits: u32, vectors_per_split: u32 }
@@ -44,77 +37,7 @@ static AFFINE: Shader = Shader::new::<AffineParams>("newton_schulz/newton_schulz
 static SUM: Shader = Shader::new::<SumParams>("newton_schulz/newton_schulz_sum.wgsl", MOST_ADDED as u32, 1);
 static GRAD_START: Shader = Shader::new::<GradStartParams>("newton_schulz/newton_schulz_grad_start.wgsl", 2, 1);
 static GRAD_FINISH: Shader = Shader::new::<ScaleParams>("newton_schulz/newton_schulz_grad_finish.wgsl", 5, 1);
-pub(in crate::ops) const SHADERS: &[&Shader] = &[&DOT, &SCALE, &AFFINE, &GRAD_START, &GRAD_FINISH];
-pub(in crate::ops) const SUM_SHADERS: &[&Shader] = &[&SUM];
-
-/// Beyond this many iterations one-triangle products lose all accuracy (method, section 9.4).
-pub(in crate::ops) const MOST_SYMMETRIC: usize = 10;
-
-/// `D ~ A^(-1/2)` of symmetric positive definite (S,d,d) matrices by `iterations` coupled steps.
-///
-/// The steps are a polynomial (method, section 5), which native programs compute from fewer products: exactly, or for 5
-/// iterations and d >= 256 to f32 rounding wherever no eigenvalue is negative. Of a matrix that is not positive
-/// semidefinite those give something else.
-///
-/// # Errors
-/// The matrices are not square, or `iterations` is 0.
-pub fn newton_schulz(tape: &mut Tape, a: Var, iterations: usize) -> Result<Var> {
-    let [s, d, _] = matrix("newton_schulz", tape.ty(a))?;
-    if small::suits(tape.profile(), [s, d]) {
-        return Ok(tape.apply(SmallNewtonSchulz { iterations }, &[a])?[0]);
-    }
-    Ok(tape.apply(NewtonSchulz { iterations, steps_of: fewest_steps(iterations, d) }, &[a])?[0])
-}
-
-/// How a number of iterations becomes steps.
-type StepsOf = fn(usize) -> Vec<Step>;
-
-/// The steps of fewest products for matrices of side `d`.
-fn fewest_steps(iterations: usize, d: usize) -> StepsOf {
-    match iterations {
-        fitted::ITERATIONS if d >= fitted::SMALLEST => |_| fitted(),
-        2..=MOST_SYMMETRIC => doubled,
-        _ => coupled,
-    }
-}
-
-/// Results of [`newton_schulz_all`].
-#[derive(Clone, Debug)]
-pub struct NewtonSchulzVars {
-    /// `D`, (S,d,d).
-    pub deconv: Var,
-    /// `||A||_F^2`, (S).
-    pub squared_norm: Var,
-    /// `Z_1 .. Z_T`, each (S,d,d); `Z_t / sqrt(||A||_F)` is `D` after t iterations.
-    pub z: Vec<Var>,
-}
-
-/// As [`newton_schulz`], with every iterate.
-pub fn newton_schulz_all(tape: &mut Tape, a: Var, iterations: usize) -> Result<NewtonSchulzVars> {
-    let outputs = tape.apply(NewtonSchulz { iterations, steps_of: coupled }, &[a])?;
-    let z = (1..=iterations).map(|t| outputs[STACK + place_of_iterate(t)]).collect();
-    Ok(NewtonSchulzVars { deconv: outputs[0], squared_norm: outputs[1], z })
-}
-
-/// The textbook iteration `P <- (3 P - P^3 A/s)/2`, which loses its accuracy (method, section 5, Fig. 7): `D` after
-/// each of
-/// `iterations` steps, without a gradient. 3 products of 2 d^3 each.
-pub fn newton_schulz_uncoupled(tape: &mut Tape, a: Var, iterations: usize) -> Result<Vec<Var>> {
-    tape.apply(Uncoupled { iterations }, &[a])
-}
-
-/// Most iterations: each adds launches to every step, and 20 are as exact as f32 can tell. Figure 7 looks at 120.
-pub(crate) const MOST_ITERATIONS: usize = 200;
-
-pub(in crate::ops) fn square(op: &'static str, ty: &Type, iterations: usize) -> Result<[usize; 3]> {
-    let [s, d, d2] = matrix(op, ty)?;
-    if d != d2 || !(1..=MOST_ITERATIONS).contains(&iterations) {
-        let what =
-            format!("expected square matrices and 1 to {MOST_ITERATIONS} iterations, found {ty} and {iterations}");
-        return Err(Error::shape(op, what));
-    }
-    Ok([s, d, d.div_ceil(4)])
-}
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&DOT, &SCALE, &AFFINE, &SUM, &GRAD_START, &GRAD_FINISH];
 
 /// (S, d, vectors in a row) of the matrices that a launch reads first.
 fn sizes(launch: &Launch<'_>) -> [usize; 3] {
@@ -214,13 +137,13 @@ fn derive(
 
 /// Outputs D (S,d,d), `||A||_F^2` (S), then M and the result of each step, (S,d,d).
 #[derive(Debug)]
-struct NewtonSchulz {
-    iterations: usize,
-    steps_of: StepsOf,
+pub(super) struct NewtonSchulz {
+    pub iterations: usize,
+    pub steps_of: StepsOf,
 }
 
 /// Where M stands among the outputs.
-const STACK: usize = 2;
+pub(super) const STACK: usize = 2;
 
 impl Op for NewtonSchulz {
     fn name(&self) -> &'static str {
@@ -261,25 +184,6 @@ impl Op for NewtonSchulz {
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         forward(inputs[0], &(self.steps_of)(self.iterations))
     }
-}
-
-/// D, squared norm, M and the result of each step on the CPU.
-pub(in crate::ops) fn forward(a: &Array, steps: &[Step]) -> Vec<Array> {
-    let squared = squared_norms(a);
-    let stack = run(steps, scaled(a, |batch| 1.0 / squared[batch].sqrt()));
-    let deconv = scaled(&stack[steps.len()], |batch| squared[batch].powf(-0.25));
-    let norm = Array { shape: vec![a.shape[0]], data: squared };
-    [deconv, norm].into_iter().chain(stack).collect()
-}
-
-fn squared_norms(a: &Array) -> Vec<f64> {
-    a.data.chunks(a.shape[1] * a.shape[2]).map(|m| m.iter().map(|v| v * v).sum()).collect()
-}
-
-fn scaled(a: &Array, factor: impl Fn(usize) -> f64) -> Array {
-    let per_batch = a.shape[1] * a.shape[2];
-    let data = a.data.iter().enumerate().map(|(i, v)| v * factor(i / per_batch)).collect();
-    Array { shape: a.shape.clone(), data }
 }
 
 /// Inputs: A, gD, squared norm, then M and the results of the steps; output: the symmetric gradient of A.
@@ -325,31 +229,10 @@ impl Op for NewtonSchulzGrad {
     }
 }
 
-/// The gradient of A on the CPU from `g` of D, the squared norms, and M with the results of the steps (method, section
-/// 9.2), symmetrised.
-pub(in crate::ops) fn gradient([a, g]: [&Array; 2], squared: &[f64], stack: &[&Array], steps: &[Step]) -> Array {
-    let z = stack[steps.len()];
-    let gb = reverse(steps, stack, scaled(g, |batch| squared[batch].powf(-0.25)));
-    let per_batch = a.shape[1] * a.shape[2];
-    let sum = |x: &Array, y: &Array, batch: usize| -> f64 {
-        let range = batch * per_batch..(batch + 1) * per_batch;
-        x.data[range.clone()].iter().zip(&y.data[range]).map(|(p, q)| p * q).sum()
-    };
-    let gs: Vec<f64> = (0..a.shape[0])
-        .map(|batch| {
-            let s = squared[batch].sqrt();
-            -0.5 * s.powf(-1.5) * sum(g, z, batch) - sum(&gb, a, batch) / (s * s)
-        })
-        .collect();
-    let direct = scaled(&gb, |batch| 1.0 / squared[batch].sqrt());
-    let through_norm = scaled(a, |batch| gs[batch] / squared[batch].sqrt());
-    let ga = direct.zip(&through_norm, |p, q| p + q);
-    ga.zip(&transposed(&ga), |p, q| 0.5 * (p + q))
-}
-
+/// Outputs D after each iteration, (S,d,d).
 #[derive(Debug)]
-struct Uncoupled {
-    iterations: usize,
+pub(super) struct Uncoupled {
+    pub iterations: usize,
 }
 
 impl Op for Uncoupled {
@@ -384,21 +267,5 @@ impl Op for Uncoupled {
         let stack = run(&uncoupled(self.iterations), scaled(inputs[0], |batch| 1.0 / squared[batch].sqrt()));
         let deconv = |t| scaled(&stack[place_of_iterate(t)], |batch| squared[batch].powf(-0.25));
         (1..=self.iterations).map(deconv).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn large_matrices_take_six_products_at_five_iterations() {
-        for (iterations, d, expected) in
-            [(5, 576, 6), (5, 256, 6), (5, 255, 10), (4, 576, 7), (6, 576, 12), (15, 576, 42)]
-        {
-            let steps = fewest_steps(iterations, d)(iterations);
-            let products = steps.iter().filter(|step| matches!(step, Step::Product { .. })).count();
-            assert_eq!(products, expected, "{iterations} iterations, d = {d}");
-        }
     }
 }

@@ -1,6 +1,90 @@
-//! Inverse square roots by Newton-Schulz iterations.
+//! The inverse square root of covariances by Newton-Schulz iterations, and its exact gradient.
+//!
+//! Forward (method, section 5): `s = ||A||_F, M = A/s`, then the steps of `steps.rs`, `D = Z / sqrt(s)`:
+//! at T = 5, 10 products of 2 d^3, and in native programs 6 from d = 256 on.
+//! Backward (method, section 9.4): as the forward derivative in the direction of the symmetrised gradient, a pair of
+//! products for each one forward. Up to T = 10 every result is symmetric to rounding and one triangle is computed,
+//! which halves both; beyond, full products in the coupled order keep the accuracy (method, sections 5, 9.4).
 
-pub(super) mod fitted;
+mod fitted;
 pub(super) mod large;
+mod reference;
 pub(super) mod small;
-pub(super) mod steps;
+mod steps;
+
+pub(crate) use reference::MOST_ITERATIONS;
+
+use crate::Result;
+use crate::ops::products::matrix::matrix;
+use crate::tape::{Tape, Var};
+use large::{NewtonSchulz, STACK, Uncoupled};
+use reference::MOST_SYMMETRIC;
+use small::SmallNewtonSchulz;
+use steps::{StepsOf, coupled, doubled, place_of_iterate};
+
+/// `D ~ A^(-1/2)` of symmetric positive definite (S,d,d) matrices by `iterations` coupled steps.
+///
+/// The steps are a polynomial (method, section 5), which native programs compute from fewer products: exactly, or for 5
+/// iterations and d >= 256 to f32 rounding wherever no eigenvalue is negative. Of a matrix that is not positive
+/// semidefinite those give something else.
+///
+/// # Errors
+/// The matrices are not square, or `iterations` is 0.
+pub fn newton_schulz(tape: &mut Tape, a: Var, iterations: usize) -> Result<Var> {
+    let [_, d, _] = matrix("newton_schulz", tape.ty(a))?;
+    if tape.profile().is_some_and(|profile| small::suits(profile, d)) {
+        return Ok(tape.apply(SmallNewtonSchulz { iterations }, &[a])?[0]);
+    }
+    Ok(tape.apply(NewtonSchulz { iterations, steps_of: fewest_steps(iterations, d) }, &[a])?[0])
+}
+
+/// The steps of fewest products for matrices of side `d`.
+fn fewest_steps(iterations: usize, d: usize) -> StepsOf {
+    match iterations {
+        fitted::ITERATIONS if d >= fitted::SMALLEST => |_| fitted::fitted(),
+        2..=MOST_SYMMETRIC => doubled,
+        _ => coupled,
+    }
+}
+
+/// Results of [`newton_schulz_all`].
+#[derive(Clone, Debug)]
+pub struct NewtonSchulzVars {
+    /// `D`, (S,d,d).
+    pub deconv: Var,
+    /// `||A||_F^2`, (S).
+    pub squared_norm: Var,
+    /// `Z_1 .. Z_T`, each (S,d,d); `Z_t / sqrt(||A||_F)` is `D` after t iterations.
+    pub z: Vec<Var>,
+}
+
+/// As [`newton_schulz`], with every iterate.
+pub fn newton_schulz_all(tape: &mut Tape, a: Var, iterations: usize) -> Result<NewtonSchulzVars> {
+    let outputs = tape.apply(NewtonSchulz { iterations, steps_of: coupled }, &[a])?;
+    let z = (1..=iterations).map(|t| outputs[STACK + place_of_iterate(t)]).collect();
+    Ok(NewtonSchulzVars { deconv: outputs[0], squared_norm: outputs[1], z })
+}
+
+/// The textbook iteration `P <- (3 P - P^3 A/s)/2`, which loses its accuracy (method, section 5, Fig. 7): `D` after
+/// each of
+/// `iterations` steps, without a gradient. 3 products of 2 d^3 each.
+pub fn newton_schulz_uncoupled(tape: &mut Tape, a: Var, iterations: usize) -> Result<Vec<Var>> {
+    tape.apply(Uncoupled { iterations }, &[a])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::steps::Step;
+    use super::*;
+
+    #[test]
+    fn large_matrices_take_six_products_at_five_iterations() {
+        for (iterations, d, expected) in
+            [(5, 576, 6), (5, 256, 6), (5, 255, 10), (4, 576, 7), (6, 576, 12), (15, 576, 42)]
+        {
+            let steps = fewest_steps(iterations, d)(iterations);
+            let products = steps.iter().filter(|step| matches!(step, Step::Product { .. })).count();
+            assert_eq!(products, expected, "{iterations} iterations, d = {d}");
+        }
+    }
+}

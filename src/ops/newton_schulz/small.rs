@@ -5,65 +5,35 @@
 //! work for a launch of its own. The iterates that the gradient needs lie in one stack, in the order of the coupled steps: `Y_0, U_0`, then
 //! `Y_t, U_t, Z_(t+1)` for each t, all (S,d,d).
 
-use super::large::{MOST_SYMMETRIC, forward, gradient, square};
+use super::reference::{MOST_SYMMETRIC, forward, gradient, square};
 use super::steps::coupled;
 use crate::Result;
-use crate::gpu::{Family, Kernel, Loads, Profile, Shader};
+use crate::gpu::{Kernel, Profile, Shader};
 use crate::kernel_params;
-use crate::ops::products::matmul::{dims, matrix};
+use crate::ops::products::matrix::{dims, matrix};
 use crate::tape::{Array, Backward, Launch, Op, Type, Var};
 
 kernel_params! {
     struct SmallParams { d: u32, d4: u32, batches: u32, iterations: u32, symmetric: u32 }
 }
 
-static SMALL: Shader = Shader::with_variants::<SmallParams>("newton_schulz/newton_schulz_small.wgsl", 1, 3, ALONE);
-static SMALL_GRAD: Shader =
-    Shader::with_variants::<SmallParams>("newton_schulz/newton_schulz_small_grad.wgsl", 4, 2, ALONE);
-static SMALL_SUBGROUP: Shader = Shader::new::<SmallParams>("newton_schulz/newton_schulz_small_subgroup.wgsl", 1, 3);
-static SMALL_GRAD_SUBGROUP: Shader =
-    Shader::new::<SmallParams>("newton_schulz/newton_schulz_small_grad_subgroup.wgsl", 4, 2);
-/// None of them runs in a browser.
-pub(in crate::ops) const SHADERS: &[&Shader] =
-    if USED { &[&SMALL, &SMALL_GRAD, &SMALL_SUBGROUP, &SMALL_GRAD_SUBGROUP] } else { &[] };
-const ALONE: &[&[(&str, u32)]] =
-    &[&[("LANES", 8), ("BLOCKS", 1)], &[("LANES", 8), ("BLOCKS", 2)], &[("LANES", 128), ("BLOCKS", 1)]];
-
-/// SwiftShader, Chromium's software adapter, takes minutes to compile these kernels, and gave wrong results with some.
+static SMALL: Shader = Shader::new::<SmallParams>("newton_schulz/newton_schulz_small.wgsl", 1, 3);
+static SMALL_GRAD: Shader = Shader::new::<SmallParams>("newton_schulz/newton_schulz_small_grad.wgsl", 4, 2);
+/// None of them runs in a browser, where compilers may be slow: one took minutes over these kernels, and gave wrong results with some.
+pub(in crate::ops) const SHADERS: &[&Shader] = if USED { &[&SMALL, &SMALL_GRAD] } else { &[] };
 const USED: bool = cfg!(not(target_arch = "wasm32"));
 
-/// Whether an adapter is to run these kernels for `s` matrices of side `d`. SwiftShader's native driver is told by its family. Mesa's, made
-/// to take that family, does without what they gain there, at most a third. Where the adapter is not known, they
-/// are not used.
-pub(in crate::ops) fn suits(profile: Option<Profile>, [s, d]: [usize; 2]) -> bool {
-    let Some(profile) = profile else { return false };
-    let register = profile.software && profile.family == Family::Register;
-    let many = profile.loads == Loads::Textures && s > MANY;
-    USED && d <= LARGEST && !register && !many
+/// Whether an adapter of this profile is to run these kernels for matrices of side `d`.
+pub(super) fn suits(profile: Profile, d: usize) -> bool {
+    USED && !profile.software && d <= LARGEST
 }
 
-/// Sides up to this one are small: nine blocks of four, as of 3x3 patches of 4 channels. At 64 a launch for each product was a third
-/// to a half faster on Mesa's software driver, because lanes share more of what they load.
+/// Sides up to this one are small: nine blocks of four, as of 3x3 patches of 4 channels.
 const LARGEST: usize = 36;
-
-/// Above this number of matrices a launch for each product is faster where inputs are loaded from textures: these kernels read what they
-/// have written themselves, so they load from buffers. 128 matrices of side 36 took 12 instead of 27 ms, 16 as long as here.
-const MANY: usize = 16;
 
 /// Matrices besides D that are kept: T of Y, T of U, T - 1 of Z.
 fn kept(iterations: usize) -> usize {
     3 * iterations - 1
-}
-
-/// Software adapters run eight lanes at a time and load dearly; real GPUs want many lanes. With four blocks of four on an edge or
-/// fewer, a lane's tile is one block and nothing is left to share.
-fn kernel(profile: Profile, d: usize, [alone, subgroup]: [&'static Shader; 2]) -> Kernel {
-    match (profile.software, d) {
-        (true, ..=16) => Kernel::new(alone, 0),
-        _ if profile.family == Family::Subgroup => Kernel::new(subgroup, 0),
-        (true, _) => Kernel::new(alone, 1),
-        (false, _) => Kernel::new(alone, 2),
-    }
 }
 
 fn params([s, d, _]: [usize; 3], iterations: usize) -> SmallParams {
@@ -78,7 +48,7 @@ fn params([s, d, _]: [usize; 3], iterations: usize) -> SmallParams {
 
 /// Outputs D (S,d,d), `||A||_F^2` (S), and the stack of iterates ((3T-1) S,d,d).
 #[derive(Debug)]
-pub(in crate::ops) struct SmallNewtonSchulz {
+pub(super) struct SmallNewtonSchulz {
     pub iterations: usize,
 }
 
@@ -102,10 +72,9 @@ impl Op for SmallNewtonSchulz {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let shape @ [s, d, _] = dims(launch.inputs[0]);
+        let shape @ [s, ..] = dims(launch.inputs[0]);
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
-        let kernel = kernel(launch.profile, d, [&SMALL, &SMALL_SUBGROUP]);
-        launch.dispatch(kernel, &params(shape, self.iterations), &reads, &writes, [s as u32, 1, 1]);
+        launch.dispatch(Kernel::new(&SMALL, 0), &params(shape, self.iterations), &reads, &writes, [s as u32, 1, 1]);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
@@ -139,8 +108,7 @@ impl Op for SmallNewtonSchulzGrad {
         let (reads, write) = (launch.reads.clone(), launch.writes[0]);
         // dU, and two generations of dY and of dZ.
         let work = launch.scratch("work", 5 * s * d * d.next_multiple_of(4));
-        let kernel = kernel(launch.profile, d, [&SMALL_GRAD, &SMALL_GRAD_SUBGROUP]);
-        launch.dispatch(kernel, &params(shape, self.iterations), &reads, &[write, work], [s as u32, 1, 1]);
+        launch.dispatch(Kernel::new(&SMALL_GRAD, 0), &params(shape, self.iterations), &reads, &[write, work], [s as u32, 1, 1]);
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {

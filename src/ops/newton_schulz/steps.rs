@@ -16,8 +16,7 @@
 //!
 //! *Fitted* takes five iterations at once (`fitted.rs`).
 
-use crate::ops::products::matmul::product;
-use crate::ops::products::transpose::transposed;
+use crate::ops::products::matrix::{product, transposed};
 use crate::tape::Array;
 
 /// Matrices are known by their place: M first, then the result of each step. The last result is Z.
@@ -30,6 +29,9 @@ pub(in crate::ops) enum Step {
 }
 
 pub(in crate::ops) const MOST_ADDED: usize = 4;
+
+/// How a number of iterations becomes steps.
+pub(super) type StepsOf = fn(usize) -> Vec<Step>;
 
 /// Collects steps; each returns its place.
 #[derive(Default)]
@@ -164,7 +166,7 @@ fn plus(x: &Array, y: &Array, factor: f32) -> Array {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::newton_schulz::large::MOST_SYMMETRIC;
+    use crate::ops::newton_schulz::reference::MOST_SYMMETRIC;
     use crate::rng::Rng;
 
     fn products(steps: &[Step]) -> usize {

@@ -11,8 +11,9 @@ use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::norm::column_sum::{launch_column_sum, launch_shifted_sum};
 use crate::ops::products::gram::GramProduct;
-use crate::ops::products::matmul::{Product, product};
-use crate::ops::products::transpose::{launch_transpose, transposed};
+use crate::ops::products::matrix::{product, transposed};
+use crate::ops::products::product::Product;
+use crate::ops::products::transpose::launch_transpose;
 use crate::ops::{expect_activation, expect_same};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
@@ -394,7 +395,7 @@ impl Op for CovarianceGrad {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let [s, r, d] = crate::ops::products::matmul::dims(launch.inputs[0]);
+        let [s, r, d] = crate::ops::products::matrix::dims(launch.inputs[0]);
         let (rows, g, out) = (launch.reads[0], launch.reads[1], launch.writes[0]);
         let symmetric = launch.scratch("symmetric", s * d * d.next_multiple_of(4));
         launch_transpose(launch, [s, d, d], [1.0, 1.0], g, symmetric);

@@ -3,3 +3,4 @@
 pub(super) mod blocks;
 pub(super) mod covariance;
 pub(super) mod im2col;
+pub(super) mod second_moment;

@@ -10,8 +10,7 @@ kernel_params! {
     struct FillParams { vectors: u32, inner: u32, inner4: u32, value: f32 }
 }
 
-/// The kernel.
-pub static FILL: Shader = Shader::new::<FillParams>("pointwise/fill.wgsl", 0, 1);
+static FILL: Shader = Shader::new::<FillParams>("pointwise/fill.wgsl", 0, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&FILL];
 
 /// `value` in every element of a tensor of type `ty`.

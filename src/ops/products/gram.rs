@@ -1,14 +1,13 @@
-//! `c = a^T b`: of tall matrices a reduction over rows in partial sums, of wide ones a product with `a` turned first.
+//! Launches of `c = a^T b`: of tall matrices a reduction over rows in partial sums, of wide ones a product with `a` turned first.
 //!
 //! 2 S R da db floating-point operations; half of it for `a^T a`, of which one triangle is computed.
 
-use super::matmul::{Product, dims, matmul, matmul_nt, matrix, product};
-use super::tiles::{Tiles, tile_variant};
-use super::transpose::{launch_transpose, transposed};
-use crate::gpu::{Kernel, Shader, Slot};
-use crate::kernel_params;
-use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
-use crate::{Error, Result};
+use super::product::Product;
+use super::tiles::choose;
+use super::transpose::launch_transpose;
+use crate::gpu::{Kernel, Shader, Slot, Tile, Tiles};
+use crate::tape::Launch;
+use crate::{kernel_params, tile_variants};
 
 kernel_params! {
     struct GramParams { rows: u32, da4: u32, db4: u32, splits: u32, rows_per_split: u32 }
@@ -19,55 +18,14 @@ kernel_params! {
     }
 }
 
-static GRAM: Shader = Shader::with_variants::<GramParams>(
-    "products/gram.wgsl",
-    2,
-    1,
-    &[
-        tile_variant!(4, 2, 4, 2, SYMMETRIC = 0),
-        tile_variant!(4, 2, 1, 8, SYMMETRIC = 0),
-        tile_variant!(4, 2, 4, 2, SYMMETRIC = 1),
-        tile_variant!(4, 2, 1, 8, SYMMETRIC = 1),
-    ],
-);
-static GRAM_SUBGROUP: Shader = Shader::with_variants::<GramParams>(
-    "products/gram_subgroup.wgsl",
-    2,
-    1,
-    &[
-        tile_variant!(8, 1, 8, 1, SYMMETRIC = 0),
-        tile_variant!(4, 1, 2, 4, SYMMETRIC = 0),
-        tile_variant!(4, 1, 1, 8, SYMMETRIC = 0),
-        tile_variant!(8, 1, 8, 1, SYMMETRIC = 1),
-        tile_variant!(4, 1, 2, 4, SYMMETRIC = 1),
-        tile_variant!(4, 1, 1, 8, SYMMETRIC = 1),
-    ],
-);
-static GRAM_SHARED: Shader = Shader::with_variants::<GramParams>(
-    "products/gram_shared.wgsl",
-    2,
-    1,
-    &[
-        tile_variant!(2, 2, 8, 8, SYMMETRIC = 0),
-        tile_variant!(2, 1, 8, 8, SYMMETRIC = 0),
-        tile_variant!(1, 1, 4, 16, SYMMETRIC = 0),
-        tile_variant!(2, 2, 8, 8, SYMMETRIC = 1),
-        tile_variant!(2, 1, 8, 8, SYMMETRIC = 1),
-        tile_variant!(1, 1, 4, 16, SYMMETRIC = 1),
-    ],
-);
-const TILES: Tiles = Tiles {
-    alone: (&GRAM, &[(5, [4, 2, 4, 2]), (1, [4, 2, 1, 8])]),
-    subgroup: (&GRAM_SUBGROUP, &[(8, [8, 1, 8, 1]), (2, [4, 1, 2, 4]), (1, [4, 1, 1, 8])]),
-    shared: Some((&GRAM_SHARED, &[(16, [2, 2, 8, 8]), (8, [2, 1, 8, 8]), (1, [1, 1, 4, 16])])),
+pub(crate) const FLAGS: &[&[(&str, u32)]] = &[&[("SYMMETRIC", 0)], &[("SYMMETRIC", 1)]];
+const SIZES: &[(usize, Tile)] = &[(16, [2, 2, 8, 8]), (8, [2, 1, 8, 8]), (1, [1, 1, 4, 16])];
+pub(crate) static TILES: Tiles = Tiles {
+    shader: Shader::with_variants::<GramParams>("products/gram.wgsl", 2, 1, tile_variants!(SIZES, FLAGS)),
+    sizes: SIZES,
 };
-static REDUCE: Shader = Shader::with_variants::<ReduceParams>(
-    "products/gram_reduce.wgsl",
-    1,
-    1,
-    &[&[("SYMMETRIC", 0)], &[("SYMMETRIC", 1)]],
-);
-pub(in crate::ops) const SHADERS: &[&Shader] = &[&GRAM, &GRAM_SUBGROUP, &GRAM_SHARED, &REDUCE];
+static REDUCE: Shader = Shader::with_variants::<ReduceParams>("products/gram_reduce.wgsl", 1, 1, FLAGS);
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&TILES.shader, &REDUCE];
 
 /// One reduction: `c = scale a^T b + diagonal I`.
 #[derive(Clone, Copy, Debug)]
@@ -84,7 +42,7 @@ impl GramProduct {
         let (da4, db4) = (da.div_ceil(4), db.div_ceil(4));
         let symmetric = self.a == self.b;
         let flags = [("SYMMETRIC", u32::from(symmetric))];
-        let Some((kernel, [tm, tn, lx, ly])) = TILES.choose(launch, db4, &flags) else { return };
+        let Some((kernel, [tm, tn, lx, ly])) = choose(&TILES, launch, db4, &flags) else { return };
         let tiles = [db4.div_ceil(lx * tn), da4.div_ceil(ly * tm)];
         let wanted = if launch.profile.software { 64 } else { 2048 };
         // Sums longer than this lose accuracy, and a long loop starves the other lanes.
@@ -140,53 +98,4 @@ pub(in crate::ops) fn launch_gram(launch: &mut Launch<'_>, [s, r, da, db]: [usiz
         return Product::new(turned, b).launch(launch, [s, da, db, r], c);
     }
     GramProduct { a, b, scale: 1.0, diagonal: 0.0 }.launch(launch, [s, r, da, db], c);
-}
-
-/// `a^T b` of (S,R,da) and (S,R,db).
-///
-/// # Errors
-/// The matrices do not fit.
-pub fn gram(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {
-    tape.apply1(Gram, &[a, b])
-}
-
-#[derive(Debug)]
-struct Gram;
-
-impl Op for Gram {
-    fn name(&self) -> &'static str {
-        "gram"
-    }
-
-    fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
-        let ([s, r, da], [s2, r2, db]) = (matrix("gram", inputs[0])?, matrix("gram", inputs[1])?);
-        if (s, r) != (s2, r2) {
-            return Err(Error::shape(
-                "gram",
-                format!("expected equal batches and rows, found {} and {}", inputs[0], inputs[1]),
-            ));
-        }
-        Ok(vec![Type::vec4(&[s, da, db])])
-    }
-
-    fn differentiable(&self) -> bool {
-        true
-    }
-
-    fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
-        let (a, b, g) = (context.inputs[0], context.inputs[1], context.grad(0)?);
-        let ga = if context.needs(0) { Some(matmul_nt(context.tape, b, g)?) } else { None };
-        let gb = if context.needs(1) { Some(matmul(context.tape, a, g)?) } else { None };
-        Ok(vec![ga, gb])
-    }
-
-    fn launch(&self, launch: &mut Launch<'_>) {
-        let ([s, r, da], db) = (dims(launch.inputs[0]), launch.inputs[1].inner());
-        let (factors, c) = ([launch.reads[0], launch.reads[1]], launch.writes[0]);
-        launch_gram(launch, [s, r, da, db], factors, c);
-    }
-
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        vec![product(&transposed(inputs[0]), inputs[1])]
-    }
 }

@@ -1,8 +1,9 @@
-//! Products of matrices.
+//! Products of matrices: types and references, launches, and above them the operations.
 
-pub(super) mod gram;
+pub(crate) mod gram;
 pub(super) mod matmul;
-pub(super) mod second_moment;
+pub(super) mod matrix;
+pub(crate) mod product;
 pub(super) mod strided_rows;
 pub(super) mod tiles;
 pub(super) mod transpose;

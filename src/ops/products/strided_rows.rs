@@ -1,6 +1,6 @@
 //! Every n-th row of a batch of matrices, and back.
 
-use super::matmul::{dims, matrix};
+use super::matrix::{dims, matrix};
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};

@@ -1,6 +1,6 @@
 //! Transposes of batched matrices, and sums of a matrix with its transpose.
 
-use super::matmul::{dims, matrix};
+use super::matrix::{dims, matrix, transposed};
 use crate::Result;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
@@ -61,18 +61,4 @@ impl Op for Transpose {
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![transposed(inputs[0])]
     }
-}
-
-/// `x^T` per batch on the CPU.
-pub(in crate::ops) fn transposed(x: &Array) -> Array {
-    let (s, m, n) = (x.shape[0], x.shape[1], x.shape[2]);
-    let mut y = Array::zeros(&[s, n, m]);
-    for batch in 0..s {
-        for i in 0..m {
-            for j in 0..n {
-                y.data[(batch * n + j) * m + i] = x.data[(batch * m + i) * n + j];
-            }
-        }
-    }
-    y
 }

@@ -3,7 +3,7 @@
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::norm::column_sum::launch_column_sum;
-use crate::ops::products::matmul::matrix;
+use crate::ops::products::matrix::matrix;
 use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
 

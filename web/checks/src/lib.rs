@@ -35,8 +35,8 @@ use case::Manifest;
 use common::{OPERATIONS, Sizes, engines, twins};
 use js_sys::{Reflect, Uint8Array};
 use mexhat::gpu::{Gpu, Kernel};
-use mexhat::ops::SHADERS;
 use mexhat::rng::Rng;
+use mexhat::{ops, software};
 use wasm_bindgen::prelude::*;
 
 fn text(error: impl std::fmt::Display) -> JsValue {
@@ -44,7 +44,8 @@ fn text(error: impl std::fmt::Display) -> JsValue {
 }
 
 fn kernels() -> impl Iterator<Item = Kernel> {
-    let shaders = SHADERS.iter().copied().flatten().filter(|shader| !shader.file.contains("subgroup"));
+    let all = ops::SHADERS.iter().copied().flatten().chain(software::SHADERS);
+    let shaders = all.filter(|shader| !shader.file.contains("subgroup"));
     shaders.flat_map(|shader| (0..shader.variants.len()).map(|variant| Kernel::new(shader, variant)))
 }
 

@@ -1,9 +1,8 @@
 //! The second moment of rows about 0, which `ChannelDeconv` whitens with (method, section 8).
 
-use super::gram::GramProduct;
-use super::matmul::{dims, matrix, product};
-use super::transpose::transposed;
-use crate::ops::patches::covariance::CovarianceGrad;
+use super::covariance::CovarianceGrad;
+use crate::ops::products::gram::GramProduct;
+use crate::ops::products::matrix::{dims, matrix, product, transposed};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 

@@ -1,102 +1,16 @@
-//! How kernels load their inputs: from the storage buffers themselves, or from textures that the buffers are copied to.
+//! Rewrites the loads of a shader: its read-only inputs become textures that their buffers are copied to.
 //!
 //! A driver that computes on the CPU runs a load from a storage buffer lane by lane, with a branch and a partial write of a vector for
 //! each element; a load from a texture is a straight run of vector instructions. On Mesa's lavapipe a product ran up to
-//! four times as fast for it, and a copy costs a hundredth of what it saves (`benches/README.md`). Real GPUs load from buffers as fast,
-//! so they copy nothing.
+//! four times as fast for it, and a copy costs a hundredth of what it saves (`benches/README.md`).
 //!
-//! The kernels are written once, for buffers. For textures the declaration of a read-only input becomes that of a
-//! texture, and `input[i]` becomes `textureLoad(input, texel(i), 0)`.
+//! The kernels are written once, for buffers. The declaration of a read-only input becomes that of a texture, and `input[i]` becomes
+//! `textureLoad(input, texel(i), 0)`.
 
-use super::AdapterSummary;
-use crate::{Error, Result};
-use std::fmt;
-use std::str::FromStr;
-
-/// Where kernels load their inputs from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Loads {
-    /// The storage buffers themselves.
-    #[default]
-    Buffers,
-    /// Textures that the buffers are copied to before a launch.
-    Textures,
-}
-
-impl Loads {
-    /// The static table: by type of adapter.
-    pub fn of(adapter: &AdapterSummary) -> Self {
-        if adapter.is_software() { Self::Textures } else { Self::Buffers }
-    }
-
-    /// What the environment variable `MEXHAT_LOADS` asks for, or else the table's choice.
-    ///
-    /// # Errors
-    /// The variable says neither.
-    pub(super) fn choose(adapter: &AdapterSummary) -> Result<Self> {
-        match std::env::var("MEXHAT_LOADS").ok().filter(|text| !text.is_empty()) {
-            Some(text) => text.parse(),
-            None => Ok(Self::of(adapter)),
-        }
-    }
-}
-
-impl fmt::Display for Loads {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Buffers => "buffers",
-            Self::Textures => "textures",
-        })
-    }
-}
-
-impl FromStr for Loads {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "buffers" => Ok(Self::Buffers),
-            "textures" => Ok(Self::Textures),
-            _ => {
-                Err(Error::Usage(format!("MEXHAT_LOADS is '{text}'; expected buffers or textures, or leave it unset")))
-            }
-        }
-    }
-}
-
-/// Texels in a row of a texture that mirrors a buffer: element i is texel (i mod ROW, i / ROW).
-pub(super) const ROW: u64 = 4096;
-
-/// What one element of a read-only input is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Texel {
-    Vec4,
-    F32,
-    U32,
-}
+use super::images::ROW;
+use crate::gpu::Texel;
 
 impl Texel {
-    pub const ALL: [Self; 3] = [Self::Vec4, Self::F32, Self::U32];
-
-    pub fn bytes(self) -> u64 {
-        if self == Self::Vec4 { 16 } else { 4 }
-    }
-
-    pub fn format(self) -> wgpu::TextureFormat {
-        match self {
-            Self::Vec4 => wgpu::TextureFormat::Rgba32Float,
-            Self::F32 => wgpu::TextureFormat::R32Float,
-            Self::U32 => wgpu::TextureFormat::R32Uint,
-        }
-    }
-
-    pub fn sample_type(self) -> wgpu::TextureSampleType {
-        match self {
-            Self::U32 => wgpu::TextureSampleType::Uint,
-            _ => wgpu::TextureSampleType::Float { filterable: false },
-        }
-    }
-
     fn of(name: &str) -> Option<Self> {
         match name {
             "vec4f" => Some(Self::Vec4),
@@ -128,7 +42,7 @@ pub(super) fn inputs(text: &str) -> Vec<Texel> {
 }
 
 /// `text` with textures in place of its read-only buffers.
-pub(super) fn from_textures(text: &str) -> String {
+pub(super) fn from_images(text: &str) -> String {
     let mut inputs = Vec::new();
     let mut out = String::with_capacity(2 * text.len());
     for line in text.lines() {
@@ -202,7 +116,7 @@ mod tests {
                         @group(0) @binding(2) var at: texture_2d<u32>;\n\
                         @group(0) @binding(3) var<storage, read_write> c: array<vec4f>;\n\
                         c[i] = textureLoad(a, texel(textureLoad(at, texel(2u * i), 0).x + b.a[0]), 0) + a_[1] + aa[1]; \n";
-        let found = from_textures(text);
+        let found = from_images(text);
         assert!(found.starts_with(expected), "{found}");
     }
 }

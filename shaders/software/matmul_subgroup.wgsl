@@ -1,4 +1,4 @@
-// matmul.wgsl for adapters whose subgroup is exactly LX LY lanes: the LX lanes that share rows load TM / LX of them each and
+// matmul.wgsl where the subgroup is exactly LX LY lanes: the LX lanes that share rows load TM / LX of them each and
 // pass them around, which leaves TM / LX + 4 TN vector loads per four inner steps.
 // Tiles have up to as many rows, each with a place of its own.
 const MOST_ROUNDS: u32 = 64u;
@@ -10,5 +10,5 @@ const SYMMETRIC: u32 = 0u;
 const PAIR: u32 = 0u;
 const TURNED: u32 = 0u;
 
-// #import shared/lanes_subgroup.wgsl
-// #import products/shared/matmul_body.wgsl
+// #import software/shared/lanes_subgroup.wgsl
+// #import software/shared/matmul_body.wgsl

@@ -1,3 +1,7 @@
+// #import products/shared/gram_io.wgsl
+// #import software/shared/triangle.wgsl
+// #import shared/vec4.wgsl
+
 alias Tile = array<array<array<vec4f, TN>, 4>, TM>;
 
 // The columns of a that this lane loads and those of b that it owns, in vectors.
@@ -48,6 +52,39 @@ fn add_rows(sum: ptr<function, Tile>, place: Place, first: u32, last: u32) {
                 (*sum)[i][1][j] = multiply_add((*sum)[i][1][j], vec4f(v0.y, v1.y, v2.y, v3.y), y0, y1, y2, y3);
                 (*sum)[i][2][j] = multiply_add((*sum)[i][2][j], vec4f(v0.z, v1.z, v2.z, v3.z), y0, y1, y2, y3);
                 (*sum)[i][3][j] = multiply_add((*sum)[i][3][j], vec4f(v0.w, v1.w, v2.w, v3.w), y0, y1, y2, y3);
+            }
+        }
+    }
+}
+
+@compute @workgroup_size(LX * LY)
+fn main(
+    @builtin(workgroup_id) group: vec3u,
+    @builtin(num_workgroups) groups: vec3u,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    // One dimension, because some drivers fill their vectors along x alone.
+    let local = vec2u(lane % LX, lane / LX);
+    let tile_row = select(group.y, row_of_tiles(group.y, groups.y), SYMMETRIC == 1u);
+    let i0 = (tile_row * LY + local.y) * TM;
+    let j0 = group.x * LX * TN + local.x;
+    let below = (SYMMETRIC == 1u) & ((group.x + 1u) * LX * TN <= tile_row * LY * TM);
+    if below {
+        return;
+    }
+    let batch = group.z / params.splits;
+    let split = group.z % params.splits;
+    let first = split * params.rows_per_split;
+    let last = min(first + params.rows_per_split, params.rows);
+    var sum: Tile;
+    add_rows(&sum, place_at(i0, j0, local), batch * params.rows + first, batch * params.rows + last);
+    for (var i = 0u; i < TM; i++) {
+        for (var e = 0u; e < 4u; e++) {
+            for (var j = 0u; j < TN; j++) {
+                if (i0 + i < params.da4) & (j0 + j * LX < params.db4) {
+                    let row = (group.z * params.da4 + i0 + i) * 4u + e;
+                    partial[row * params.db4 + j0 + j * LX] = sum[i][e][j];
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-// conv.wgsl for adapters whose subgroup is exactly LX LY lanes: the LX lanes that share pixels load TM / LX of them each
+// conv.wgsl where the subgroup is exactly LX LY lanes: the LX lanes that share pixels load TM / LX of them each
 // and pass them around, which leaves TM / LX + 4 TN loads. Lanes along the channels must fill the subgroup's rows.
 const TRANSPOSED: u32 = 0u;
 // Tiles have up to as many rows, each with a place of its own.
@@ -8,5 +8,5 @@ const TN: u32 = 1u;
 const LX: u32 = 8u;
 const LY: u32 = 1u;
 
-// #import shared/lanes_subgroup.wgsl
-// #import conv/shared/conv_body.wgsl
+// #import software/shared/lanes_subgroup.wgsl
+// #import software/shared/conv_body.wgsl

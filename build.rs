@@ -1,0 +1,49 @@
+//! Finds what is listed nowhere by hand: the files of `shaders/` with their text, and the kernels that operations bring along.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default());
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    for folder in ["shaders", "src/ops"] {
+        println!("cargo:rerun-if-changed={folder}");
+    }
+    let mut texts = String::from("&[\n");
+    for path in files(&root.join("shaders"), "wgsl")? {
+        let name = below(&path, &root.join("shaders"));
+        let _ = writeln!(texts, "    ({name:?}, include_str!({path:?})),");
+    }
+    fs::write(out.join("shaders.rs"), texts + "]\n")?;
+    let ops = root.join("src/ops");
+    let mut lists = String::from("&[\n");
+    for path in files(&ops, "rs")? {
+        if fs::read_to_string(&path)?.contains("const SHADERS: &[&Shader]") {
+            let module = below(&path.with_extension(""), &ops).replace('/', "::");
+            let _ = writeln!(lists, "    {module}::SHADERS,");
+        }
+    }
+    fs::write(out.join("kernels.rs"), lists + "]\n")
+}
+
+/// Files below `folder` with this ending, in order of their names.
+fn files(folder: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(files(&path, ending)?);
+        } else if path.extension().is_some_and(|end| end == ending) {
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// `path` below `folder`, with slashes on every system.
+fn below(path: &Path, folder: &Path) -> String {
+    let parts = path.strip_prefix(folder).unwrap_or(path).components();
+    parts.map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
+}

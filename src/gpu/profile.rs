@@ -1,0 +1,110 @@
+//! What differs between adapters: which kernels they are given, and what becomes of programs and of the text of shaders.
+
+use super::{Program, Shader};
+use std::fmt;
+
+/// `[TM, TN, LX, LY]`: an invocation owns TM rows (vectors of rows in reductions over rows) and TN vectors of columns; LX lanes lie
+/// along the columns, LY along the rows.
+pub type Tile = [usize; 4];
+
+/// A kernel of products with the tiles that it is shipped with.
+#[derive(Debug)]
+pub struct Tiles {
+    /// The kernel; its variants are each tile with each set of other constants, see [`tile_variants`](crate::tile_variants).
+    pub shader: Shader,
+    /// Each tile with the least number of column vectors that it is for, the widest first.
+    pub sizes: &'static [(usize, Tile)],
+}
+
+/// How an adapter is served. Its hooks change nothing for GPUs; what they do for adapters that compute on the CPU is in
+/// [`software`](crate::software).
+#[derive(Clone, Copy)]
+pub struct Profile {
+    /// For people and reports; no two profiles have the same.
+    pub name: &'static str,
+    /// The adapter computes on the CPU: few lanes, and tiny launches are dear.
+    pub software: bool,
+    /// The kernel and tiles in place of those for GPUs.
+    pub tiles: fn(&'static Tiles) -> &'static Tiles,
+    /// A pass over a recorded program: more resources, and copies between them.
+    pub program: fn(&mut Program),
+    /// A pass over the text of a shader.
+    pub text: fn(String) -> String,
+}
+
+impl Profile {
+    /// What GPUs are given, and every adapter can run.
+    pub const GPU: Self =
+        Self { name: "gpu", software: false, tiles: |tiles| tiles, program: |_| {}, text: |text| text };
+}
+
+impl PartialEq for Profile {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Profile {}
+
+impl fmt::Debug for Profile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// Each tile with each set of other constants: the variants of a kernel of products.
+pub const fn crossed<const WIDTH: usize, const COUNT: usize>(
+    sizes: &[(usize, Tile)],
+    flags: &[&[(&'static str, u32)]],
+) -> [[(&'static str, u32); WIDTH]; COUNT] {
+    const NAMES: [&str; 4] = ["TM", "TN", "LX", "LY"];
+    let mut all = [[("", 0); WIDTH]; COUNT];
+    let mut i = 0;
+    while i < COUNT {
+        let (tile, flags) = (sizes[i % sizes.len()].1, flags[i / sizes.len()]);
+        let mut j = 0;
+        while j < WIDTH {
+            all[i][j] = if j < NAMES.len() { (NAMES[j], tile[j] as u32) } else { flags[j - NAMES.len()] };
+            j += 1;
+        }
+        i += 1;
+    }
+    all
+}
+
+/// The variants of a kernel of products: each of its tiles with each set of other constants.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! tile_variants {
+    ($sizes:expr, $flags:expr) => {{
+        const TILE_SIZES: &[(usize, $crate::gpu::Tile)] = $sizes;
+        const OTHERS: &[&[(&str, u32)]] = $flags;
+        const COUNT: usize = TILE_SIZES.len() * OTHERS.len();
+        static ALL: [[(&str, u32); 4 + OTHERS[0].len()]; COUNT] = $crate::gpu::crossed(TILE_SIZES, OTHERS);
+        const EACH: [&[(&str, u32)]; COUNT] = {
+            let mut each: [&[(&str, u32)]; COUNT] = [&[]; COUNT];
+            let mut i = 0;
+            while i < COUNT {
+                each[i] = &ALL[i];
+                i += 1;
+            }
+            each
+        };
+        &EACH
+    }};
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variants_are_tiles_times_flags() {
+        let variants: &[&[(&str, u32)]] =
+            tile_variants!(&[(5, [8, 1, 8, 4]), (1, [4, 2, 3, 9])], &[&[("PAIR", 0)], &[("PAIR", 1)]]);
+        let of = |[tm, tn, lx, ly, pair]: [u32; 5]| [("TM", tm), ("TN", tn), ("LX", lx), ("LY", ly), ("PAIR", pair)];
+        let expected = [[8, 1, 8, 4, 0], [4, 2, 3, 9, 0], [8, 1, 8, 4, 1], [4, 2, 3, 9, 1]].map(of);
+        assert_eq!(variants, expected.each_ref().map(|variant| &variant[..]));
+        assert_eq!(tile_variants!(&[(1, [4, 2, 3, 9])], &[&[]]).len(), 1);
+    }
+}

@@ -1,0 +1,118 @@
+//! Everything that exists only because a CPU computes: what adapters that do are given in place of what GPUs are.
+//!
+//! The engine asks by the hooks of a [`Profile`] and knows nothing of this. On such adapters
+//! - kernels of products work in register tiles, by lanes alone or in subgroups of exactly 8 (`tiles.rs`);
+//! - kernels load their inputs from images rather than buffers: `images.rs` copies them there, `text.rs` rewrites the loads.
+//!
+//! Measured on lavapipe, a training step of the yardstick takes 1.5 to 1.8 times as long by lanes alone as in subgroups, and three
+//! times as long from buffers as from images.
+
+mod images;
+mod text;
+mod tiles;
+
+/// What a tool may ask [`specialize`](crate::gpu::specialize) for.
+pub mod passes {
+    pub use super::Loads;
+}
+
+use crate::gpu::{AdapterSummary, Profile, Program, Shader, TextPass, Tiles};
+use crate::named::named;
+use crate::{Error, Result};
+
+/// Every kernel of this room, for the tests of shaders.
+pub const SHADERS: &[&Shader] = tiles::SHADERS;
+
+named! {
+    /// How the kernels of matrix products and convolutions share what they load.
+    pub enum Family: "family of kernels" {
+        /// Register tiles, nothing shared: every adapter can run it.
+        Register = "register",
+        /// Register tiles whose rows are passed around in a subgroup of exactly 8 lanes.
+        Subgroup = "subgroup",
+        /// What GPUs are given, tiles staged in workgroup memory; every adapter can run it.
+        Shared = "shared",
+    }
+}
+
+named! {
+    /// Where kernels load their inputs from.
+    pub enum Loads: "place to load from" {
+        /// The storage buffers themselves.
+        Buffers = "buffers",
+        /// Images that the buffers are copied to before a launch.
+        Textures = "textures",
+    }
+}
+
+impl From<Loads> for TextPass {
+    fn from(loads: Loads) -> Self {
+        Self(match loads {
+            Loads::Buffers => |text| text,
+            Loads::Textures => |text| text::from_images(&text),
+        })
+    }
+}
+
+/// What is asked for in place of an adapter's own profile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wish {
+    /// Kernels of products.
+    pub family: Option<Family>,
+    /// Where kernels load from.
+    pub loads: Option<Loads>,
+}
+
+const LANES: u32 = 8;
+
+fn has_lanes(adapter: &AdapterSummary) -> bool {
+    adapter.subgroup == (LANES, LANES)
+}
+
+const fn of(family: Family, loads: Loads) -> Profile {
+    let (name, tiles): (_, fn(&'static Tiles) -> &'static Tiles) = match (family, loads) {
+        (Family::Shared, Loads::Buffers) => return Profile::GPU,
+        (Family::Shared, Loads::Textures) => ("gpu, textures", Profile::GPU.tiles),
+        (Family::Register, Loads::Buffers) => ("register, buffers", tiles::register),
+        (Family::Register, Loads::Textures) => ("register, textures", tiles::register),
+        (Family::Subgroup, Loads::Buffers) => ("subgroup, buffers", tiles::subgroup),
+        (Family::Subgroup, Loads::Textures) => ("subgroup, textures", tiles::subgroup),
+    };
+    let (program, text): (fn(&mut Program), fn(String) -> String) = match loads {
+        Loads::Buffers => (Profile::GPU.program, Profile::GPU.text),
+        Loads::Textures => (images::copy_inputs, |text| text::from_images(&text)),
+    };
+    Profile { name, software: !matches!(family, Family::Shared), tiles, program, text }
+}
+
+/// The profile of `adapter`, as far as `wish` does not ask for another one.
+///
+/// # Errors
+/// Subgroups are asked for where the adapter has none of that size.
+pub fn profile(adapter: &AdapterSummary, wish: Wish) -> Result<Profile> {
+    let own = match (adapter.is_software(), has_lanes(adapter)) {
+        (false, _) => (Family::Shared, Loads::Buffers),
+        (true, true) => (Family::Subgroup, Loads::Textures),
+        (true, false) => (Family::Register, Loads::Textures),
+    };
+    let (family, loads) = (wish.family.unwrap_or(own.0), wish.loads.unwrap_or(own.1));
+    if family == Family::Subgroup && !has_lanes(adapter) {
+        let (name, (least, most)) = (&adapter.name, adapter.subgroup);
+        return Err(Error::Usage(format!(
+            "kernels in subgroups need subgroups of exactly {LANES} lanes; '{name}' has {least} to {most}; \
+             expected register or shared"
+        )));
+    }
+    Ok(of(family, loads))
+}
+
+/// `own`, the profile of an adapter, and the others that it can run on the same device: those that load alike.
+pub fn profiles(adapter: &AdapterSummary, own: Profile) -> Vec<Profile> {
+    let families = [Family::Register, Family::Subgroup, Family::Shared].into_iter();
+    let families: Vec<Family> = families.filter(|family| *family != Family::Subgroup || has_lanes(adapter)).collect();
+    let of_all = |loads| families.iter().map(move |family| of(*family, loads)).collect::<Vec<_>>();
+    let all = [Loads::Buffers, Loads::Textures].map(of_all);
+    let mut alike = all.into_iter().find(|alike| alike.contains(&own)).unwrap_or_default();
+    alike.sort_by_key(|profile| *profile != own);
+    alike
+}
