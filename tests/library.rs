@@ -6,8 +6,7 @@ use mexhat::train::{Adam, Data, Event, Examples, Fit, Learner, Loss, Sgd, Stream
 use mexhat::{Error, Gpu, Result, data, ops};
 use std::sync::LazyLock;
 
-static GPU: LazyLock<Gpu> =
-    LazyLock::new(|| Gpu::open_by(|name| std::env::var(name).ok()).expect("an adapter"));
+static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::open_by(|name| std::env::var(name).ok()).expect("an adapter"));
 
 /// 8x8 images whose brighter half, left or right, is their class.
 fn halves(count: usize) -> (Vec<f32>, Vec<u32>) {

@@ -4,7 +4,7 @@
 // registers, spread over the tile so that neighbours read neighbouring words. Per DEPTH steps of k the tile's DEPTH x (rows +
 // columns) values are staged once; then, per step, an invocation reads ROWS4 + TN vectors for 4 ROWS4 TN multiply-adds.
 // Other workgroups hide what a stage waits for. Loading the next stage before this one is multiplied leaves AMD's code as it is
-// and costs NVIDIA's 8 to 12 points of multiply-adds in moves between registers (compilers of Mesa 25).
+// and costs NVIDIA's 8 to 12 points of multiply-adds in moves between registers (by `cargo xtask gpu-lab`).
 //
 // The file that imports this says what is multiplied:
 //   place_of(tile) -> Place                    rows, columns (in vectors), first and last k of this workgroup; uniform

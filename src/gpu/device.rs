@@ -131,7 +131,7 @@ impl Gpu {
     pub(crate) async fn on(
         (summary, adapter): (AdapterSummary, wgpu::Adapter),
         profile: Profile,
-        cache: KernelCache,
+        #[cfg_attr(target_arch = "wasm32", allow(unused_variables))] cache: KernelCache,
         checked: bool,
     ) -> Result<Self> {
         check_limits(&summary, &adapter.limits())?;

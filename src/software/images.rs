@@ -100,8 +100,18 @@ mod tests {
     #[test]
     fn launches_find_their_inputs_as_last_written() {
         let sizes = [64, 1 << 20, 16, 256, 64];
-        let launches =
-            [[0, 1, 2], [0, 2, 3], [3, 2, 0], [0, 1, 4], [4, 4, 1], [1, 0, 2], [1, 2, 4], [2, 2, 4], [2, 2, 4], [0, 1, 3]];
+        let launches = [
+            [0, 1, 2],
+            [0, 2, 3],
+            [3, 2, 0],
+            [0, 1, 4],
+            [4, 4, 1],
+            [1, 0, 2],
+            [1, 2, 4],
+            [2, 2, 4],
+            [2, 2, 4],
+            [0, 1, 3],
+        ];
         let program = program(&sizes, &launches);
         let plan = plan(&program);
         let mut version = [0; 5];

@@ -106,11 +106,15 @@ pub fn profile(adapter: &AdapterSummary, wish: Wish) -> Result<Profile> {
     Ok(of(family, loads))
 }
 
-/// `own`, the profile of an adapter, and the others that it can run on the same device: those that load alike.
+/// `own`, the profile of an adapter, and the others that it can run on the same device, for tests: those that load alike, and the
+/// kernels of GPUs in the largest tiles, whatever those fill.
 pub fn profiles(adapter: &AdapterSummary, own: Profile) -> Vec<Profile> {
     let families = [Family::Register, Family::Subgroup, Family::Shared].into_iter();
     let families: Vec<Family> = families.filter(|family| *family != Family::Subgroup || has_lanes(adapter)).collect();
-    let of_all = |loads| families.iter().map(move |family| of(*family, loads)).collect::<Vec<_>>();
+    let of_all = |loads| {
+        let large = Profile { name: "gpu, few lanes", software: true, ..of(Family::Shared, loads) };
+        families.iter().map(|family| of(*family, loads)).chain([large]).collect::<Vec<_>>()
+    };
     let all = [Loads::Buffers, Loads::Textures].map(of_all);
     let mut alike = all.into_iter().find(|alike| alike.contains(&own)).unwrap_or_default();
     alike.sort_by_key(|profile| *profile != own);

@@ -12,10 +12,7 @@ use crate::tile_variants;
 /// A kernel of the same parameters and bindings as that of `$of`, with tiles of its own.
 macro_rules! instead {
     ($of:path, $flags:expr, $file:literal, $sizes:expr) => {
-        Tiles {
-            shader: Shader { file: $file, variants: tile_variants!($sizes, $flags), ..$of.shader },
-            sizes: $sizes,
-        }
+        Tiles { shader: Shader { file: $file, variants: tile_variants!($sizes, $flags), ..$of.shader }, sizes: $sizes }
     };
 }
 

@@ -108,7 +108,13 @@ impl Op for SmallNewtonSchulzGrad {
         let (reads, write) = (launch.reads.clone(), launch.writes[0]);
         // dU, and two generations of dY and of dZ.
         let work = launch.scratch("work", 5 * s * d * d.next_multiple_of(4));
-        launch.dispatch(Kernel::new(&SMALL_GRAD, 0), &params(shape, self.iterations), &reads, &[write, work], [s as u32, 1, 1]);
+        launch.dispatch(
+            Kernel::new(&SMALL_GRAD, 0),
+            &params(shape, self.iterations),
+            &reads,
+            &[write, work],
+            [s as u32, 1, 1],
+        );
     }
 
     fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
