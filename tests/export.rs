@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 static GPU: LazyLock<Gpu> =
-    LazyLock::new(|| Gpu::open(std::env::var("MEXHAT_DEVICE").ok().as_deref()).expect("an adapter"));
+    LazyLock::new(|| Gpu::open_by(|name| std::env::var(name).ok()).expect("an adapter"));
 
 const INPUT: [usize; 3] = [3, 12, 10];
 

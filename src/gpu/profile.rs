@@ -96,7 +96,6 @@ macro_rules! tile_variants {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn variants_are_tiles_times_flags() {
