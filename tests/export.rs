@@ -8,8 +8,7 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::LazyLock;
 
-static GPU: LazyLock<Gpu> =
-    LazyLock::new(|| Gpu::open_by(|name| std::env::var(name).ok()).expect("an adapter"));
+static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::open_by(|name| std::env::var(name).ok()).expect("an adapter"));
 
 const INPUT: [usize; 3] = [3, 12, 10];
 
