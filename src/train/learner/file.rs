@@ -1,13 +1,17 @@
 //! Networks in files: what `mexhat train` writes, and what it, `mexhat eval` and the page read.
 
-use super::{Learner, Loss, Update};
+#[cfg(not(target_arch = "wasm32"))]
+use super::Update;
+use super::{Learner, Loss};
 use crate::data::Normalize;
 use crate::gpu::Gpu;
 use crate::nn::Network;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::tape::Session;
 use crate::train::ModelSpec;
 use crate::train::checkpoint::{Saved, model_bytes};
 use crate::{Error, Result};
+#[cfg(not(target_arch = "wasm32"))]
 use std::collections::VecDeque;
 use std::path::Path;
 
