@@ -206,7 +206,7 @@ impl Trainer {
             last_eval: progress.last_eval,
             last_validation: progress.last_validation,
             saved: (progress.step, Instant::now()),
-            timer: timer,
+            timer,
             ahead: usize::MAX,
             pace: None,
             looked: None,
