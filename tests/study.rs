@@ -195,9 +195,9 @@ fn what_cannot_be_studied_is_named() {
         (run(&set(&[dot]), options), "5 x 5"),
         (run(&PhotoSet::files(&["missing.png".into()]), options), "missing.png"),
         (run(&PhotoSet::new(Vec::new()), options), "at least one"),
-        (run(&good, KernelOptions { kernel_size: 0, ..options }), "--kernel-size"),
-        (run(&good, KernelOptions { iterations: 0, ..options }), "--iterations"),
-        (run(&good, KernelOptions { eps: f64::NAN, ..options }), "--eps"),
+        (run(&good, KernelOptions { kernel_size: 0, ..options }), "`kernel_size`"),
+        (run(&good, KernelOptions { iterations: 0, ..options }), "`iterations`"),
+        (run(&good, KernelOptions { eps: f64::NAN, ..options }), "`eps`"),
     ];
     for (error, text) in cases {
         assert!(error.to_string().contains(text) && error.exit_code() == 2, "{error}");

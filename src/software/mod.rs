@@ -16,7 +16,7 @@ pub mod passes {
     pub use super::Loads;
 }
 
-use crate::gpu::{AdapterSummary, Profile, Program, Shader, TextPass, Tiles};
+use crate::gpu::{AdapterSummary, Profile, Shader, TextPass, Tiles};
 use crate::named::named;
 use crate::{Error, Result};
 
@@ -78,11 +78,11 @@ const fn of(family: Family, loads: Loads) -> Profile {
         (Family::Subgroup, Loads::Buffers) => ("subgroup, buffers", tiles::subgroup),
         (Family::Subgroup, Loads::Textures) => ("subgroup, textures", tiles::subgroup),
     };
-    let (program, text): (fn(&mut Program), fn(String) -> String) = match loads {
-        Loads::Buffers => (Profile::GPU.program, Profile::GPU.text),
-        Loads::Textures => (images::copy_inputs, |text| text::from_images(&text)),
-    };
-    Profile { name, software: !matches!(family, Family::Shared), tiles, program, text }
+    let own = Profile { name, software: !matches!(family, Family::Shared), tiles, ..Profile::GPU };
+    match loads {
+        Loads::Buffers => own,
+        Loads::Textures => Profile { program: images::copy_inputs, text: |text| text::from_images(&text), ..own },
+    }
 }
 
 /// The profile of `adapter`, as far as `wish` does not ask for another one.

@@ -38,8 +38,10 @@ impl Device {
             instance.get_physical_device_properties2(physical, &mut properties);
             let driver = CStr::from_ptr(version.driver_info.as_ptr()).to_string_lossy().into_owned();
             let queue = [vk::DeviceQueueCreateInfo::default().queue_family_index(0).queue_priorities(&[1.0])];
-            let mut statistics = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR::default();
-            statistics.pipeline_executable_info = vk::TRUE;
+            let mut statistics = vk::PhysicalDevicePipelineExecutablePropertiesFeaturesKHR {
+                pipeline_executable_info: vk::TRUE,
+                ..Default::default()
+            };
             let mut v12 = vk::PhysicalDeviceVulkan12Features::default().vulkan_memory_model(true);
             let extensions = [executable::NAME.as_ptr()];
             let info = vk::DeviceCreateInfo::default().queue_create_infos(&queue).enabled_extension_names(&extensions);
