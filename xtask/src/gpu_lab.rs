@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 /// Name, driver, shim and what else chooses the GPU: Ampere GA102, RDNA 2 and RDNA 3.
-const GPUS: [(&str, &str, Option<&str>, (&str, &str)); 3] = [
+type Gpu = (&'static str, &'static str, Option<&'static str>, (&'static str, &'static str));
+const GPUS: [Gpu; 3] = [
     ("nvidia-ampere", "nouveau", Some("nouveau"), ("NOUVEAU_CHIPSET", "172")),
     ("amd-rdna2", "radeon", None, ("RADV_FORCE_FAMILY", "navi21")),
     ("amd-rdna3", "radeon", None, ("RADV_FORCE_FAMILY", "navi31")),
