@@ -16,7 +16,7 @@ pub struct LoadOptions {
     pub limit_train: Option<usize>,
     /// The same for validation and test images.
     pub limit_test: Option<usize>,
-    /// Seed of generated data and of [`Preparation::split`]; other data does not depend on it.
+    /// Seed of generated data and of `split`; other data does not depend on it.
     pub seed: u64,
     /// What is done to the images.
     #[serde(flatten)]

@@ -38,7 +38,7 @@ pub(super) struct Found {
 /// - CIFAR's binary or python version (`data_batch_1.bin` to `5` and `test_batch.bin`; `train.bin` and `test.bin`; the same
 ///   as pickles without `.bin`),
 /// - class folders of PNG, JPEG, WebP, BMP, TIFF or GIF pictures under `train/`, `test/` and perhaps `validation/` (or `val/`,
-///   `valid/`), in whatever case; or class folders alone, with [`Preparation::split`](super::Preparation::split),
+///   `valid/`), in whatever case; or class folders alone, with `split`,
 ///
 /// in a folder, a zip, a tar or tar.gz, or in `train.zip` and `test.zip`. Without files (in a browser) only `glyphs` is there;
 /// a zip that was fetched otherwise goes through [`load_files`].

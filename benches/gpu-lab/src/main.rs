@@ -2,8 +2,10 @@
 //!
 //! `cargo xtask gpu-lab` runs it once for each GPU and then on what these runs found:
 //!
-//!     gpu-lab compile GPU [PART OF A KERNEL'S NAME]
-//!     gpu-lab report BASELINE FILE... [--json | --write]
+//! ```text
+//! gpu-lab compile GPU [PART OF A KERNEL'S NAME]
+//! gpu-lab report BASELINE FILE... [--json | --write]
+//! ```
 //!
 //! With `GPU_LAB_ASSEMBLY=FILE` the machine's text of the last kernel compiled is left there.
 
