@@ -61,12 +61,12 @@ fn summary(values: &[f32], params: &Params) -> Vec<f64> {
     sampled.chain(projected).collect()
 }
 
-fn options(params: &Params) -> ModelOptions {
+fn options(params: &Params, input: [usize; 3]) -> ModelOptions {
     let mode = if params.mode.as_deref() == Some("paper") { BlockMode::Paper } else { BlockMode::Reference };
     ModelOptions {
         norm: if params.norm == "batch" { Norm::Batch } else { Norm::Deconv },
         whitening: Whitening { mode, ..Whitening::default() },
-        input: [3, 32, 32],
+        input,
         ..ModelOptions::default()
     }
 }
@@ -74,15 +74,16 @@ fn options(params: &Params) -> ModelOptions {
 async fn step(run: &mut Run<'_>) -> Result<()> {
     let params: Params = serde_json::from_value(run.case.params.clone())
         .map_err(|e| Error::Run(format!("the case's parameters: {e}")))?;
+    let (x, y) = (run.stored("images")?, run.stored("labels")?);
     let mut state = State::new();
-    let model = build(&params.model, &options(&params), &mut state)?;
+    let [_, channels, height, width] = x.nchw();
+    let model = build(&params.model, &options(&params, [channels, height, width]), &mut state)?;
     let ids: HashMap<String, _> = state.iter().map(|(id, tensor)| (tensor.name.clone(), id)).collect();
     for made in &params.made {
         let id = ids.get(&made.name).ok_or_else(|| Error::Run(format!("the network has no tensor '{}'", made.name)))?;
         let tensor = state.get_mut(*id);
         tensor.values = made_weight(made, tensor.values.len());
     }
-    let (x, y) = (run.stored("images")?, run.stored("labels")?);
     let mut tape = Tape::new();
     let images = tape.input("images", &x.shape, DType::F32);
     let labels = tape.input("labels", &y.shape, DType::U32);
