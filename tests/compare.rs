@@ -54,6 +54,21 @@ fn seeds_are_one_row_with_mean_and_deviation() {
 }
 
 #[test]
+fn validation_images_are_not_taken_for_test_images() {
+    let dir = TempDir::new().unwrap();
+    run(dir.path(), "a", &json!({"seed": 0}), 0.1, 10);
+    let metrics = dir.path().join("a/metrics.jsonl");
+    let mut text = fs::read_to_string(&metrics).unwrap().replace("{\"event\":\"st", "");
+    for (split, accuracy) in [("validation", 0.25), ("test", 0.5), ("validation", 0.75)] {
+        let eval = json!({"event": "eval", "step": 12, "epoch": 1, "split": split, "loss": 1.0, "accuracy": accuracy});
+        text += &format!("{eval}\n");
+    }
+    fs::write(&metrics, text).unwrap();
+    let rows = json_lines(&ok(dir.path(), "compare a --json"));
+    assert_eq!(rows[0]["accuracy"]["mean"], 0.5);
+}
+
+#[test]
 fn rows_are_called_by_what_differs() {
     let dir = TempDir::new().unwrap();
     run(dir.path(), "a", &json!({"norm": "batch", "lr": 0.1, "seed": 3}), 0.1, 10);

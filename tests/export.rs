@@ -78,19 +78,16 @@ fn modules_of_ones_own_are_refused_by_name() {
     assert!(error.to_string().contains("'mine'"), "{error}");
 }
 
-/// A Python with numpy, onnx, onnxruntime, safetensors and torch; without one a test says that it is skipped.
-fn python() -> Option<String> {
-    let python = std::env::var("MEXHAT_PYTHON").ok();
-    if python.is_none() {
-        eprintln!("skipped: MEXHAT_PYTHON names no Python with numpy, onnx, onnxruntime, safetensors and torch");
-    }
-    python
+/// A Python with numpy, onnx, onnxruntime, safetensors and torch: `MEXHAT_PYTHON=python cargo test --test export -- --ignored`.
+fn python() -> String {
+    std::env::var("MEXHAT_PYTHON").expect("MEXHAT_PYTHON names a Python")
 }
 
 /// The authors' layers in PyTorch, there and back: their `state_dict` gives the same logits here, and what is saved here gives them there.
 #[test]
+#[ignore = "needs PyTorch: MEXHAT_PYTHON"]
 fn networks_go_to_pytorch_and_come_back() {
-    let Some(python) = python() else { return };
+    let python = python();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/torch_twin.py");
     for name in ["resnet18", "vgg16"] {
         let folder = tempfile::tempdir().expect("a folder");
@@ -117,10 +114,11 @@ fn networks_go_to_pytorch_and_come_back() {
     }
 }
 
-/// ONNX Runtime on the same network, where `MEXHAT_PYTHON` names a Python that has it.
+/// ONNX Runtime on the same network.
 #[test]
+#[ignore = "needs ONNX Runtime: MEXHAT_PYTHON"]
 fn onnx_runtime_agrees() {
-    let Some(python) = python() else { return };
+    let python = python();
     for norm in [Norm::Deconv, Norm::Batch] {
         let (mut learner, images) = trained(all_layers(norm));
         let folder = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,6 @@
 //! `mexhat compare`.
 
+use super::output::{Side, say_table};
 use super::{say, say_json};
 use crate::train::{Spread, compare, write_whole};
 use crate::viz::{RunCurves, curves_svg};
@@ -39,8 +40,9 @@ pub(super) fn run(args: &CompareArgs) -> Result<()> {
         groups.iter().try_for_each(say_json)?;
     } else {
         let head = ["runs", "seeds", "steps", "test accuracy, %", "test loss", "training loss"].map(String::from);
-        let rows = groups.iter().map(|group| {
-            [
+        let mut rows = vec![head.to_vec()];
+        rows.extend(groups.iter().map(|group| {
+            vec![
                 group.name.clone(),
                 group.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(" "),
                 group.steps.to_string(),
@@ -48,15 +50,8 @@ pub(super) fn run(args: &CompareArgs) -> Result<()> {
                 shown(group.loss, 1.0, 4),
                 shown(group.training_loss, 1.0, 4),
             ]
-        });
-        let rows: Vec<[String; 6]> = std::iter::once(head).chain(rows).collect();
-        let widths: Vec<usize> =
-            (0..6).map(|i| rows.iter().map(|row| row[i].chars().count()).max().unwrap_or(0)).collect();
-        for row in &rows {
-            let cells = row.iter().zip(&widths).enumerate();
-            let cells = cells.map(|(i, (cell, w))| if i == 0 { format!("{cell:w$}") } else { format!("{cell:>w$}") });
-            say(&cells.collect::<Vec<_>>().join("  "));
-        }
+        }));
+        say_table(rows.iter(), Side::Right);
         if groups.iter().any(|group| group.seeds.len() > 1) {
             say(
                 "± is the sample standard deviation over seeds; the training loss is that of the last tenth of the steps",

@@ -1,7 +1,7 @@
 //! `mexhat export`.
 
 use super::say;
-use crate::export::{Onnx, Preprocessing, onnx, plain};
+use crate::export::{Onnx, onnx, plain};
 use crate::train::{ModelSpec, Saved, model_bytes, read_model, write_whole};
 use crate::{Error, Result};
 use clap::Args;
@@ -37,9 +37,8 @@ pub(super) fn run(args: &ExportArgs) -> Result<()> {
     let ending = out.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     let bytes = match ending.as_deref() {
         Some("onnx") => {
-            let preprocessing = if args.preprocess { Preprocessing::Inside } else { Preprocessing::Outside };
             let Saved { spec: ModelSpec { normalize, class_names, .. }, .. } = &saved;
-            onnx(&network, &state, &Onnx { normalize, preprocessing, class_names })?
+            onnx(&network, &state, &Onnx { normalize, preprocess: args.preprocess, class_names })?
         }
         Some("safetensors") if args.preprocess => {
             let what = "--preprocess is for ONNX models: tensors do not compute; leave it out";

@@ -56,6 +56,27 @@ pub(super) fn remember(written: std::io::Result<()>) {
     }
 }
 
+/// On which side of their columns the cells behind the first one stand.
+#[derive(Clone, Copy)]
+pub(super) enum Side {
+    Left,
+    Right,
+}
+
+/// Prints rows to stdout, each column as wide as its widest cell, the first one to the left.
+pub(super) fn say_table<'a>(rows: impl Iterator<Item = &'a Vec<String>> + Clone, side: Side) {
+    let width = |column: usize| {
+        rows.clone().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    for row in rows.clone() {
+        let cells = row.iter().enumerate().map(|(i, cell)| match (i, side) {
+            (1.., Side::Right) => format!("{cell:>w$}", w = width(i)),
+            _ => format!("{cell:<w$}", w = width(i)),
+        });
+        say(cells.collect::<Vec<_>>().join("  ").trim_end());
+    }
+}
+
 /// Prints one JSON object as a line.
 pub(super) fn say_json(value: &impl serde::Serialize) -> Result<()> {
     say(&serde_json::to_string(value).map_err(|e| Error::Run(format!("a result could not be written as JSON: {e}")))?);

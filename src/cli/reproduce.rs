@@ -1,5 +1,6 @@
 //! `mexhat reproduce`.
 
+use super::output::{Side, say_table};
 use super::{DeviceArgs, say, say_json};
 use crate::study::{EXPERIMENTS, ExperimentOptions, Findings, Folder, PhotoSet, reproduce};
 use crate::{Error, Result};
@@ -41,22 +42,11 @@ pub(super) struct ReproduceArgs {
     json: bool,
 }
 
-/// Rows with columns as wide as their widest cell.
-fn table(heading: &[String], rows: &[Vec<String>]) -> Vec<String> {
-    let all = || std::iter::once(heading).chain(rows.iter().map(Vec::as_slice));
-    let width = |column: usize| all().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0);
-    let line = |row: &[String]| {
-        let cells = row.iter().enumerate().map(|(i, cell)| format!("{cell:<w$}", w = width(i)));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    all().map(line).collect()
-}
-
 fn show(found: &Findings) {
     say(&format!("{}: {}", found.experiment.name, found.experiment.about));
     say(&found.note);
     say("");
-    table(&found.heading, &found.rows).iter().for_each(|line| say(line));
+    say_table(std::iter::once(&found.heading).chain(&found.rows), Side::Left);
     say("");
     say(&format!("the paper expects: {}", found.experiment.expects));
     for check in &found.checks {

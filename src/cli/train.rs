@@ -2,6 +2,7 @@
 
 use super::DeviceArgs;
 use super::console::Console;
+use super::output::{Side, say_table};
 use super::signals::stop_flag;
 use super::timings::show_timings;
 use super::{note, say, say_json};
@@ -119,16 +120,12 @@ fn summary(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> {
         return say_json(&found);
     }
     let shape = |sides: &[usize]| sides.iter().map(usize::to_string).collect::<Vec<_>>().join(" x ");
-    let rows = found.layers.iter().map(|layer| {
-        [
-            layer.name.clone(),
-            shape(&layer.output),
-            layer.parameters.to_string(),
-            format!("{:.3}", layer.flops as f64 * 1e-6),
-        ]
-    });
-    let head = ["layer", "output", "parameters", "MFLOPs"].map(String::from);
-    table(std::iter::once(head).chain(rows).collect::<Vec<_>>().as_slice());
+    let mut rows = vec![["layer", "output", "parameters", "MFLOPs"].map(String::from).to_vec()];
+    rows.extend(found.layers.iter().map(|layer| {
+        let flops = format!("{:.3}", layer.flops as f64 * 1e-6);
+        vec![layer.name.clone(), shape(&layer.output), layer.parameters.to_string(), flops]
+    }));
+    say_table(rows.iter(), Side::Right);
     say(&format!(
         "{} with norm {} for images of {}: {} parameters, {:.1} MFLOPs for an image in the forward pass{}",
         found.model,
@@ -152,16 +149,6 @@ fn summary(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> {
         mib(memory.transfers)
     ));
     Ok(())
-}
-
-/// Rows under one another, the first column to the left and the others to the right.
-fn table(rows: &[[String; 4]]) {
-    let width = |i: usize| rows.iter().map(|row| row[i].len()).max().unwrap_or(0);
-    let widths = [0, 1, 2, 3].map(width);
-    for [name, output, parameters, flops] in rows {
-        let [a, b, c, d] = widths;
-        say(&format!("{name:a$}  {output:>b$}  {parameters:>c$}  {flops:>d$}"));
-    }
 }
 
 /// A new run. Its folder is claimed before the long work begins, and given back when that fails.

@@ -1,10 +1,9 @@
 //! A network without deconvolution that computes the same.
 
-use super::fold::{Folded, Statistics, fold};
 use super::walk::Named;
 use crate::nn::{ChannelWhitening, Conv, Layer, Layers, Linear, Network, Norm, Whitening, named};
-use crate::ops::BlockLayout;
-use crate::tape::State;
+use crate::ops::{self, BlockLayout};
+use crate::tape::{State, Tape, Values, interpret};
 use crate::{Error, Result};
 
 /// The network with every deconvolution folded into ordinary layers of the same names, and its tensors: evaluation computes the same,
@@ -102,14 +101,24 @@ impl Folding<'_> {
         Ok(Linear { norm: Some(Norm::None), whitening: None, bias: Some(true), ..linear.clone() })
     }
 
+    /// As the layer folds in evaluation, by the references of the same operations in `f64`.
     fn fold(&mut self, name: &str, outputs: usize, layout: BlockLayout) -> Result<()> {
-        let tensor = |key: &str| self.named.need(&format!("{name}.{key}"));
-        let ((shape, weight), (_, mean), (_, deconv)) =
-            (tensor("weight")?, tensor("running_mean")?, tensor("running_deconv")?);
-        let bias = self.named.tensor(&format!("{name}.bias")).map(|(_, bias)| bias);
-        let Folded { weight, bias } = fold(weight, bias, outputs, &Statistics { layout, mean, deconv });
-        self.state.parameter(&format!("{name}.weight"), shape, weight);
-        self.state.parameter(&format!("{name}.bias"), &[outputs], bias);
+        let (state, mut tape) = (self.named.state, Tape::new());
+        let mut tensor = |key: &str| state.find(&format!("{name}.{key}")).map(|id| tape.state(state, id));
+        let [weight, mean, deconv, bias] = ["weight", "running_mean", "running_deconv", "bias"].map(&mut tensor);
+        let (Some(weight), Some(mean), Some(deconv)) = (weight, mean, deconv) else {
+            return Err(Error::Usage(format!("the layer '{name}' lacks a weight, a mean or a D")));
+        };
+        let shape = tape.shape(weight).to_vec();
+        let columns = ops::fold_weight(&mut tape, weight, deconv, layout)?;
+        let mean = ops::feature_mean(&mut tape, mean, layout)?;
+        let bias = ops::shifted_bias(&mut tape, [columns, mean], bias, &shape, layout.groups)?;
+        let weight = ops::weight_rows(&mut tape, columns, &shape, layout.groups)?;
+        let mut values = Values::default();
+        interpret(&tape, state, &mut values);
+        let of = |var| values.get(&tape, var).data.iter().map(|v| *v as f32).collect();
+        self.state.parameter(&format!("{name}.weight"), &shape, of(weight));
+        self.state.parameter(&format!("{name}.bias"), &[outputs], of(bias));
         Ok(())
     }
 

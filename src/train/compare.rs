@@ -2,7 +2,7 @@
 
 use super::files::read_regular;
 use super::folder::{METRICS, OPTIONS, chart};
-use super::{Event, Options};
+use super::{Event, Options, Split};
 use crate::viz::{EvalPoint, RunCurves, StepPoint};
 use crate::{Error, Result};
 use serde::Serialize;
@@ -41,7 +41,7 @@ pub struct Group {
     pub seeds: Vec<u64>,
     /// Steps that all of them have done.
     pub steps: u64,
-    /// Share of right answers in the last evaluation that all of them have, 0 to 1.
+    /// Share of right answers in the last evaluation on test images that all of them have, 0 to 1.
     pub accuracy: Option<Spread>,
     /// Loss in it.
     pub loss: Option<Spread>,
@@ -57,6 +57,8 @@ struct Run {
     options: Map<String, Value>,
     seed: u64,
     curves: RunCurves,
+    /// On test images, whatever the curves show.
+    tests: Vec<EvalPoint>,
 }
 
 impl Run {
@@ -74,11 +76,17 @@ impl Run {
         let text = String::from_utf8_lossy(&read_regular(&file)?).into_owned();
         let mut curves = RunCurves::default();
         // The last line of a run that still goes on may be half written.
-        text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok()).for_each(|e| chart(&mut curves, &e));
+        let mut tests = Vec::new();
+        for event in text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok()) {
+            chart(&mut curves, &event);
+            if let Event::Eval { step, split: Split::Test, loss, accuracy, .. } = event {
+                tests.push(EvalPoint { step, loss, accuracy });
+            }
+        }
         if curves.steps.is_empty() {
             return Err(Error::input(file, "tells of no step; compare a run that has begun to train"));
         }
-        Ok(Self { path: path.to_owned(), seed: options.seed, options: map, curves })
+        Ok(Self { path: path.to_owned(), seed: options.seed, options: map, curves, tests })
     }
 
     /// What the run was asked to do, its seed aside.
@@ -151,16 +159,17 @@ fn summarize(group: &[Run], name: String) -> Group {
             curves.steps.push(StepPoint { loss: mean(&losses), ..*point });
         }
     }
-    let evals_at = |step: u64| {
-        group.iter().map(|run| run.curves.evals.iter().find(|eval| eval.step == step)).collect::<Option<Vec<_>>>()
+    // Of each run in turn, where all have been judged after the same steps.
+    let together = |evals: fn(&Run) -> &Vec<EvalPoint>| {
+        let at = |step: u64| group.iter().map(|run| evals(run).iter().find(|e| e.step == step).copied()).collect();
+        evals(&group[0]).iter().filter_map(|eval| at(eval.step)).collect::<Vec<Vec<EvalPoint>>>()
     };
-    let mut latest = None;
-    for eval in &first.evals {
-        let Some(found) = evals_at(eval.step) else { continue };
-        let (losses, shares): (Vec<f32>, Vec<f32>) = found.iter().map(|eval| (eval.loss, eval.accuracy)).unzip();
-        curves.evals.push(EvalPoint { step: eval.step, loss: mean(&losses), accuracy: mean(&shares) });
-        latest = Some((losses, shares));
+    let split = |evals: &[EvalPoint]| -> (Vec<f32>, Vec<f32>) { evals.iter().map(|e| (e.loss, e.accuracy)).unzip() };
+    for evals in together(|run| &run.curves.evals) {
+        let (losses, shares) = split(&evals);
+        curves.evals.push(EvalPoint { step: evals[0].step, loss: mean(&losses), accuracy: mean(&shares) });
     }
+    let latest = together(|run| &run.tests).last().map(|evals| split(evals));
     let spread = |values: &[f32]| Spread::of(&values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>());
     let tail = |run: &Run| {
         let from = steps - (steps / 10).max(1);

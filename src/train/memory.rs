@@ -5,7 +5,8 @@ use super::{ModelSpec, RunPlan, Update};
 use crate::gpu::Gpu;
 use crate::models::{Model, Norm};
 use crate::nn::Mode;
-use crate::tape::{State, planned_pool};
+use crate::optim::Optimizer;
+use crate::tape::{State, Tape, planned_pool};
 use crate::{Error, Result};
 use record::Pass;
 
@@ -31,6 +32,19 @@ pub(super) fn passes(plan: &RunPlan, model: &Model, judged: &[usize]) -> Vec<Pas
         [size, images % size].into_iter().filter(|size| *size > 0).for_each(|size| add(Pass::Judge(size)));
     }
     passes
+}
+
+/// The tapes of these passes, which take nothing of the device.
+pub(super) fn tapes(
+    gpu: &Gpu,
+    plan: &RunPlan,
+    (model, state): (&Model, &mut State),
+    judged: &[usize],
+    rule: &Optimizer,
+) -> Result<Vec<Tape>> {
+    let how = (Some(rule), &Loss::CrossEntropy);
+    let passes = passes(plan, model, judged).into_iter();
+    passes.map(|pass| record::record(pass, gpu.profile(), model, state, how)).collect()
 }
 
 /// A run that does not fit, to be varied until it does.
@@ -132,11 +146,7 @@ impl Paper<'_> {
         self.update.rule.reserve(&mut state, &parameters);
         state.iter().try_for_each(|(_, tensor)| self.gpu.check_buffer(&tensor.name, tensor.ty.bytes()))?;
         let plan = RunPlan { batch_size, last: self.plan.last.min(batch_size), ..self.plan.clone() };
-        let how = (Some(&self.update.rule), &Loss::CrossEntropy);
-        let mut tapes = Vec::new();
-        for pass in passes(&plan, &model, &self.judged) {
-            tapes.push(record::record(pass, self.gpu.profile(), &model, &mut state, how)?);
-        }
+        let tapes = tapes(self.gpu, &plan, (&model, &mut state), &self.judged, &self.update.rule)?;
         let pool = planned_pool(&tapes.iter().collect::<Vec<_>>(), self.gpu.profile())?;
         self.gpu.check_pool(&pool)?;
         self.gpu.check_room(state.bytes() + pool.bytes())

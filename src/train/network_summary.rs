@@ -1,8 +1,6 @@
 //! What a network is made of and what training it takes, known before anything is allocated.
 
-use super::learner::record::{Pass, record};
-use super::memory::passes;
-use super::{Loss, ModelSpec, Options, RunPlan};
+use super::{ModelSpec, Options, RunPlan, memory};
 use crate::Result;
 use crate::data::{Dataset, Splits};
 use crate::gpu::{Gpu, RING_DEPTH};
@@ -85,12 +83,7 @@ pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Networ
     let plan = RunPlan::new(options, splits.train.len())?;
     let judged = [splits.validation.as_ref(), Some(&splits.test)];
     let judged: Vec<usize> = judged.into_iter().flatten().map(Dataset::len).collect();
-    let passes = passes(&plan, &model, &judged);
-    let how = |pass: Pass| (matches!(pass, Pass::Train(..)).then_some(&optimizer), &Loss::CrossEntropy);
-    let tapes: Vec<Tape> = passes
-        .into_iter()
-        .map(|pass| record(pass, gpu.profile(), &model, &mut state, how(pass)))
-        .collect::<Result<_>>()?;
+    let tapes = memory::tapes(gpu, &plan, (&model, &mut state), &judged, &optimizer)?;
     let moved = |tape: &Tape| {
         let values = tape.inputs().into_iter().chain(tape.outputs().iter().copied());
         values.map(|var| tape.ty(var).bytes()).sum::<u64>()

@@ -23,23 +23,14 @@ const IR_VERSION: i64 = 8;
 /// `TensorProto.FLOAT`, to which pixels are cast.
 const FLOAT: i64 = 1;
 
-/// Who normalises the images.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Preprocessing {
-    /// Whoever runs the model: its input `images` is (N,C,H,W) in `f32`, each channel `(x - mean) / std` of values from 0 to 1.
-    #[default]
-    Outside,
-    /// The model: its input `images` is (N,C,H,W) in `u8`, 0 to 255.
-    Inside,
-}
-
 /// What a model says of itself.
 #[derive(Clone, Debug)]
 pub struct Onnx<'a> {
     /// How images are normalised.
     pub normalize: &'a Normalize,
-    /// Who does it.
-    pub preprocessing: Preprocessing,
+    /// Whether the model does that: its input `images` (N,C,H,W) is then `u8` of 0 to 255, and otherwise `f32`, each channel
+    /// `(x - mean) / std` of values from 0 to 1.
+    pub preprocess: bool,
     /// The name of each output.
     pub class_names: &'a [String],
 }
@@ -53,13 +44,9 @@ pub fn onnx(network: &Network, state: &State, how: &Onnx<'_>) -> Result<Vec<u8>>
     let (network, state) = plain(network, state)?;
     let named = Named::of(&network, &state)?;
     let mut writer = Writer { network: &network, named, builder: Builder::default() };
-    let kind = match how.preprocessing {
-        Preprocessing::Outside => DataType::Float,
-        Preprocessing::Inside => DataType::Uint8,
-    };
-    let x = match how.preprocessing {
-        Preprocessing::Outside => "images".to_owned(),
-        Preprocessing::Inside => normalized(&mut writer.builder, how.normalize),
+    let (kind, x) = match how.preprocess {
+        true => (DataType::Uint8, normalized(&mut writer.builder, how.normalize)),
+        false => (DataType::Float, "images".to_owned()),
     };
     let y = writer.layers(&network.layers, "", "", (&x, &network.input))?;
     // A network without layers would have one value for both.
@@ -76,7 +63,6 @@ pub fn onnx(network: &Network, state: &State, how: &Onnx<'_>) -> Result<Vec<u8>>
     graph.name = Some(network.name.clone());
     graph.input = vec![value("images", kind, &network.input)];
     graph.output = outputs;
-    let inside = how.preprocessing == Preprocessing::Inside;
     let model = Model {
         ir_version: Some(IR_VERSION),
         producer_name: Some("mexhat".into()),
@@ -87,7 +73,7 @@ pub fn onnx(network: &Network, state: &State, how: &Onnx<'_>) -> Result<Vec<u8>>
             entry("class_names", how.class_names),
             entry("mean", &how.normalize.mean),
             entry("std", &how.normalize.std),
-            entry("normalized_inside", &inside),
+            entry("normalized_inside", &how.preprocess),
         ],
     };
     Ok(model.encode_to_vec())

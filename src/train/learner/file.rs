@@ -54,11 +54,10 @@ impl Learner {
     /// A layer is a module that only a program knows, or the device failed.
     #[cfg(not(target_arch = "wasm32"))]
     pub async fn to_onnx(&mut self, preprocess: bool) -> Result<Vec<u8>> {
-        use crate::export::{Onnx, Preprocessing, onnx};
+        use crate::export::{Onnx, onnx};
         self.session.download(&mut self.state).await?;
-        let preprocessing = if preprocess { Preprocessing::Inside } else { Preprocessing::Outside };
         let (normalize, class_names) = (&self.normalize, self.class_names.as_slice());
-        onnx(&self.network, &self.state, &Onnx { normalize, preprocessing, class_names })
+        onnx(&self.network, &self.state, &Onnx { normalize, preprocess, class_names })
     }
 
     /// As [`Learner::to_bytes`], with every deconvolution folded into ordinary layers: `mexhat::train::Learner::load` opens it, and the
