@@ -88,7 +88,7 @@ fn python() -> String {
 #[ignore = "needs PyTorch: MEXHAT_PYTHON"]
 fn networks_go_to_pytorch_and_come_back() {
     let python = python();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/torch_twin.py");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/torch_networks.py");
     for name in ["resnet18", "vgg16"] {
         let folder = tempfile::tempdir().expect("a folder");
         let torch = |what: &str| {

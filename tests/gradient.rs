@@ -1,4 +1,4 @@
-//! Every gradient rule against central differences of the twins, in f64 and without a GPU:
+//! Every gradient rule against central differences of the references, in f64 and without a GPU:
 //! `<gradient of L, v>` against `(L(x + h v) - L(x - h v)) / 2h` with `L = sum(outputs seeds)`, along random `v`.
 
 mod common;

@@ -215,7 +215,7 @@ fn a_loss_of_ones_own_and_values_for_targets() -> Result<()> {
     let (images, labels) = halves(64);
     let train = Examples::new(&images, [1, 8, 8], &labels)?;
     let halved = Loss::labels(|tape, output, labels| {
-        let loss = ops::cross_entropy(tape, output, labels, None)?;
+        let loss = ops::cross_entropy(tape, output, labels, Default::default())?;
         let half = ops::constant(tape, mexhat::tape::Type::plain(&[1]), 0.5)?;
         let (loss, half) = (tape.view(loss, &[1, 1])?, tape.view(half, &[1, 1])?);
         let (loss, half) = (ops::to_vec4(tape, loss)?, ops::to_vec4(tape, half)?);

@@ -1,4 +1,4 @@
-//! Pooling and batch norm on the GPU against their CPU twins where the reference vectors are silent: fused relu,
+//! Pooling and batch norm on the GPU against their CPU references where the reference vectors are silent: fused relu,
 //! windows with their own kernel variants on odd maps, gradients of frozen statistics.
 
 use mexhat::Result;
@@ -80,7 +80,7 @@ fn gpu() -> Gpu {
 }
 
 #[test]
-fn every_window_of_maximum_pooling_agrees_with_its_twin() -> Result<()> {
+fn every_window_of_maximum_pooling_agrees_with_its_reference() -> Result<()> {
     let gpu = gpu();
     for (i, shape) in SHAPES.iter().enumerate() {
         for (kernel, stride, padding) in [(2, 2, 0), (2, 2, 1), (3, 2, 0), (3, 2, 1), (2, 1, 0), (3, 3, 1), (2, 3, 0)] {
@@ -116,7 +116,7 @@ fn norm_case(shape: &[usize], relu: bool, frozen: bool) -> Result<Case> {
 }
 
 #[test]
-fn batch_norm_agrees_with_its_twin() -> Result<()> {
+fn batch_norm_agrees_with_its_reference() -> Result<()> {
     let gpu = gpu();
     for shape in SHAPES.iter().map(|shape| shape.to_vec()).chain([vec![33, 5], vec![700, 2]]) {
         for (relu, frozen) in [(false, false), (true, false), (false, true), (true, true)] {

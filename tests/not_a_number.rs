@@ -16,10 +16,10 @@ fn diverged(bench: &mut Bench) -> Var {
 
 fn expect_one_channel_of_nan(mut bench: Bench, y: Var) -> Result<()> {
     bench.tape.output(y);
-    let twin = on_cpu(&bench.tape, &bench.state, &bench.values).remove(0);
+    let expected = on_cpu(&bench.tape, &bench.state, &bench.values).remove(0);
     for profile in profiles() {
         let found = on_gpu(&bench.tape, &bench.state, &bench.values, profile)?.0.remove(0);
-        for values in [&twin, &found] {
+        for values in [&expected, &found] {
             let pixels = values.len() / 6;
             for (i, value) in values.iter().enumerate() {
                 assert_eq!(value.is_nan(), i / pixels % 3 == 1, "{profile:?}: element {i} is {value}");

@@ -57,7 +57,7 @@ impl Step {
         let labels = tape.input("labels", &[BATCH], DType::U32);
         let x = ops::to_vec4(&mut tape, images)?;
         let logits = net.forward(&mut Forward { tape: &mut tape, state, mode }, x)?;
-        let found = ops::cross_entropy_hits(&mut tape, logits, labels, None)?;
+        let found = ops::cross_entropy_hits(&mut tape, logits, labels, Default::default())?;
         tape.output(found.loss);
         tape.output(found.hits);
         if mode.training() {
@@ -207,7 +207,7 @@ fn compare_with_the_interpreter(optimizer: Optimizer) -> Result<()> {
     Ok(())
 }
 
-/// Outputs of one step through the twins, which leaves its updates in `state`.
+/// Outputs of one step through the references, which leaves its updates in `state`.
 fn interpreted(step: &Step, state: &mut State, n: u64) -> Vec<f64> {
     let mut values = Values::default();
     for (var, value) in step.batch(n) {

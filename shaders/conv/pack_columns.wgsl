@@ -1,5 +1,5 @@
 // Columns (weight_columns.wgsl) to the layout of the input gradient of a convolution: packed[tap][output][channel / 4], the last tap
-// first where `flipped`. A block of 4 outputs x 4 channels per invocation: four vectors are read and turned.
+// first where `flipped`. A block of 4 outputs x 4 channels per invocation: four vectors are read and transposed.
 struct Params {
     blocks: u32,
     taps: u32,
@@ -34,8 +34,8 @@ fn main(
     let channels = vec4u(vector * 4u) + vec4u(0u, 1u, 2u, 3u);
     let used = channels < vec4u(params.channels);
     let at = (min(channels, vec4u(params.channels - 1u)) * params.taps + tap) * params.outputs4 + output;
-    let turned = transpose(mat4x4f(columns[at.x], columns[at.y], columns[at.z], columns[at.w]));
+    let transposed = transpose(mat4x4f(columns[at.x], columns[at.y], columns[at.z], columns[at.w]));
     for (var k = 0u; k < 4u; k++) {
-        packed[(line * 4u + k) * params.channels4 + vector] = select(vec4f(0.0), turned[k], used);
+        packed[(line * 4u + k) * params.channels4 + vector] = select(vec4f(0.0), transposed[k], used);
     }
 }

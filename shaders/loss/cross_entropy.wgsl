@@ -1,4 +1,4 @@
-// Per pixel, the softmax cross-entropy of its logits against its label, whether it counts, and whether the largest logit is the
+// Per pixel, the softmax cross-entropy of its logits against its (smoothed) label, whether it counts, and whether the largest logit is the
 // label's (the first one wins ties): terms[pixel] = (loss, counted, hit). Logits in vectors of four; the maximum is
 // taken out before exp. LANES invocations per pixel, two passes over its channels.
 const LANES: u32 = 4u;
@@ -9,6 +9,7 @@ struct Params {
     channels4: u32,
     ignore: u32,
     has_ignore: u32,
+    smoothing: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -65,10 +66,14 @@ fn main(
     best = row_place(local.x, largest, best);
     largest = row_most(local.x, largest);
     var sums = vec4f(0.0);
+    var below = vec4f(0.0);
     for (var k = lane; k < params.channels4; k += LANES) {
-        sums += select(vec4f(0.0), exp(max(logits[first + k] - largest, vec4f(-80.0))), row_lanes(k));
+        let v = select(vec4f(0.0), logits[first + k] - largest, row_lanes(k));
+        sums += select(vec4f(0.0), exp(max(v, vec4f(-80.0))), row_lanes(k));
+        below += v;
     }
     let sum = row_sum(local.x, sums.x + sums.y + (sums.z + sums.w));
+    let mean = row_sum(local.x, below.x + below.y + (below.z + below.w)) / f32(params.channels);
     if (lane > 0u) | (own >= params.pixels) {
         return;
     }
@@ -77,6 +82,9 @@ fn main(
         terms[pixel] = vec4f(0.0);
         return;
     }
-    let loss = log(sum) + largest - logits[first + label / 4u][label % 4u];
+    let own_below = logits[first + label / 4u][label % 4u] - largest;
+    // An infinite logit elsewhere must not reach a loss that does not ask for the others.
+    let target_below = select(own_below, mix(own_below, mean, params.smoothing), params.smoothing > 0.0);
+    let loss = log(sum) - target_below;
     terms[pixel] = vec4f(loss, 1.0, select(0.0, 1.0, best == label), 0.0);
 }

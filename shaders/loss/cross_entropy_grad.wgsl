@@ -1,5 +1,5 @@
-// g_logits = (softmax(logits) - onehot(label)) g / count for counted pixels, 0 for the others; the softmax is computed again. LANES
-// invocations per pixel, three passes over its channels.
+// g_logits = (softmax(logits) - target) g / count for counted pixels, 0 for the others; the target is (1 - a) onehot(label) + a / channels
+// with label smoothing a. The softmax is computed again. LANES invocations per pixel, three passes over its channels.
 const LANES: u32 = 4u;
 
 struct Params {
@@ -8,6 +8,7 @@ struct Params {
     channels4: u32,
     ignore: u32,
     has_ignore: u32,
+    smoothing: f32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -47,7 +48,8 @@ fn main(
     let scale = select(g[0] / max(count[0], 1.0), 0.0, skipped);
     for (var k = lane; k < params.channels4; k += LANES) {
         let hot = select(vec4f(0.0), vec4f(1.0), k * 4u + vec4u(0u, 1u, 2u, 3u) == vec4u(label));
-        let v = exp(max(logits[first + k] - largest, vec4f(-80.0))) / sum - hot;
+        let target = (1.0 - params.smoothing) * hot + params.smoothing / f32(params.channels);
+        let v = exp(max(logits[first + k] - largest, vec4f(-80.0))) / sum - target;
         g_logits[first + k] = select(vec4f(0.0), v * scale, row_lanes(k));
     }
 }

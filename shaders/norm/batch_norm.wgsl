@@ -7,7 +7,7 @@ const RELU: u32 = 0u;
 struct Params {
     rows: u32,
     columns4: u32,
-    apart: u32,
+    spacing: u32,
     eps: f32,
 }
 
@@ -29,7 +29,7 @@ fn main(
     @builtin(local_invocation_id) local: vec3u,
 ) {
     let i = flat_index(group, groups, local);
-    if i >= params.apart * params.columns4 {
+    if i >= params.spacing * params.columns4 {
         return;
     }
     let c = i % params.columns4;
@@ -37,7 +37,7 @@ fn main(
     let scale = weight[c] / sqrt(variance[c] + params.eps);
     let shift = bias[c];
     for (var j = 0u; j < 4u; j++) {
-        let at = i + j * params.apart * params.columns4;
+        let at = i + j * params.spacing * params.columns4;
         if at < params.rows * params.columns4 {
             let v = fma(x[at] - centre, scale, shift);
             y[at] = select(v, relu(v), RELU == 1u);

@@ -6,7 +6,7 @@ const RELU: u32 = 0u;
 struct Params {
     rows: u32,
     columns4: u32,
-    apart: u32,
+    spacing: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -24,7 +24,7 @@ fn main(
     @builtin(local_invocation_id) local: vec3u,
 ) {
     let i = flat_index(group, groups, local);
-    if i >= params.apart * params.columns4 {
+    if i >= params.spacing * params.columns4 {
         return;
     }
     let c = (i % params.columns4) * 5u;
@@ -34,7 +34,7 @@ fn main(
     let a = coefficients[c + 3u];
     let k = coefficients[c + 4u];
     for (var j = 0u; j < 4u; j++) {
-        let at = i + j * params.apart * params.columns4;
+        let at = i + j * params.spacing * params.columns4;
         if at < params.rows * params.columns4 {
             let d = x[at] - centre;
             var g = gy[at];

@@ -1,5 +1,5 @@
 // c = scale * (sum of the partial sums of gram.wgsl) + diagonal I, per batch. One invocation per block of four rows and four columns:
-// reads 4 `splits` vectors. With SYMMETRIC = 1 blocks above the diagonal are written below it, too, turned around.
+// reads 4 `splits` vectors. With SYMMETRIC = 1 blocks above the diagonal are written below it, too, transposed around.
 const SYMMETRIC: u32 = 0u;
 
 struct Params {
@@ -58,9 +58,9 @@ fn main(
         store(batch, block * 4u + e, vector, sum[e]);
     }
     if (SYMMETRIC == 1u) & (vector > block) {
-        let turned = transpose(sum);
+        let transposed = transpose(sum);
         for (var e = 0u; e < 4u; e++) {
-            store(batch, vector * 4u + e, block, turned[e]);
+            store(batch, vector * 4u + e, block, transposed[e]);
         }
     }
 }

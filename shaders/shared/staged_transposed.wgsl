@@ -1,4 +1,4 @@
-// Staging of rows whose elements lie along k in vectors: blocks of 4 rows x 4 steps are turned on the way. An invocation has block
+// Staging of rows whose elements lie along k in vectors: blocks of 4 rows x 4 steps are transposed on the way. An invocation has block
 // `lane` of a stage and every LANES-th after it, all of the same steps.
 const BLOCKS: u32 = LEFT / 4u;
 const STEPS4: u32 = DEPTH / 4u;

@@ -1,7 +1,25 @@
 //! Listing and choosing adapters.
 
+use crate::named::named;
 use crate::{Error, Result};
 use serde::Serialize;
+
+named! {
+    /// What an adapter is, from the one to be taken first to the last.
+    #[derive(PartialOrd, Ord)]
+    pub enum AdapterKind: "kind of adapter" {
+        /// A card with memory of its own.
+        Discrete = "discrete",
+        /// A GPU that shares the processor's memory.
+        Integrated = "integrated",
+        /// A share of a GPU of the host.
+        Virtual = "virtual",
+        /// The driver does not say.
+        Other = "other",
+        /// It computes on the processor.
+        Software = "software",
+    }
+}
 
 /// One adapter as `mexhat devices` shows it.
 #[derive(Clone, Debug, Serialize)]
@@ -12,8 +30,8 @@ pub struct AdapterSummary {
     pub name: String,
     /// `vulkan`, `metal`, `dx12` or `browser-webgpu`.
     pub backend: String,
-    /// `discrete`, `integrated`, `virtual`, `software` or `other`.
-    pub kind: String,
+    /// What it is.
+    pub kind: AdapterKind,
     /// Driver name and version.
     pub driver: String,
     /// Largest storage buffer binding in bytes.
@@ -35,7 +53,7 @@ pub struct AdapterSummary {
 impl AdapterSummary {
     /// True for an adapter that computes on the CPU.
     pub fn is_software(&self) -> bool {
-        self.kind == "software"
+        self.kind == AdapterKind::Software
     }
 }
 
@@ -52,13 +70,13 @@ pub(super) fn wanted_features() -> wgpu::Features {
     wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::PIPELINE_CACHE
 }
 
-fn kind(device_type: wgpu::DeviceType) -> &'static str {
+fn kind(device_type: wgpu::DeviceType) -> AdapterKind {
     match device_type {
-        wgpu::DeviceType::DiscreteGpu => "discrete",
-        wgpu::DeviceType::IntegratedGpu => "integrated",
-        wgpu::DeviceType::VirtualGpu => "virtual",
-        wgpu::DeviceType::Cpu => "software",
-        wgpu::DeviceType::Other => "other",
+        wgpu::DeviceType::DiscreteGpu => AdapterKind::Discrete,
+        wgpu::DeviceType::IntegratedGpu => AdapterKind::Integrated,
+        wgpu::DeviceType::VirtualGpu => AdapterKind::Virtual,
+        wgpu::DeviceType::Cpu => AdapterKind::Software,
+        wgpu::DeviceType::Other => AdapterKind::Other,
     }
 }
 
@@ -85,7 +103,7 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         index,
         name: if info.name.is_empty() { "browser adapter".into() } else { info.name },
         backend: backend(info.backend).into(),
-        kind: if software { "software" } else { kind(info.device_type) }.into(),
+        kind: if software { AdapterKind::Software } else { kind(info.device_type) },
         driver: [info.driver, info.driver_info].join(" ").trim().to_owned(),
         max_binding_bytes: limits.max_storage_buffer_binding_size,
         max_buffer_bytes: limits.max_buffer_size,
@@ -95,14 +113,6 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         features: (features & wanted_features()).iter_names().map(|(name, _)| name.to_lowercase()).collect(),
         default: false,
     }
-}
-
-/// A real GPU first, discrete before integrated, software last; ties keep the driver's order.
-fn rank(summary: &AdapterSummary) -> usize {
-    ["discrete", "integrated", "virtual", "other", "software"]
-        .iter()
-        .position(|kind| *kind == summary.kind)
-        .unwrap_or(usize::MAX)
 }
 
 async fn enumerate(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
@@ -120,7 +130,8 @@ async fn list() -> Vec<(AdapterSummary, wgpu::Adapter)> {
     let found = enumerate(&instance()).await;
     let mut listed: Vec<_> =
         found.into_iter().enumerate().map(|(i, adapter)| (summary(i, &adapter), adapter)).collect();
-    if let Some((best, _)) = listed.iter_mut().min_by_key(|(summary, _)| rank(summary)) {
+    // Ties keep the driver's order.
+    if let Some((best, _)) = listed.iter_mut().min_by_key(|(summary, _)| summary.kind) {
         best.default = true;
     }
     listed

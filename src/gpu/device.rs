@@ -368,7 +368,7 @@ impl Gpu {
             wgpu::ShaderRuntimeChecks::unchecked()
         };
         // SAFETY: the shaders are this crate's own; each checks its indices against the sizes in `Params`,
-        // loops over bounded counts, and the twin tests run every variant with checks on.
+        // loops over bounded counts, and the reference tests run every variant with checks on.
         unsafe { self.inner.device.create_shader_module_trusted(descriptor, checks) }
     }
 }

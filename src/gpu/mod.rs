@@ -25,7 +25,7 @@ mod unroll;
 mod warm;
 
 pub(crate) use adapter::choose as choose_adapter;
-pub use adapter::{AdapterSummary, adapters, no_adapter_help};
+pub use adapter::{AdapterKind, AdapterSummary, adapters, no_adapter_help};
 pub use counters::Counters;
 pub(crate) use device::params_bytes;
 pub use device::{Buffer, Gpu, KernelCache};

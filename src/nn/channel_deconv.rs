@@ -101,11 +101,11 @@ impl ChannelDeconv {
         let [_, channels, h, w] = ty.nchw();
         let q = self.options.sampling_stride;
         let step = if h >= q && w >= q { q * q } else { 1 };
-        let rows = ops::sample_rows(ctx.tape, x, self.layout, ALL)?;
+        let rows = ops::im2col_blocks(ctx.tape, x, self.layout, ALL)?;
         let (mean, deconv) = self.statistics(ctx, rows, step)?;
         let centered = ops::center_rows(ctx.tape, rows, mean)?;
         let white = ops::matmul(ctx.tape, centered, deconv)?;
-        let mut y = ops::fold_rows(ctx.tape, white, ty, self.layout, ALL)?;
+        let mut y = ops::col2im_blocks(ctx.tape, white, ty, self.layout, ALL)?;
         let whole = self.layout.features();
         if whole < channels {
             let statistics = self.scalar_statistics(ctx, x, whole, step)?;

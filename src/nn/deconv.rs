@@ -324,7 +324,7 @@ mod tests {
         let count = |op: &str| found.iter().filter(|found| **found == op).count();
         // That of the last layer, whose gradient comes from outside.
         assert_eq!(count("activation_grad"), 1, "{found:?}");
-        assert_eq!(count("fold_rows"), 2, "{found:?}");
+        assert_eq!(count("col2im_blocks"), 2, "{found:?}");
         Ok(())
     }
 

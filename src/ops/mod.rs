@@ -1,4 +1,4 @@
-//! The operations, in rooms. Each file holds one: shape rule, gradient rule, launch, CPU twin; its kernels are in the
+//! The operations, in rooms. Each file holds one: shape rule, gradient rule, launch, CPU reference; its kernels are in the
 //! room of the same name in `shaders/`. Adding one touches its two files and the names below.
 //!
 //! Activations are in vectors of four ([`Layout::Vec4`](crate::tape::Layout)); [`to_vec4`] brings row-major inputs
@@ -20,11 +20,11 @@ pub use conv::centering::shifted_bias;
 pub use conv::conv2d::{Epilogue, conv2d, conv2d_centered, conv2d_columns, linear, linear_columns};
 pub use conv::geometry::ConvOptions;
 pub use conv::weight_columns::{weight_columns, weight_rows};
-pub use loss::cross_entropy::{CrossEntropy, cross_entropy, cross_entropy_hits};
+pub use loss::cross_entropy::{CrossEntropy, CrossEntropyOptions, cross_entropy, cross_entropy_hits};
 pub use loss::one_hot::one_hot;
 pub use loss::pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};
 pub use loss::softmax::{log_softmax, softmax};
-pub(crate) use newton_schulz::MOST_ITERATIONS;
+pub(crate) use newton_schulz::{MOST_ITERATIONS, is_newton_schulz};
 pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
 pub use norm::batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
 pub use norm::column_sum::column_sum;
@@ -34,8 +34,9 @@ pub use norm::scalar_norm::{ScalarStatistics, scalar_norm, scalar_statistics};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use patches::blocks::RowGeometry;
 pub use patches::blocks::{BlockLayout, BlockMode, Sampling, block_size};
-pub use patches::covariance::{CovarianceVars, covariance, fold_rows, sample_rows};
-pub use patches::im2col::{PatchOptions, fold, patches};
+pub(crate) use patches::covariance::is_covariance;
+pub use patches::covariance::{CovarianceVars, col2im_blocks, covariance, im2col_blocks};
+pub use patches::im2col::{PatchOptions, col2im, im2col};
 pub use patches::second_moment::second_moment;
 pub use pointwise::add::{add, add_relu};
 pub use pointwise::concat::concat;
@@ -55,6 +56,7 @@ pub use products::matmul::{gram, matmul, matmul_nt};
 pub use products::strided_rows::every_row;
 pub use products::transpose::transpose;
 pub use update::adam::{AdamOptions, adam};
+pub use update::clip::clip_grad_norm;
 pub use update::sgd::{SgdOptions, sgd};
 pub use whitening::feature_mean::feature_mean;
 pub use whitening::fold_weight::fold_weight;

@@ -101,7 +101,7 @@ fn gram_tape([width, height]: [usize; 2], k: usize) -> Result<Tape> {
     let mut tape = Tape::new();
     let image = tape.input("tile", &[1, 3, height + k - 1, width + k - 1], DType::F32);
     let image = ops::to_vec4(&mut tape, image)?;
-    let rows = ops::sample_rows(&mut tape, image, layout, sampling)?;
+    let rows = ops::im2col_blocks(&mut tape, image, layout, sampling)?;
     let gram = ops::gram(&mut tape, rows, rows)?;
     tape.output(gram);
     Ok(tape)

@@ -25,7 +25,7 @@ pub(super) struct Site {
 /// Every whitening that feeds a running average, in the order of the forward pass.
 pub(super) fn sites(tape: &Tape) -> Vec<Site> {
     let mut found = Vec::new();
-    for node in tape.nodes().iter().filter(|node| node.op.name() == "newton_schulz") {
+    for node in tape.nodes().iter().filter(|node| ops::is_newton_schulz(&*node.op)) {
         let (covariance, deconv) = (node.inputs[0], node.outputs[0]);
         let label = tape.nodes().iter().find_map(|n| {
             let target = n.outputs.first().filter(|v| matches!(tape.vars()[v.0].source, Source::State(_)))?;
@@ -35,7 +35,7 @@ pub(super) fn sites(tape: &Tape) -> Vec<Site> {
         });
         let producer = tape.nodes().iter().find(|n| n.outputs.contains(&covariance));
         let (Some(running), Some(producer)) = (label, producer) else { continue };
-        let rows = if producer.op.name() == "covariance" { producer.outputs[2] } else { producer.inputs[0] };
+        let rows = if ops::is_covariance(&*producer.op) { producer.outputs[2] } else { producer.inputs[0] };
         let [s, r, d] = tape.shape(rows)[..] else { continue };
         let name = running.trim_end_matches(".running_deconv").to_owned();
         found.push(Site { name, running, shape: [s, r, d], rows, covariance, deconv });

@@ -1,8 +1,8 @@
-//! Row-major `f64` tensors for the CPU twins.
+//! Row-major `f64` tensors for the CPU references.
 
 use super::Type;
 
-/// A row-major tensor in `f64`; the twins compute on these.
+/// A row-major tensor in `f64`; the references compute on these.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Array {
     /// Dimensions, outermost first.

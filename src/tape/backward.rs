@@ -76,6 +76,11 @@ impl Gradients {
         self.by_var.get(&var).copied().filter(|grad| !self.masked.contains(&(var, *grad)))
     }
 
+    /// Puts `grad` in the place of the gradient of `var`.
+    pub(crate) fn set(&mut self, var: Var, grad: Var) {
+        self.by_var.insert(var, grad);
+    }
+
     fn accumulate(&mut self, tape: &mut Tape, sum_of: Sum, var: Var, grad: Var) -> Result<()> {
         let sum = match self.by_var.get(&var) {
             Some(seen) => {

@@ -1,4 +1,4 @@
-//! A tape on the CPU in `f64`, through the twins.
+//! A tape on the CPU in `f64`, through the references.
 
 use super::{Array, Source, State, Tape, Var};
 use std::collections::HashMap;
@@ -24,7 +24,7 @@ impl Values {
     }
 }
 
-/// Runs every operation's twin in order. Inputs come from `values`; state comes from there too, or else from `state`.
+/// Runs every operation's reference in order. Inputs come from `values`; state comes from there too, or else from `state`.
 pub fn interpret(tape: &Tape, state: &State, values: &mut Values) {
     for (index, info) in tape.vars().iter().enumerate() {
         if let Source::State(id) = info.source {
@@ -40,9 +40,9 @@ pub fn interpret(tape: &Tape, state: &State, values: &mut Values) {
                 inputs.push(values.get(tape, *output));
             }
         }
-        let outputs = node.op.twin(&inputs.iter().collect::<Vec<_>>());
+        let outputs = node.op.reference(&inputs.iter().collect::<Vec<_>>());
         for (var, value) in node.outputs.iter().zip(outputs) {
-            debug_assert_eq!(value.data.len(), tape.ty(*var).len(), "{} twin: {}", node.op.name(), tape.ty(*var));
+            debug_assert_eq!(value.data.len(), tape.ty(*var).len(), "{} reference: {}", node.op.name(), tape.ty(*var));
             values.by_var.insert(*var, value);
         }
     }

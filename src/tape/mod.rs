@@ -2,7 +2,7 @@
 //! differentiated, planned or (slowly, exactly) interpreted.
 //!
 //! * [`Tape`] records; [`Tape::backward`] appends the gradient operations to the same tape.
-//! * [`interpret`] runs a tape on the CPU in `f64` through each operation's twin.
+//! * [`interpret`] runs a tape on the CPU in `f64` through each operation's reference.
 //! * [`lower`] asks every operation for its launches; [`plan`] assigns buffers by lifetime.
 //! * [`Session`] holds the [`State`] on a GPU and replays tapes.
 

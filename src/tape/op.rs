@@ -2,10 +2,11 @@
 
 use super::{Array, Backward, Launch, Type, Var};
 use crate::{Error, Result};
+use std::any::Any;
 use std::fmt::Debug;
 
-/// An operation: shape rule, gradient rule, launch and CPU twin in one place.
-pub trait Op: Debug {
+/// An operation: shape rule, gradient rule, launch and CPU reference in one place.
+pub trait Op: Any + Debug {
     /// Name on the tape, in profiles and in errors.
     fn name(&self) -> &'static str;
 
@@ -36,5 +37,5 @@ pub trait Op: Debug {
 
     /// The same in plain Rust: row-major inputs to row-major outputs. For an update, `inputs` end with the
     /// present values of the targets.
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array>;
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array>;
 }

@@ -2,11 +2,10 @@
 
 use super::NetOptions;
 use super::clock::Instant;
-use super::learner::Loss;
 use super::learner::record::{Pass, record};
+use super::learner::{Loss, Sgd, Update};
 use crate::gpu::{Gpu, Timings};
 use crate::nn::Mode;
-use crate::optim::Optimizer;
 use crate::rng::Rng;
 use crate::tape::{Session, State};
 use crate::{Error, Result};
@@ -102,10 +101,10 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
     let mut state = State::new();
     let model_options = options.net.model_options(options.input, classes, 0);
     let model = crate::models::build(&options.net.model, &model_options, &mut state)?;
-    let optimizer = Optimizer::Sgd { momentum: 0.9, weight_decay: 0.0, nesterov: false };
+    let update = Update::from(Sgd::new(0.01).momentum(0.9));
     let images = options.batch_size;
     let pass = if options.forward { Pass::Outputs(images) } else { Pass::Train(Mode::Train, images) };
-    let how = (Some(&optimizer), &Loss::CrossEntropy);
+    let how = (Some(&update), &Loss::CrossEntropy);
     let tape = record(pass, gpu.profile(), &model, &mut state, how)?;
     let mut session = Session::new(gpu, &state)?;
     let mut step = session.compile(&[&tape])?.remove(0);
@@ -114,7 +113,7 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
     let pixels = options.input.iter().product::<usize>() * options.batch_size;
     let images: Vec<f32> = (0..pixels).map(|_| rng.normal()).collect();
     let labels: Vec<u32> = (0..options.batch_size).map(|_| rng.below(classes) as u32).collect();
-    let scalars = optimizer.scalars(0.01, 1, 0);
+    let scalars = update.rule.scalars(update.lr, 1, 0);
     let inputs = [bytemuck::cast_slice(&images), bytemuck::cast_slice(&labels), scalars.bytes()];
     let inputs = if options.forward { &inputs[..1] } else { &inputs };
 

@@ -107,11 +107,11 @@ pub fn compare(paths: &[PathBuf]) -> Result<Vec<Group>> {
         let run = Run::read(path)?;
         match groups.iter_mut().find(|group| group[0].asked() == run.asked()) {
             Some(group) => {
-                if let Some(twin) = group.iter().find(|other| other.seed == run.seed) {
+                if let Some(same_seed) = group.iter().find(|other| other.seed == run.seed) {
                     return Err(Error::Usage(format!(
                         "{} and {} are runs of the same options and seed, so that they tell nothing of the spread; \
                          leave one of them out",
-                        twin.path.display(),
+                        same_seed.path.display(),
                         run.path.display()
                     )));
                 }

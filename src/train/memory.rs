@@ -5,7 +5,6 @@ use super::{ModelSpec, RunPlan, Update};
 use crate::gpu::Gpu;
 use crate::models::{Model, Norm};
 use crate::nn::Mode;
-use crate::optim::Optimizer;
 use crate::tape::{State, Tape, planned_pool};
 use crate::{Error, Result};
 use record::Pass;
@@ -40,9 +39,9 @@ pub(super) fn tapes(
     plan: &RunPlan,
     (model, state): (&Model, &mut State),
     judged: &[usize],
-    rule: &Optimizer,
+    update: &Update,
 ) -> Result<Vec<Tape>> {
-    let how = (Some(rule), &Loss::CrossEntropy);
+    let how = (Some(update), &Loss::CrossEntropy);
     let passes = passes(plan, model, judged).into_iter();
     passes.map(|pass| record::record(pass, gpu.profile(), model, state, how)).collect()
 }
@@ -146,7 +145,7 @@ impl Paper<'_> {
         self.update.rule.reserve(&mut state, &parameters);
         state.iter().try_for_each(|(_, tensor)| self.gpu.check_buffer(&tensor.name, tensor.ty.bytes()))?;
         let plan = RunPlan { batch_size, last: self.plan.last.min(batch_size), ..self.plan.clone() };
-        let tapes = tapes(self.gpu, &plan, (&model, &mut state), &self.judged, &self.update.rule)?;
+        let tapes = tapes(self.gpu, &plan, (&model, &mut state), &self.judged, &self.update)?;
         let pool = planned_pool(&tapes.iter().collect::<Vec<_>>(), self.gpu.profile())?;
         self.gpu.check_pool(&pool)?;
         self.gpu.check_room(state.bytes() + pool.bytes())

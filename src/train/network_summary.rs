@@ -75,15 +75,15 @@ pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Networ
     let model = spec.build(options.seed, &mut state)?;
     let layers = layers(&model, &state)?;
     let (parameters, buffers) = (bytes(&state, |parameter| parameter), bytes(&state, |parameter| !parameter));
-    let optimizer = options.optimizer();
+    let update = options.update();
     let trained = state.parameters();
-    optimizer.reserve(&mut state, &trained);
+    update.rule.reserve(&mut state, &trained);
     let moments = state.bytes() - parameters - buffers;
 
     let plan = RunPlan::new(options, splits.train.len())?;
     let judged = [splits.validation.as_ref(), Some(&splits.test)];
     let judged: Vec<usize> = judged.into_iter().flatten().map(Dataset::len).collect();
-    let tapes = memory::tapes(gpu, &plan, (&model, &mut state), &judged, &optimizer)?;
+    let tapes = memory::tapes(gpu, &plan, (&model, &mut state), &judged, &update)?;
     let moved = |tape: &Tape| {
         let values = tape.inputs().into_iter().chain(tape.outputs().iter().copied());
         values.map(|var| tape.ty(var).bytes()).sum::<u64>()

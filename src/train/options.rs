@@ -1,12 +1,12 @@
 //! Everything that describes a run: one struct for the command line, the run folder and a page's address.
 
-use super::CheckpointEvery;
+use super::{Adam, CheckpointEvery, Loss, Sgd, Update};
 use crate::data::{LoadOptions, Preparation};
 use crate::models::{self, ModelOptions, Norm};
 use crate::named::named;
 use crate::nn::{Network, Whitening};
 use crate::ops::{BlockMode, MOST_ITERATIONS};
-use crate::optim::{Optimizer, Schedule};
+use crate::optim::Schedule;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -31,6 +31,8 @@ named! {
         MultiStep = "multistep",
         /// The same throughout.
         Constant = "constant",
+        /// From a 25th up over the first 30 % of the run, then half a cosine down to almost 0, as PyTorch's `OneCycleLR`.
+        OneCycle = "onecycle",
     }
 }
 
@@ -51,6 +53,7 @@ impl ScheduleKind {
         match self {
             Self::Constant => Schedule::Constant,
             Self::Cosine => Schedule::Cosine { total },
+            Self::OneCycle => Schedule::OneCycle { total },
             Self::MultiStep => {
                 let at = |part: u64| ((u128::from(total) * u128::from(part)) / 10) as u64;
                 Schedule::MultiStep { milestones: vec![at(4), at(8)], gamma: 0.1 }
@@ -262,6 +265,14 @@ pub struct Options {
     #[cfg_attr(feature = "cli", arg(skip))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
+    /// Begin with the values of a run, or of a safetensors file such as a PyTorch state_dict, wherever name and shape agree
+    #[cfg_attr(feature = "cli", arg(long, value_name = "RUN|FILE", help_heading = "Network"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<String>,
+    /// Leave the parameters of these layers or blocks as they are: conv1,layer1.0
+    #[cfg_attr(feature = "cli", arg(long, value_name = "LAYER,...", value_delimiter = ',', help_heading = "Network"))]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
     /// Passes over the training images [default: 1, or as many as --steps needs]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
     pub epochs: Option<u64>,
@@ -289,9 +300,33 @@ pub struct Options {
         arg(long, default_value_t = 1e-3, allow_negative_numbers = true, help_heading = "Training")
     )]
     pub weight_decay: f32,
-    /// Learning rate over the run: cosine, multistep or constant
+    /// Look ahead along the new direction, with the momentum of sgd
+    #[cfg_attr(feature = "cli", arg(long, help_heading = "Training"))]
+    pub nesterov: bool,
+    /// Scale the gradients of a step down to this norm over all parameters, where theirs is larger
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "NORM", allow_negative_numbers = true, help_heading = "Training")
+    )]
+    pub clip_grad_norm: Option<f32>,
+    /// Share of each label, 0 to below 1, that is spread over all classes in training
+    #[cfg_attr(
+        feature = "cli",
+        arg(
+            long,
+            default_value_t = 0.0,
+            value_name = "SHARE",
+            allow_negative_numbers = true,
+            help_heading = "Training"
+        )
+    )]
+    pub label_smoothing: f32,
+    /// Learning rate over the run: cosine, multistep, onecycle or constant
     #[cfg_attr(feature = "cli", arg(long, default_value = "cosine", help_heading = "Training"))]
     pub schedule: ScheduleKind,
+    /// Steps over which the learning rate first rises in a straight line; the schedule takes the rest of the run
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 0, value_name = "STEPS", help_heading = "Training"))]
+    pub warmup: u64,
     /// Keep a checkpoint after so many steps (500) or so much time (30s, 5m, 1h), beside those at epochs and at the end
     #[cfg_attr(feature = "cli", arg(long, default_value = "1m", value_name = "STEPS|TIME", help_heading = "Run"))]
     pub checkpoint_every: CheckpointEvery,
@@ -316,6 +351,8 @@ impl Default for Options {
             data: "glyphs".into(),
             net: NetOptions::default(),
             network: None,
+            init: None,
+            freeze: Vec::new(),
             epochs: None,
             steps: None,
             batch_size: None,
@@ -323,7 +360,11 @@ impl Default for Options {
             lr: None,
             momentum: 0.9,
             weight_decay: 1e-3,
+            nesterov: false,
+            clip_grad_norm: None,
+            label_smoothing: 0.0,
             schedule: ScheduleKind::Cosine,
+            warmup: 0,
             checkpoint_every: CheckpointEvery::default(),
             limit_train: None,
             limit_test: None,
@@ -350,7 +391,21 @@ impl Options {
         let (lr, momentum, decay) = (self.base_lr(), f64::from(self.momentum), f64::from(self.weight_decay));
         number("lr", lr, lr > 0.0, "a number above 0, such as 0.1")?;
         number("momentum", momentum, (0.0..1.0).contains(&momentum), "a number from 0 to below 1, such as 0.9")?;
-        number("weight_decay", decay, decay >= 0.0, "0 or a small positive number, such as 0.001")
+        number("weight_decay", decay, decay >= 0.0, "0 or a small positive number, such as 0.001")?;
+        let (smoothing, clip) = (f64::from(self.label_smoothing), f64::from(self.clip_grad_norm.unwrap_or(1.0)));
+        number(
+            "label_smoothing",
+            smoothing,
+            (0.0..1.0).contains(&smoothing),
+            "a number from 0 to below 1, such as 0.1",
+        )?;
+        number("clip_grad_norm", clip, clip > 0.0, "a number above 0, such as 1")?;
+        if self.nesterov && (self.optimizer != OptimizerKind::Sgd || self.momentum == 0.0) {
+            return Err(Error::Usage(
+                "`nesterov` looks ahead with the momentum of sgd; expected sgd with momentum".into(),
+            ));
+        }
+        Ok(())
     }
 
     /// Learning rate before the schedule acts on it.
@@ -362,13 +417,22 @@ impl Options {
     }
 
     /// The update rule with its constants.
-    pub fn optimizer(&self) -> Optimizer {
-        let (betas, eps, weight_decay) = ([0.9, 0.999], 1e-8, self.weight_decay);
-        match self.optimizer {
-            OptimizerKind::Sgd => Optimizer::Sgd { momentum: self.momentum, weight_decay, nesterov: false },
-            OptimizerKind::Adam => Optimizer::Adam { betas, eps, weight_decay },
-            OptimizerKind::AdamW => Optimizer::AdamW { betas, eps, weight_decay },
-        }
+    pub fn update(&self) -> Update {
+        let (lr, decay) = (self.base_lr(), self.weight_decay);
+        let update: Update = match self.optimizer {
+            OptimizerKind::Sgd => {
+                let sgd = Sgd::new(lr).momentum(self.momentum).weight_decay(decay);
+                if self.nesterov { sgd.nesterov() } else { sgd }.into()
+            }
+            OptimizerKind::Adam => Adam::new(lr).weight_decay(decay).into(),
+            OptimizerKind::AdamW => Adam::new(lr).weight_decay(decay).decoupled().into(),
+        };
+        Update { clip_grad_norm: self.clip_grad_norm, ..update }
+    }
+
+    /// What training makes small.
+    pub fn loss(&self) -> Loss {
+        if self.label_smoothing > 0.0 { Loss::LabelSmoothing(self.label_smoothing) } else { Loss::CrossEntropy }
     }
 
     /// How the data set is loaded.
@@ -394,6 +458,9 @@ mod tests {
         assert!(refused(|o| o.lr = Some(-0.1)).contains("above 0"));
         assert!(refused(|o| o.momentum = 1.0).contains("`momentum`"));
         assert!(refused(|o| o.weight_decay = f32::INFINITY).contains("`weight_decay`"));
+        assert!(refused(|o| o.label_smoothing = 1.0).contains("`label_smoothing` is 1"));
+        assert!(refused(|o| o.clip_grad_norm = Some(0.0)).contains("`clip_grad_norm` is 0"));
+        assert!(refused(|o| (o.nesterov, o.momentum) = (true, 0.0)).contains("`nesterov`"));
         assert!(refused(|o| o.batch_size = Some(0)).contains("`batch_size` is 0"));
         assert!(refused(|o| o.epochs = Some(0)).contains("`epochs`"));
         assert!(refused(|o| o.net.block = 0).contains("`block` is 0"));

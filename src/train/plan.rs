@@ -79,7 +79,12 @@ impl RunPlan {
             )));
         }
         let total = batches.saturating_mul(epochs);
-        let schedule = options.schedule.over(total);
+        let schedule = if options.warmup == 0 {
+            options.schedule.over(total)
+        } else {
+            let then = options.schedule.over(total.saturating_sub(options.warmup));
+            Schedule::Warmup { steps: options.warmup, then: Box::new(then) }
+        };
         let steps = options.steps.map_or(total, |steps| steps.min(total));
         let last = if keep { rest } else { size };
         let left_over = if keep { 0 } else { rest };

@@ -1,4 +1,4 @@
-//! A tape on the GPU, under any profile the adapter can run, and through the twins.
+//! A tape on the GPU, under any profile the adapter can run, and through the references.
 
 use mexhat::gpu::{Executable, Gpu, Pool, Profile};
 use mexhat::tape::{Array, DType, Layout, State, Tape, Type, Values, Var, interpret, lower, plan, state_buffers};
@@ -105,7 +105,7 @@ fn bytes(value: &Array, dtype: DType) -> Vec<u8> {
     value.data.iter().flat_map(word).collect()
 }
 
-/// The tape's outputs through the twins.
+/// The tape's outputs through the references.
 pub fn on_cpu(tape: &Tape, state: &State, values: &HashMap<Var, Array>) -> Vec<Vec<f64>> {
     let mut run = Values::default();
     for (var, value) in values {

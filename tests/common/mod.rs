@@ -6,7 +6,7 @@
 pub mod bench;
 pub mod engines;
 pub mod ops_table;
-pub mod twins;
+pub mod reference;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use bench::sizes;

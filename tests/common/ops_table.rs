@@ -1,11 +1,11 @@
-//! Every operation of the engine, one line each: how to build it on a tape from sizes. The twin test, the
+//! Every operation of the engine, one line each: how to build it on a tape from sizes. The reference test, the
 //! finite-difference test and the coverage check run this table; a new operation joins by its line.
 
 use super::{Bench, Sizes};
 use mexhat::Result;
 use mexhat::ops::{
-    self, Activation, AdamOptions, BlockLayout, ConvOptions, Epilogue, NormOptions, PatchOptions, Sampling,
-    ScalarStatistics, SgdOptions,
+    self, Activation, AdamOptions, BlockLayout, ConvOptions, CrossEntropyOptions, Epilogue, NormOptions, PatchOptions,
+    Sampling, ScalarStatistics, SgdOptions,
 };
 use mexhat::tape::{Array, Type, Var};
 
@@ -16,7 +16,7 @@ type Build = fn(&mut Bench, Sizes) -> Result<Vec<Var>>;
 pub struct Operation {
     pub name: &'static str,
     pub build: Build,
-    /// Of the GPU against the twin, over the largest value of the output.
+    /// Of the GPU against the reference, over the largest value of the output.
     pub tolerance: f64,
     /// Sizes that reach the kernel variants which random small sizes do not.
     pub corners: fn() -> Vec<Sizes>,
@@ -89,8 +89,11 @@ fn unary(b: &mut Bench, s: Sizes, f: Activation) -> Result<Vec<Var>> {
 }
 
 fn cross_entropy(b: &mut Bench, s: Sizes, logits: Var, labels: Var) -> Result<Vec<Var>> {
-    let ignored = if s.choice % 2 == 1 { Some(0) } else { None };
-    let found = ops::cross_entropy_hits(&mut b.tape, logits, labels, ignored)?;
+    let options = CrossEntropyOptions {
+        ignore_index: if s.choice % 2 == 1 { Some(0) } else { None },
+        label_smoothing: [0.0, 0.1, 0.5][s.choice % 3],
+    };
+    let found = ops::cross_entropy_hits(&mut b.tape, logits, labels, options)?;
     b.observed.extend([found.count, found.hits]);
     Ok(vec![found.loss])
 }
@@ -305,6 +308,13 @@ pub const OPERATIONS: &[Operation] = &[
     op("sgd with momentum", |b, s| {
         sgd(b, s, SgdOptions { momentum: 0.9, weight_decay: 0.01, nesterov: s.choice % 2 == 1 })
     }),
+    op("clip_grad_norm", |b, s| {
+        // One parameter beyond one workgroup; bounds well below and above the norm.
+        let gradients = [b.random(&[s.o, s.c, s.k]), b.random(&[s.o * 700 + s.c])].map(|values| b.given(values));
+        let clipped = ops::clip_grad_norm(&mut b.tape, &gradients, [0.5, 1e4][s.choice % 2])?;
+        b.observed.extend(clipped);
+        Ok(Vec::new())
+    }),
     op("adam", |b, s| {
         let shape = [s.o, s.c, s.k];
         let [parameter, first, second] = [0; 3].map(|_| b.state(&shape));
@@ -358,17 +368,17 @@ pub const OPERATIONS: &[Operation] = &[
         // Once more, so that either direction meets the other's padding.
         Ok(vec![ops::slice(&mut b.tape, y, (end - start) / 2..end - start)?])
     }),
-    op("patches", |b, s| {
+    op("im2col", |b, s| {
         let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
-        Ok(vec![ops::patches(&mut b.tape, x, patch_options(s))?])
+        Ok(vec![ops::im2col(&mut b.tape, x, patch_options(s))?])
     }),
-    op("fold", |b, s| {
+    op("col2im", |b, s| {
         let [n, c, h, w] = s.map_for_kernel(s.c, s.dilation);
         let options = patch_options(s);
         let [kh, kw] = options.kernel;
         let along = |size: usize, k: usize| (size + 2 * s.padding - s.dilation * (k - 1) - 1) / s.stride + 1;
         let columns = b.leaf(&[n, c * kh * kw, along(h, kh) * along(w, kw)]);
-        Ok(vec![ops::fold(&mut b.tape, columns, [h, w], options)?])
+        Ok(vec![ops::col2im(&mut b.tape, columns, [h, w], options)?])
     }),
     op("flatten", |b, s| {
         let x = b.activation(&s.map())?;
@@ -498,18 +508,18 @@ pub const OPERATIONS: &[Operation] = &[
         let x = b.activation(&[s.n, s.c, s.o])?;
         Ok(vec![ops::transpose(&mut b.tape, x)?])
     }),
-    op("sample_rows", |b, s| {
+    op("im2col_blocks", |b, s| {
         let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
         let (layout, sampling) = s.layout(1)?;
-        Ok(vec![ops::sample_rows(&mut b.tape, x, layout, sampling)?])
+        Ok(vec![ops::im2col_blocks(&mut b.tape, x, layout, sampling)?])
     })
     .at(block_corners),
-    op("fold_rows", |b, s| {
+    op("col2im_blocks", |b, s| {
         let shape = s.map_for_kernel(s.c, s.dilation);
         let x = b.activation(&shape)?;
         let (layout, sampling) = s.layout(1)?;
-        let rows = ops::sample_rows(&mut b.tape, x, layout, sampling)?;
-        Ok(vec![ops::fold_rows(&mut b.tape, rows, Type::vec4(&shape), layout, sampling)?])
+        let rows = ops::im2col_blocks(&mut b.tape, x, layout, sampling)?;
+        Ok(vec![ops::col2im_blocks(&mut b.tape, rows, Type::vec4(&shape), layout, sampling)?])
     })
     .at(block_corners),
     op("covariance", |b, s| {

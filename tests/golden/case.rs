@@ -251,5 +251,5 @@ pub async fn check(gpu: &Gpu, manifest: &Manifest, case: &Case, runner: Runner) 
     interpret(&run.tape, &run.state, &mut values);
     let mut found = run.direct.clone();
     found.extend(named(run.outputs.iter().map(|(_, var)| values.get(&run.tape, *var).data).collect()));
-    judge(&run, "twin", &found)
+    judge(&run, "reference", &found)
 }

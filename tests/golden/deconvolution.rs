@@ -43,7 +43,7 @@ fn covariance(run: &mut Run) -> Result<()> {
         Sampling::Grid { step, padding: run.size("padding"), dilation: run.size("dilation") }
     };
     let whole = BlockLayout::conv(BlockMode::Paper, channels, kernel, 1, channels)?;
-    let rows = ops::sample_rows(&mut run.tape, x, whole, sampling)?;
+    let rows = ops::im2col_blocks(&mut run.tape, x, whole, sampling)?;
     let eps = run.number("eps") as f32;
     let statistics = ops::covariance(&mut run.tape, x, layout, sampling, eps)?;
     run.out("rows", rows);

@@ -119,7 +119,7 @@ class Layout:
         return w.reshape(shape)
 
 
-def sample_rows(x, k, padding, dilation, sampling):
+def im2col_blocks(x, k, padding, dilation, sampling):
     """Patch matrix used for the statistics, one row per sampled position."""
     if k > 1:
         cols = F.unfold(x, k, dilation=dilation, padding=padding, stride=sampling)
@@ -242,7 +242,7 @@ def nd_forward(x, w, b, layout, cfg, state, training, kind="conv"):
         state.counter = (state.counter + 1) % (10 * cfg["freeze_iter"])
     if training and not frozen:
         if kind == "conv":
-            rows = sample_rows(x, cfg["k"], cfg["padding"], cfg["dilation"],
+            rows = im2col_blocks(x, cfg["k"], cfg["padding"], cfg["dilation"],
                                cfg["sampling"] * cfg["stride"])
         else:
             rows = x
@@ -429,7 +429,7 @@ def gen_basic(R):
             return dict(y=F.unfold(t["x"], k, d, p, s), folded=F.fold(t["cols"], hw, k, d, p, s))
         R.case("basic", name, "unfold_fold", cfg,
                dict(x=normal(r, n, c, h, w), cols=normal(r, *cols)), fn, tol=1e-6,
-               note="y = im2col(x), rows ordered (c,kh,kw); folded = col2im(cols) = adjoint of unfold")
+               note="y = im2col(x), rows ordered (c,kh,kw); folded = col2im_blocks(cols) = adjoint of unfold")
 
     # conv2d ---------------------------------------------------------------
     convs = pick(P, [
@@ -710,7 +710,7 @@ def gen_linalg(R):
 
             def fn(t, dt, lay=lay, k=k, p=p, d=d, s=s):
                 lv = leaf(t, "x")
-                rows = sample_rows(t["x"], k, p, d, s)
+                rows = im2col_blocks(t["x"], k, p, d, s)
                 xb = lay.gather_rows(rows)
                 mean = xb.mean(1)
                 xc = xb - mean[:, None]
@@ -794,7 +794,7 @@ def nd_forward_centred(x, w, b, layout, cfg, state, kind):
     n = x.shape[0]
     if kind == "conv":
         every = dict(dilation=cfg["dilation"], padding=cfg["padding"])
-        rows = sample_rows(x, cfg["k"], cfg["padding"], cfg["dilation"], cfg["sampling"] * cfg["stride"])
+        rows = im2col_blocks(x, cfg["k"], cfg["padding"], cfg["dilation"], cfg["sampling"] * cfg["stride"])
         patches = F.unfold(x, cfg["k"], stride=cfg["stride"], **every).permute(0, 2, 1)
     else:
         rows, patches = x, x[:, None]

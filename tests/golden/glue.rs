@@ -60,8 +60,11 @@ fn conv2d(run: &mut Run) -> Result<()> {
 fn cross_entropy(run: &mut Run) -> Result<()> {
     let (leaf, logits) = run.activation("x")?;
     let labels = run.labels("target")?;
-    let ignore = run.case.params["ignore_index"].as_u64().map(|v| v as u32);
-    let loss = ops::cross_entropy(&mut run.tape, logits, labels, ignore)?;
+    let options = ops::CrossEntropyOptions {
+        ignore_index: run.case.params["ignore_index"].as_u64().map(|v| v as u32),
+        label_smoothing: run.case.params["label_smoothing"].as_f64().unwrap_or(0.0) as f32,
+    };
+    let loss = ops::cross_entropy(&mut run.tape, logits, labels, options)?;
     run.out("loss", loss);
     let gradients = run.tape.backward(loss)?;
     run.out_grad("gx", &gradients, leaf)

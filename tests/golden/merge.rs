@@ -68,10 +68,10 @@ fn unfold_fold(run: &mut Run) -> Result<()> {
     };
     let (leaf, x) = run.activation("x")?;
     let columns = run.plain("cols")?;
-    let y = ops::patches(&mut run.tape, x, options)?;
+    let y = ops::im2col(&mut run.tape, x, options)?;
     run.out("y", y);
     let [_, _, h, w] = run.tape.ty(x).nchw();
-    let folded = ops::fold(&mut run.tape, columns, [h, w], options)?;
+    let folded = ops::col2im(&mut run.tape, columns, [h, w], options)?;
     run.out("folded", folded);
     let gradients = run.tape.backward_from(&[(y, columns), (folded, x)])?;
     run.out_grad("folded", &gradients, leaf)?;

@@ -1,4 +1,4 @@
-//! One training step of whole networks as shipped, against a PyTorch twin: loss, outputs, every gradient, every parameter
+//! One training step of whole networks as shipped, against a PyTorch network: loss, outputs, every gradient, every parameter
 //! after the update, and the running statistics. Eleven million weights need no file: both sides make the same ones up, and
 //! of large tensors a summary is compared (`summary` and `made_weight` in generate.py).
 
@@ -88,7 +88,7 @@ async fn step(run: &mut Run<'_>) -> Result<()> {
     let images = tape.input("images", &x.shape, DType::F32);
     let labels = tape.input("labels", &y.shape, DType::U32);
     let logits = model.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Train }, images)?;
-    let loss = ops::cross_entropy(&mut tape, logits, labels, None)?;
+    let loss = ops::cross_entropy(&mut tape, logits, labels, Default::default())?;
     tape.output(loss);
     tape.output(logits);
     let parameters = state.parameters();

@@ -37,7 +37,7 @@ fn config(run: &Run) -> Result<Optimizer> {
     }
 }
 
-/// Replays one tape with the gradient of each step, on the GPU and through the twins.
+/// Replays one tape with the gradient of each step, on the GPU and through the references.
 async fn optimizer(run: &mut Run<'_>) -> Result<()> {
     let config = config(run)?;
     let (start, slopes) = (run.stored("p")?, run.stored("g")?);
@@ -52,7 +52,7 @@ async fn optimizer(run: &mut Run<'_>) -> Result<()> {
 
     let mut session = Session::new(run.gpu, &run.state)?;
     let mut compiled = session.compile(&[&run.tape])?;
-    let (mut gpu, mut twin, mut host) = (Vec::new(), Vec::new(), Values::default());
+    let (mut gpu, mut expected, mut host) = (Vec::new(), Vec::new(), Values::default());
     host.set(parameter, start);
     for step in 0..steps {
         let slope = &slopes.data[step * len..][..len];
@@ -64,10 +64,10 @@ async fn optimizer(run: &mut Run<'_>) -> Result<()> {
         host.set(gradient, Array { shape: run.tape.shape(gradient).to_vec(), data: slope.to_vec() });
         host.set(scalars, Array::from_f32(&[now.len()], &now));
         interpret(&run.tape, &run.state, &mut host);
-        twin.extend(host.get(&run.tape, parameter).data);
+        expected.extend(host.get(&run.tape, parameter).data);
     }
     run.direct.push(("p".into(), gpu));
-    run.direct.push(("p".into(), twin));
+    run.direct.push(("p".into(), expected));
     Ok(())
 }
 

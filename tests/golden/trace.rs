@@ -97,7 +97,7 @@ fn forward(net: &Net, state: &State, mode: Mode, batch: &[usize]) -> Result<(Ste
     let labels = tape.input("labels", &batch[..1], DType::U32);
     let x = ops::to_vec4(&mut tape, images)?;
     let logits = net.layers.forward(&mut Forward { tape: &mut tape, state, mode }, x)?;
-    let loss = ops::cross_entropy(&mut tape, logits, labels, None)?;
+    let loss = ops::cross_entropy(&mut tape, logits, labels, Default::default())?;
     tape.output(loss);
     Ok((Step { tape, images, labels }, logits, loss))
 }

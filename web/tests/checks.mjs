@@ -1,4 +1,4 @@
-// Reference vectors and CPU twins in Chromium: node checks.mjs FOLDER [ONLY]
+// Reference vectors and operations in Chromium: node checks.mjs FOLDER [ONLY]
 import { GPU, expect, finish, open, serve } from "./chromium.mjs";
 
 const [folder, only = ""] = process.argv.slice(2);
@@ -13,8 +13,8 @@ try {
 } finally {
   report = await page.evaluate(() => globalThis.report).catch(() => null);
 }
-console.log(`     ${report?.kernels} pipelines, ${report?.golden} reference cases and ${report?.twins} operations in ${((Date.now() - begun) / 1000).toFixed(0)} s, the last was ${report?.at}`);
-expect("every pipeline is created, every reference case and every twin agrees in the browser", report?.done && report.wrong.length === 0 && report.kernels + report.golden + report.twins > 0, report?.wrong.join("\n"));
+console.log(`     ${report?.kernels} pipelines, ${report?.golden} reference cases and ${report?.operations} operations in ${((Date.now() - begun) / 1000).toFixed(0)} s, the last was ${report?.at}`);
+expect("every pipeline is created, every reference case and every operation agrees in the browser", report?.done && report.wrong.length === 0 && report.kernels + report.golden + report.operations > 0, report?.wrong.join("\n"));
 expect("nothing is in the console", complaints.length === 0, complaints.slice(0, 5).join("\n"));
 await browser.close();
 server.close();

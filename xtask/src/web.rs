@@ -81,7 +81,7 @@ pub fn serve(dist: &Path) -> Result {
 /// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
 pub const PARTS: [&str; 7] = ["states", "race", "habits", "data", "losses", "browser", "checks"];
 
-/// Drives the page in Chromium and runs the reference vectors and twins there; `wanted` names some of [`PARTS`], or none for all.
+/// Drives the page in Chromium and runs the reference vectors and operations there; `wanted` names some of [`PARTS`], or none for all.
 ///
 /// # Errors
 /// Something is missing and cannot be installed, the build fails, or a check fails.
@@ -129,9 +129,9 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
 }
 
-/// The page of reference vectors and twins.
+/// The page of reference vectors and operations.
 fn checks(consent: Consent, folder: &Path) -> Result<PathBuf> {
-    heading("reference vectors and twins for the browser");
+    heading("reference vectors and operations for the browser");
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     empty(folder)?;
     copy(&root().join("web/tests/checks"), folder)?;

@@ -16,7 +16,7 @@ alias Block = array<array<vec4f, TN>, 4>;
 
 // Where vector e of such a block is, of the four columns `column`: a row, or a column where b is given by those.
 fn index_of_b(place: Place, k: u32, e: u32, column: u32) -> u32 {
-    if TURNED == 1u {
+    if TRANSPOSED == 1u {
         return (place.batch * params.n + min(column * 4u + e, params.n - 1u)) * ((params.k + 3u) / 4u) + k;
     }
     return (place.batch * params.k + min(k * 4u + e, params.k - 1u)) * ((params.n + 3u) / 4u) + column;
@@ -24,11 +24,11 @@ fn index_of_b(place: Place, k: u32, e: u32, column: u32) -> u32 {
 
 fn turn(y: ptr<function, Block>) {
     for (var j = 0u; j < TN; j++) {
-        let turned = transpose(mat4x4f((*y)[0][j], (*y)[1][j], (*y)[2][j], (*y)[3][j]));
-        (*y)[0][j] = turned[0];
-        (*y)[1][j] = turned[1];
-        (*y)[2][j] = turned[2];
-        (*y)[3][j] = turned[3];
+        let transposed = transpose(mat4x4f((*y)[0][j], (*y)[1][j], (*y)[2][j], (*y)[3][j]));
+        (*y)[0][j] = transposed[0];
+        (*y)[1][j] = transposed[1];
+        (*y)[2][j] = transposed[2];
+        (*y)[3][j] = transposed[3];
     }
 }
 
@@ -46,7 +46,7 @@ fn first_product(sum: ptr<function, Tile>, place: Place, first: u32, last: u32) 
                 y[e][j] = b[index_of_b(place, k, e, place.column[j])];
             }
         }
-        if TURNED == 1u {
+        if TRANSPOSED == 1u {
             turn(&y);
         }
         for (var i = 0u; i < TM; i++) {
@@ -73,7 +73,7 @@ fn second_product(sum: ptr<function, Tile>, place: Place) {
                 y[e][j] = b2[index_of_b(place, k, e, place.column[j])];
             }
         }
-        if TURNED == 1u {
+        if TRANSPOSED == 1u {
             turn(&y);
         }
         for (var i = 0u; i < TM; i++) {

@@ -2,8 +2,8 @@
 // is given one run. Where half of the rows are not whole pairs, the two rows in the middle stand where the halves meet.
 fn row_of_tiles(y: u32, count: u32) -> u32 {
     let half = count / 2u;
-    let apart = count % 4u == 2u;
-    let z = select(y, y - 2u, apart & (y > half));
+    let odd_half = count % 4u == 2u;
+    let z = select(y, y - 2u, odd_half & (y > half));
     let row = select(count - 1u - z / 2u, z / 2u, z % 2u == 0u);
-    return select(row, y, apart & (y + 1u == half || y == half));
+    return select(row, y, odd_half & (y + 1u == half || y == half));
 }

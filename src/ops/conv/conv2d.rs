@@ -227,7 +227,7 @@ impl Op for Conv {
         }
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let weight = self.weight.rows(inputs[1], self.options.groups);
         let [bias, added] = self.epilogue(inputs);
         let shifted = self.mean(inputs).map(|mean| reference::shifted_bias(&weight, mean, bias, self.options.groups));

@@ -27,7 +27,10 @@ impl Op for ConvInputGrad {
     fn launch(&self, launch: &mut Launch<'_>) {
         let groups = self.options.groups;
         let shape = self.weight.shape(self.name(), launch.inputs[1], groups);
-        let Ok(g) = shape.and_then(|w| Geometry::new(self.name(), &self.x.shape, w, self.options)) else { return };
+        let Some(g) = launch.or_refuse(shape.and_then(|w| Geometry::new(self.name(), &self.x.shape, w, self.options)))
+        else {
+            return;
+        };
         match Kind::of(&g, &self.weight) {
             Kind::Grouped => {
                 let weight = self.weight.launch_rows(launch, launch.reads[1], groups);
@@ -38,7 +41,7 @@ impl Op for ConvInputGrad {
         }
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let weight = self.weight.rows(inputs[1], self.options.groups);
         let gx = reference::input_grad(inputs[0], &weight, &self.x.shape, self.options);
         vec![inputs.get(2).map_or_else(|| gx.clone(), |gathered| gx.zip(gathered, |a, b| a + b))]

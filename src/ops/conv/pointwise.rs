@@ -27,14 +27,14 @@ fn pixels(g: &Geometry) -> usize {
 pub(super) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry, rows: bool, bias: Option<Slot>) {
     let ([x, w], y) = ([0, 1].map(|i| launch.reads[i]), launch.writes[0]);
     let added = bias.map(|bias| (bias, 1.0));
-    let product = Product { turned: rows, added, relu: g.options.relu, ..Product::new(x, w) };
+    let product = Product { transposed: rows, added, relu: g.options.relu, ..Product::new(x, w) };
     product.launch(launch, [1, pixels(g), g.o, g.c], y);
 }
 
 /// Of gy and weight.
 pub(super) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry, rows: bool) {
     let ([gy, w], gx) = ([0, 1].map(|i| launch.reads[i]), launch.writes[0]);
-    Product { turned: !rows, ..Product::new(gy, w) }.launch(launch, [1, pixels(g), g.c, g.o], gx);
+    Product { transposed: !rows, ..Product::new(gy, w) }.launch(launch, [1, pixels(g), g.c, g.o], gx);
 }
 
 /// Of x and gy, and perhaps the mean.

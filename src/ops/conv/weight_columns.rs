@@ -154,7 +154,7 @@ impl Op for WeightColumns {
         launch_columns(launch, weight, &self.shape, self.groups, columns);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![columns_of(inputs[0], self.groups)]
     }
 }
@@ -191,7 +191,7 @@ impl Op for WeightRows {
         launch_rows(launch, columns, (&self.shape, self.groups), weight);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![rows_of(inputs[0], &self.shape, self.groups)]
     }
 }

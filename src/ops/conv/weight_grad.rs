@@ -29,7 +29,10 @@ impl Op for ConvWeightGrad {
         let (groups, write) = (self.options.groups, launch.writes[0]);
         let x_ty = launch.inputs[0];
         let shape = self.weight.shape(self.name(), &self.w, groups);
-        let Ok(g) = shape.and_then(|w| Geometry::new(self.name(), &x_ty.shape, w, self.options)) else { return };
+        let Some(g) = launch.or_refuse(shape.and_then(|w| Geometry::new(self.name(), &x_ty.shape, w, self.options)))
+        else {
+            return;
+        };
         match Kind::of(&g, &self.weight) {
             Kind::Grouped => match &self.weight {
                 Weight::Rows => grouped::launch_weight_grad(launch, &g, write),
@@ -44,7 +47,7 @@ impl Op for ConvWeightGrad {
         }
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let groups = self.options.groups;
         let shape = if let Weight::Columns(shape) = &self.weight { shape } else { &self.w.shape };
         let mut gw = reference::weight_grad(inputs[0], inputs[1], shape, self.options);

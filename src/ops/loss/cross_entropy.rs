@@ -1,4 +1,5 @@
-//! Softmax cross-entropy: `loss = mean over counted targets of log(sum_c exp(x_c)) - x_label`, with the number of hits beside it.
+//! Softmax cross-entropy: `loss = mean over counted targets of log(sum_c exp(x_c)) - (1 - a) x_label - a mean_c(x_c)` with label
+//! smoothing `a` (Szegedy et al., 2016, as PyTorch has it), with the number of hits beside it.
 //!
 //! Reads the logits twice forward and three times backward; the softmax is not stored.
 
@@ -11,7 +12,7 @@ use crate::tape::{Array, Backward, DType, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
 kernel_params! {
-    struct PixelParams { pixels: u32, channels: u32, channels4: u32, ignore: u32, has_ignore: u32 }
+    struct PixelParams { pixels: u32, channels: u32, channels4: u32, ignore: u32, has_ignore: u32, smoothing: f32 }
 }
 kernel_params! {
     struct FinishParams { unused: u32 }
@@ -22,6 +23,15 @@ static TERMS: Shader = Shader::with_variants::<PixelParams>("loss/cross_entropy.
 static FINISH: Shader = Shader::new::<FinishParams>("loss/cross_entropy_finish.wgsl", 1, 3);
 static GRAD: Shader = Shader::with_variants::<PixelParams>("loss/cross_entropy_grad.wgsl", 4, 1, LANES);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&TERMS, &FINISH, &GRAD];
+
+/// How targets count.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CrossEntropyOptions {
+    /// Targets of this value do not count.
+    pub ignore_index: Option<u32>,
+    /// Share of a target that is spread over all classes, 0 to below 1.
+    pub label_smoothing: f32,
+}
 
 /// What [`cross_entropy_hits`] returns; each is one row-major value.
 #[derive(Clone, Copy, Debug)]
@@ -38,9 +48,9 @@ pub struct CrossEntropy {
 /// not a class at all, do not count.
 ///
 /// # Errors
-/// The labels are not one per row or pixel.
-pub fn cross_entropy(tape: &mut Tape, logits: Var, labels: Var, ignore_index: Option<u32>) -> Result<Var> {
-    Ok(cross_entropy_hits(tape, logits, labels, ignore_index)?.loss)
+/// The labels are not one per row or pixel, or the smoothing is not in 0 to 1.
+pub fn cross_entropy(tape: &mut Tape, logits: Var, labels: Var, options: CrossEntropyOptions) -> Result<Var> {
+    Ok(cross_entropy_hits(tape, logits, labels, options)?.loss)
 }
 
 /// As [`cross_entropy`], with the counts from which an accuracy is made.
@@ -51,19 +61,20 @@ pub fn cross_entropy_hits(
     tape: &mut Tape,
     logits: Var,
     labels: Var,
-    ignore_index: Option<u32>,
+    options: CrossEntropyOptions,
 ) -> Result<CrossEntropy> {
-    let out = tape.apply(Loss { ignore_index }, &[logits, labels])?;
+    let out = tape.apply(Loss(options), &[logits, labels])?;
     Ok(CrossEntropy { loss: out[0], count: out[1], hits: out[2] })
 }
 
-fn params(logits: &Type, ignore_index: Option<u32>) -> PixelParams {
+fn params(logits: &Type, options: CrossEntropyOptions) -> PixelParams {
     PixelParams {
         pixels: logits.rows() as u32,
         channels: logits.inner() as u32,
         channels4: logits.inner4() as u32,
-        ignore: ignore_index.unwrap_or_default(),
-        has_ignore: u32::from(ignore_index.is_some()),
+        ignore: options.ignore_index.unwrap_or_default(),
+        has_ignore: u32::from(options.ignore_index.is_some()),
+        smoothing: options.label_smoothing,
     }
 }
 
@@ -87,9 +98,7 @@ fn log_sum_exp(values: &[f64]) -> f64 {
 }
 
 #[derive(Debug)]
-struct Loss {
-    ignore_index: Option<u32>,
-}
+struct Loss(CrossEntropyOptions);
 
 impl Op for Loss {
     fn name(&self) -> &'static str {
@@ -104,6 +113,10 @@ impl Op for Loss {
                 format!("expected one u32 label for each of {} targets, found {labels} for {logits}", logits.rows());
             return Err(Error::shape(self.name(), what));
         }
+        if !(0.0..=1.0).contains(&self.0.label_smoothing) {
+            let what = format!("the label smoothing is {}; expected 0 to 1", self.0.label_smoothing);
+            return Err(Error::shape(self.name(), what));
+        }
         Ok(vec![Type::plain(&[1]); 3])
     }
 
@@ -114,14 +127,13 @@ impl Op for Loss {
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let (logits, labels, count) = (context.inputs[0], context.inputs[1], context.outputs[1]);
         let g = context.grad(0)?;
-        let op = LossGrad { ignore_index: self.ignore_index };
-        Ok(vec![context.when(0, op, &[logits, labels, count, g])?, None])
+        Ok(vec![context.when(0, LossGrad(self.0), &[logits, labels, count, g])?, None])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let logits = launch.inputs[0];
         let pixels = logits.rows();
-        let params = params(logits, self.ignore_index);
+        let params = params(logits, self.0);
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
         let [terms, sums] = [("terms", pixels * 4), ("sums", 4)].map(|(label, size)| launch.scratch(label, size));
         let (wide, lanes) = lanes(logits);
@@ -130,10 +142,12 @@ impl Op for Loss {
         launch.dispatch(Kernel::new(&FINISH, 0), &FinishParams::default(), &[sums], &writes, [1, 1, 1]);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
+        let smoothing = f64::from(self.0.label_smoothing);
         let (mut loss, mut count, mut hits) = (0.0, 0.0, 0.0);
-        counted(inputs[0], inputs[1], self.ignore_index, |values, _, label| {
-            loss += log_sum_exp(values) - values[label];
+        counted(inputs[0], inputs[1], self.0.ignore_index, |values, _, label| {
+            let mean = values.iter().sum::<f64>() / values.len() as f64;
+            loss += log_sum_exp(values) - (1.0 - smoothing) * values[label] - smoothing * mean;
             count += 1.0;
             let best = (0..values.len()).rev().max_by(|a, b| values[*a].total_cmp(&values[*b]));
             hits += f64::from(u8::from(best == Some(label)));
@@ -143,9 +157,7 @@ impl Op for Loss {
 }
 
 #[derive(Debug)]
-struct LossGrad {
-    ignore_index: Option<u32>,
-}
+struct LossGrad(CrossEntropyOptions);
 
 impl Op for LossGrad {
     fn name(&self) -> &'static str {
@@ -158,19 +170,22 @@ impl Op for LossGrad {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let logits = launch.inputs[0];
-        let (params, pixels) = (params(logits, self.ignore_index), logits.rows());
+        let (params, pixels) = (params(logits, self.0), logits.rows());
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
         let (wide, lanes) = lanes(logits);
         launch.flat(Kernel::new(&GRAD, wide), &params, &reads, &writes, pixels * lanes);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut grad = Array::zeros(&inputs[0].shape);
         let scale = inputs[3].data[0] / inputs[2].data[0].max(1.0);
-        counted(inputs[0], inputs[1], self.ignore_index, |values, places, label| {
+        let smoothing = f64::from(self.0.label_smoothing);
+        counted(inputs[0], inputs[1], self.0.ignore_index, |values, places, label| {
             let total = log_sum_exp(values);
             for (k, at) in places.iter().enumerate() {
-                grad.data[*at] = ((values[k] - total).exp() - f64::from(u8::from(k == label))) * scale;
+                let hot = f64::from(u8::from(k == label));
+                let target = (1.0 - smoothing) * hot + smoothing / values.len() as f64;
+                grad.data[*at] = ((values[k] - total).exp() - target) * scale;
             }
         });
         vec![grad]

@@ -53,7 +53,7 @@ impl Op for OneHot {
         launch.flat(Kernel::new(&ONE_HOT, 0), &params, &reads, &writes, count);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut y = Array::zeros(&self.like.shape);
         let [_, c, h, w] = y.nchw();
         for (row, label) in inputs[0].data.iter().enumerate() {

@@ -81,7 +81,7 @@ impl Op for Softmax {
         launch_rows(launch, &SOFTMAX, self.log);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut y = inputs[0].clone();
         for row in rows(&y) {
             let most = row.iter().map(|at| y.data[*at]).fold(f64::NEG_INFINITY, f64::max);
@@ -115,7 +115,7 @@ impl Op for SoftmaxGrad {
         launch_rows(launch, &GRAD, self.log);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (y, gy) = (inputs[0], inputs[1]);
         let mut gx = gy.clone();
         for row in rows(y) {

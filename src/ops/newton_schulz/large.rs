@@ -181,7 +181,7 @@ impl Op for NewtonSchulz {
         scale(launch, shape, true, [stack[stack.len() - 1], norm], out[0]);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         forward(inputs[0], &(self.steps_of)(self.iterations))
     }
 }
@@ -224,7 +224,7 @@ impl Op for NewtonSchulzGrad {
         launch.flat(Kernel::new(&GRAD_FINISH, 0), &params, &[dz, a, norm, g_dot_z, gb_dot_a], &[ga], s * d * d4);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![gradient([inputs[0], inputs[1]], &inputs[2].data, &inputs[3..], &(self.steps_of)(self.iterations))]
     }
 }
@@ -262,7 +262,7 @@ impl Op for Uncoupled {
         }
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let squared = squared_norms(inputs[0]);
         let stack = run(&uncoupled(self.iterations), scaled(inputs[0], |batch| 1.0 / squared[batch].sqrt()));
         let deconv = |t| scaled(&stack[place_of_iterate(t)], |batch| squared[batch].powf(-0.25));

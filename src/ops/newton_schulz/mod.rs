@@ -16,10 +16,11 @@ pub(crate) use reference::MOST_ITERATIONS;
 
 use crate::Result;
 use crate::ops::products::matrix::matrix;
-use crate::tape::{Tape, Var};
+use crate::tape::{Op, Tape, Var};
 use large::{NewtonSchulz, STACK, Uncoupled};
 use reference::MOST_SYMMETRIC;
 use small::SmallNewtonSchulz;
+use std::any::Any;
 use steps::{StepsOf, coupled, doubled, place_of_iterate};
 
 /// `D ~ A^(-1/2)` of symmetric positive definite (S,d,d) matrices by `iterations` coupled steps.
@@ -45,6 +46,12 @@ fn fewest_steps(iterations: usize, d: usize) -> StepsOf {
         2..=MOST_SYMMETRIC => doubled,
         _ => coupled,
     }
+}
+
+/// Whether `op` is that of [`newton_schulz`], whichever way it computes.
+pub(crate) fn is_newton_schulz(op: &dyn Op) -> bool {
+    let op: &dyn Any = op;
+    op.is::<NewtonSchulz>() || op.is::<SmallNewtonSchulz>()
 }
 
 /// Results of [`newton_schulz_all`].

@@ -77,7 +77,7 @@ impl Op for SmallNewtonSchulz {
         launch.dispatch(Kernel::new(&SMALL, 0), &params(shape, self.iterations), &reads, &writes, [s as u32, 1, 1]);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut found = forward(inputs[0], &coupled(self.iterations));
         let stack = found.split_off(2);
         let [s, d, d2] = [0, 1, 2].map(|i| inputs[0].shape[i]);
@@ -117,7 +117,7 @@ impl Op for SmallNewtonSchulzGrad {
         );
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (a, stack) = (inputs[0], inputs[3]);
         let matrices =
             stack.data.chunks(a.data.len()).map(|data| Array { shape: a.shape.clone(), data: data.to_vec() });

@@ -11,7 +11,7 @@
 //! R = M^2 - 9/2 M + 27/8 I,   Q = R^2 / 16 - 69/128 M + 1575/1024 I,   Z <- Z Q,   M <- M Q Q
 //! ```
 //!
-//! T = 5 takes 10 products forward where the coupled iteration takes 12. In f32 it meets the reference vectors and twins within the
+//! T = 5 takes 10 products forward where the coupled iteration takes 12. In f32 it meets the reference vectors and references within the
 //! tolerances of that.
 //!
 //! *Fitted* takes five iterations at once (`fitted.rs`).
@@ -135,7 +135,7 @@ pub(in crate::ops) fn run(steps: &[Step], m: Array) -> Vec<Array> {
     stack
 }
 
-/// The gradient of M on the CPU from that of the last result: plain reverse mode over the steps, a derivation of its own, so that the twin
+/// The gradient of M on the CPU from that of the last result: plain reverse mode over the steps, a derivation of its own, so that the reference
 /// checks the forward form that the GPU takes.
 pub(in crate::ops) fn reverse(steps: &[Step], stack: &[&Array], gz: Array) -> Array {
     let mut gradients = vec![Array::zeros(&gz.shape); stack.len()];

@@ -22,7 +22,7 @@ kernel_params! {
     struct MomentsParams { rows: u32, columns4: u32, splits: u32, rows_per_split: u32 }
 }
 kernel_params! {
-    struct NormParams { rows: u32, columns4: u32, apart: u32, eps: f32 }
+    struct NormParams { rows: u32, columns4: u32, spacing: u32, eps: f32 }
 }
 kernel_params! {
     struct SumsParams { rows: u32, columns4: u32, splits: u32, rows_per_split: u32, eps: f32 }
@@ -31,7 +31,7 @@ kernel_params! {
     struct CoefficientsParams { rows: u32, columns4: u32, splits: u32, eps: f32 }
 }
 kernel_params! {
-    struct NormGradParams { rows: u32, columns4: u32, apart: u32 }
+    struct NormGradParams { rows: u32, columns4: u32, spacing: u32 }
 }
 
 const RELU: &[&[(&str, u32)]] = &[&[("RELU", 0)], &[("RELU", 1)]];
@@ -140,9 +140,9 @@ fn launch_moments(launch: &mut Launch<'_>, [rows, columns4]: [usize; 2], from: S
 
 /// Appends the normalisation itself; `reads` are x, weight, bias, mean, variance.
 fn launch_norm(launch: &mut Launch<'_>, [rows, columns4]: [usize; 2], options: NormOptions, reads: &[Slot], y: Slot) {
-    let apart = rows.div_ceil(WALK);
-    let params = NormParams { rows: rows as u32, columns4: columns4 as u32, apart: apart as u32, eps: options.eps };
-    launch.flat(Kernel::new(&NORM, usize::from(options.relu)), &params, reads, &[y], apart * columns4);
+    let spacing = rows.div_ceil(WALK);
+    let params = NormParams { rows: rows as u32, columns4: columns4 as u32, spacing: spacing as u32, eps: options.eps };
+    launch.flat(Kernel::new(&NORM, usize::from(options.relu)), &params, reads, &[y], spacing * columns4);
 }
 
 #[derive(Debug)]
@@ -180,9 +180,9 @@ impl Op for Train {
         launch_norm(launch, size, self.options, &[reads[0], reads[1], reads[2], mean, variance], y);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        let [mean, variance] = twin_moments(inputs[0]);
-        let y = twin_norm(&[inputs[0], inputs[1], inputs[2], &mean, &variance], self.options);
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
+        let [mean, variance] = reference_moments(inputs[0]);
+        let y = reference_norm(&[inputs[0], inputs[1], inputs[2], &mean, &variance], self.options);
         vec![y, mean, variance]
     }
 }
@@ -217,8 +217,8 @@ impl Op for Eval {
         launch_norm(launch, size, self.options, &reads, y);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
-        vec![twin_norm(inputs, self.options)]
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
+        vec![reference_norm(inputs, self.options)]
     }
 }
 
@@ -263,15 +263,15 @@ impl Op for NormGrad {
         let to = [coefficients, writes[1], writes[2]];
         launch.flat(Kernel::new(&COEFFICIENTS, usize::from(self.frozen)), &finish, &from, &to, 64 * columns4);
 
-        let apart = rows.div_ceil(WALK);
-        let params = NormGradParams { rows: rows32, columns4: columns32, apart: apart as u32 };
+        let spacing = rows.div_ceil(WALK);
+        let params = NormGradParams { rows: rows32, columns4: columns32, spacing: spacing as u32 };
         let from = [reads[0], reads[1], coefficients];
-        launch.flat(Kernel::new(&NORM_GRAD, relu), &params, &from, &[writes[0]], apart * columns4);
+        launch.flat(Kernel::new(&NORM_GRAD, relu), &params, &from, &[writes[0]], spacing * columns4);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [x, gy, weight, bias, mean, variance] = [0, 1, 2, 3, 4, 5].map(|i| inputs[i]);
-        let y = twin_norm(&[x, weight, bias, mean, variance], self.options);
+        let y = reference_norm(&[x, weight, bias, mean, variance], self.options);
         let g = gy.zip(&y, |g, y| if self.options.relu && y <= 0.0 { 0.0 } else { g });
         let channel = channel_of(x);
         let deviation = variance.map(|v| (v + f64::from(self.options.eps)).sqrt());
@@ -298,7 +298,7 @@ fn channel_of(x: &Array) -> impl Fn(usize) -> usize + use<> {
     move |i| i / (h * w) % c
 }
 
-fn twin_moments(x: &Array) -> [Array; 2] {
+fn reference_moments(x: &Array) -> [Array; 2] {
     let [n, c, h, w] = x.nchw();
     let (channel, count) = (channel_of(x), (n * h * w) as f64);
     let (mut mean, mut variance) = (Array::zeros(&[c]), Array::zeros(&[c]));
@@ -312,7 +312,7 @@ fn twin_moments(x: &Array) -> [Array; 2] {
 }
 
 /// Inputs: x, weight, bias, mean, variance.
-fn twin_norm(inputs: &[&Array], options: NormOptions) -> Array {
+fn reference_norm(inputs: &[&Array], options: NormOptions) -> Array {
     let [x, weight, bias, mean, variance] = [0, 1, 2, 3, 4].map(|i| inputs[i]);
     let channel = channel_of(x);
     let mut y = x.clone();

@@ -113,7 +113,7 @@ impl Op for ColumnSum {
         launch_column_sum(launch, [1, ty.rows(), ty.inner4()], 1.0, from, to);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [n, c, h, w] = inputs[0].nchw();
         let mut sums = Array::zeros(&[c]);
         for (i, v) in inputs[0].data.iter().enumerate().take(n * c * h * w) {

@@ -154,7 +154,7 @@ impl Op for Statistics {
         launch.dispatch(Kernel::new(&STATISTICS, 0), &params, &reads, &writes, [1, 1, 1]);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let left = Leftover::new(inputs[0].nchw(), self.first, self.step);
         let count = left.count() as f64;
         let mean = left.places().map(|at| inputs[0].data[at]).sum::<f64>() / count;
@@ -194,7 +194,7 @@ impl Op for StatisticsGrad {
         launch.flat(Kernel::new(&STATISTICS_GRAD, 0), &params, &reads, &writes, left.vectors());
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let left = Leftover::new(inputs[0].nchw(), self.first, self.step);
         let count = left.count() as f64;
         let [mean, g_mean, g_var] = [1, 2, 3].map(|i| inputs[i].data[0]);
@@ -272,7 +272,7 @@ impl Op for Norm {
         launch_norm(launch, self.first, self.eps, true);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![normed(inputs, self.first, self.eps, true)]
     }
 }
@@ -297,7 +297,7 @@ impl Op for NormGradX {
         launch_norm(launch, self.first, self.eps, false);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![normed(inputs, self.first, self.eps, false)]
     }
 }
@@ -332,7 +332,7 @@ impl Op for NormGrad {
         launch.dispatch(Kernel::new(&NORM_GRAD, 0), &params, &reads, &writes, [1, 1, 1]);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (g, x, mean) = (inputs[0], inputs[1], inputs[2].data[0]);
         let s = 1.0 / (inputs[3].data[0] + f64::from(self.eps)).sqrt();
         let mut sums = [0.0, 0.0];

@@ -17,6 +17,7 @@ use crate::ops::products::transpose::launch_transpose;
 use crate::ops::{expect_activation, expect_same};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
+use std::any::Any;
 
 kernel_params! {
     struct RowParams {
@@ -26,7 +27,7 @@ kernel_params! {
     }
 }
 kernel_params! {
-    struct FoldParams {
+    struct Col2imParams {
         items: u32, pixels: u32, d: u32, d4: u32, samples: u32, blocks: u32, kernel: u32, height: u32, width: u32, channel_stride: u32, out_height: u32, out_width: u32, step: u32, padding: u32, dilation: u32,
         channels: u32, add: u32, mask: u32,
     }
@@ -35,12 +36,12 @@ kernel_params! {
     struct CenterParams { items: u32, columns4: u32, rows: u32, chunks: u32, offset: u32, scale: f32 }
 }
 
-/// Patches that an invocation of `block_rows.wgsl` walks over, rows of `center.wgsl`, pixels of `fold_rows.wgsl`.
+/// Patches that an invocation of `im2col_blocks.wgsl` walks over, rows of `center.wgsl`, pixels of `col2im_blocks.wgsl`.
 const LINES: usize = 8;
 
-static ROWS: Shader = Shader::new::<RowParams>("patches/block_rows.wgsl", 1, 1);
-static FOLD_ROWS: Shader = Shader::with_variants::<FoldParams>(
-    "patches/fold_rows.wgsl",
+static IM2COL: Shader = Shader::new::<RowParams>("patches/im2col_blocks.wgsl", 1, 1);
+static COL2IM: Shader = Shader::with_variants::<Col2imParams>(
+    "patches/col2im_blocks.wgsl",
     3,
     1,
     &[
@@ -53,7 +54,7 @@ static FOLD_ROWS: Shader = Shader::with_variants::<FoldParams>(
     ],
 );
 static CENTER: Shader = Shader::new::<CenterParams>("patches/center.wgsl", 3, 1);
-pub(in crate::ops) const SHADERS: &[&Shader] = &[&ROWS, &FOLD_ROWS, &CENTER];
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&IM2COL, &COL2IM, &CENTER];
 
 /// Statistics of a layer's input.
 #[derive(Clone, Copy, Debug)]
@@ -79,23 +80,29 @@ pub fn covariance(
     Ok(CovarianceVars { mean: outputs[0], covariance: outputs[1] })
 }
 
+/// Whether `op` is that of [`covariance`].
+pub(crate) fn is_covariance(op: &dyn Op) -> bool {
+    let op: &dyn Any = op;
+    op.is::<Covariance>()
+}
+
 /// The sampled patches themselves, (S,R,d), not centred.
 ///
 /// # Errors
 /// As [`covariance`].
-pub fn sample_rows(tape: &mut Tape, x: Var, layout: BlockLayout, sampling: Sampling) -> Result<Var> {
-    tape.apply1(SampleRows { layout, sampling }, &[x])
+pub fn im2col_blocks(tape: &mut Tape, x: Var, layout: BlockLayout, sampling: Sampling) -> Result<Var> {
+    tape.apply1(Im2colBlocks { layout, sampling }, &[x])
 }
 
-/// Adds rows (S,R,d) back to where [`sample_rows`] of an input of type `x` took them from: its adjoint, and its inverse where each
+/// Adds rows (S,R,d) back to where [`im2col_blocks`] of an input of type `x` took them from: its adjoint, and its inverse where each
 /// element is sampled once. What no row comes from is 0.
 ///
 /// # Errors
-/// The rows are not what [`sample_rows`] makes of `x`.
-pub fn fold_rows(tape: &mut Tape, rows: Var, x: Type, layout: BlockLayout, sampling: Sampling) -> Result<Var> {
-    let g = RowGeometry::new("fold_rows", x.nchw(), layout, sampling)?;
-    expect_same("fold_rows", tape.ty(rows), &Type::vec4(&[layout.statistics(), g.rows, layout.d]))?;
-    tape.apply1(FoldRows { layout, sampling, x, masked: false }, &[rows])
+/// The rows are not what [`im2col_blocks`] makes of `x`.
+pub fn col2im_blocks(tape: &mut Tape, rows: Var, x: Type, layout: BlockLayout, sampling: Sampling) -> Result<Var> {
+    let g = RowGeometry::new("col2im_blocks", x.nchw(), layout, sampling)?;
+    expect_same("col2im_blocks", tape.ty(rows), &Type::vec4(&[layout.statistics(), g.rows, layout.d]))?;
+    tape.apply1(Col2imBlocks { layout, sampling, x, masked: false }, &[rows])
 }
 
 impl RowParams {
@@ -127,8 +134,8 @@ impl RowParams {
         }
     }
 
-    fn fold(self, g: &RowGeometry) -> FoldParams {
-        FoldParams {
+    fn col2im(self, g: &RowGeometry) -> Col2imParams {
+        Col2imParams {
             items: ((g.n * g.h * g.w).div_ceil(LINES) * g.layout.channels.div_ceil(4)) as u32,
             pixels: (g.n * g.h * g.w) as u32,
             d: self.d,
@@ -153,7 +160,7 @@ impl RowParams {
 
 fn gather(launch: &mut Launch<'_>, g: &RowGeometry, x: Slot, rows: Slot) {
     let params = RowParams::new(g);
-    launch.flat(Kernel::new(&ROWS, 0), &params, &[x], &[rows], params.vectors as usize);
+    launch.flat(Kernel::new(&IM2COL, 0), &params, &[x], &[rows], params.vectors as usize);
 }
 
 /// Appends the gathering of every patch of an activation (N,C,H,W) into rows of C k k features; returns the rows.
@@ -201,20 +208,20 @@ impl Centring {
     }
 }
 
-fn fold_kernel(g: &RowGeometry) -> Kernel {
+fn col2im_kernel(g: &RowGeometry) -> Kernel {
     let samples = match g.sampling {
         Sampling::Pixels { .. } => 0,
         Sampling::Grid { .. } if g.disjoint() => 1,
         Sampling::Grid { .. } => 2,
     };
-    Kernel::new(&FOLD_ROWS, samples * 2 + usize::from(g.layout.interleaved))
+    Kernel::new(&COL2IM, samples * 2 + usize::from(g.layout.interleaved))
 }
 
-/// Appends `kernel`, which folds the rows that a launch reads first, added to what a second input has gathered; with `masked` the last input
+/// Appends `kernel`, which adds back the rows that a launch reads first, added to what a second input has gathered; with `masked` the last input
 /// is the ReLU's output that the rows were sampled from.
-fn launch_fold(launch: &mut Launch<'_>, kernel: Kernel, masked: bool, g: &RowGeometry) {
+fn launch_col2im(launch: &mut Launch<'_>, kernel: Kernel, masked: bool, g: &RowGeometry) {
     let (rows, write, inputs) = (launch.reads[0], launch.writes[0], launch.reads.len());
-    let mut params = RowParams::new(g).fold(g);
+    let mut params = RowParams::new(g).col2im(g);
     (params.add, params.mask) = (u32::from(inputs > 1 + usize::from(masked)), u32::from(masked));
     // What is not read is small, in case that it is copied.
     let unread = launch.scratch("unread", 4);
@@ -222,8 +229,8 @@ fn launch_fold(launch: &mut Launch<'_>, kernel: Kernel, masked: bool, g: &RowGeo
     launch.flat(kernel, &params, &[rows, gathered, mask], &[write], params.items as usize);
 }
 
-/// The gradient of input 0 by folding `g_rows` back to it, added to what others have gathered, and masked where the input is a ReLU's output.
-fn fold_gradient(
+/// The gradient of input 0 by adding `g_rows` back to it, added to what others have gathered, and masked where the input is a ReLU's output.
+fn col2im_gradient(
     context: &mut Backward<'_>,
     g_rows: Var,
     layout: BlockLayout,
@@ -233,13 +240,13 @@ fn fold_gradient(
     let x = context.tape.ty(input).clone();
     let mask = context.tape.is_rectified(input).then_some(input);
     let inputs: Vec<Var> = [g_rows].into_iter().chain(context.take(0)).chain(mask).collect();
-    let grad = context.tape.apply1(FoldRows { layout, sampling, x, masked: mask.is_some() }, &inputs)?;
+    let grad = context.tape.apply1(Col2imBlocks { layout, sampling, x, masked: mask.is_some() }, &inputs)?;
     context.mask(0, mask.map(|_| grad));
     Ok(vec![Some(grad)])
 }
 
-/// [`FoldRows`] on the CPU: adds rows to where they come from.
-fn folded(x: &Type, sources: impl Iterator<Item = Option<usize>>, masked: bool, inputs: &[&Array]) -> Vec<Array> {
+/// [`Col2imBlocks`] on the CPU: adds rows to where they come from.
+fn added_back(x: &Type, sources: impl Iterator<Item = Option<usize>>, masked: bool, inputs: &[&Array]) -> Vec<Array> {
     let gathered = inputs.get(1).filter(|_| inputs.len() > 1 + usize::from(masked));
     let mut sum = gathered.map_or_else(|| Array::zeros(&x.shape), |gathered| (*gathered).clone());
     for (at, v) in sources.zip(&inputs[0].data) {
@@ -256,14 +263,14 @@ fn gathered(g: &RowGeometry, x: &Array) -> Array {
 }
 
 #[derive(Debug)]
-struct SampleRows {
+struct Im2colBlocks {
     layout: BlockLayout,
     sampling: Sampling,
 }
 
-impl Op for SampleRows {
+impl Op for Im2colBlocks {
     fn name(&self) -> &'static str {
-        "sample_rows"
+        "im2col_blocks"
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
@@ -280,7 +287,7 @@ impl Op for SampleRows {
         let grad = context.grad(0)?;
         let x = context.tape.ty(context.inputs[0]).clone();
         Ok(vec![if context.needs(0) {
-            Some(fold_rows(context.tape, grad, x, self.layout, self.sampling)?)
+            Some(col2im_blocks(context.tape, grad, x, self.layout, self.sampling)?)
         } else {
             None
         }])
@@ -294,7 +301,7 @@ impl Op for SampleRows {
         gather(launch, &g, x, rows);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let g = RowGeometry::new(self.name(), inputs[0].nchw(), self.layout, self.sampling);
         g.map(|g| vec![gathered(&g, inputs[0])]).unwrap_or_default()
     }
@@ -336,7 +343,7 @@ impl Op for Covariance {
         let g_cov = g_cov.map_or_else(|| crate::ops::constant(context.tape, ty, 0.0), Ok)?;
         let inputs: Vec<Var> = [rows, g_cov].into_iter().chain(g_mean).collect();
         let g_rows = context.tape.apply1(CovarianceGrad, &inputs)?;
-        fold_gradient(context, g_rows, self.layout, self.sampling)
+        col2im_gradient(context, g_rows, self.layout, self.sampling)
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
@@ -361,7 +368,7 @@ impl Op for Covariance {
         );
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let Ok(g) = RowGeometry::new(self.name(), inputs[0].nchw(), self.layout, self.sampling) else { return vec![] };
         let mut rows = gathered(&g, inputs[0]);
         let (s, r, d) = (rows.shape[0], rows.shape[1], rows.shape[2]);
@@ -404,7 +411,7 @@ impl Op for CovarianceGrad {
         product.launch(launch, [s, r, d, d], out);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let symmetric = inputs[1].zip(&transposed(inputs[1]), |a, b| a + b);
         let (r, d) = (inputs[0].shape[1], inputs[0].shape[2]);
         let mut g_rows = product(inputs[0], &symmetric).map(|v| v / r as f64);
@@ -417,18 +424,18 @@ impl Op for CovarianceGrad {
     }
 }
 
-/// `x = fold(rows)`: rows back to the map, added to what a second input has gathered there, and zero where the last one is not above 0.
+/// `x = col2im(rows)`: rows back to the map, added to what a second input has gathered there, and zero where the last one is not above 0.
 #[derive(Debug)]
-struct FoldRows {
+struct Col2imBlocks {
     layout: BlockLayout,
     sampling: Sampling,
     x: Type,
     masked: bool,
 }
 
-impl Op for FoldRows {
+impl Op for Col2imBlocks {
     fn name(&self) -> &'static str {
-        "fold_rows"
+        "col2im_blocks"
     }
 
     fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
@@ -441,7 +448,7 @@ impl Op for FoldRows {
 
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let grad = context.grad(0)?;
-        let rows = sample_rows(context.tape, grad, self.layout, self.sampling)?;
+        let rows = im2col_blocks(context.tape, grad, self.layout, self.sampling)?;
         let mut grads = vec![Some(rows)];
         if context.inputs.len() > 1 {
             grads.push(Some(grad));
@@ -452,11 +459,11 @@ impl Op for FoldRows {
     fn launch(&self, launch: &mut Launch<'_>) {
         let g = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling);
         let Some(g) = launch.or_refuse(g) else { return };
-        launch_fold(launch, fold_kernel(&g), self.masked, &g);
+        launch_col2im(launch, col2im_kernel(&g), self.masked, &g);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return vec![] };
-        folded(&self.x, g.sources().into_iter(), self.masked, inputs)
+        added_back(&self.x, g.sources().into_iter(), self.masked, inputs)
     }
 }

@@ -8,21 +8,21 @@ use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
 kernel_params! {
-    struct PatchesParams {
+    struct Im2colParams {
         elements: u32, height: u32, width: u32, channels: u32, channels4: u32, out_height: u32, out_width: u32,
         kernel_height: u32, kernel_width: u32, stride: u32, padding: u32, dilation: u32,
     }
 }
 kernel_params! {
-    struct FoldParams {
+    struct Col2imParams {
         vectors: u32, height: u32, width: u32, channels: u32, channels4: u32, out_height: u32, out_width: u32,
         kernel_height: u32, kernel_width: u32, stride: u32, padding: u32, dilation: u32,
     }
 }
 
-static PATCHES: Shader = Shader::new::<PatchesParams>("patches/patches.wgsl", 1, 1);
-static FOLD: Shader = Shader::new::<FoldParams>("patches/fold.wgsl", 1, 1);
-pub(in crate::ops) const SHADERS: &[&Shader] = &[&PATCHES, &FOLD];
+static IM2COL: Shader = Shader::new::<Im2colParams>("patches/im2col.wgsl", 1, 1);
+static COL2IM: Shader = Shader::new::<Col2imParams>("patches/col2im.wgsl", 1, 1);
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&IM2COL, &COL2IM];
 
 /// How patches lie on a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,25 +51,25 @@ impl PatchOptions {
 ///
 /// # Errors
 /// `x` is not an activation, or a patch does not fit into the padded map.
-pub fn patches(tape: &mut Tape, x: Var, options: PatchOptions) -> Result<Var> {
-    tape.apply1(Patches { options }, &[x])
+pub fn im2col(tape: &mut Tape, x: Var, options: PatchOptions) -> Result<Var> {
+    tape.apply1(Im2col { options }, &[x])
 }
 
-/// The adjoint of [`patches`]: adds the columns of row-major `columns` (N, C kh kw, L) up where they came from, on maps
+/// The adjoint of [`im2col`]: adds the columns of row-major `columns` (N, C kh kw, L) up where they came from, on maps
 /// (N,C,H,W) of `size` [H, W].
 ///
 /// # Errors
-/// `columns` has not the shape that [`patches`] gives on such maps.
-pub fn fold(tape: &mut Tape, columns: Var, size: [usize; 2], options: PatchOptions) -> Result<Var> {
+/// `columns` has not the shape that [`im2col`] gives on such maps.
+pub fn col2im(tape: &mut Tape, columns: Var, size: [usize; 2], options: PatchOptions) -> Result<Var> {
     let taps = options.kernel[0] * options.kernel[1];
     let maps = match tape.shape(columns) {
         [n, features, _] if taps > 0 && features % taps == 0 => Type::vec4(&[*n, features / taps, size[0], size[1]]),
         _ => {
             let found = tape.ty(columns);
-            return Err(Error::shape("fold", format!("expected columns (N, C * {taps}, L), found {found}")));
+            return Err(Error::shape("col2im", format!("expected columns (N, C * {taps}, L), found {found}")));
         }
     };
-    tape.apply1(Fold { options, maps }, &[columns])
+    tape.apply1(Col2im { options, maps }, &[columns])
 }
 
 fn columns(g: &Geometry) -> Vec<usize> {
@@ -88,13 +88,13 @@ fn taps(g: &Geometry, mut visit: impl FnMut(usize, usize)) {
 }
 
 #[derive(Clone, Debug)]
-struct Patches {
+struct Im2col {
     options: PatchOptions,
 }
 
-impl Op for Patches {
+impl Op for Im2col {
     fn name(&self) -> &'static str {
-        "patches"
+        "im2col"
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
@@ -109,14 +109,14 @@ impl Op for Patches {
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let grad = context.grad(0)?;
         let maps = context.tape.ty(context.inputs[0]).clone();
-        Ok(vec![context.when(0, Fold { options: self.options, maps }, &[grad])?])
+        Ok(vec![context.when(0, Col2im { options: self.options, maps }, &[grad])?])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let g = self.options.geometry(self.name(), &launch.inputs[0].shape);
         let Some(g) = launch.or_refuse(g) else { return };
         let elements = launch.outputs[0].len();
-        let params = PatchesParams {
+        let params = Im2colParams {
             elements: elements as u32,
             height: g.h as u32,
             width: g.w as u32,
@@ -131,10 +131,10 @@ impl Op for Patches {
             dilation: self.options.dilation as u32,
         };
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
-        launch.flat(Kernel::new(&PATCHES, 0), &params, &reads, &writes, elements);
+        launch.flat(Kernel::new(&IM2COL, 0), &params, &reads, &writes, elements);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let Ok(g) = self.options.geometry(self.name(), &inputs[0].shape) else { unreachable!("checked by infer") };
         let mut y = Array::zeros(&columns(&g));
         taps(&g, |map, column| y.data[column] = inputs[0].data[map]);
@@ -143,14 +143,14 @@ impl Op for Patches {
 }
 
 #[derive(Clone, Debug)]
-struct Fold {
+struct Col2im {
     options: PatchOptions,
     maps: Type,
 }
 
-impl Op for Fold {
+impl Op for Col2im {
     fn name(&self) -> &'static str {
-        "fold"
+        "col2im"
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
@@ -169,14 +169,14 @@ impl Op for Fold {
 
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let grad = context.grad(0)?;
-        Ok(vec![context.when(0, Patches { options: self.options }, &[grad])?])
+        Ok(vec![context.when(0, Im2col { options: self.options }, &[grad])?])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let g = self.options.geometry(self.name(), &self.maps.shape);
         let Some(g) = launch.or_refuse(g) else { return };
         let count = vectors(&self.maps);
-        let params = FoldParams {
+        let params = Col2imParams {
             vectors: count as u32,
             height: g.h as u32,
             width: g.w as u32,
@@ -191,10 +191,10 @@ impl Op for Fold {
             dilation: self.options.dilation as u32,
         };
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
-        launch.flat(Kernel::new(&FOLD, 0), &params, &reads, &writes, count);
+        launch.flat(Kernel::new(&COL2IM, 0), &params, &reads, &writes, count);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let Ok(g) = self.options.geometry(self.name(), &self.maps.shape) else { unreachable!("checked by infer") };
         let mut x = Array::zeros(&self.maps.shape);
         taps(&g, |map, column| x.data[map] += inputs[0].data[column]);

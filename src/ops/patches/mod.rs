@@ -1,4 +1,4 @@
-//! Patches of maps: cut into blocks, gathered as rows, folded back, and their covariance.
+//! Patches of maps: cut into blocks, gathered as rows, added back, and their covariance.
 
 pub(super) mod blocks;
 pub(super) mod covariance;

@@ -48,7 +48,7 @@ impl Op for SecondMoment {
         gram.launch(launch, [s, r, d, d], moment);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (s, r, d) = (inputs[0].shape[0], inputs[0].shape[1], inputs[0].shape[2]);
         let mut moment = product(&transposed(inputs[0]), inputs[0]).map(|v| v / r as f64);
         for i in 0..s * d {

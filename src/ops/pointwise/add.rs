@@ -64,7 +64,7 @@ impl Op for Add {
         launch.flat(kernel, &AddParams { vectors: count as u32 }, &reads, &writes, count);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let sum = inputs[0].zip(inputs[1], |a, b| a + b);
         vec![if self.relu { sum.map(super::unary::relu_of) } else { sum }]
     }

@@ -83,7 +83,7 @@ impl Op for Concat {
         }
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [n, _, h, w] = inputs[0].nchw();
         let mut shape = inputs[0].shape.clone();
         shape[1] = inputs.iter().map(|part| part.shape[1]).sum();

@@ -52,7 +52,7 @@ impl Op for Flatten {
         }
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![Array { shape: self.to.clone(), data: inputs[0].data.clone() }]
     }
 }

@@ -64,7 +64,7 @@ impl Op for MulChannels {
         launch.flat(Kernel::new(&MUL_CHANNELS, 0), &params, &reads, &writes, count);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (mut y, s) = (inputs[0].clone(), inputs[1]);
         let [_, _, h, w] = y.nchw();
         for (i, v) in y.data.iter_mut().enumerate() {
@@ -110,7 +110,7 @@ impl Op for ChannelDot {
         launch_column_sum(launch, [n, splits, channels4], 1.0, partial, write);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [_, _, h, w] = inputs[0].nchw();
         let mut s = Array::zeros(&self.s.shape);
         for (i, (a, b)) in inputs[0].data.iter().zip(&inputs[1].data).enumerate() {

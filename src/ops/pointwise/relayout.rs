@@ -96,7 +96,7 @@ impl Op for Relayout {
         launch_relayout(launch, to_vec4, packed, packed.inner() * pixels);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![inputs[0].clone()]
     }
 }

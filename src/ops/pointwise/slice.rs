@@ -85,7 +85,7 @@ impl Op for Shift {
         launch.flat(Kernel::new(&SLICE, 0), &params, &reads, &writes, count);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let x = inputs[0];
         let mut y = Array::zeros(&self.out.shape);
         let [n, c, h, w] = x.nchw();

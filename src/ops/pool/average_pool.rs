@@ -169,7 +169,7 @@ impl Op for AveragePool {
         launch.flat(Kernel::new(&AVERAGE_POOL, variant), &params, &reads, &writes, params.vectors as usize);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let x = inputs[0];
         let [n, c, _, _] = x.nchw();
         let Ok([oh, ow]) = self.windows.over(self.name, &Type::vec4(&x.shape)) else { return Vec::new() };
@@ -203,7 +203,7 @@ impl Op for AveragePoolGrad {
         launch.flat(Kernel::new(&AVERAGE_POOL_GRAD, variant), &params, &reads, &writes, params.vectors as usize);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let gy = inputs[0];
         let mut gx = Array::zeros(&self.x.shape);
         let mut sums = vec![0.0; gx.data.len()];

@@ -103,7 +103,7 @@ impl Op for Bilinear {
         launch.flat(Kernel::new(&BILINEAR, 0), &params, &reads, &writes, params.vectors as usize);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let x = inputs[0];
         let [n, c, _, _] = x.nchw();
         let mut y = Array::zeros(&[n, c, self.size[0], self.size[1]]);
@@ -135,7 +135,7 @@ impl Op for BilinearGrad {
         launch.flat(Kernel::new(&BILINEAR_GRAD, 0), &params, &reads, &writes, params.vectors as usize);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let gy = inputs[0];
         let mut gx = Array::zeros(&self.x.shape);
         let mut sums = vec![0.0; gx.data.len()];

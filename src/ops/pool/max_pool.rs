@@ -113,7 +113,7 @@ impl Op for MaxPool {
         launch.flat(Kernel::new(&MAX_POOL, variant(self.window)), &params, &reads, &writes, count);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let x = inputs[0];
         let [n, c, h, w] = x.nchw();
         let k = self.window.kernel;
@@ -194,7 +194,7 @@ impl Op for MaxPoolGrad {
         launch.flat(Kernel::new(&MAX_POOL_GRAD, variant), &params, &reads, &writes, count);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (gy, tap) = (inputs[0], inputs[1]);
         let [n, c, oh, ow] = gy.nchw();
         let [_, _, h, w] = self.x.nchw();

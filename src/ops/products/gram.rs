@@ -1,4 +1,4 @@
-//! Launches of `c = a^T b`: of tall matrices a reduction over rows in partial sums, of wide ones a product with `a` turned first.
+//! Launches of `c = a^T b`: of tall matrices a reduction over rows in partial sums, of wide ones a product with `a` transposed first.
 //!
 //! 2 S R da db floating-point operations; half of it for `a^T a`, of which one triangle is computed.
 
@@ -93,9 +93,9 @@ pub(in crate::ops) fn launch_reduce(
 pub(in crate::ops) fn launch_gram(launch: &mut Launch<'_>, [s, r, da, db]: [usize; 4], [a, b]: [Slot; 2], c: Slot) {
     // Partial sums of a result that is larger than a cost more than turning a.
     if a != b && r <= db {
-        let turned = launch.scratch("turned", s * da * r.next_multiple_of(4));
-        launch_transpose(launch, [s, r, da], [0.0, 1.0], a, turned);
-        return Product::new(turned, b).launch(launch, [s, da, db, r], c);
+        let transposed = launch.scratch("transposed", s * da * r.next_multiple_of(4));
+        launch_transpose(launch, [s, r, da], [0.0, 1.0], a, transposed);
+        return Product::new(transposed, b).launch(launch, [s, da, db, r], c);
     }
     GramProduct { a, b, scale: 1.0, diagonal: 0.0 }.launch(launch, [s, r, da, db], c);
 }

@@ -55,7 +55,7 @@ impl Op for Matmul {
         Product::new(launch.reads[0], launch.reads[1]).launch(launch, [s, m, n, k], c);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![product(inputs[0], inputs[1])]
     }
 }
@@ -91,10 +91,10 @@ impl Op for MatmulNt {
     fn launch(&self, launch: &mut Launch<'_>) {
         let ([s, m, k], n) = (dims(launch.inputs[0]), launch.inputs[1].shape[1]);
         let (a, b, c) = (launch.reads[0], launch.reads[1], launch.writes[0]);
-        Product { turned: true, ..Product::new(a, b) }.launch(launch, [s, m, n, k], c);
+        Product { transposed: true, ..Product::new(a, b) }.launch(launch, [s, m, n, k], c);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![product(inputs[0], &transposed(inputs[1]))]
     }
 }
@@ -143,7 +143,7 @@ impl Op for Gram {
         launch_gram(launch, [s, r, da, db], factors, c);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![product(&transposed(inputs[0]), inputs[1])]
     }
 }

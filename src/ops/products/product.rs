@@ -14,13 +14,13 @@ kernel_params! {
     }
 }
 
-/// No pair is turned, nor are symmetric factors.
+/// No pair is transposed, nor are symmetric factors.
 pub(crate) const FLAGS: &[&[(&str, u32)]] = &[
-    &[("SYMMETRIC", 0), ("PAIR", 0), ("TURNED", 0)],
-    &[("SYMMETRIC", 0), ("PAIR", 1), ("TURNED", 0)],
-    &[("SYMMETRIC", 1), ("PAIR", 0), ("TURNED", 0)],
-    &[("SYMMETRIC", 1), ("PAIR", 1), ("TURNED", 0)],
-    &[("SYMMETRIC", 0), ("PAIR", 0), ("TURNED", 1)],
+    &[("SYMMETRIC", 0), ("PAIR", 0), ("TRANSPOSED", 0)],
+    &[("SYMMETRIC", 0), ("PAIR", 1), ("TRANSPOSED", 0)],
+    &[("SYMMETRIC", 1), ("PAIR", 0), ("TRANSPOSED", 0)],
+    &[("SYMMETRIC", 1), ("PAIR", 1), ("TRANSPOSED", 0)],
+    &[("SYMMETRIC", 0), ("PAIR", 0), ("TRANSPOSED", 1)],
 ];
 const SIZES: &[(usize, Tile)] = &[(16, [8, 2, 8, 8]), (5, [8, 1, 8, 8]), (1, [8, 1, 4, 16])];
 pub(crate) static TILES: Tiles = Tiles {
@@ -44,7 +44,7 @@ pub(in crate::ops) struct Product {
     /// The factors are symmetric and commute, so the result is symmetric: compute one triangle.
     pub symmetric: bool,
     /// `b` is given by its columns, as matrices (n,k).
-    pub turned: bool,
+    pub transposed: bool,
     /// `a` is one matrix for all batches.
     pub shared_a: bool,
 }
@@ -60,7 +60,7 @@ impl Product {
             diagonal: 0.0,
             relu: false,
             symmetric: false,
-            turned: false,
+            transposed: false,
             shared_a: false,
         }
     }
@@ -71,7 +71,7 @@ impl Product {
         let flags = [
             ("SYMMETRIC", u32::from(self.symmetric)),
             ("PAIR", u32::from(self.pair.is_some())),
-            ("TURNED", u32::from(self.turned)),
+            ("TRANSPOSED", u32::from(self.transposed)),
         ];
         let count = |[tm, tn, lx, ly]: Tile| {
             let all = batches * n4.div_ceil(lx * tn) * m.div_ceil(ly * tm);

@@ -81,7 +81,7 @@ mod tests {
             launch.flat(kernel, &NoParams { items: 1 }, &[], &[write], 1);
         }
 
-        fn twin(&self, _: &[&Array]) -> Vec<Array> {
+        fn reference(&self, _: &[&Array]) -> Vec<Array> {
             vec![Array::zeros(&[4])]
         }
     }

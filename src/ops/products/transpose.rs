@@ -58,7 +58,7 @@ impl Op for Transpose {
         launch_transpose(launch, shape, [0.0, 1.0], x, y);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![transposed(inputs[0])]
     }
 }

@@ -70,7 +70,7 @@ impl Op for Adam {
         launch.flat(Kernel::new(&ADAM, usize::from(decoupled)), &params, &reads, &writes, len.div_ceil(4));
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter, first, second] = inputs else { return Vec::new() };
         let AdamOptions { beta1, beta2, eps, weight_decay, decoupled } = self.options;
         let (lr, c1, c2) = (scalars.data[0], scalars.data[2], scalars.data[3]);

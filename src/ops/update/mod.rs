@@ -1,4 +1,5 @@
 //! Updates of parameters.
 
 pub(super) mod adam;
+pub(super) mod clip;
 pub(super) mod sgd;

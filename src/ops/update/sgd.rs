@@ -70,7 +70,7 @@ impl Op for Sgd {
         launch.flat(Kernel::new(&SGD, 0), &params, &reads, &writes, len.div_ceil(4));
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter] = inputs else { return Vec::new() };
         let (lr, decay) = (scalars.data[0], f64::from(self.weight_decay));
         vec![parameter.zip(gradient, |p, g| p - lr * (g + decay * p))]
@@ -99,7 +99,7 @@ impl Op for SgdMomentum {
         launch.flat(Kernel::new(&SGD_MOMENTUM, usize::from(nesterov)), &params, &reads, &writes, len.div_ceil(4));
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter, buffer] = inputs else { return Vec::new() };
         let (lr, momentum) = (scalars.data[0], f64::from(self.options.momentum));
         let decay = f64::from(self.options.weight_decay);

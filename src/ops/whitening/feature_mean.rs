@@ -84,7 +84,7 @@ impl Op for FeatureMean {
         launch_it(launch, self.layout, false);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut features = Array::zeros(&[1, self.layout.features()]);
         places(self.layout).for_each(|(feature, at)| features.data[feature] = inputs[0].data[at]);
         vec![features]
@@ -110,7 +110,7 @@ impl Op for FeatureMeanGrad {
         launch_it(launch, self.layout, true);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut sums = Array::zeros(&blocks(self.layout).shape);
         places(self.layout).for_each(|(feature, at)| sums.data[at] += inputs[0].data[feature]);
         vec![sums]

@@ -106,13 +106,13 @@ impl Op for FoldWeight {
         let (reads, [folded, columns]) = (launch.reads.clone(), [0, 1].map(|i| launch.writes[i]));
         launch_columns(launch, reads[0], shape, layout.groups, columns);
         // (W D)^T = D^T W^T, block by block.
-        let turned = launch.scratch("turned", layout.statistics() * d * d.next_multiple_of(4));
-        launch_transpose(launch, [layout.statistics(), d, d], [0.0, 1.0], reads[1], turned);
-        let product = Product { shared_a: self.0.shared(), ..Product::new(turned, columns) };
+        let transposed = launch.scratch("transposed", layout.statistics() * d * d.next_multiple_of(4));
+        launch_transpose(launch, [layout.statistics(), d, d], [0.0, 1.0], reads[1], transposed);
+        let product = Product { shared_a: self.0.shared(), ..Product::new(transposed, columns) };
         product.launch(launch, [s, d, n, d], folded);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let columns = columns_of(inputs[0], self.0.layout.groups);
         let folded = product(&transposed(inputs[1]), &self.0.cut(&columns));
         vec![Array { shape: columns.shape.clone(), data: folded.data }, columns]
@@ -142,7 +142,7 @@ impl Op for WeightGrad {
         launch_rows(launch, columns, (shape, layout.groups), write);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let columns = product(inputs[0], &self.0.cut(inputs[1]));
         vec![rows_of(&columns, &self.0.shape, self.0.layout.groups)]
     }
@@ -167,13 +167,13 @@ impl Op for DeconvGrad {
         let size = d * d4;
         let summed = self.0.shared();
         let products = if summed { launch.scratch("products", s * size * 4) } else { write };
-        Product { turned: true, ..Product::new(columns, grad) }.launch(launch, [s, d, d, n], products);
+        Product { transposed: true, ..Product::new(columns, grad) }.launch(launch, [s, d, d, n], products);
         if summed {
             launch_single_sum(launch, [s, size], products, write);
         }
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut out = Array::zeros(&self.0.deconv().shape);
         let products = product(&self.0.cut(inputs[0]), &transposed(&self.0.cut(inputs[1])));
         let size = out.data.len();

@@ -99,7 +99,7 @@ impl Op for RowSum {
         launch_column_sum(launch, [s, r, d.div_ceil(4)], self.scale as f32, from, to);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [s, r, d] = batch_shape(&inputs[0].shape);
         let mut sums = Array::zeros(&[s, d]);
         for (i, v) in inputs[0].data.iter().enumerate() {
@@ -142,7 +142,7 @@ impl Op for Broadcast {
         broadcast(launch, shape, (self.scale as f32, add), reads, y);
     }
 
-    fn twin(&self, inputs: &[&Array]) -> Vec<Array> {
+    fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [_, rows, d] = batch_shape(&self.y.shape);
         let mut y = inputs.get(1).map_or_else(|| Array::zeros(&self.y.shape), |x| (*x).clone());
         for (i, v) in y.data.iter_mut().enumerate() {

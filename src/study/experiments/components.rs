@@ -55,7 +55,7 @@ impl Layer {
 /// The part that a launch belongs to; `None` for conversions at the edge and running averages.
 fn part(op: &str, kernel: &str) -> Option<usize> {
     match op {
-        "covariance" if kernel.starts_with("block_rows") => Some(0),
+        "covariance" if kernel.starts_with("im2col_blocks") => Some(0),
         "covariance" => Some(1),
         "newton_schulz" => Some(2),
         "fold_weight" | "feature_mean" => Some(3),

@@ -90,9 +90,15 @@ impl Learner {
     pub fn load_state_dict(&mut self, path: impl AsRef<Path>) -> Result<crate::train::Loaded> {
         let path = path.as_ref();
         let bytes = crate::train::files::read_regular(path)?;
+        self.take_values(path, &bytes)
+    }
+
+    /// As [`Learner::load_state_dict`], of a file that has been read.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(in crate::train) fn take_values(&mut self, path: &Path, bytes: &[u8]) -> Result<crate::train::Loaded> {
         pollster::block_on(self.session.download(&mut self.state))?;
         let mut state = self.state.clone();
-        let loaded = crate::train::state_dict::load_state_dict(&mut state, path, &bytes)?;
+        let loaded = crate::train::state_dict::load_state_dict(&mut state, path, bytes)?;
         self.state = state;
         self.session.upload(&self.state);
         Ok(loaded)

@@ -146,7 +146,7 @@ impl Fitting<'_> {
     /// Takes what has come back; when nothing has, submits one more step.
     async fn advance(&mut self) -> Result<()> {
         while let Some(step) = self.learner.try_take()? {
-            self.landed(step)?;
+            self.completed(step)?;
         }
         if !self.events.is_empty() {
             return Ok(());
@@ -182,7 +182,7 @@ impl Fitting<'_> {
 
     async fn end_epoch(&mut self) -> Result<()> {
         while let Some(step) = self.learner.take().await? {
-            self.landed(step)?;
+            self.completed(step)?;
         }
         (self.batches, self.epoch) = (None, self.epoch + 1);
         self.over = self.epoch == self.fit.epochs;
@@ -199,8 +199,8 @@ impl Fitting<'_> {
         Ok(())
     }
 
-    fn landed(&mut self, landed: Step) -> Result<()> {
-        let Step { step, loss, accuracy, lr, .. } = landed;
+    fn completed(&mut self, completed: Step) -> Result<()> {
+        let Step { step, loss, accuracy, lr, .. } = completed;
         // Of an earlier run that was dropped.
         if step <= self.before {
             return Ok(());

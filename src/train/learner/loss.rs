@@ -1,6 +1,6 @@
 //! What training makes small.
 
-use crate::ops;
+use crate::ops::{self, CrossEntropyOptions};
 use crate::tape::{DType, Tape, Var};
 use crate::{Error, Result};
 use std::fmt;
@@ -14,7 +14,7 @@ type Record = dyn Fn(&mut Tape, Var, Var) -> Result<Var> + Send + Sync;
 /// ```
 /// use mexhat::{ops, train::Loss};
 /// let halved = Loss::labels(|tape, output, labels| {
-///     let loss = ops::cross_entropy(tape, output, labels, None)?;
+///     let loss = ops::cross_entropy(tape, output, labels, Default::default())?;
 ///     ops::mul(tape, loss, loss, 0.5)
 /// });
 /// ```
@@ -24,6 +24,9 @@ pub enum Loss {
     /// Cross-entropy of the softmax with labels.
     #[default]
     CrossEntropy,
+    /// As [`Loss::CrossEntropy`], but in training this share of each label, 0 to 1, is spread over all classes. Test losses are
+    /// those of the labels as they are.
+    LabelSmoothing(f32),
     /// `1/2 |output - onehot(label)|^2`.
     LeastSquares,
     /// `mean (output - value)^2`, for values in place of labels.
@@ -49,6 +52,11 @@ impl Loss {
         !matches!(self, Self::MeanSquares | Self::Values(_))
     }
 
+    /// What a trained network is judged by.
+    pub(super) fn judging(&self) -> &Self {
+        if let Self::LabelSmoothing(_) = self { &Self::CrossEntropy } else { self }
+    }
+
     /// The input that takes the targets of `images` outputs of shape `output` (without N).
     pub(super) fn targets(&self, tape: &mut Tape, images: usize, output: &[usize]) -> Var {
         let per_image = if self.takes_labels() { &output[1..] } else { output };
@@ -63,8 +71,10 @@ impl Loss {
     /// Appends the loss of `output`, and how many outputs are right where there are labels.
     pub(super) fn record(&self, tape: &mut Tape, output: Var, targets: Var) -> Result<(Var, Option<Var>)> {
         let loss = match self {
-            Self::CrossEntropy => {
-                let found = ops::cross_entropy_hits(tape, output, targets, None)?;
+            Self::CrossEntropy | Self::LabelSmoothing(_) => {
+                let label_smoothing = if let Self::LabelSmoothing(share) = self { *share } else { 0.0 };
+                let options = CrossEntropyOptions { label_smoothing, ..Default::default() };
+                let found = ops::cross_entropy_hits(tape, output, targets, options)?;
                 return Ok((found.loss, Some(found.hits)));
             }
             Self::LeastSquares => ops::l2_onehot_labels(tape, output, targets)?,
@@ -74,9 +84,11 @@ impl Loss {
         if tape.shape(loss) != [1] {
             return Err(Error::shape("loss", format!("expected one value of shape [1], found {}", tape.ty(loss))));
         }
-        let hits =
-            if self.takes_labels() { Some(ops::cross_entropy_hits(tape, output, targets, None)?.hits) } else { None };
-        Ok((loss, hits))
+        if !self.takes_labels() {
+            return Ok((loss, None));
+        }
+        let found = ops::cross_entropy_hits(tape, output, targets, CrossEntropyOptions::default())?;
+        Ok((loss, Some(found.hits)))
     }
 }
 
@@ -84,6 +96,7 @@ impl fmt::Debug for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CrossEntropy => "CrossEntropy",
+            Self::LabelSmoothing(share) => return write!(f, "LabelSmoothing({share})"),
             Self::LeastSquares => "LeastSquares",
             Self::MeanSquares => "MeanSquares",
             Self::Labels(_) => "Labels(..)",

@@ -197,7 +197,7 @@ impl Learner {
         let profile = self.session.gpu().profile();
         let mut tapes = Vec::with_capacity(missing.len());
         for pass in &missing {
-            let how = (self.update.as_ref().map(|update| &update.rule), &self.loss);
+            let how = (self.update.as_ref(), &self.loss);
             tapes.push(record::record(*pass, profile, &self.model, &mut self.state, how)?);
         }
         let compiled = self.session.compile(&tapes.iter().collect::<Vec<_>>())?;
@@ -268,7 +268,7 @@ impl Learner {
         let Some(flight) = self.flights.front() else { return Ok(None) };
         let pass = flight.pass;
         let outputs = self.pass(pass)?.try_take()?;
-        Ok(outputs.and_then(|(_, outputs)| self.landed(&outputs)))
+        Ok(outputs.and_then(|(_, outputs)| self.completed(&outputs)))
     }
 
     /// The oldest step not taken yet, waiting for it; `None` when none is in flight.
@@ -281,10 +281,10 @@ impl Learner {
         let Some((_, outputs)) = self.pass(pass)?.take().await? else {
             return Err(Error::Run("a training step gave no result".into()));
         };
-        Ok(self.landed(&outputs))
+        Ok(self.completed(&outputs))
     }
 
-    fn landed(&mut self, outputs: &[Vec<f32>]) -> Option<Step> {
+    fn completed(&mut self, outputs: &[Vec<f32>]) -> Option<Step> {
         let Flight { step, lr, images, .. } = self.flights.pop_front()?;
         let accuracy = outputs.get(1).map_or(f32::NAN, |hits| hits[0] / images as f32);
         Some(Step { step, loss: outputs[0][0], accuracy, lr, images })

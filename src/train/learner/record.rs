@@ -1,12 +1,11 @@
 //! The tapes of a learner, each for a given number of images.
 
-use super::Loss;
+use super::{Loss, Update};
 use crate::Result;
 use crate::gpu::Profile;
 use crate::models::Model;
 use crate::nn::{self, Forward, Mode};
 use crate::ops;
-use crate::optim::Optimizer;
 use crate::tape::{State, Tape};
 
 /// What a tape is for, and how many images it takes.
@@ -40,7 +39,7 @@ pub(crate) fn record(
     profile: Profile,
     model: &Model,
     state: &mut State,
-    (optimizer, loss): (Option<&Optimizer>, &Loss),
+    (update, loss): (Option<&Update>, &Loss),
 ) -> Result<Tape> {
     let mut tape = if let Pass::Train(..) = pass { Tape::for_adapter(profile) } else { Tape::new() };
     let images = nn::images(&mut tape, pass.images(), model.input);
@@ -52,13 +51,13 @@ pub(crate) fn record(
         tape.output(output);
         return Ok(tape);
     };
+    let loss = if let Pass::Train(..) = pass { loss } else { loss.judging() };
     let (loss, hits) = loss.record(&mut tape, output, targets)?;
     tape.output(loss);
     hits.into_iter().for_each(|hits| tape.output(hits));
-    if let (Pass::Train(..), Some(optimizer)) = (pass, optimizer) {
+    if let (Pass::Train(..), Some(update)) = (pass, update) {
         let gradients = tape.backward(loss)?;
-        let parameters = state.parameters();
-        optimizer.apply(&mut tape, state, &parameters, &gradients)?;
+        update.record(&mut tape, state, gradients)?;
     }
     Ok(tape)
 }

@@ -1,6 +1,8 @@
 //! Update rules as a program writes them down: with a learning rate and defaults.
 
+use crate::ops;
 use crate::optim::Optimizer;
+use crate::tape::{Gradients, State, Tape, Var};
 use crate::{Error, Result};
 
 /// An update rule and its learning rate.
@@ -10,14 +12,47 @@ pub struct Update {
     pub rule: Optimizer,
     /// Learning rate, on which a schedule acts.
     pub lr: f64,
+    /// Largest norm of all gradients together; larger ones are scaled down to it ([`ops::clip_grad_norm`]).
+    pub clip_grad_norm: Option<f32>,
 }
 
 impl Update {
+    /// With the gradients of each step scaled down to this norm over all parameters where theirs is larger, as
+    /// `torch.nn.utils.clip_grad_norm_`.
+    ///
+    /// ```
+    /// use mexhat::train::{Sgd, Update};
+    /// let update = Update::from(Sgd::new(0.1)).clip_grad_norm(1.0);
+    /// # assert_eq!(update.clip_grad_norm, Some(1.0));
+    /// ```
+    pub fn clip_grad_norm(self, norm: f32) -> Self {
+        Self { clip_grad_norm: Some(norm), ..self }
+    }
+
     pub(super) fn check(&self) -> Result<()> {
-        if self.lr > 0.0 && self.lr.is_finite() {
-            return Ok(());
+        let positive = |what: &str, value: f64, such_as: &str| {
+            if value > 0.0 && value.is_finite() {
+                return Ok(());
+            }
+            Err(Error::Usage(format!("the {what} is {value}; expected a number above 0, such as {such_as}")))
+        };
+        positive("learning rate", self.lr, "0.1")?;
+        self.clip_grad_norm.map_or(Ok(()), |norm| positive("norm to clip gradients to", f64::from(norm), "1"))
+    }
+
+    /// Appends the update of all parameters that `gradients` reach.
+    pub(super) fn record(&self, tape: &mut Tape, state: &mut State, mut gradients: Gradients) -> Result<()> {
+        let parameters = state.parameters();
+        if let Some(norm) = self.clip_grad_norm {
+            let reached = parameters.iter().filter_map(|id| {
+                let parameter = tape.state(state, *id);
+                gradients.get(parameter).map(|gradient| (parameter, gradient))
+            });
+            let (reached, found): (Vec<Var>, Vec<Var>) = reached.unzip();
+            let clipped = ops::clip_grad_norm(tape, &found, norm)?;
+            reached.into_iter().zip(clipped).for_each(|(parameter, gradient)| gradients.set(parameter, gradient));
         }
-        Err(Error::Usage(format!("the learning rate is {}; expected a number above 0, such as 0.1", self.lr)))
+        self.rule.apply(tape, state, &parameters, &gradients)
     }
 }
 
@@ -65,7 +100,7 @@ impl Sgd {
 impl From<Sgd> for Update {
     fn from(sgd: Sgd) -> Self {
         let Sgd { lr, momentum, weight_decay, nesterov } = sgd;
-        Self { rule: Optimizer::Sgd { momentum, weight_decay, nesterov }, lr }
+        Self { rule: Optimizer::Sgd { momentum, weight_decay, nesterov }, lr, clip_grad_norm: None }
     }
 }
 
@@ -115,6 +150,6 @@ impl From<Adam> for Update {
         } else {
             Optimizer::Adam { betas, eps, weight_decay }
         };
-        Self { rule, lr }
+        Self { rule, lr, clip_grad_norm: None }
     }
 }

@@ -7,13 +7,14 @@ use super::checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
 use super::clock::Instant;
 use super::evaluate;
 use super::memory::{Paper, passes, too_small};
-use super::{Event, Learner, ModelSpec, Options, RunPlan, Started, Summary, Update};
+use super::{Event, Learner, ModelSpec, Options, RunPlan, Started, Summary};
 use crate::data::{Dataset, Epoch, Loader, LoaderOptions, Report, Splits};
 use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
 use crate::tape::State;
 use crate::{Error, Result};
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use timer::Timer;
 
@@ -163,7 +164,7 @@ impl Trainer {
         let validation = validation.transpose()?;
         let test = evaluate::loader(Arc::new(splits.test), &splits.normalize, plan.batch_size)?;
 
-        let update = Update { rule: options.optimizer(), lr: options.base_lr() };
+        let update = options.update();
         let judged: Vec<usize> =
             [validation.as_ref(), Some(&test)].into_iter().flatten().map(|images| images.dataset().len()).collect();
         let network = spec.network(options.seed)?;
@@ -171,11 +172,16 @@ impl Trainer {
         let state = saved.filter(|saved| saved.run.is_some()).map_or_else(State::new, Saved::state);
         let restore = |state: &mut State| saved.map_or(Ok(()), |saved| saved.restore(state));
         let own = options.network.is_some();
+        let mut taken = Vec::new();
         let begun = || {
             let learner = Learner::begin(gpu, network, Some(update), state, restore)?;
-            let mut learner = learner.with_normalize(spec.normalize.clone())?;
+            let mut learner = learner.with_normalize(spec.normalize.clone())?.with_loss(options.loss());
             spec.check(&learner.model)?;
             learner.step = progress.step;
+            if let (Some(init), None) = (&options.init, saved) {
+                taken = begin_with(&mut learner, Path::new(init))?;
+            }
+            learner.freeze(&options.freeze.iter().map(String::as_str).collect::<Vec<_>>())?;
             learner.prepare(&passes(&plan, &learner.model, &judged))?;
             Ok(learner)
         };
@@ -186,6 +192,7 @@ impl Trainer {
             Error::Usage(_) | Error::Shape { .. } if !own && saved.is_none() => too_small(&spec, error),
             error => error,
         })?;
+        splits.report.notes.extend(taken);
         let mut trainer = Self {
             options: options.clone(),
             spec,
@@ -363,6 +370,18 @@ impl Trainer {
             last_validation: self.last_validation,
         }
     }
+}
+
+/// Takes the values of a run's network or of a file; says which did not fit.
+#[cfg(not(target_arch = "wasm32"))]
+fn begin_with(learner: &mut Learner, path: &Path) -> Result<Vec<String>> {
+    let (file, bytes) = super::read_model(path)?;
+    Ok(learner.take_values(&file, &bytes)?.notes(&file))
+}
+
+#[cfg(target_arch = "wasm32")]
+fn begin_with(_: &mut Learner, path: &Path) -> Result<Vec<String>> {
+    Err(Error::Usage(format!("`init` names the file {}, and a page reads none", path.display())))
 }
 
 /// Refuses what has no covariance, and says what hardly has one.

@@ -135,7 +135,7 @@ impl Trainer {
     /// Takes what has come back; when nothing has, submits one more step.
     async fn train_some(&mut self) -> Result<()> {
         while let Some(step) = self.learner.try_take()? {
-            self.landed(step);
+            self.completed(step);
             if self.failure.is_some() {
                 return Ok(());
             }
@@ -145,7 +145,7 @@ impl Trainer {
         }
         if self.learner.in_flight() >= self.ahead {
             let step = self.learner.take().await?;
-            step.into_iter().for_each(|step| self.landed(step));
+            step.into_iter().for_each(|step| self.completed(step));
             return Ok(());
         }
         if self.wants_kernels() {
@@ -201,18 +201,18 @@ impl Trainer {
     /// Waits for every step in flight.
     pub(super) async fn drain(&mut self) -> Result<()> {
         while let Some(step) = self.learner.take().await? {
-            self.landed(step);
+            self.completed(step);
         }
         Ok(())
     }
 
     /// Reports the oldest step in flight, and ends the run when its loss is no number.
-    fn landed(&mut self, landed: Step) {
+    fn completed(&mut self, completed: Step) {
         if self.failure.is_some() {
             return;
         }
-        let Step { step, loss, accuracy, lr, images } = landed;
-        self.timer.landed(images);
+        let Step { step, loss, accuracy, lr, images } = completed;
+        self.timer.completed(images);
         let epoch = (step - 1) / self.plan.batches;
         self.events.push_back(Event::Step { step, epoch, loss, lr, accuracy });
         if !loss.is_finite() {

@@ -11,12 +11,12 @@ pub(super) struct Timer {
     pub(super) first_step: f64,
     /// Seconds and images of this session after its first step.
     steady: (f64, usize),
-    landed: Option<Instant>,
+    completed: Option<Instant>,
 }
 
 impl Timer {
     pub(super) fn start() -> Self {
-        Self { begin: Instant::now(), running: None, seconds: 0.0, first_step: 0.0, steady: (0.0, 0), landed: None }
+        Self { begin: Instant::now(), running: None, seconds: 0.0, first_step: 0.0, steady: (0.0, 0), completed: None }
     }
 
     pub(super) fn resume(&mut self) {
@@ -27,18 +27,18 @@ impl Timer {
         if let Some(since) = self.running.take() {
             self.seconds += since.elapsed().as_secs_f64();
         }
-        self.landed = None;
+        self.completed = None;
     }
 
-    pub(super) fn landed(&mut self, images: usize) {
+    pub(super) fn completed(&mut self, images: usize) {
         let now = Instant::now();
         if self.first_step == 0.0 {
             self.first_step = now.duration_since(self.begin).as_secs_f64();
-        } else if let Some(before) = self.landed.or(self.running) {
+        } else if let Some(before) = self.completed.or(self.running) {
             self.steady.0 += now.duration_since(before).as_secs_f64();
             self.steady.1 += images;
         }
-        self.landed = Some(now);
+        self.completed = Some(now);
     }
 
     pub(super) fn total(&self) -> f64 {

@@ -1,4 +1,4 @@
-//! What `tests/golden` and `tests/twin` check natively, in a browser: the same tables, the same tolerances.
+//! What `tests/golden` and `tests/reference` check natively, in a browser: the same tables, the same tolerances.
 //!
 //! Nothing is compiled for other targets than browsers.
 
@@ -32,7 +32,7 @@ mod runners;
 mod trace;
 
 use case::Manifest;
-use common::{OPERATIONS, Sizes, engines, twins};
+use common::{OPERATIONS, Sizes, engines, reference};
 use js_sys::{Reflect, Uint8Array};
 use mexhat::gpu::{Gpu, Kernel};
 use mexhat::rng::Rng;
@@ -49,7 +49,7 @@ fn kernels() -> impl Iterator<Item = Kernel> {
     shaders.flat_map(|shader| (0..shader.variants.len()).map(|variant| Kernel::new(shader, variant)))
 }
 
-/// Reference vectors and twins on one device.
+/// Reference vectors and operations on one device.
 #[wasm_bindgen]
 pub struct Checks {
     gpu: Gpu,
@@ -96,15 +96,15 @@ impl Checks {
         }
     }
 
-    /// Names of the operations that have a twin.
+    /// Names of the operations that have a reference.
     pub fn operations(&self) -> Vec<String> {
         OPERATIONS.iter().map(|operation| operation.name.to_owned()).collect()
     }
 
-    /// Runs operation `index` against its twin at its corner sizes and at `random` others, under every way of choosing
+    /// Runs operation `index` against its reference at its corner sizes and at `random` others, under every way of choosing
     /// kernels; returns what is wrong, or nothing.
-    #[wasm_bindgen(js_name = runTwin)]
-    pub async fn run_twin(&self, index: usize, random: usize) -> Option<String> {
+    #[wasm_bindgen(js_name = runOperation)]
+    pub async fn run_operation(&self, index: usize, random: usize) -> Option<String> {
         let operation = OPERATIONS.iter().nth(index)?;
         let mut rng = Rng::new(index as u64);
         let mut sizes = (operation.corners)();
@@ -112,7 +112,7 @@ impl Checks {
         let profiles = engines::profiles_of(&self.gpu);
         for (i, sizes) in sizes.into_iter().enumerate() {
             let profile = profiles[i % profiles.len()];
-            if let Err(why) = twins::check(&self.gpu, operation, sizes, profile).await {
+            if let Err(why) = reference::check(&self.gpu, operation, sizes, profile).await {
                 return Some(why);
             }
         }

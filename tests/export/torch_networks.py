@@ -1,7 +1,7 @@
 """CIFAR networks in PyTorch with the layers of the authors of network deconvolution, under the names of mexhat's tensors.
 
-python torch_twin.py write NET FOLDER   saves random values as FOLDER/state.safetensors, images and the logits for them
-python torch_twin.py read NET FOLDER    loads FOLDER/model.safetensors of mexhat and holds its logits against FOLDER/expected
+python torch_networks.py write NET FOLDER   saves random values as FOLDER/state.safetensors, images and the logits for them
+python torch_networks.py read NET FOLDER    loads FOLDER/model.safetensors of mexhat and holds its logits against FOLDER/expected
 
 NET is resnet18 or vgg16. Needs numpy, safetensors and torch.
 """

@@ -1,4 +1,4 @@
-// The adjoint of block_rows.wgsl (method, section 9.2): x = gathered + fold(rows), nothing gathered where add = 0, and
+// The adjoint of im2col_blocks.wgsl (method, section 9.2): x = gathered + col2im(rows), nothing gathered where add = 0, and
 // with mask = 1 zero where the ReLU whose output was gathered from is not above 0. Each element asks which
 // sampled patches cover it, so overlapping patches need no atomics. An invocation owns one vector of four channels and walks over
 // LINES pixels, so that what divides is done once for all of them. What differs between layers is constant, as software adapters

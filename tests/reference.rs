@@ -1,9 +1,9 @@
-//! Every operation on the GPU against its twin on the CPU: forward and all gradients, over random and chosen sizes,
+//! Every operation on the GPU against its reference on the CPU: forward and all gradients, over random and chosen sizes,
 //! under every profile that this adapter can run; and that no shipped kernel is left out. Each operation is a test.
 
 mod common;
 
-use common::{OPERATIONS, Operation, engines, sizes, twins};
+use common::{OPERATIONS, Operation, engines, reference, sizes};
 use libtest_mimic::{Arguments, Trial};
 use mexhat::gpu::Kernel;
 use mexhat::{ops, software};
@@ -21,7 +21,7 @@ fn exercise(operation: &Operation) -> Result<BTreeSet<String>, String> {
     let keep = |kernels| ran.lock().map(|mut ran| ran.extend(kernels)).map_err(|e| e.to_string());
     let gpu = engines::gpu();
     let profiles = engines::profiles();
-    let check = |sizes, profile| pollster::block_on(twins::check(gpu, operation, sizes, profile));
+    let check = |sizes, profile| pollster::block_on(reference::check(gpu, operation, sizes, profile));
     for sizes in (operation.corners)() {
         for profile in &profiles {
             keep(check(sizes, *profile)?)?;

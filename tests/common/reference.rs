@@ -1,4 +1,4 @@
-//! One operation on the GPU against its twin on the CPU, forward and all gradients.
+//! One operation on the GPU against its reference on the CPU, forward and all gradients.
 
 use super::{Bench, Operation, Sizes, engines};
 use mexhat::Result;
