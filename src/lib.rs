@@ -43,11 +43,17 @@
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod bench;
+#[doc(hidden)]
+#[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
+pub mod check;
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links, rustdoc::invalid_html_tags)]
 pub mod cli;
 pub mod data;
+#[cfg(not(target_arch = "wasm32"))]
+#[doc(hidden)]
+pub mod doctor;
 #[doc(hidden)]
 pub mod error;
 #[cfg(not(target_arch = "wasm32"))]

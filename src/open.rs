@@ -16,6 +16,8 @@ pub struct OpenOptions {
     pub checked: bool,
     /// Other kernels than the adapter's own.
     pub wish: software::Wish,
+    /// A pass over the text of every kernel in place of the adapter's own: tests break kernels by it.
+    pub text: Option<fn(String) -> String>,
 }
 
 impl OpenOptions {
@@ -42,6 +44,7 @@ impl OpenOptions {
                 family: parsed("MEXHAT_FAMILY", read("MEXHAT_FAMILY"))?,
                 loads: parsed("MEXHAT_LOADS", read("MEXHAT_LOADS"))?,
             },
+            text: None,
         })
     }
 }
@@ -68,7 +71,8 @@ impl Gpu {
     #[doc(hidden)]
     pub async fn open_with_async(options: OpenOptions) -> Result<Self> {
         let (summary, adapter) = choose_adapter(options.device.as_deref()).await?;
-        let profile = software::profile(&summary, options.wish)?;
+        let mut profile = software::profile(&summary, options.wish)?;
+        profile.text = options.text.unwrap_or(profile.text);
         Self::on((summary, adapter), profile, options.cache, options.checked).await
     }
 

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::engines::gpu;
+use common::gpu;
 use mexhat::Result;
 use mexhat::ops;
 use mexhat::tape::{Compiled, DType, Session, State, Tape, Type, Var};

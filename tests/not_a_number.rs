@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::bench::Bench;
-use common::engines::{on_cpu, on_gpu, profiles};
+use common::engines::on_cpu;
+use common::{Bench, on_gpu, profiles};
 use mexhat::Result;
 use mexhat::ops::{self, ConvOptions, NormOptions};
 use mexhat::tape::{Array, Var};

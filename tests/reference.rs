@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{OPERATIONS, Operation, engines, reference, sizes};
+use common::{OPERATIONS, Operation, gpu, profiles, reference, sizes};
 use libtest_mimic::{Arguments, Trial};
 use mexhat::gpu::Kernel;
 use mexhat::{ops, software};
@@ -19,12 +19,11 @@ const CASES: u32 = 64;
 fn exercise(operation: &Operation) -> Result<BTreeSet<String>, String> {
     let ran = Mutex::new(BTreeSet::new());
     let keep = |kernels| ran.lock().map(|mut ran| ran.extend(kernels)).map_err(|e| e.to_string());
-    let gpu = engines::gpu();
-    let profiles = engines::profiles();
+    let (gpu, profiles) = (gpu(), profiles());
     let check = |sizes, profile| pollster::block_on(reference::check(gpu, operation, sizes, profile));
     for sizes in (operation.corners)() {
         for profile in &profiles {
-            keep(check(sizes, *profile)?)?;
+            keep(check(sizes, *profile)?.kernels)?;
         }
     }
     let config = Config { cases: CASES, failure_persistence: None, max_shrink_iters: 200, ..Config::default() };
@@ -33,7 +32,7 @@ fn exercise(operation: &Operation) -> Result<BTreeSet<String>, String> {
     let outcome = TestRunner::new_with_rng(config, rng).run(&sizes(), |sizes| {
         // A different profile for each case, all of them over the whole run.
         let profile = profiles[sizes.seed as usize % profiles.len()];
-        check(sizes, profile).and_then(keep).map_err(TestCaseError::fail)
+        check(sizes, profile).and_then(|agreed| keep(agreed.kernels)).map_err(TestCaseError::fail)
     });
     outcome.map_err(|e| e.to_string())?;
     ran.into_inner().map_err(|e| e.to_string())
@@ -42,7 +41,7 @@ fn exercise(operation: &Operation) -> Result<BTreeSet<String>, String> {
 /// Shipped kernels that this adapter can run and that are not in `ran`.
 fn missing(ran: &BTreeSet<String>) -> Vec<String> {
     // A subgroup kernel runs only where the subgroup has exactly its lanes.
-    let subgroups = engines::profiles().iter().any(|profile| profile.name.contains("subgroup"));
+    let subgroups = profiles().iter().any(|profile| profile.name.contains("subgroup"));
     let reachable = |kernel: &Kernel| subgroups || !kernel.shader.file.contains("subgroup");
     let shipped = ops::SHADERS.iter().copied().flatten().chain(software::SHADERS);
     shipped
@@ -73,9 +72,6 @@ fn main() -> ExitCode {
         println!("every shipped kernel that this adapter can run has run");
         return ExitCode::SUCCESS;
     }
-    println!(
-        "no line of tests/common/ops_table.rs runs these kernels; add sizes or a line:\n  {}",
-        missing.join("\n  ")
-    );
+    println!("no line of src/check/table.rs runs these kernels; add sizes or a line:\n  {}", missing.join("\n  "));
     ExitCode::FAILURE
 }

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::engines::{gpu, own_gpu};
+use common::{gpu, own_gpu};
 use mexhat::gpu::Counters;
 use mexhat::nn::{
     Activate, BatchNorm, Conv, Conv2d, Delinear, FastDeconv, Flatten, Forward, Linear, MaxPool, Mode, Module,

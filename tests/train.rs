@@ -133,30 +133,6 @@ fn a_loss_that_is_no_number_ends_the_run() {
 }
 
 #[test]
-fn a_lost_device_is_an_event_and_an_error() {
-    let gpu = gpu();
-    let options = Options { epochs: Some(50), ..small(Norm::None) };
-    let splits = data::load(&options.data, &options.load()).unwrap();
-    let mut trainer = Trainer::new(&gpu, &options, splits).unwrap();
-    let (mut lost, mut steps) = (false, 0);
-    let error = loop {
-        match pollster::block_on(trainer.next()) {
-            Ok(Some(Event::Step { .. })) => {
-                steps += 1;
-                if steps == 5 {
-                    gpu.destroy();
-                }
-            }
-            Ok(Some(Event::DeviceLost)) => lost = true,
-            Ok(Some(_)) => {}
-            Ok(None) => panic!("the run ended as if nothing had happened"),
-            Err(error) => break error,
-        }
-    };
-    assert!(lost && matches!(error, Error::DeviceLost(_)), "{lost} {error:?}");
-}
-
-#[test]
 fn steady_steps_create_nothing() {
     let gpu = gpu();
     let options = Options { epochs: Some(1), limit_train: Some(320), ..small(Norm::Deconv) };

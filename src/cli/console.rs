@@ -105,7 +105,11 @@ impl Console {
                 self.line(&format!("after {done}: {split} loss {loss}, {split} accuracy {percent:.2} %"));
             }
             Event::Done(summary) => self.done(summary),
-            Event::Kernels { .. } | Event::Save { .. } | Event::DeviceLost => {}
+            Event::DeviceLost { step, from: Some(from), reason } => self.warn(&format!(
+                "the GPU went away after step {step} ({reason}); it is opened anew, and training goes on from step {from}, so \
+                 that nothing is lost"
+            )),
+            Event::DeviceLost { .. } | Event::Kernels { .. } | Event::Save { .. } => {}
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod compare;
 mod console;
 mod data;
 mod devices;
+mod doctor;
 mod eval;
 mod export;
 mod inspect;
@@ -46,6 +47,8 @@ struct Cli {
 enum Command {
     /// List the GPU adapters of this machine
     Devices(devices::DevicesArgs),
+    /// Check that a GPU computes what it should
+    Doctor(doctor::DoctorArgs),
     /// Train a network
     Train(Box<train::TrainArgs>),
     /// Evaluate a trained network on a test split
@@ -128,6 +131,7 @@ pub fn main() -> ExitCode {
     };
     let run = || match Cli::from_arg_matches(&matches).map_err(|e| Error::Usage(e.to_string()))?.command {
         Command::Devices(args) => devices::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Train(args) => train::run(&args, matches.subcommand_matches("train")),
         Command::Eval(args) => eval::run(&args),
         Command::Compare(args) => compare::run(&args),

@@ -54,7 +54,8 @@ const WATCH_STEPS: u64 = 10;
 const WATCH_SECONDS: f64 = 0.5;
 
 /// What may be given along with `--resume`.
-const FREE: [&str; 9] = ["resume", "data", "epochs", "steps", "checkpoint_every", "profile", "device", "json", "watch"];
+const FREE: [&str; 10] =
+    ["resume", "data", "epochs", "steps", "checkpoint_every", "check_numbers", "profile", "device", "json", "watch"];
 
 /// Whether the user wrote this option.
 fn given(matches: Option<&ArgMatches>, id: &str) -> bool {
@@ -196,6 +197,7 @@ fn go_on(args: &TrainArgs, path: &Path, matches: Option<&ArgMatches>) -> Result<
     if given(matches, "checkpoint_every") {
         options.checkpoint_every = args.options.checkpoint_every;
     }
+    options.check_numbers = args.options.check_numbers;
     if given(matches, "data") {
         options.data = whole_path(&args.options.data);
     }
@@ -245,12 +247,26 @@ pub(super) fn run(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> 
 async fn follow(trainer: &mut Trainer, folder: &mut RunFolder, mut console: Console, stop: &AtomicBool) -> Result<()> {
     let ended = until_done(trainer, folder, &mut console, stop).await;
     if ended.is_err() {
+        if matches!(ended, Err(Error::DeviceLost(_)))
+            && let Ok(kept) = trainer.snapshot().await
+        {
+            if folder.saved() != Some(kept.step)
+                && let Err(e) = folder.save(&kept)
+            {
+                console.warn(&format!("the last good state could not be kept: {e}"));
+            }
+        }
         let summary = trainer.summary();
         if let Err(e) = folder.finish(trainer, &summary) {
             console.warn(&format!("the run folder is not complete: {e}"));
         }
         let place = folder.path().display();
         console.warn(&match folder.saved() {
+            Some(step) if matches!(ended, Err(Error::DeviceLost(_))) => {
+                format!(
+                    "the last good state, of step {step}, is kept in {place}; go on with: mexhat train --resume {place}"
+                )
+            }
             Some(step) => format!("the last good state, of step {step}, is kept in {place}"),
             None => format!("what there is stands in {place}"),
         });

@@ -137,6 +137,15 @@ async fn list() -> Vec<(AdapterSummary, wgpu::Adapter)> {
     listed
 }
 
+/// The adapter that `known` described, after it went away.
+pub(super) async fn again(known: &AdapterSummary) -> Option<(AdapterSummary, wgpu::Adapter)> {
+    let mut listed = list().await;
+    listed.retain(|(found, _)| (&found.name, &found.backend) == (&known.name, &known.backend));
+    // Of two cards of one kind the one in the same place.
+    let at = listed.iter().position(|(found, _)| found.index == known.index).unwrap_or(0);
+    (at < listed.len()).then(|| listed.swap_remove(at))
+}
+
 /// All adapters of this machine; the default is marked.
 pub async fn adapters() -> Vec<AdapterSummary> {
     list().await.into_iter().map(|(summary, _)| summary).collect()

@@ -37,13 +37,17 @@ pub(super) struct Inner {
     pub queue: wgpu::Queue,
     pub summary: AdapterSummary,
     pub profile: Profile,
-    checked: bool,
+    pub checked: bool,
     pub live: Live,
     pub pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
     layouts: Mutex<HashMap<&'static str, wgpu::BindGroupLayout>>,
     pub failures: Failures,
     #[cfg(not(target_arch = "wasm32"))]
+    pub f16: bool,
+    #[cfg(not(target_arch = "wasm32"))]
     pub info: wgpu::AdapterInfo,
+    /// Where compiled kernels were asked to be kept.
+    pub kept: KernelCache,
     #[cfg(not(target_arch = "wasm32"))]
     pub cache: Option<super::cache::Cache>,
     #[cfg(not(target_arch = "wasm32"))]
@@ -131,7 +135,7 @@ impl Gpu {
     pub(crate) async fn on(
         (summary, adapter): (AdapterSummary, wgpu::Adapter),
         profile: Profile,
-        #[cfg_attr(target_arch = "wasm32", allow(unused_variables))] cache: KernelCache,
+        cache: KernelCache,
         checked: bool,
     ) -> Result<Self> {
         check_limits(&summary, &adapter.limits())?;
@@ -151,7 +155,10 @@ impl Gpu {
         Ok(Self {
             inner: Arc::new(Inner {
                 #[cfg(not(target_arch = "wasm32"))]
-                cache: super::cache::Cache::open(&device, &adapter.get_info(), cache),
+                cache: super::cache::Cache::open(&device, &adapter.get_info(), cache.clone()),
+                kept: cache,
+                #[cfg(not(target_arch = "wasm32"))]
+                f16: adapter.features().contains(wgpu::Features::SHADER_F16),
                 #[cfg(not(target_arch = "wasm32"))]
                 info: adapter.get_info(),
                 #[cfg(not(target_arch = "wasm32"))]

@@ -39,7 +39,7 @@ impl Failures {
         device.set_device_lost_callback(move |reason, message| {
             // Dropping the last handle is not a loss.
             if reason != wgpu::DeviceLostReason::Destroyed || !message.contains("dropped") {
-                on_loss.lose(message);
+                on_loss.lose(if message.is_empty() { "the driver gives no reason".into() } else { message });
             }
         });
     }

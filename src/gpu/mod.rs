@@ -13,9 +13,12 @@ mod executable;
 mod failure;
 mod image;
 #[cfg(not(target_arch = "wasm32"))]
+mod known;
+#[cfg(not(target_arch = "wasm32"))]
 mod poll;
 mod profile;
 mod program;
+mod reopen;
 mod ring;
 mod room;
 mod shader;

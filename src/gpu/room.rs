@@ -55,6 +55,12 @@ impl Gpu {
         }
     }
 
+    /// Whether the adapter computes in halves.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn offers_f16(&self) -> bool {
+        self.inner.f16
+    }
+
     /// Bytes that can still be had, where that is known: of an adapter that computes on the CPU, those of the system. Cards do not
     /// tell.
     pub fn room(&self) -> Option<u64> {

@@ -136,7 +136,11 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    pub(super) fn new(state: &State, spec: &ModelSpec, run: &SavedRun) -> Result<Self> {
+    /// Both files of `state`.
+    ///
+    /// # Errors
+    /// None that a state of finite names and shapes gives.
+    pub fn new(state: &State, spec: &ModelSpec, run: &SavedRun) -> Result<Self> {
         Ok(Self {
             step: run.progress.step,
             model: model_bytes(state, spec)?,

@@ -7,7 +7,10 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of all tensors (by name: type, shape, bytes) and of the metadata `text` but its own `checksum`.
-pub(super) fn checksum<'a, 'b>(
+///
+/// # Errors
+/// The metadata is no JSON object.
+pub fn checksum<'a, 'b>(
     text: &str,
     tensors: impl Iterator<Item = (&'a str, impl std::borrow::Borrow<TensorView<'b>>)>,
 ) -> Result<String> {

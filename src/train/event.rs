@@ -146,8 +146,16 @@ pub enum Event {
     },
     /// The run is over.
     Done(Summary),
-    /// The GPU went away; an error follows.
-    DeviceLost,
+    /// The GPU went away.
+    DeviceLost {
+        /// Steps whose losses are known.
+        step: u64,
+        /// Step of the values with which training goes on, on a new device: the steps since are made again, and not told again.
+        /// Without it an error follows.
+        from: Option<u64>,
+        /// What the driver says.
+        reason: String,
+    },
 }
 
 fn test() -> Split {

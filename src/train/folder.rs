@@ -141,7 +141,7 @@ impl RunFolder {
                         note_gap(&mut gaps, last, at);
                         last = at;
                     }
-                    Event::Eval { step: at, .. } if at <= step => {}
+                    Event::Eval { step: at, .. } | Event::DeviceLost { step: at, .. } if at <= step => {}
                     _ => continue,
                 }
                 chart(&mut curves, &event);
@@ -210,7 +210,7 @@ impl RunFolder {
     /// # Errors
     /// The disk is full.
     pub fn record(&mut self, event: &Event) -> Result<()> {
-        if !matches!(event, Event::Step { .. } | Event::Eval { .. }) {
+        if !matches!(event, Event::Step { .. } | Event::Eval { .. } | Event::DeviceLost { .. }) {
             return Ok(());
         }
         chart(&mut self.curves, event);

@@ -56,6 +56,8 @@ pub(crate) use checkpoint::model_bytes;
 #[doc(hidden)]
 pub use checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
 pub use checkpoint_every::CheckpointEvery;
+#[doc(hidden)]
+pub use checksum::checksum;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub use compare::{Group, Spread, compare};

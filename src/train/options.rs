@@ -330,6 +330,10 @@ pub struct Options {
     /// Keep a checkpoint after so many steps (500) or so much time (30s, 5m, 1h), beside those at epochs and at the end
     #[cfg_attr(feature = "cli", arg(long, default_value = "1m", value_name = "STEPS|TIME", help_heading = "Run"))]
     pub checkpoint_every: CheckpointEvery,
+    /// When the run diverges, make its last steps again and name the operation, step and tensor that went bad first
+    #[cfg_attr(feature = "cli", arg(long, help_heading = "Run"))]
+    #[serde(skip)]
+    pub check_numbers: bool,
     /// Use only so many training images
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Data"))]
     pub limit_train: Option<usize>,
@@ -366,6 +370,7 @@ impl Default for Options {
             schedule: ScheduleKind::Cosine,
             warmup: 0,
             checkpoint_every: CheckpointEvery::default(),
+            check_numbers: false,
             limit_train: None,
             limit_test: None,
             prepare: Preparation::default(),

@@ -3,9 +3,12 @@
 use super::{Batch, Batches, Data, Learner, Order, Step};
 use crate::data::Augment;
 use crate::optim::Schedule;
+use crate::train::clock::Instant;
+use crate::train::trainer::{Losses, too_often};
 use crate::train::{Event, ScheduleKind, Split};
 use crate::{Error, Result};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// How to train. The defaults: one epoch, batches of 128, shuffled, the learning rate the same throughout.
 #[derive(Clone, Copy)]
@@ -52,10 +55,25 @@ pub struct Fitting<'a> {
     epoch: u64,
     batches: Option<Batches<'a>>,
     events: VecDeque<Event>,
+    /// Batches of this epoch that were taken.
+    taken: usize,
     /// Steps before this run.
     before: u64,
+    /// Last step that was told.
+    told: u64,
+    /// Epochs that have been judged.
+    judged: u64,
+    /// Where training goes back to when the device goes away: epoch, batches taken, and since when.
+    kept: Option<(u64, usize, Instant)>,
+    /// An epoch begins: a good moment to keep its values.
+    fresh: bool,
+    losses: Losses,
+    failure: Option<Error>,
     over: bool,
 }
+
+/// Values are kept in host memory this often, besides at the beginning of every epoch: it waits for the steps in flight.
+const KEEP: Duration = Duration::from_secs(60);
 
 /// Whether a last batch of `images` beside `batch_size` is worth a step: from a quarter of a batch on. Statistics of a
 /// handful of images, or of one, would outweigh it in the running averages.
@@ -115,7 +133,14 @@ impl Learner {
             epoch: 0,
             batches: None,
             events: VecDeque::new(),
+            taken: 0,
             before,
+            told: before,
+            judged: 0,
+            kept: None,
+            fresh: true,
+            losses: Losses::default(),
+            failure: None,
             over: false,
         })
     }
@@ -129,11 +154,13 @@ impl Fitting<'_> {
                 return Some(Ok(event));
             }
             if self.over {
-                return None;
+                return self.failure.take().map(Err);
             }
-            if let Err(e) = self.advance().await {
+            if let Err(e) = self.advance().await
+                && let Err(e) = self.survive(e).await
+            {
                 self.over = true;
-                return Some(Err(e));
+                self.failure = Some(e);
             }
         }
     }
@@ -151,8 +178,16 @@ impl Fitting<'_> {
         if !self.events.is_empty() {
             return Ok(());
         }
+        if self.fresh || self.kept.is_some_and(|(.., since)| since.elapsed() >= KEEP) {
+            self.keep().await?;
+            return Ok(());
+        }
         if self.batches.is_none() {
-            self.batches = Some(self.data.epoch(self.order())?);
+            let mut batches = self.data.epoch(self.order())?;
+            for _ in 0..self.taken {
+                batches.next().transpose()?;
+            }
+            self.batches = Some(batches);
         }
         let batch = match self.batches.as_mut().and_then(Iterator::next).transpose()? {
             Some(batch) => self.kept(batch)?,
@@ -160,7 +195,40 @@ impl Fitting<'_> {
         };
         let Some(batch) = batch else { return self.end_epoch().await };
         let lr = self.schedule.lr(self.learner.update()?.lr, self.learner.step - self.before);
-        self.learner.submit(&batch, lr, self.fit.seed).await
+        self.learner.submit(&batch, lr, self.fit.seed).await?;
+        self.taken += 1;
+        Ok(())
+    }
+
+    /// Keeps where training stands, in case the device goes away.
+    async fn keep(&mut self) -> Result<()> {
+        self.settle().await?;
+        self.learner.keep().await?;
+        self.kept = Some((self.epoch, self.taken, Instant::now()));
+        self.fresh = false;
+        Ok(())
+    }
+
+    /// Waits for the steps in flight.
+    async fn settle(&mut self) -> Result<()> {
+        while let Some(step) = self.learner.take().await? {
+            self.completed(step)?;
+        }
+        Ok(())
+    }
+
+    /// Goes on after the device went away, from what was kept; other errors stay.
+    async fn survive(&mut self, error: Error) -> Result<()> {
+        let Error::DeviceLost(reason) = error else { return Err(error) };
+        let kept = self.kept.filter(|_| self.losses.bearable(self.told));
+        let from = kept.and(self.learner.kept_step());
+        self.events.push_back(Event::DeviceLost { step: self.told, from, reason: reason.clone() });
+        let Some((epoch, taken, _)) = kept else { return Err(too_often(reason)) };
+        self.learner.reopen().await?;
+        self.losses.opened(self.told);
+        (self.epoch, self.taken, self.batches) = (epoch, taken, None);
+        (self.kept, self.fresh) = (Some((epoch, taken, Instant::now())), false);
+        Ok(())
     }
 
     /// The batch, unless it is a last one that is too short.
@@ -181,30 +249,30 @@ impl Fitting<'_> {
     }
 
     async fn end_epoch(&mut self) -> Result<()> {
-        while let Some(step) = self.learner.take().await? {
-            self.completed(step)?;
-        }
-        (self.batches, self.epoch) = (None, self.epoch + 1);
-        self.over = self.epoch == self.fit.epochs;
+        self.settle().await?;
         let steps = self.learner.step - self.before;
         if steps == 0 {
             return Err(Error::Usage("the data gave no batch of images; expected at least one".into()));
         }
-        if let Some(test) = self.fit.test {
+        if let Some(test) = self.fit.test.filter(|_| self.judged <= self.epoch) {
             let found = self.learner.evaluate_async(test, self.fit.batch_size).await?;
-            let (step, epoch) = (self.learner.step, self.epoch);
+            let (step, epoch) = (self.learner.step, self.epoch + 1);
             let (split, loss, accuracy) = (Split::Test, found.loss, found.accuracy);
             self.events.push_back(Event::Eval { step, epoch, split, loss, accuracy });
+            self.judged = epoch;
         }
+        (self.batches, self.taken, self.fresh, self.epoch) = (None, 0, true, self.epoch + 1);
+        self.over = self.epoch == self.fit.epochs;
         Ok(())
     }
 
     fn completed(&mut self, completed: Step) -> Result<()> {
         let Step { step, loss, accuracy, lr, .. } = completed;
-        // Of an earlier run that was dropped.
-        if step <= self.before {
+        // Of an earlier run that was dropped, or made again.
+        if step <= self.told {
             return Ok(());
         }
+        self.told = step;
         if !loss.is_finite() {
             return Err(Error::Run(format!(
                 "the loss is {loss} at step {step} (learning rate {lr:.3e}), so training has diverged; try a smaller learning \

@@ -1,10 +1,12 @@
 //! A network that learns: stepping, predicting, saving, in one place for programs, for the trainer and for a page.
 
+mod again;
 mod data;
 mod file;
 mod fit;
 mod look;
 mod loss;
+mod numbers;
 mod pixels;
 mod predict;
 pub(super) mod record;
@@ -15,6 +17,7 @@ pub(super) use fit::keeps;
 pub use fit::{Fit, Fitting};
 pub use look::Tensor;
 pub use loss::Loss;
+pub(super) use numbers::Bad;
 pub use pixels::Pixels;
 pub use update::{Adam, Sgd, Update};
 
@@ -24,6 +27,7 @@ use crate::models::Model;
 use crate::nn::Network;
 use crate::tape::{Compiled, MemoryUse, Session, State};
 use crate::{Error, Result};
+use again::Kept;
 use record::Pass;
 use std::collections::VecDeque;
 
@@ -53,6 +57,8 @@ pub struct Learner {
     loss: Loss,
     passes: Vec<(Pass, Compiled)>,
     flights: VecDeque<Flight>,
+    /// What training goes back to when the device goes away.
+    pub(super) kept: Option<Kept>,
     /// Steps submitted; also the number of training forwards, which decides what is frozen.
     pub(super) step: u64,
     pub(super) normalize: Normalize,
@@ -120,6 +126,7 @@ impl Learner {
             loss: Loss::default(),
             passes: Vec::new(),
             flights: VecDeque::new(),
+            kept: None,
             step: 0,
             data: String::new(),
             class_names: Vec::new(),
@@ -252,6 +259,7 @@ impl Learner {
         seed: u64,
     ) -> Result<()> {
         let pass = Pass::Train(self.model.mode_at(self.step), count);
+        let lr = self.rate_again(lr);
         let scalars = self.update()?.rule.scalars(lr, self.step + 1, seed);
         let inputs = [bytemuck::cast_slice(images), targets, scalars.bytes()];
         self.pass(pass)?.submit(&inputs).await?;
@@ -328,6 +336,11 @@ impl Learner {
                 if self.loss.takes_labels() { "labels" } else { "values" }
             ))),
         }
+    }
+
+    /// The device: another than the one it was given once that has gone away in [`Learner::fit`].
+    pub fn gpu(&self) -> &Gpu {
+        self.session.gpu()
     }
 
     /// The network as it was written down.

@@ -1,5 +1,7 @@
 //! A run of the trainer: what it is made of, and how it is looked at; the loop is in [`run`].
 
+mod lost;
+mod numbers;
 mod run;
 mod timer;
 
@@ -13,6 +15,7 @@ use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
 use crate::tape::State;
 use crate::{Error, Result};
+pub(super) use lost::{Losses, too_often};
 use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +24,8 @@ use timer::Timer;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Train,
+    /// A new device is to be opened.
+    Reopen,
     Evaluate,
     Save,
     Finish,
@@ -43,6 +48,9 @@ pub struct Trainer {
     events: VecDeque<Event>,
     failure: Option<Error>,
     stage: Stage,
+    /// Last step that was told.
+    told: u64,
+    losses: Losses,
     stopping: bool,
     diverged: bool,
     evaluated: Option<u64>,
@@ -183,6 +191,7 @@ impl Trainer {
             }
             learner.freeze(&options.freeze.iter().map(String::as_str).collect::<Vec<_>>())?;
             learner.prepare(&passes(&plan, &learner.model, &judged))?;
+            learner.keep_host_values();
             Ok(learner)
         };
         let learner = begun().map_err(|error| match error {
@@ -207,6 +216,8 @@ impl Trainer {
             events: VecDeque::new(),
             failure: None,
             stage: Stage::Train,
+            told: progress.step,
+            losses: Losses::default(),
             stopping: false,
             diverged: false,
             evaluated: None,
@@ -239,22 +250,24 @@ impl Trainer {
     }
 
     /// Parameters, buffers and moments as they are now. At [`Event::Save`] nothing is in flight; otherwise the steps in
-    /// flight are waited for, and their events follow.
+    /// flight are waited for, and their events follow. After the device has gone away for good they are those last kept.
     ///
     /// # Errors
     /// A value is no longer a number: such a network is not kept.
     pub async fn snapshot(&mut self) -> Result<Snapshot> {
         self.drain().await?;
         if let Some(failure) = self.failure.take() {
-            return Err(failure);
+            return Err(self.explained(failure).await);
         }
-        let Learner { session, state, .. } = &mut self.learner;
-        session.download(state).await?;
-        let broken = state.iter().find(|(_, tensor)| tensor.values.iter().any(|v| !v.is_finite()));
+        if !self.learner.is_kept() {
+            self.learner.keep().await?;
+        }
+        let broken = self.learner.state.iter().find(|(_, tensor)| tensor.values.iter().any(|v| !v.is_finite()));
         if let Some(name) = broken.map(|(_, tensor)| tensor.name.clone()) {
             let step = self.learner.steps();
             let what = format!("'{name}' holds values that are no numbers after step {step}");
-            return Err(self.diverge(&what, self.plan.schedule.lr(self.options.base_lr(), step.saturating_sub(1))));
+            let error = self.diverge(&what, self.plan.schedule.lr(self.options.base_lr(), step.saturating_sub(1)));
+            return Err(self.explained(error).await);
         }
         let mark = self.mark.get_or_insert_with(|| {
             let validation = self.validation.as_ref().map(|images| &**images.dataset());
@@ -268,20 +281,27 @@ impl Trainer {
     fn diverge(&mut self, what: &str, lr: f64) -> Error {
         self.diverged = true;
         self.stage = Stage::Over;
-        Error::Run(format!(
-            "{what} (learning rate {lr:.3e}), so training has diverged; try a smaller `lr` (a third or a tenth of {}){}",
-            self.options.base_lr(),
-            if self.spec.net.norm == Norm::Deconv {
-                " or a larger `eps`"
-            } else {
-                ", or `norm` deconv, which bears larger rates"
-            },
-        ))
+        Error::Run(
+            format!(
+                "{what} (learning rate {lr:.3e}), so training has diverged; try a smaller `lr` (a third or a tenth of {}){}",
+                self.options.base_lr(),
+                if self.spec.net.norm == Norm::Deconv {
+                    " or a larger `eps`"
+                } else {
+                    ", or `norm` deconv, which bears larger rates"
+                },
+            ) + if self.options.check_numbers { "" } else { "; `check_numbers` names what went bad first" },
+        )
     }
 
     /// What the run was asked to do.
     pub fn options(&self) -> &Options {
         &self.options
+    }
+
+    /// The device: another than the one it was given once that has gone away.
+    pub fn gpu(&self) -> &Gpu {
+        self.learner.gpu()
     }
 
     /// The network.

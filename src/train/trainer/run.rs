@@ -1,10 +1,10 @@
 //! The loop: steps are submitted ahead, losses come back in order.
 
 use super::{Stage, Trainer};
+use crate::Result;
 use crate::data::{Batch, Loader};
 use crate::train::clock::Instant;
 use crate::train::{CheckpointEvery, Evaluation, Event, Learner, Options, Split, Step, evaluate};
-use crate::{Error, Result};
 
 /// Seconds after which a run is worth keeping at the end of an epoch.
 const EPOCH_SECONDS: f64 = 10.0;
@@ -13,24 +13,20 @@ impl Trainer {
     /// The next event; `None` after [`Event::Done`].
     ///
     /// # Errors
-    /// The loss is no longer a number, or the device failed. Nothing follows an error.
+    /// The loss is no longer a number, or the device failed and another did not help. Nothing follows an error.
     pub async fn next(&mut self) -> Result<Option<Event>> {
         loop {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
             if let Some(failure) = self.failure.take() {
-                return Err(failure);
+                return Err(self.explained(failure).await);
             }
             if self.stage == Stage::Over {
                 return Ok(None);
             }
             if let Err(error) = self.advance().await {
-                self.stage = Stage::Over;
-                if matches!(error, Error::DeviceLost(_)) {
-                    self.events.push_back(Event::DeviceLost);
-                }
-                self.failure = Some(error);
+                self.failed(error);
             }
         }
     }
@@ -99,10 +95,18 @@ impl Trainer {
     async fn advance(&mut self) -> Result<()> {
         match self.stage {
             Stage::Train => self.train_some().await,
+            Stage::Reopen => {
+                self.reopen().await;
+                Ok(())
+            }
             Stage::Evaluate => self.evaluate().await,
             Stage::Save => {
                 // Short epochs are not worth a file each.
-                if self.ended() || self.save_is_due() || self.saved.1.elapsed().as_secs_f64() > EPOCH_SECONDS {
+                let long = !self.repeats() && self.saved.1.elapsed().as_secs_f64() > EPOCH_SECONDS;
+                if self.ended() || self.save_is_due() || long {
+                    if !self.learner.is_kept() {
+                        self.learner.keep().await?;
+                    }
                     self.events.push_back(Event::Save { step: self.learner.steps() });
                     self.saved = (self.learner.steps(), Instant::now());
                 }
@@ -122,10 +126,15 @@ impl Trainer {
     fn save_is_due(&self) -> bool {
         let step = self.learner.steps();
         match self.options.checkpoint_every {
-            _ if step <= self.saved.0 => false,
+            _ if step <= self.saved.0 || self.repeats() => false,
             CheckpointEvery::Steps(steps) => step.is_multiple_of(steps),
             CheckpointEvery::Seconds(seconds) => self.saved.1.elapsed().as_secs() >= seconds,
         }
+    }
+
+    /// Whether the steps now made have been told before the device went away.
+    fn repeats(&self) -> bool {
+        self.learner.steps() < self.told
     }
 
     fn ended(&self) -> bool {
@@ -164,7 +173,7 @@ impl Trainer {
         // A loss that is no number has ended the run.
         if self.stage == Stage::Train {
             let interrupted = self.stopping && self.learner.steps() < self.plan.steps;
-            let fresh = self.evaluated == Some(self.learner.steps());
+            let fresh = self.evaluated >= Some(self.learner.steps());
             let within = save && !self.ended() && !self.learner.steps().is_multiple_of(self.plan.batches);
             if !within {
                 self.epoch = None;
@@ -181,7 +190,7 @@ impl Trainer {
     }
 
     /// The next batch of this epoch; `None` at its end.
-    fn next_batch(&mut self) -> Option<Batch> {
+    pub(super) fn next_batch(&mut self) -> Option<Batch> {
         let (epoch, batch) = (self.learner.steps() / self.plan.batches, self.learner.steps() % self.plan.batches);
         if self.epoch.is_none() {
             self.epoch = Some(self.train.epoch(epoch as usize, batch as usize));
@@ -213,6 +222,10 @@ impl Trainer {
         }
         let Step { step, loss, accuracy, lr, images } = completed;
         self.timer.completed(images);
+        if step <= self.told {
+            return;
+        }
+        self.told = step;
         let epoch = (step - 1) / self.plan.batches;
         self.events.push_back(Event::Step { step, epoch, loss, lr, accuracy });
         if !loss.is_finite() {
@@ -222,7 +235,6 @@ impl Trainer {
 
     /// On the validation images, where there are some; on the test images where there are none, and at the end of the run.
     async fn evaluate(&mut self) -> Result<()> {
-        self.evaluated = Some(self.learner.steps());
         if let Some(validation) = self.validation.clone() {
             self.last_validation = self.judge(&validation, Split::Validation).await?;
         }
@@ -236,6 +248,7 @@ impl Trainer {
         if let Some(event) = self.kernels().await? {
             self.events.push_back(event);
         }
+        self.evaluated = Some(self.learner.steps());
         self.stage = Stage::Save;
         Ok(())
     }

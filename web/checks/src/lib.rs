@@ -8,8 +8,6 @@
 mod case;
 #[path = "../../../tests/golden/channel.rs"]
 mod channel;
-#[path = "../../../tests/common/mod.rs"]
-mod common;
 #[path = "../../../tests/golden/deconvolution.rs"]
 mod deconvolution;
 #[path = "../../../tests/golden/glue.rs"]
@@ -32,8 +30,8 @@ mod runners;
 mod trace;
 
 use case::Manifest;
-use common::{OPERATIONS, Sizes, engines, reference};
 use js_sys::{Reflect, Uint8Array};
+use mexhat::check::{OPERATIONS, Sizes, engines, reference};
 use mexhat::gpu::{Gpu, Kernel};
 use mexhat::rng::Rng;
 use mexhat::{ops, software};

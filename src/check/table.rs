@@ -1,20 +1,23 @@
 //! Every operation of the engine, one line each: how to build it on a tape from sizes. The reference test, the
-//! finite-difference test and the coverage check run this table; a new operation joins by its line.
+//! finite-difference test, the coverage check and `mexhat doctor` run this table; a new operation joins by its line.
 
 use super::{Bench, Sizes};
-use mexhat::Result;
-use mexhat::ops::{
+use crate::Result;
+use crate::ops::{
     self, Activation, AdamOptions, BlockLayout, ConvOptions, CrossEntropyOptions, Epilogue, NormOptions, PatchOptions,
     Sampling, ScalarStatistics, SgdOptions,
 };
-use mexhat::tape::{Array, Type, Var};
+use crate::tape::{Array, Type, Var};
 
 /// Builds the operation and returns its outputs; those with a gradient are differentiated.
-type Build = fn(&mut Bench, Sizes) -> Result<Vec<Var>>;
+pub type Build = fn(&mut Bench, Sizes) -> Result<Vec<Var>>;
 
 /// One line of the table.
+#[derive(Clone, Copy, Debug)]
 pub struct Operation {
+    /// Name of the line.
     pub name: &'static str,
+    /// Records it.
     pub build: Build,
     /// Of the GPU against the reference, over the largest value of the output.
     pub tolerance: f64,
@@ -169,6 +172,7 @@ fn patch_options(s: Sizes) -> PatchOptions {
     PatchOptions { kernel, stride: s.stride, padding: s.padding, dilation: s.dilation }
 }
 
+/// Every operation.
 pub const OPERATIONS: &[Operation] = &[
     op("add", |b, s| {
         let (x, y) = (b.activation(&s.map())?, b.activation(&s.map())?);

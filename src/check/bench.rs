@@ -1,11 +1,9 @@
-//! Sizes drawn by proptest, and a tape under construction with random values for its leaves.
+//! Sizes of a case, and a tape under construction with random values for its leaves.
 
-use mexhat::Result;
-use mexhat::ops::{self, BlockLayout, BlockMode, ConvOptions, Sampling};
-use mexhat::rng::Rng;
-use mexhat::tape::{Array, DType, Layout, State, Tape, Type, Var};
-#[cfg(not(target_arch = "wasm32"))]
-use proptest::prelude::*;
+use crate::Result;
+use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Sampling};
+use crate::rng::Rng;
+use crate::tape::{Array, DType, Layout, State, Tape, Type, Var};
 use std::collections::HashMap;
 
 /// Sizes from which every line of the table builds its operation; shrinking goes towards 1.
@@ -17,28 +15,24 @@ pub struct Sizes {
     pub c: usize,
     /// Output channels.
     pub o: usize,
+    /// Height.
     pub h: usize,
+    /// Width.
     pub w: usize,
     /// Kernel or window.
     pub k: usize,
+    /// Of the kernel or window.
     pub stride: usize,
+    /// Of the kernel or window.
     pub padding: usize,
+    /// Of the kernel.
     pub dilation: usize,
+    /// Of channels.
     pub groups: usize,
     /// For whatever else an operation can be asked: a small number.
     pub choice: usize,
     /// Of the values.
     pub seed: u64,
-}
-
-/// Odd sizes up to a few vectors of four.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn sizes() -> impl Strategy<Value = Sizes> {
-    let maps = (1usize..=5, 1usize..=13, 1usize..=13, 1usize..=11, 1usize..=11);
-    let options = (1usize..=4, 1usize..=3, 0usize..=2, 1usize..=2, 1usize..=3, 0usize..=11);
-    (maps, options, 0u64..1000).prop_map(|((n, c, o, h, w), (k, stride, padding, dilation, groups, choice), seed)| {
-        Sizes { n, c, o, h, w, k, stride, padding, dilation, groups, choice, seed }
-    })
 }
 
 impl Sizes {
@@ -51,7 +45,7 @@ impl Sizes {
         [self.h, self.w].map(|size| size.max(reach.saturating_sub(2 * self.padding)).max(1))
     }
 
-    /// As [`sizes`], without proptest, for browsers.
+    /// Odd sizes up to a few vectors of four.
     pub fn random(rng: &mut Rng) -> Self {
         let mut between = |low: usize, high: usize| low + rng.below(high + 1 - low);
         Self {
@@ -92,6 +86,7 @@ impl Sizes {
         [self.n, self.c, h, w]
     }
 
+    /// Of a convolution in so many groups.
     pub fn conv_options(&self, groups: usize) -> ConvOptions {
         ConvOptions {
             stride: self.stride,
@@ -124,7 +119,9 @@ pub type Pairs = Vec<(Var, Var)>;
 
 /// A tape being built from leaves with random values.
 pub struct Bench {
+    /// What is recorded.
     pub tape: Tape,
+    /// Its state tensors.
     pub state: State,
     /// Values of the inputs.
     pub values: HashMap<Var, Array>,
@@ -136,6 +133,7 @@ pub struct Bench {
 }
 
 impl Bench {
+    /// Nothing recorded yet; values are drawn from `seed`.
     pub fn new(seed: u64) -> Self {
         Self {
             tape: Tape::new(),
@@ -251,7 +249,7 @@ impl Bench {
         if let Some(var) = self.tape.scalars_input() {
             let data = vec![0.1, 3.0, 1.0 - 0.9f64.powi(3), 1.0 - 0.999f64.powi(3), 12345.0, 54321.0, 0.0, 0.0];
             let data = data.into_iter().map(|v| f64::from(v as f32)).collect();
-            self.values.insert(var, Array { shape: vec![mexhat::tape::SCALARS], data });
+            self.values.insert(var, Array { shape: vec![crate::tape::SCALARS], data });
         }
     }
 }

@@ -1,9 +1,9 @@
 //! One operation on the GPU against its reference on the CPU, forward and all gradients.
 
 use super::{Bench, Operation, Sizes, engines};
-use mexhat::Result;
-use mexhat::gpu::{Gpu, Profile};
-use mexhat::tape::Tape;
+use crate::Result;
+use crate::gpu::{Gpu, Profile};
+use crate::tape::Tape;
 use std::collections::BTreeSet;
 
 /// The operation, its gradients, and all of them as outputs of the tape.
@@ -20,40 +20,48 @@ fn build(operation: &Operation, sizes: Sizes, profile: Profile) -> Result<Bench>
     Ok(bench)
 }
 
-/// Largest error over the largest value; anything that is not a number counts as infinitely wrong.
-fn compare(expected: &[f64], found: &[f64], tolerance: f64) -> Result<(), String> {
+/// What an operation did that agrees with its reference.
+#[derive(Clone, Debug, Default)]
+pub struct Agreement {
+    /// Kernels that ran.
+    pub kernels: BTreeSet<String>,
+    /// Largest error as a share of what is allowed, 0 to 1.
+    pub worst: f64,
+}
+
+/// Largest error over the largest value, as a share of `tolerance`; anything that is not a number counts as infinitely wrong.
+fn compare(expected: &[f64], found: &[f64], tolerance: f64) -> Result<f64, String> {
     if expected.len() != found.len() {
         return Err(format!("{} values expected, found {}", expected.len(), found.len()));
     }
     let scale = expected.iter().fold(0.0, |most: f64, v| most.max(v.abs()));
     let allowed = tolerance * scale + 1e-6;
+    let mut worst: f64 = 0.0;
     for (i, (a, b)) in expected.iter().zip(found).enumerate() {
+        worst = worst.max((a - b).abs() / allowed);
         if !b.is_finite() || (a - b).abs() > allowed {
             return Err(format!("element {i}: {a} expected, found {b} ({:.1} x tolerance)", (a - b).abs() / allowed));
         }
     }
-    Ok(())
+    Ok(worst)
 }
 
-/// Runs one case on both engines; returns the kernels that ran.
+/// Runs one case on both engines.
 ///
 /// # Errors
 /// The engines disagree, or one refuses the case.
-pub async fn check(
-    gpu: &Gpu,
-    operation: &Operation,
-    sizes: Sizes,
-    profile: Profile,
-) -> Result<BTreeSet<String>, String> {
+pub async fn check(gpu: &Gpu, operation: &Operation, sizes: Sizes, profile: Profile) -> Result<Agreement, String> {
     let named = |what: &str| format!("{} at {sizes:?} under {profile:?}: {what}", operation.name);
     let bench = build(operation, sizes, profile).map_err(|e| named(&e.to_string()))?;
     let (found, kernels) = engines::run(gpu, &bench.tape, &bench.state, &bench.values, profile)
         .await
         .map_err(|e| named(&e.to_string()))?;
+    let mut worst: f64 = 0.0;
     let expected = engines::on_cpu(&bench.tape, &bench.state, &bench.values);
     for (i, (expected, found)) in expected.iter().zip(&found).enumerate() {
         let what = format!("output {i} {}", bench.tape.ty(bench.tape.outputs()[i]));
-        compare(expected, found, operation.tolerance).map_err(|why| named(&format!("{what}: {why}")))?;
+        let share = compare(expected, found, operation.tolerance).map_err(|why| named(&format!("{what}: {why}")))?;
+        worst = worst.max(share);
     }
-    Ok(kernels)
+    Ok(Agreement { kernels, worst })
 }

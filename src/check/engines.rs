@@ -1,30 +1,11 @@
 //! A tape on the GPU, under any profile the adapter can run, and through the references.
 
-use mexhat::gpu::{Executable, Gpu, Pool, Profile};
-use mexhat::tape::{Array, DType, Layout, State, Tape, Type, Values, Var, interpret, lower, plan, state_buffers};
-use mexhat::{Error, Result, software};
+use crate::gpu::{Executable, Gpu, Pool, Profile};
+use crate::tape::{Array, DType, Layout, State, Tape, Type, Values, Var, interpret, lower, plan, state_buffers};
+use crate::{Error, Result, software};
 use std::collections::{BTreeSet, HashMap};
 
-/// One device for all tests of a program, so that each pipeline is compiled once.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn gpu() -> &'static Gpu {
-    static GPU: std::sync::OnceLock<Gpu> = std::sync::OnceLock::new();
-    GPU.get_or_init(own_gpu)
-}
-
-/// A device of one's own, for a test that reads its counters.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn own_gpu() -> Gpu {
-    Gpu::open_by(|name| std::env::var(name).ok()).unwrap_or_else(|e| panic!("{e}"))
-}
-
-/// The ways in which kernels may be chosen on this adapter: its own, and those of lesser and other adapters.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn profiles() -> Vec<Profile> {
-    profiles_of(gpu())
-}
-
-/// As `profiles`, of the adapter of `gpu`.
+/// The ways in which kernels may be chosen on the adapter of `gpu`: its own, and those of lesser and other adapters.
 pub fn profiles_of(gpu: &Gpu) -> Vec<Profile> {
     software::profiles(gpu.adapter(), gpu.profile())
 }
@@ -36,20 +17,6 @@ pub fn profiles_of(gpu: &Gpu) -> Vec<Profile> {
 ///
 /// # Errors
 /// What the engine reports, and an output whose padding is not zero.
-#[cfg(not(target_arch = "wasm32"))]
-pub fn on_gpu(
-    tape: &Tape,
-    state: &State,
-    values: &HashMap<Var, Array>,
-    profile: Profile,
-) -> Result<(Vec<Vec<f64>>, BTreeSet<String>)> {
-    pollster::block_on(run(gpu(), tape, state, values, profile))
-}
-
-/// As `on_gpu`, on the device `gpu`.
-///
-/// # Errors
-/// As `on_gpu`.
 pub async fn run(
     gpu: &Gpu,
     tape: &Tape,

@@ -1,0 +1,122 @@
+//! Whether an adapter computes what it should: every operation against its reference, numbers that are none, large buffers, limits.
+
+mod limits;
+mod numbers;
+mod operations;
+mod sizes;
+
+use crate::check::Operation;
+use crate::gpu::{AdapterSummary, Gpu};
+use serde::Serialize;
+use std::time::Instant;
+
+/// What came of one check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// As it should be.
+    Ok,
+    /// Not as it should be.
+    Wrong,
+    /// Not tried, for a reason that is no fault.
+    Untried,
+}
+
+/// One check.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// Which checks it belongs to.
+    pub part: &'static str,
+    /// What was checked.
+    pub name: String,
+    /// What came of it.
+    pub verdict: Verdict,
+    /// Figures, or what is wrong.
+    pub detail: String,
+    /// Of an operation: kernels that ran.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<String>,
+}
+
+impl Finding {
+    fn new(part: &'static str, name: impl Into<String>, verdict: Verdict, detail: impl Into<String>) -> Self {
+        Self { part, name: name.into(), verdict, detail: detail.into(), kernels: Vec::new() }
+    }
+
+    fn of(part: &'static str, name: impl Into<String>, found: Result<String, String>) -> Self {
+        let (verdict, detail) = match found {
+            Ok(detail) => (Verdict::Ok, detail),
+            Err(detail) => (Verdict::Wrong, detail),
+        };
+        Self::new(part, name, verdict, detail)
+    }
+}
+
+/// All checks of an adapter.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The adapter.
+    pub adapter: AdapterSummary,
+    /// Name of the set of kernels that it is given.
+    pub kernels: &'static str,
+    /// Each check.
+    pub findings: Vec<Finding>,
+    /// Seconds that it took.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Checks that went wrong.
+    pub fn wrong(&self) -> impl Iterator<Item = &Finding> {
+        self.findings.iter().filter(|finding| finding.verdict == Verdict::Wrong)
+    }
+
+    /// Number of checks that were made.
+    pub fn tried(&self) -> usize {
+        self.findings.iter().filter(|finding| finding.verdict != Verdict::Untried).count()
+    }
+
+    /// Different kernels that ran.
+    pub fn ran(&self) -> usize {
+        let all: std::collections::BTreeSet<_> = self.findings.iter().flat_map(|finding| &finding.kernels).collect();
+        all.len()
+    }
+}
+
+/// Whom to tell of each check, and what has been found.
+struct Ward<'a> {
+    gpu: &'a Gpu,
+    tell: &'a mut dyn FnMut(&Finding),
+    findings: Vec<Finding>,
+}
+
+impl Ward<'_> {
+    fn add(&mut self, finding: Finding) {
+        (self.tell)(&finding);
+        self.findings.push(finding);
+    }
+
+    /// Whether the device is still there; that it went away is a finding too.
+    fn alive(&mut self, during: &str) -> bool {
+        let Err(error @ crate::Error::DeviceLost(_)) = self.gpu.check() else { return true };
+        let detail = format!("{error}, during '{during}'; what comes after it was not tried");
+        self.add(Finding::new("adapter", "stays", Verdict::Wrong, detail));
+        false
+    }
+}
+
+/// Examines the adapter of `gpu`, with these of all [`OPERATIONS`](crate::check::OPERATIONS), telling each finding as it comes.
+pub async fn examine(gpu: &Gpu, operations: &[Operation], mut tell: impl FnMut(&Finding)) -> Report {
+    let begun = Instant::now();
+    let mut ward = Ward { gpu, tell: &mut tell, findings: Vec::new() };
+    limits::examine(&mut ward);
+    if numbers::examine(&mut ward).await && operations::examine(&mut ward, operations).await {
+        sizes::examine(&mut ward).await;
+    }
+    Report {
+        adapter: gpu.adapter().clone(),
+        kernels: gpu.profile().name,
+        findings: ward.findings,
+        seconds: begun.elapsed().as_secs_f64(),
+    }
+}

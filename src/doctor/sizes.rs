@@ -1,0 +1,66 @@
+//! Buffers beyond what every adapter binds, and launches beyond the 65,535 workgroups of one dimension.
+
+use super::{Finding, Verdict, Ward};
+use crate::ops;
+use crate::rng::Rng;
+use crate::tape::{DType, Session, State, Tape, Type};
+use crate::{Error, Result};
+
+const PART: &str = "sizes";
+
+/// 128 MiB are what every adapter binds; 2 GiB is the most that mexhat asks for.
+const BYTES: [u64; 3] = [128 << 20, 512 << 20, 2 << 30];
+
+/// Channels and sides of the maps.
+const MAP: [usize; 3] = [64, 32, 32];
+
+/// Multiplies each channel of maps of `bytes` in all by a value of its own, and averages it again: the values that come out tell
+/// whether every place was reached.
+async fn check(ward: &Ward<'_>, bytes: u64) -> Result<std::result::Result<String, String>> {
+    let [c, h, w] = MAP;
+    let images = (bytes / (4 * c * h * w) as u64) as usize;
+    let mut rng = Rng::new(3);
+    let scales: Vec<f32> = (0..images * c).map(|_| rng.range(0.5, 2.0)).collect();
+    let mut tape = Tape::new();
+    let given = tape.input("scale", &[images, c], DType::F32);
+    let scale = ops::to_vec4(&mut tape, given)?;
+    let map = ops::constant(&mut tape, Type::vec4(&[images, c, h, w]), 1.5)?;
+    let map = ops::mul_channels(&mut tape, map, scale)?;
+    let mean = ops::global_avg_pool(&mut tape, map)?;
+    tape.output(mean);
+    let mut step = Session::new(ward.gpu, &State::new())?.compile(&[&tape])?.remove(0);
+    step.submit(&[bytemuck::cast_slice(&scales)]).await?;
+    let outputs = step.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
+    let found = outputs.first().ok_or_else(|| Error::Run("a step gave no result".into()))?;
+    let wrong = scales.iter().zip(found).filter(|(scale, found)| (1.5 * **scale - **found).abs() > 1e-5).count();
+    if wrong > 0 || found.len() != scales.len() {
+        return Ok(Err(format!("{wrong} of {} channels are wrong", scales.len())));
+    }
+    Ok(Ok(format!("{} channels, {} workgroups in one launch", scales.len(), bytes / (16 * 64))))
+}
+
+/// Whether the device has stayed.
+pub(super) async fn examine(ward: &mut Ward<'_>) -> bool {
+    for bytes in BYTES {
+        let name = format!("a buffer of {} MiB", bytes >> 20);
+        let most = ward.gpu.largest_buffer();
+        if bytes > most {
+            let detail = format!("the largest buffer of this adapter has {} MiB", most >> 20);
+            ward.add(Finding::new(PART, name, Verdict::Untried, detail));
+            continue;
+        }
+        let found = check(ward, bytes).await;
+        if !ward.alive(&name) {
+            return false;
+        }
+        ward.add(match found {
+            Ok(found) => Finding::of(PART, name, found),
+            // Too little memory is no fault.
+            Err(error @ (Error::Memory { .. } | Error::Limit { .. })) => {
+                Finding::new(PART, name, Verdict::Untried, error.to_string())
+            }
+            Err(error) => Finding::new(PART, name, Verdict::Wrong, error.to_string()),
+        });
+    }
+    true
+}

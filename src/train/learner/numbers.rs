@@ -1,0 +1,139 @@
+//! Which value of a step was the first that is no number.
+
+use super::record::{self, Pass};
+use super::{Learner, Update};
+use crate::Result;
+use crate::tape::{DType, Node, Session, Source, State, Tape, Var};
+use std::collections::HashMap;
+use std::fmt;
+
+/// Part of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Forward,
+    Backward,
+    Update,
+}
+
+/// The first value of a step that is no number.
+#[derive(Clone, Debug)]
+pub(in crate::train) struct Bad {
+    /// The step.
+    pub step: u64,
+    operation: &'static str,
+    part: Part,
+    /// What it writes, or the tensors of the state next to it.
+    tensors: Vec<String>,
+    shape: Vec<usize>,
+    /// Values that are no numbers, and all.
+    count: (usize, usize),
+    /// Largest magnitude that went in.
+    largest: f32,
+}
+
+impl fmt::Display for Bad {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { step, operation, shape, count: (bad, all), largest, .. } = self;
+        let tensors = self.tensors.join(", ");
+        match self.part {
+            Part::Update => write!(f, "step {step}, {operation}, the update of {tensors}")?,
+            Part::Forward => write!(f, "step {step}, {operation}, forward, next to {tensors}")?,
+            Part::Backward => write!(f, "step {step}, {operation}, backward, next to {tensors}")?,
+        }
+        write!(f, ": {bad} of {all} values {shape:?} are no numbers; the largest that went in was {largest:.1e}")
+    }
+}
+
+/// The state tensors nearest to `node` among what it was computed from.
+fn nearby(tape: &Tape, state: &State, node: &Node) -> Vec<String> {
+    let made: HashMap<Var, &Node> =
+        tape.nodes().iter().flat_map(|node| node.outputs.iter().map(move |v| (*v, node))).collect();
+    let mut level: Vec<Var> = node.inputs.iter().map(|var| tape.root(*var)).collect();
+    for _ in 0..tape.nodes().len() {
+        let named = level.iter().filter_map(|var| match tape.vars()[var.0].source {
+            Source::State(id) => Some(state.get(id).name.clone()),
+            _ => None,
+        });
+        let mut named: Vec<String> = named.collect();
+        if !named.is_empty() {
+            named.dedup();
+            return named;
+        }
+        let before = level.iter().filter_map(|var| made.get(var)).flat_map(|node| &node.inputs);
+        let before: Vec<Var> = before.map(|var| tape.root(*var)).collect();
+        if before.is_empty() {
+            break;
+        }
+        level = before;
+        level.sort_unstable();
+        level.dedup();
+    }
+    vec!["the images".into()]
+}
+
+impl Learner {
+    /// The first value that is no number in the step that comes next on this batch; `None` when all are. The step is made aside:
+    /// the network stays as the host has it. It takes memory for every value of the step.
+    ///
+    /// # Errors
+    /// There is no room for all values, or the device failed.
+    pub(in crate::train) async fn first_bad(
+        &self,
+        (images, targets, count): (&[f32], &[u8], usize),
+        lr: f64,
+        seed: u64,
+    ) -> Result<Option<Bad>> {
+        let pass = Pass::Train(self.model.mode_at(self.step), count);
+        let Update { rule, .. } = self.update()?;
+        let mut state = self.state.clone();
+        let gpu = self.session.gpu();
+        let mut tape = record::record(pass, gpu.profile(), &self.model, &mut state, (Some(&rule), &self.loss))?;
+        let loss = tape.root(tape.outputs()[0]);
+        let known = tape.outputs().len();
+        let floats = |tape: &Tape, var: &Var| tape.ty(*var).dtype == DType::F32;
+        let watched: Vec<(usize, Var)> = (0..)
+            .zip(tape.nodes())
+            .flat_map(|(i, node)| node.outputs.iter().map(move |var| (i, *var)))
+            .filter(|(_, var)| floats(&tape, var))
+            .collect();
+        watched.iter().for_each(|(_, var)| tape.output(*var));
+        let mut step = Session::new(gpu, &state)?.compile(&[&tape])?.remove(0);
+        let scalars = rule.scalars(lr, self.step + 1, seed);
+        step.submit(&[bytemuck::cast_slice(images), targets, scalars.bytes()]).await?;
+        let outputs = step.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
+        let values: HashMap<Var, &Vec<f32>> = watched.iter().map(|(_, var)| *var).zip(&outputs[known..]).collect();
+        let Some((index, var)) = watched.iter().find(|(_, var)| values[var].iter().any(|v| !v.is_finite())) else {
+            return Ok(None);
+        };
+        let (node, forward) =
+            (&tape.nodes()[*index], tape.nodes().iter().position(|node| node.outputs.contains(&loss)));
+        let updated = |var: &Var| match tape.vars()[var.0].source {
+            Source::State(id) => Some(state.get(id).name.clone()),
+            _ => None,
+        };
+        let updates: Vec<String> = node.outputs.iter().filter_map(updated).collect();
+        let (part, tensors) = match updates.is_empty() {
+            false => (Part::Update, updates),
+            true if forward.is_some_and(|last| *index > last) => (Part::Backward, nearby(&tape, &state, node)),
+            true => (Part::Forward, nearby(&tape, &state, node)),
+        };
+        let input = |var: &Var| -> f32 {
+            let root = tape.root(*var);
+            let values = match tape.vars()[root.0].source {
+                Source::State(id) => &state.get(id).values[..],
+                Source::Input if tape.vars()[root.0].label == "images" => images,
+                _ => values.get(&root).map_or(&[][..], |values| &values[..]),
+            };
+            values.iter().fold(0.0, |most: f32, v| most.max(v.abs()))
+        };
+        Ok(Some(Bad {
+            step: self.step + 1,
+            operation: node.op.name(),
+            part,
+            tensors,
+            shape: tape.shape(*var).to_vec(),
+            count: (values[var].iter().filter(|v| !v.is_finite()).count(), values[var].len()),
+            largest: node.inputs.iter().map(input).fold(0.0, f32::max),
+        }))
+    }
+}
