@@ -159,7 +159,7 @@ function contrasts() {
   for (const element of document.querySelectorAll("body *")) {
     const own = [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
     // What is disabled need not stand out.
-    if (!own || !element.offsetParent || element.matches("script, option, .u-legend *, :disabled")) continue;
+    if (!own || !element.offsetParent || element.matches("script, option, :disabled")) continue;
     texts += 1;
     const under = backdrop(element);
     const ink = over(rgba(getComputedStyle(element).color), under);
