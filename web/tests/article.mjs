@@ -11,8 +11,10 @@ const text = (id) => page.textContent(`#${id}`);
 /** What a chapter shows after `act`, which changes its answer, or when it first comes in sight. */
 async function told(place, act) {
   await page.evaluate((place) => (globalThis.last = mexhat.article()[place]), place);
-  await page.evaluate((place) => document.getElementById(place).scrollIntoView(), place);
+  const look = () => page.evaluate((place) => document.getElementById(place).scrollIntoView(), place);
+  await look();
   if (act) await act();
+  await look();
   await until(page, ([place, moved]) => mexhat.article()[place] && (!moved || mexhat.article()[place] !== last), [place, Boolean(act)]);
   return page.evaluate((place) => JSON.parse(JSON.stringify(mexhat.article()[place], (_, v) => (ArrayBuffer.isView(v) ? Array.from(v) : v))), place);
 }

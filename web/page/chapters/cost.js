@@ -2,8 +2,6 @@
 import { axes, colour, dot, even, path } from "../draw.js";
 
 const $ = (id) => document.getElementById(id);
-/** The lowest accuracy that is drawn. */
-const LEAST = 0.4;
 let [lanes, names, seen] = [[], [], false];
 /** Of the file `recorded.json`: `{ title, names, lanes: [{ steps, seconds, values }] }`. */
 let recorded = [];
@@ -24,7 +22,7 @@ export function race(of, called) {
 function chart(canvas, by, name, { lanes: lines }, goal) {
   const known = lines.flatMap((line) => line[by]);
   const most = Math.max(...known) > 0 ? Math.max(...known) : 100;
-  const { context, x, y, inside } = axes(canvas, { x: [0, most], y: [LEAST, 1], names: [name, "test accuracy"], ticks: [even(0, most), [0.4, 0.6, 0.8, 1].map((v) => [v, `${100 * v} %`])] });
+  const { context, x, y, inside } = axes(canvas, { x: [0, most], y: [0, 1], names: [name, "test accuracy"], ticks: [even(0, most), [0, 0.2, 0.4, 0.6, 0.8, 1].map((v) => [v, `${Math.round(100 * v)} %`])] });
   inside(() => {
     context.strokeStyle = colour("--soft");
     context.setLineDash([2, 3]);
