@@ -13,7 +13,11 @@ fn main() -> io::Result<()> {
     let mut texts = String::from("&[\n");
     for path in files(&root.join("shaders"), "wgsl")? {
         let name = below(&path, &root.join("shaders"));
-        let _ = writeln!(texts, "    ({name:?}, include_str!({path:?})),");
+        if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32") {
+            let _ = writeln!(texts, "    ({name:?}, {:?}),", short(&fs::read_to_string(&path)?));
+        } else {
+            let _ = writeln!(texts, "    ({name:?}, include_str!({path:?})),");
+        }
     }
     fs::write(out.join("shaders.rs"), texts + "]\n")?;
     let ops = root.join("src/ops");
@@ -25,6 +29,15 @@ fn main() -> io::Result<()> {
         }
     }
     fs::write(out.join("kernels.rs"), lists + "]\n")
+}
+
+/// A shader without comments, which a page would download for nothing. What is imported stands in a comment, and stays.
+fn short(text: &str) -> String {
+    let lines = text.lines().map(|line| match line.split_once("//") {
+        Some((code, _)) if !line.starts_with("// #import ") => code.trim_end(),
+        _ => line,
+    });
+    lines.filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
 }
 
 /// Files below `folder` with this ending, in order of their names.

@@ -3,8 +3,8 @@
 use mexhat::Result;
 use mexhat::gpu::Gpu;
 use mexhat::study::{
-    Deconvolver, ExperimentOptions, Folder, InspectOptions, KernelOptions, KernelStudy, PhotoSet, Source, inspect,
-    patch_statistics, reproduce,
+    Deconvolver, ExperimentOptions, Folder, InspectOptions, KernelOptions, KernelStudy, PhotoSet, Source, descend,
+    inspect, inverse_root, iterates, patch_statistics, reproduce, residuals, whiten_rows, whitened,
 };
 use mexhat::viz::{Photo, dead_leaves, kurtosis};
 use std::rc::Rc;
@@ -248,4 +248,77 @@ fn what_is_no_run_is_not_inspected() {
         let error = look(&path);
         assert!(error.to_string().contains(part) && error.exit_code() == 2, "{error}");
     }
+}
+
+/// Pairs that agree, and a number that each pair tells with some noise.
+fn agreeing(count: usize) -> (Vec<f32>, Vec<f32>) {
+    let mut rng = mexhat::rng::Rng::new(9);
+    let (mut rows, mut targets) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        let first = rng.normal();
+        let second = 0.95 * first + 0.3 * rng.normal();
+        rows.extend([3.0 + first, second - 1.0]);
+        targets.push(1.5 * second - 0.5 * first + 0.1 * rng.normal());
+    }
+    let mean = targets.iter().sum::<f32>() / count as f32;
+    targets.iter_mut().for_each(|v| *v -= mean);
+    (rows, targets)
+}
+
+/// Covariance of rows (R,2), and the weights of least squares for centred targets.
+fn least_squares(rows: &[f32], targets: &[f32]) -> ([f64; 3], [f64; 2]) {
+    let n = targets.len() as f64;
+    let column = |i: usize| rows.iter().skip(i).step_by(2).map(|v| f64::from(*v));
+    let means = [column(0).sum::<f64>() / n, column(1).sum::<f64>() / n];
+    let sum =
+        |i: usize, j: usize| column(i).zip(column(j)).map(|(a, b)| (a - means[i]) * (b - means[j])).sum::<f64>() / n;
+    let told = |i: usize| column(i).zip(targets).map(|(a, y)| (a - means[i]) * f64::from(*y)).sum::<f64>() / n;
+    let ([a, b, c], [p, q]) = ([sum(0, 0), sum(0, 1), sum(1, 1)], [told(0), told(1)]);
+    let det = a * c - b * b;
+    ([a, b, c], [(c * p - b * q) / det, (a * q - b * p) / det])
+}
+
+#[test]
+fn whitened_rows_have_the_identity_as_covariance() {
+    let (rows, targets) = agreeing(500);
+    let found = pollster::block_on(whiten_rows(gpu(), &rows, 2, 1e-5, 15)).unwrap();
+    let ([a, b, c], _) = least_squares(&rows, &targets);
+    for (found, wanted) in found.covariance.iter().zip([a + 1e-5, b, b, c + 1e-5]) {
+        assert!((f64::from(*found) - wanted).abs() < 1e-5, "{found} for {wanted}");
+    }
+    let ([a, b, c], _) = least_squares(&found.after, &targets);
+    assert!((a - 1.0).abs() < 1e-3 && b.abs() < 1e-3 && (c - 1.0).abs() < 1e-3, "{a} {b} {c}");
+    assert_eq!((found.before.len(), found.after.len()), (1000, 1000));
+}
+
+#[test]
+fn one_step_of_rate_1_solves_least_squares_on_whitened_rows_alone() {
+    let (rows, targets) = agreeing(500);
+    let white = pollster::block_on(whiten_rows(gpu(), &rows, 2, 1e-5, 15)).unwrap();
+    let away = |rows: &[f32], step: usize| {
+        let path = pollster::block_on(descend(gpu(), rows, &targets, 1.0, 4)).unwrap();
+        assert_eq!((path.weights.len(), path.losses.len()), (5, 5));
+        let (_, best) = least_squares(rows, &targets);
+        let far = |w: &[f32]| (f64::from(w[0]) - best[0]).hypot(f64::from(w[1]) - best[1]);
+        far(&path.weights[step]) / far(&path.weights[0])
+    };
+    assert!(away(&white.after, 1) < 2e-3, "{}", away(&white.after, 1));
+    assert!(away(&white.before, 4) > 0.2, "{}", away(&white.before, 4));
+}
+
+#[test]
+fn both_iterations_begin_alike_and_the_coupled_one_arrives() {
+    let photos = set(&[leaves(5, 96, 80)]);
+    let statistics = pollster::block_on(patch_statistics(gpu(), &photos, 3, |_, _| ())).unwrap();
+    let a: Vec<f32> = statistics.regularised(1e-5).iter().map(|v| *v as f32).collect();
+    let exact: Vec<f64> = a.iter().map(|v| f64::from(*v)).collect();
+    let run = |coupled| pollster::block_on(iterates(gpu(), &a, 27, 15, coupled)).unwrap();
+    let (coupled, uncoupled) = (run(true), run(false));
+    let [c, u] = [&coupled, &uncoupled].map(|deconvs| residuals(&exact, deconvs, 27));
+    assert!(c[..5].iter().zip(&u).all(|(c, u)| (c - u).abs() < 1e-3 * c), "{c:?} {u:?}");
+    assert!(c.windows(2).all(|pair| pair[1] < pair[0]), "{c:?}");
+    let last = pollster::block_on(inverse_root(gpu(), &a, 27, 15)).unwrap();
+    let worst = last.iter().zip(&coupled[14]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(worst < 1e-2 * last.iter().fold(0.0f32, |m, v| m.max(v.abs())), "{worst}");
+    assert_eq!(whitened(&exact, &last, 27).len(), 729);
 }

@@ -120,7 +120,7 @@ impl Spectrum {
 }
 
 /// `D A D`: the covariance of deconvolved patches. d^3 multiply-adds, twice.
-pub(super) fn whitened(a: &[f64], deconv: &[f32], d: usize) -> Vec<f64> {
+pub fn whitened(a: &[f64], deconv: &[f32], d: usize) -> Vec<f64> {
     let deconv: Vec<f64> = deconv.iter().map(|v| f64::from(*v)).collect();
     let product = |x: &[f64], y: &[f64]| {
         let mut out = vec![0.0; d * d];

@@ -122,8 +122,11 @@ impl KernelStudy {
     }
 }
 
-/// `D ~ A^(-1/2)` of one (d,d) matrix on the GPU.
-pub(super) async fn inverse_root(gpu: &Gpu, a: &[f32], d: usize, iterations: usize) -> Result<Vec<f32>> {
+/// `D ~ A^(-1/2)` of one (d,d) matrix on the GPU, by so many Newton-Schulz iterations.
+///
+/// # Errors
+/// The device failed.
+pub async fn inverse_root(gpu: &Gpu, a: &[f32], d: usize, iterations: usize) -> Result<Vec<f32>> {
     let mut tape = Tape::new();
     let input = tape.input("covariance", &[1, d, d], DType::F32);
     let packed = ops::to_vec4(&mut tape, input)?;

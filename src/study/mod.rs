@@ -5,15 +5,18 @@
 //! * [`KernelStudy`] is `mexhat kernels`: the kernels with their numbers; `KernelStudy::write` makes its files in a `Folder`.
 //! * [`covariances`] are those of a network's layers, before and after deconvolution; `inspect` shows what a trained network's deconvolutions do to its activations.
 //! * [`reproduce`] runs one of the [`EXPERIMENTS`] of the paper.
+//! * [`iterates`], [`whiten_rows`] and [`descend`] are the method step by step, to be explained.
 //! * [`symmetric_eigenvalues`] and [`whiteness`] measure covariances.
 
 mod deconvolver;
+mod descent;
 mod eigen;
 mod experiments;
 #[cfg(not(target_arch = "wasm32"))]
 mod gallery;
 #[cfg(not(target_arch = "wasm32"))]
 mod inspect;
+mod iterates;
 mod kernels;
 mod patches;
 mod photos;
@@ -21,13 +24,15 @@ mod sites;
 mod tiles;
 
 pub use deconvolver::Deconvolver;
-pub use eigen::{Spectrum, symmetric_eigenvalues, whiteness};
+pub use descent::{Descent, WhitenedRows, descend, whiten_rows};
+pub use eigen::{Spectrum, symmetric_eigenvalues, whitened, whiteness};
 pub use experiments::{Check, EXPERIMENTS, Experiment, ExperimentOptions, Findings, Series, reproduce};
 #[cfg(not(target_arch = "wasm32"))]
 pub use gallery::{Folder, ImageReport};
 #[cfg(not(target_arch = "wasm32"))]
 pub use inspect::{InspectOptions, Inspection, LayerReport, inspect};
-pub use kernels::{KernelOptions, KernelStudy};
+pub use iterates::{iterates, residuals, start_scale};
+pub use kernels::{KernelOptions, KernelStudy, inverse_root};
 pub use patches::{PatchStatistics, patch_statistics};
 pub use photos::{PhotoSet, Source};
 pub use sites::{CovariancePair, covariances};

@@ -1,11 +1,11 @@
 // The two charts of the race, and the series that they draw.
+import { axes, between, colour, dot, even, path } from "./draw.js";
+
 const $ = (id) => document.getElementById(id);
 /** Points of one line at most: from twice as many on, two become one. */
 const MOST = 2000;
 /** A loss this many times that of the beginning is off the chart, so that a network that diverges leaves the other readable. */
 const CLIP = 4;
-
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** A line: values at steps, and at seconds of the network's own turns. Each point is the mean of `every` steps. */
 export function series() {
@@ -32,55 +32,44 @@ export function rewind(line, step) {
   [line.sum, line.count] = [0, 0];
 }
 
-let charts = [];
-let lanes = [];
+let [lanes, names] = [[], []];
 
-function chart(place, names, y, format, points) {
-  place.replaceChildren();
-  const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line"), width: 1 } };
-  const made = new uPlot(
-    {
-      width: place.clientWidth,
-      height: place.clientHeight,
-      cursor: { y: false },
-      scales: { x: { time: false }, y },
-      axes: [axis, { ...axis, size: 56, values: format }],
-      series: [
-        {},
-        { label: names[0], stroke: colour("--batch"), width: 2, dash: [6, 4], spanGaps: true, points },
-        { label: names[1], stroke: colour("--deconv"), width: 2, spanGaps: true, points },
-      ],
-    },
-    [[], [], []],
-    place,
-  );
-  // The element around it has the name.
-  made.root.setAttribute("aria-hidden", "true");
-  return made;
-}
-
-/** Lowest and highest loss that the chart shows. */
-function range(_, low, high) {
-  if (!(low > 0)) return [0.01, 10];
+/** Lowest and highest loss that the chart shows: whole powers of ten, or halves of them. */
+function losses() {
+  const known = lanes.flatMap((lane) => lane.loss.values).filter((v) => v > 0 && isFinite(v));
+  if (!known.length) return [0.1, 3];
   const top = CLIP * Math.max(...lanes.map((lane) => lane.loss.values[0] ?? 0));
-  return uPlot.rangeLog(low, Math.max(2 * low, Math.min(high, top)), 10, false);
+  const [low, high] = [Math.min(...known), Math.min(Math.max(...known), top)];
+  return [0.8 * low, Math.max(2 * low, 1.2 * high)];
 }
 
-export function build(names, of) {
-  lanes = of;
-  charts = [
-    chart($("loss"), names, { distr: 3, range }, (_, ticks) => ticks.map((v) => (v === null ? null : String(Number(v.toPrecision(1))))), { show: false }),
-    chart($("accuracy"), names, { range: (_, low) => [Math.min(0.8, Math.floor((low ?? 0) * 10) / 10), 1] }, (_, ticks) => ticks.map((v) => `${Math.round(v * 100)} %`), { show: true, size: 5 }),
-  ];
+function chart(canvas, key, y, log, ticks, dots) {
+  const x = $("axis").value === "steps" ? "steps" : "seconds";
+  const most = Math.max(...lanes.map((lane) => Math.max(lane.loss[x].at(-1) ?? 0, lane.accuracy[x].at(-1) ?? 0))) || 10;
+  const name = x === "steps" ? "steps" : "each network's own seconds";
+  const { context, x: across, y: up, inside } = axes(canvas, { x: [0, most], y, log, names: [name, key], ticks: [even(0, most), ticks] });
+  inside(() => lanes.forEach((lane, i) => {
+    const line = lane[key];
+    context.strokeStyle = context.fillStyle = colour(i ? "--deconv" : "--batch");
+    context.lineWidth = 2;
+    context.setLineDash(i ? [] : [6, 4]);
+    const points = line[x].map((at, n) => [across(at), up(line.values[n])]);
+    path(context, points);
+    context.setLineDash([]);
+    if (dots) points.forEach(([px, py]) => dot(context, px, py, 2.5));
+  }));
+}
+
+export function build(called, of) {
+  [names, lanes] = [called, of];
   show();
 }
 
 function show() {
-  const x = $("axis").value === "steps" ? "steps" : "seconds";
-  // A logarithmic axis has no place for what is no number, nor for nothing.
-  const some = (list) => list.map((v) => (v > 0 && isFinite(v) ? v : null));
-  charts[0].setData(uPlot.join(lanes.map((lane) => [lane.loss[x], some(lane.loss.values)])));
-  charts[1].setData(uPlot.join(lanes.map((lane) => [lane.accuracy[x], lane.accuracy.values])));
+  const [low, high] = losses();
+  chart($("loss"), "loss", [low, high], true, between(low, high), false);
+  const least = Math.min(0.8, ...lanes.flatMap((lane) => lane.accuracy.values).map((v) => Math.floor(v * 10) / 10));
+  chart($("accuracy"), "accuracy", [least, 1], false, even(least, 1).map(([v]) => [v, `${Math.round(100 * v)} %`]), true);
 }
 
 let drawing = false;
@@ -88,7 +77,7 @@ let drawing = false;
 /** Draws soon, and not more often than a screen shows. */
 export function draw(of, after = () => {}) {
   lanes = of;
-  if (drawing || !charts.length) return;
+  if (drawing) return;
   drawing = true;
   setTimeout(() => requestAnimationFrame(() => {
     drawing = false;
@@ -97,7 +86,30 @@ export function draw(of, after = () => {}) {
   }), 60);
 }
 
-addEventListener("resize", () => charts.forEach((chart) => {
-  const place = chart.root.parentElement;
-  chart.setSize({ width: place.clientWidth, height: place.clientHeight });
-}));
+addEventListener("resize", show);
+
+/** Every point of the race, a line each: network, what, step, seconds of its own, value. */
+export function csv(names, of) {
+  const lines = of.flatMap((lane, i) => ["loss", "accuracy"].flatMap((what) => lane[what].steps.map((step, at) => [`"${names[i]}"`, what, step, lane[what].seconds[at].toFixed(4), lane[what].values[at]].join())));
+  return ["network,what,step,seconds,value", ...lines, ""].join("\n");
+}
+
+/** Both charts as one picture with their names. */
+export function picture() {
+  const charts = [$("loss"), $("accuracy")];
+  const ratio = devicePixelRatio || 1;
+  const [head, gap] = [30 * ratio, 16 * ratio];
+  const whole = document.createElement("canvas");
+  [whole.width, whole.height] = [charts.reduce((sum, one) => sum + one.width + gap, gap), charts[0].height + head];
+  const context = whole.getContext("2d");
+  context.fillStyle = colour("--card");
+  context.fillRect(0, 0, whole.width, whole.height);
+  context.font = `${14 * ratio}px system-ui, sans-serif`;
+  charts.reduce((x, one, i) => {
+    context.fillStyle = colour(i ? "--deconv" : "--batch");
+    context.fillText(names[i], x, 20 * ratio);
+    context.drawImage(one, x, head);
+    return x + one.width + gap;
+  }, gap);
+  return new Promise((resolve) => whole.toBlob(resolve));
+}

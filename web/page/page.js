@@ -6,7 +6,9 @@ import * as layers from "./layers.js";
 import * as judge from "./judge.js";
 import * as pad from "./pad.js";
 import * as preview from "./preview.js";
-import * as viewer from "./viewer.js";
+import * as article from "./article.js";
+import * as cost from "./chapters/cost.js";
+import { photo } from "./picture.js";
 import { cut, fetchMnist, known, readGiven } from "./data.js";
 
 const $ = (id) => document.getElementById(id);
@@ -46,6 +48,7 @@ const draw = () => charts.draw(lanes, () => {
     const cell = $(`lane${i}`).cells[column + 1];
     if (cell.textContent !== text) cell.textContent = text;
   }));
+  cost.race(lanes, NAMES);
 });
 
 function event(e) {
@@ -88,6 +91,13 @@ function speed() {
 }
 
 // --- worker -------------------------------------------------------------------------------------------------------
+
+/** Gives the visitor a file. */
+function save(name, blob) {
+  const link = Object.assign(document.createElement("a"), { download: `mexhat-${name}`, href: URL.createObjectURL(blob) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
 
 const status = (text) => ($("status").textContent = text);
 const send = (type, rest = {}) => worker.postMessage({ type, ...rest });
@@ -158,12 +168,10 @@ const answers = {
     $("start").disabled = $("step").disabled = true;
   },
   saved({ lane, bytes }) {
-    const link = Object.assign(document.createElement("a"), { download: `mexhat-${NAMES[lane].toLowerCase().replace(/[^a-z]+/g, "-").replace(/-$/, "")}.safetensors` });
-    link.href = URL.createObjectURL(new Blob([bytes]));
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    const name = `${NAMES[lane].toLowerCase().replace(/[^a-z]+/g, "-").replace(/-$/, "")}.safetensors`;
+    save(name, new Blob([bytes]));
     lanes.saved = bytes;
-    status(`${NAMES[lane]} is saved as ${link.download}; \`mexhat eval ${link.download}\` reads it.`);
+    status(`${NAMES[lane]} is saved as mexhat-${name}; \`mexhat eval mexhat-${name}\` reads it.`);
   },
   judged({ judged }) {
     lanes.judged = judged;
@@ -196,7 +204,7 @@ function fresh() {
   pad.reset();
   for (const id of ["save0", "save1", "judge0", "judge1"]) $(id).disabled = true;
   lanes.recovered = null;
-  globalThis.mexhat = { lanes, send, state: () => state, pictures: layers.history, viewer: viewer.state };
+  globalThis.mexhat = { lanes, send, state: () => state, pictures: layers.history, viewer: article.viewer, article: article.state };
   nameLanes(chosenNorms());
   $("failure").hidden = true;
   $("speed").textContent = "";
@@ -268,8 +276,8 @@ async function given(list) {
       status(`These files could not be unpacked: ${error.message}`);
     }
   } else if (image) {
-    viewer.photo(image);
-    $("viewer").scrollIntoView();
+    photo(image);
+    $("article").scrollIntoView();
   } else {
     status(`${list[0]?.name ?? "This"} is neither a .safetensors file, nor one of MNIST's, nor a picture.`);
   }
@@ -330,6 +338,8 @@ $("rate").addEventListener("input", () => {
   send("rate", { lr: rate() });
 });
 $("axis").addEventListener("change", draw);
+$("csv").addEventListener("click", () => save("curves.csv", new Blob([charts.csv(NAMES, lanes)], { type: "text/csv" })));
+$("png").addEventListener("click", async () => save("charts.png", await charts.picture()));
 
 pad.connect((question) => send("read", question));
 

@@ -76,18 +76,14 @@ const actions = {
   async covariances({ lane }) {
     if (race) say("covariances", { pairs: await race.covariances(lane) });
   },
-  async generate({ seed, width, height }) {
-    viewer ??= await Viewer.open();
-    say("generated", { pixels: viewer.generate(seed, width, height), width, height });
-  },
-  async view({ pixels, width, height, k, iterations, eps }) {
+  async call({ name, args, id }) {
     viewer ??= await Viewer.open();
     try {
-      say("viewed", { seen: await viewer.look(pixels, width, height, k, iterations, eps), width, height });
+      say("told", { id, value: await viewer[name](...args) });
     } catch (error) {
       // A picture without patches or with nothing to see is no fault of the page.
       if (error?.kind === "device-lost") viewer = null;
-      say("refused", { message: error?.message ?? String(error) });
+      say("told", { id, message: error?.message ?? String(error) });
     }
   },
   async health() {

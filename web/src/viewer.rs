@@ -1,14 +1,14 @@
 //! Deconvolution kernels of a picture, and the picture through them: the paper's Figure 2, live.
 
+use crate::picture::{Picture, regularised};
 use crate::seen::{largest, rooted};
 use crate::thrown::{numbers, object, thrown};
 use js_sys::{Float32Array, Uint8ClampedArray};
-use mexhat::Result;
 use mexhat::gpu::Gpu;
-use mexhat::study::{Deconvolver, KernelOptions, KernelStudy, PhotoSet, Source};
+use mexhat::study::{Deconvolver, Spectrum, inverse_root, whitened};
 use mexhat::viz::image::{robust_scale, signed_picture, sparse_picture};
-use mexhat::viz::{Photo, StreamingHistogram, dead_leaves};
-use std::rc::Rc;
+use mexhat::viz::{StreamingHistogram, central_kernels, dead_leaves};
+use mexhat::{Error, Result};
 use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
@@ -21,7 +21,7 @@ pub struct Viewer {
     gpu: Gpu,
 }
 
-fn rgba(samples: &[u8]) -> Uint8ClampedArray {
+pub fn rgba(samples: &[u8]) -> Uint8ClampedArray {
     let pixels: Vec<u8> = samples.as_chunks::<3>().0.iter().flat_map(|[r, g, b]| [*r, *g, *b, 255]).collect();
     Uint8ClampedArray::from(&pixels[..])
 }
@@ -33,67 +33,87 @@ impl Viewer {
         Ok(Self { gpu: Gpu::open_async(None).await.map_err(thrown)? })
     }
 
-    /// A generated picture with the statistics of photographs, RGBA.
-    pub fn generate(&self, seed: u32, width: usize, height: usize) -> Uint8ClampedArray {
-        rgba(dead_leaves(u64::from(seed), width, height).to_image().as_raw())
+    /// A generated picture with the statistics of photographs, `{ pixels, width, height }`, RGBA.
+    pub fn generate(&self, seed: u32, width: usize, height: usize) -> js_sys::Object {
+        let pixels = rgba(dead_leaves(u64::from(seed), width, height).to_image().as_raw());
+        object(&[("pixels", pixels.into()), ("width", (width as u32).into()), ("height", (height as u32).into())])
     }
 
-    /// Kernels of an RGBA picture and what they make of it:
-    /// `{ kernel, values, colours, scale, deconvolved, sparse, before, after, whiteness, conditions, kurtoses, patches, ms }`.
+    /// Kernels of an RGBA picture and what they make of it, in its colours or in `grey`:
+    /// `{ channels, kernel, values, colours, scale, deconvolved, sparse, before, after, conditions, kurtoses, patches, ms }`.
     ///
-    /// `values` are (3,3,k,k), output colour, input colour, row, column; the pictures are RGBA; `before` and `after` are densities.
+    /// `values` are (channels,channels,k,k), colour out, colour in, row, column; the pictures are RGBA; `before` and `after` are densities.
+    /// `eps` is in variances of the picture.
+    #[expect(clippy::too_many_arguments)]
     pub async fn look(
         &self,
         pixels: Vec<u8>,
         width: usize,
         height: usize,
-        kernel_size: usize,
+        k: usize,
         iterations: usize,
         eps: f64,
+        grey: bool,
     ) -> Result<JsValue, JsValue> {
         let begun = Instant::now();
-        let options = KernelOptions { kernel_size, iterations, eps };
-        self.seen(&pixels, [width, height], options, begun).await.map_err(thrown)
+        let picture = Picture::new(&pixels, [width, height], grey).map_err(thrown)?;
+        let seen = self.seen(&picture, k, iterations, eps).await.map_err(thrown)?;
+        let _ = js_sys::Reflect::set(&seen, &"ms".into(), &(begun.elapsed().as_secs_f64() * 1e3).into());
+        Ok(seen.into())
     }
 }
 
 impl Viewer {
-    async fn seen(
-        &self,
-        pixels: &[u8],
-        [width, height]: [usize; 2],
-        options: KernelOptions,
-        begun: Instant,
-    ) -> Result<JsValue> {
-        let samples = pixels.as_chunks::<4>().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect();
-        let photo = Rc::new(Photo::from_rgb8(width, height, samples)?);
-        let photos = PhotoSet::new(vec![("the picture".into(), Source::Memory(Rc::clone(&photo)))]);
-        let study = KernelStudy::run(&self.gpu, &photos, options, |_, _| {}).await?;
-        let k = options.kernel_size;
-        let mut deconvolver = Deconvolver::new(&self.gpu, &study.kernels, k, study.statistics.color)?;
-        let picture = deconvolver.apply(&photo).await?;
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
 
+    async fn seen(&self, picture: &Picture, k: usize, iterations: usize, eps: f64) -> Result<js_sys::Object> {
+        let (patches, channels) = (picture.patches(&self.gpu, k).await?, picture.channels);
+        let d = patches.d;
+        let a = regularised(&patches.covariance, d, eps);
+        let deconv = inverse_root(&self.gpu, &a, d, iterations).await?;
+        if !deconv.iter().all(|v| v.is_finite()) {
+            return Err(Error::Run(format!(
+                "Newton-Schulz diverged after {iterations} iterations with eps {eps}: use fewer iterations or a larger eps"
+            )));
+        }
+        let kernels = central_kernels(&deconv, channels, k)?;
+        let mut deconvolver = Deconvolver::new(&self.gpu, &for_colours(&kernels, channels, k), k, patches.color)?;
+        let deconvolved = deconvolver.apply(&picture.photo).await?;
+
+        let exact: Vec<f64> = a.iter().map(|v| f64::from(*v)).collect();
+        let conditions = [&exact, &whitened(&exact, &deconv, d)].map(|matrix| Spectrum::of(matrix, d).condition());
         let mut histograms = [StreamingHistogram::new(), StreamingHistogram::new()];
-        histograms[0].add(&photo.planes().data);
-        histograms[1].add(&picture.data);
-        let scale = largest(&study.kernels);
-        let robust = robust_scale(&picture.data);
+        histograms[0].add(&picture.photo.planes().data);
+        histograms[1].add(&deconvolved.data);
+        let scale = largest(&kernels);
+        let robust = robust_scale(&deconvolved.data);
         let kurtoses = histograms.each_ref().map(StreamingHistogram::kurtosis);
         Ok(object(&[
+            ("channels", (channels as u32).into()),
             ("kernel", (k as u32).into()),
             ("scale", scale.into()),
-            ("whiteness", study.whiteness.into()),
-            ("conditions", numbers([study.before.condition(), study.after.condition()])),
+            ("conditions", numbers(conditions)),
             ("kurtoses", numbers(kurtoses)),
             ("before", numbers(histograms[0].density(BINS, 4.0))),
             ("after", numbers(histograms[1].density(BINS, 4.0))),
-            ("patches", (study.statistics.patches as f64).into()),
-            ("ms", (begun.elapsed().as_secs_f64() * 1e3).into()),
-            ("values", Float32Array::from(&study.kernels[..]).into()),
-            ("colours", rooted(&study.kernels, scale).into()),
-            ("deconvolved", rgba(signed_picture(&picture, robust).as_raw()).into()),
-            ("sparse", rgba(sparse_picture(&picture, robust).as_raw()).into()),
-        ])
-        .into())
+            ("patches", (patches.count as f64).into()),
+            ("values", Float32Array::from(&kernels[..]).into()),
+            ("colours", rooted(&kernels, scale).into()),
+            ("deconvolved", rgba(signed_picture(&deconvolved, robust).as_raw()).into()),
+            ("sparse", rgba(sparse_picture(&deconvolved, robust).as_raw()).into()),
+        ]))
     }
+}
+
+/// Kernels (3,3,k,k): of one colour, each of three gets the same and nothing from the others.
+fn for_colours(kernels: &[f32], channels: usize, k: usize) -> Vec<f32> {
+    if channels == 3 {
+        return kernels.to_vec();
+    }
+    let area = k * k;
+    let mut all = vec![0.0; 9 * area];
+    (0..3).for_each(|c| all[4 * c * area..][..area].copy_from_slice(kernels));
+    all
 }

@@ -74,7 +74,9 @@ try {
   writeFileSync(join(out, "saved.safetensors"), saved);
   expect("a network is saved", saved.length > 100_000, `${saved.length} bytes`);
 
+  const atKernel = () => page.evaluate(() => document.getElementById("hat").scrollIntoView());
   await page.click("#leaves");
+  await atKernel();
   await until(page, () => mexhat.viewer().looks > 0);
   await page.locator("#view-k").selectOption("3");
   await until(page, () => mexhat.viewer().looks > 1);
@@ -82,6 +84,7 @@ try {
   await shot(page, "viewer");
   const lookedAt = await page.evaluate(() => mexhat.viewer().looks);
   await page.click("#camera");
+  await atKernel();
   await until(page, (before) => mexhat.viewer().looks >= before + 3 && mexhat.viewer().camera, lookedAt);
   expect("the webcam is looked at, frame after frame", true, (await page.evaluate(() => mexhat.viewer())).note);
   await shot(page, "webcam");

@@ -95,8 +95,10 @@ try {
   await pause(page);
 
   await drop([["picture.png", "image/png", await page.screenshot()]]);
+  await until(page, () => document.getElementById("view-note").textContent.includes("picture.png"));
+  await page.evaluate(() => document.getElementById("hat").scrollIntoView());
   await until(page, () => mexhat.viewer().looks > 0);
-  expect("a dropped photo is looked at", (await page.textContent("#view-note")).includes("patches"), await page.textContent("#view-note"));
+  expect("a dropped photo is looked at", (await page.textContent("#hat-note")).includes("patches"), await page.textContent("#hat-note"));
   await shot(page, "dropped-photo");
 
   await page.goto(`${address}?batch_size=8&limit_train=512&limit_test=100`);

@@ -79,7 +79,7 @@ pub fn serve(dist: &Path) -> Result {
 }
 
 /// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
-pub const PARTS: [&str; 7] = ["states", "race", "habits", "data", "losses", "browser", "checks"];
+pub const PARTS: [&str; 8] = ["states", "article", "race", "habits", "data", "losses", "browser", "checks"];
 
 /// Drives the page in Chromium and runs the reference vectors and operations there; `wanted` names some of [`PARTS`], or none for all.
 ///

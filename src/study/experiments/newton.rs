@@ -3,40 +3,10 @@
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::Result;
 use crate::gpu::Gpu;
-use crate::ops;
-use crate::study::eigen::{whitened, whiteness};
-use crate::study::kernels::run_once;
-use crate::study::{PhotoSet, Spectrum, patch_statistics};
-use crate::tape::{DType, Tape};
+use crate::study::{PhotoSet, Spectrum, iterates, patch_statistics, residuals};
 use crate::viz::lines::{Line, lines_svg};
 
 const EPS: f64 = 1e-5;
-
-/// `D` after each of `iterations` steps, both ways, (d,d) each.
-async fn iterates(gpu: &Gpu, a: &[f32], d: usize, iterations: usize, coupled: bool) -> Result<Vec<Vec<f32>>> {
-    let mut tape = Tape::new();
-    let input = tape.input("covariance", &[1, d, d], DType::F32);
-    let packed = ops::to_vec4(&mut tape, input)?;
-    let vars = if coupled {
-        ops::newton_schulz_all(&mut tape, packed, iterations)?.z
-    } else {
-        ops::newton_schulz_uncoupled(&mut tape, packed, iterations)?
-    };
-    vars.into_iter().for_each(|var| tape.output(var));
-    let mut outputs = run_once(gpu, &tape, &[a]).await?;
-    if coupled {
-        // The iterates are before the division by the root of the norm.
-        let norm = a.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-        let scale = (1.0 / norm.sqrt()) as f32;
-        outputs.iter_mut().flatten().for_each(|v| *v *= scale);
-    }
-    Ok(outputs)
-}
-
-/// `||D A D - I||_F` in `f64` from the D of each iteration.
-fn residuals(a: &[f64], deconvs: &[Vec<f32>], d: usize) -> Vec<f64> {
-    deconvs.iter().map(|deconv| whiteness(&whitened(a, deconv, d), d) * (d as f64).sqrt()).collect()
-}
 
 /// Iterations of the plateau's end and the drop: where the residual falls below a tenth of its start.
 fn falls_at(residuals: &[f64]) -> Option<usize> {
