@@ -5,7 +5,7 @@ use super::{Bench, Sizes};
 use crate::Result;
 use crate::ops::{
     self, Activation, AdamOptions, BlockLayout, ConvOptions, CrossEntropyOptions, Epilogue, NormOptions, PatchOptions,
-    Sampling, ScalarStatistics, SgdOptions,
+    ScalarStatistics, SgdOptions,
 };
 use crate::tape::{Array, Type, Var};
 

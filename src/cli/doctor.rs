@@ -130,7 +130,7 @@ mod tests {
             index: 0,
             name: "a card".into(),
             backend: "vulkan".into(),
-            kind: "discrete".into(),
+            kind: crate::gpu::AdapterKind::Discrete,
             driver: String::new(),
             max_binding_bytes: 0,
             max_buffer_bytes: 0,

@@ -1,7 +1,7 @@
 //! Which value of a step was the first that is no number.
 
 use super::record::{self, Pass};
-use super::{Learner, Update};
+use super::Learner;
 use crate::Result;
 use crate::tape::{DType, Node, Session, Source, State, Tape, Var};
 use std::collections::HashMap;
@@ -84,10 +84,10 @@ impl Learner {
         seed: u64,
     ) -> Result<Option<Bad>> {
         let pass = Pass::Train(self.model.mode_at(self.step), count);
-        let Update { rule, .. } = self.update()?;
+        let update = self.update()?;
         let mut state = self.state.clone();
         let gpu = self.session.gpu();
-        let mut tape = record::record(pass, gpu.profile(), &self.model, &mut state, (Some(&rule), &self.loss))?;
+        let mut tape = record::record(pass, gpu.profile(), &self.model, &mut state, (Some(&update), &self.loss))?;
         let loss = tape.root(tape.outputs()[0]);
         let known = tape.outputs().len();
         let floats = |tape: &Tape, var: &Var| tape.ty(*var).dtype == DType::F32;
@@ -98,7 +98,7 @@ impl Learner {
             .collect();
         watched.iter().for_each(|(_, var)| tape.output(*var));
         let mut step = Session::new(gpu, &state)?.compile(&[&tape])?.remove(0);
-        let scalars = rule.scalars(lr, self.step + 1, seed);
+        let scalars = update.rule.scalars(lr, self.step + 1, seed);
         step.submit(&[bytemuck::cast_slice(images), targets, scalars.bytes()]).await?;
         let outputs = step.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
         let values: HashMap<Var, &Vec<f32>> = watched.iter().map(|(_, var)| *var).zip(&outputs[known..]).collect();
