@@ -9,7 +9,7 @@ const TN: u32 = 2u;
 const LX: u32 = 8u;
 const LY: u32 = 8u;
 const ROWS4: u32 = TM / 4u;
-const TRANSPOSED: u32 = 0u;
+const B_TRANSPOSED: u32 = 0u;
 
 // #import conv/shared/conv_params.wgsl
 // #import conv/shared/conv_io.wgsl

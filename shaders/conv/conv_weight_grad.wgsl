@@ -8,7 +8,7 @@ const TN: u32 = 2u;
 const LX: u32 = 8u;
 const LY: u32 = 8u;
 const ROWS4: u32 = TM;
-const TRANSPOSED: u32 = 0u;
+const B_TRANSPOSED: u32 = 0u;
 
 // #import conv/shared/conv_weight_grad_io.wgsl
 // #import shared/staged_body.wgsl

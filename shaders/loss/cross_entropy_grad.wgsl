@@ -48,8 +48,8 @@ fn main(
     let scale = select(g[0] / max(count[0], 1.0), 0.0, skipped);
     for (var k = lane; k < params.channels4; k += LANES) {
         let hot = select(vec4f(0.0), vec4f(1.0), k * 4u + vec4u(0u, 1u, 2u, 3u) == vec4u(label));
-        let target = (1.0 - params.smoothing) * hot + params.smoothing / f32(params.channels);
-        let v = exp(max(logits[first + k] - largest, vec4f(-80.0))) / sum - target;
+        let wanted = (1.0 - params.smoothing) * hot + params.smoothing / f32(params.channels);
+        let v = exp(max(logits[first + k] - largest, vec4f(-80.0))) / sum - wanted;
         g_logits[first + k] = select(vec4f(0.0), v * scale, row_lanes(k));
     }
 }

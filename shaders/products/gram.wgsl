@@ -9,7 +9,7 @@ const LX: u32 = 8u;
 const LY: u32 = 8u;
 const SYMMETRIC: u32 = 0u;
 const ROWS4: u32 = TM;
-const TRANSPOSED: u32 = 0u;
+const B_TRANSPOSED: u32 = 0u;
 
 // #import products/shared/gram_io.wgsl
 // #import shared/staged_body.wgsl

@@ -3,7 +3,7 @@
 // zero padding.
 //
 // Tiles staged in workgroup memory. SYMMETRIC = 1 (c known to be symmetric): only tiles that reach the upper triangle are computed
-// and their upper elements are written twice. PAIR = 1 adds the second product, which follows the first along k. TRANSPOSED = 1: b is
+// and their upper elements are written twice. PAIR = 1 adds the second product, which follows the first along k. B_TRANSPOSED = 1: b is
 // given by its columns, (n, k).
 const TM: u32 = 8u;
 const TN: u32 = 2u;
@@ -11,7 +11,7 @@ const LX: u32 = 8u;
 const LY: u32 = 8u;
 const SYMMETRIC: u32 = 0u;
 const PAIR: u32 = 0u;
-const TRANSPOSED: u32 = 0u;
+const B_TRANSPOSED: u32 = 0u;
 const ROWS4: u32 = TM / 4u;
 
 // #import products/shared/matmul_io.wgsl
@@ -86,7 +86,7 @@ fn start_right(place: Place, lane: u32) -> Right {
     columns.step = right_step(lane);
     let column = place.column + right_column(lane);
     columns.at[0] = place.layer * params.k * n4 + min(column, n4 - 1u);
-    if TRANSPOSED == 1u {
+    if B_TRANSPOSED == 1u {
         for (var n = 0u; n < 4u; n++) {
             columns.at[n] = (place.layer * params.n + min(column * 4u + n, params.n - 1u)) * ((params.k + 3u) / 4u);
         }
@@ -100,7 +100,7 @@ fn load_right(place: Place, columns: ptr<function, Right>, k: u32) -> HeldRight 
     let last = (*columns).at[0] + (params.k - 1u) * n4;
     let first = (*columns).at[0] + step * n4;
     var held: HeldRight;
-    if TRANSPOSED == 1u {
+    if B_TRANSPOSED == 1u {
         // No pair is transposed.
         let size4 = (params.k + 3u) / 4u;
         let at = min(step / 4u, size4 - 1u);

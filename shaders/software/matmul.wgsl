@@ -7,7 +7,7 @@ const LX: u32 = 8u;
 const LY: u32 = 1u;
 const SYMMETRIC: u32 = 0u;
 const PAIR: u32 = 0u;
-const TRANSPOSED: u32 = 0u;
+const B_TRANSPOSED: u32 = 0u;
 
 // #import software/shared/lanes_alone.wgsl
 // #import software/shared/matmul_body.wgsl

@@ -16,7 +16,7 @@ alias Block = array<array<vec4f, TN>, 4>;
 
 // Where vector e of such a block is, of the four columns `column`: a row, or a column where b is given by those.
 fn index_of_b(place: Place, k: u32, e: u32, column: u32) -> u32 {
-    if TRANSPOSED == 1u {
+    if B_TRANSPOSED == 1u {
         return (place.batch * params.n + min(column * 4u + e, params.n - 1u)) * ((params.k + 3u) / 4u) + k;
     }
     return (place.batch * params.k + min(k * 4u + e, params.k - 1u)) * ((params.n + 3u) / 4u) + column;
@@ -46,7 +46,7 @@ fn first_product(sum: ptr<function, Tile>, place: Place, first: u32, last: u32) 
                 y[e][j] = b[index_of_b(place, k, e, place.column[j])];
             }
         }
-        if TRANSPOSED == 1u {
+        if B_TRANSPOSED == 1u {
             turn(&y);
         }
         for (var i = 0u; i < TM; i++) {
@@ -73,7 +73,7 @@ fn second_product(sum: ptr<function, Tile>, place: Place) {
                 y[e][j] = b2[index_of_b(place, k, e, place.column[j])];
             }
         }
-        if TRANSPOSED == 1u {
+        if B_TRANSPOSED == 1u {
             turn(&y);
         }
         for (var i = 0u; i < TM; i++) {

@@ -16,11 +16,11 @@ kernel_params! {
 
 /// No pair is transposed, nor are symmetric factors.
 pub(crate) const FLAGS: &[&[(&str, u32)]] = &[
-    &[("SYMMETRIC", 0), ("PAIR", 0), ("TRANSPOSED", 0)],
-    &[("SYMMETRIC", 0), ("PAIR", 1), ("TRANSPOSED", 0)],
-    &[("SYMMETRIC", 1), ("PAIR", 0), ("TRANSPOSED", 0)],
-    &[("SYMMETRIC", 1), ("PAIR", 1), ("TRANSPOSED", 0)],
-    &[("SYMMETRIC", 0), ("PAIR", 0), ("TRANSPOSED", 1)],
+    &[("SYMMETRIC", 0), ("PAIR", 0), ("B_TRANSPOSED", 0)],
+    &[("SYMMETRIC", 0), ("PAIR", 1), ("B_TRANSPOSED", 0)],
+    &[("SYMMETRIC", 1), ("PAIR", 0), ("B_TRANSPOSED", 0)],
+    &[("SYMMETRIC", 1), ("PAIR", 1), ("B_TRANSPOSED", 0)],
+    &[("SYMMETRIC", 0), ("PAIR", 0), ("B_TRANSPOSED", 1)],
 ];
 const SIZES: &[(usize, Tile)] = &[(16, [8, 2, 8, 8]), (5, [8, 1, 8, 8]), (1, [8, 1, 4, 16])];
 pub(crate) static TILES: Tiles = Tiles {
@@ -71,7 +71,7 @@ impl Product {
         let flags = [
             ("SYMMETRIC", u32::from(self.symmetric)),
             ("PAIR", u32::from(self.pair.is_some())),
-            ("TRANSPOSED", u32::from(self.transposed)),
+            ("B_TRANSPOSED", u32::from(self.transposed)),
         ];
         let count = |[tm, tn, lx, ly]: Tile| {
             let all = batches * n4.div_ceil(lx * tn) * m.div_ceil(ly * tm);
