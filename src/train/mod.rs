@@ -51,7 +51,7 @@ mod trainer;
 pub use crate::optim::{Optimizer, Schedule};
 #[doc(hidden)]
 pub use bench::{BenchOptions, StepBench, bench_step};
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub(crate) use checkpoint::model_bytes;
 #[doc(hidden)]
 pub use checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
@@ -69,7 +69,7 @@ pub use evaluate::Evaluation;
 #[doc(hidden)]
 pub use evaluate::evaluate;
 pub use event::{Event, Split, Started, Summary};
-#[cfg(not(target_arch = "wasm32"))]
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub(crate) use files::write_whole;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]

@@ -3,6 +3,7 @@
 mod command;
 mod debian;
 mod demo;
+mod drivers;
 mod gpu_lab;
 mod mesa;
 mod package;
@@ -27,6 +28,8 @@ Tasks of the mexhat repository.
     cargo xtask gpu-lab [PART]  what Mesa's compilers for AMD and NVIDIA make of the kernels for GPUs (no GPU needed), or of
                                 those with PART in their name, beside benches/gpu-lab.json; --json prints all as JSON,
                                 --write takes it into that file
+    cargo xtask drivers [--yes] the reference vectors on every software driver at hand (this system's, Debian 13's, Chromium's),
+                                and one step of many networks on Mesa's drivers for NVIDIA and AMD without those GPUs
     cargo xtask help            this text
 
 --yes installs and downloads without asking.",
@@ -63,6 +66,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
             let how = flags.iter().find(|flag| ["--json", "--write"].contains(flag));
             gpu_lab::run(consent, part.first().copied(), how.copied())?;
         }
+        ["drivers"] => drivers::run(consent)?,
         ["demo"] => demo::run(consent)?,
         _ => {
             eprintln!("cargo xtask: unknown task '{}'\n\n{}", words.join(" "), help());

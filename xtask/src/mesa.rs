@@ -134,7 +134,15 @@ impl Mesa {
         let mut command = command(&self.loader, &[]);
         command.arg("--library-path").arg(&self.libraries);
         if let Some(shim) = shim {
-            command.arg("--preload").arg(self.libraries.join(format!("lib{shim}_noop_drm_shim.so")));
+            let shim = self.libraries.join(format!("lib{shim}_noop_drm_shim.so"));
+            let syncobj = self.libraries.join("libmexhat_syncobj.so");
+            if !syncobj.exists() {
+                let mut compile =
+                    crate::command::command("cc", &["-shared", "-fPIC", "-O1", "xtask/src/syncobj.c", "-o"]);
+                compile.arg(&syncobj);
+                run(compile)?;
+            }
+            command.arg("--preload").arg(format!("{} {}", syncobj.display(), shim.display()));
         }
         command.arg(program).env("VK_DRIVER_FILES", named(&self.drivers, &format!("{driver}_icd"))?);
         command.env("MESA_SHADER_CACHE_DISABLE", "1").env("MEXHAT_CACHE", "off");

@@ -1,7 +1,7 @@
 //! Which value of a step was the first that is no number.
 
-use super::record::{self, Pass};
 use super::Learner;
+use super::record::{self, Pass};
 use crate::Result;
 use crate::tape::{DType, Node, Session, Source, State, Tape, Var};
 use std::collections::HashMap;
