@@ -285,9 +285,12 @@ impl Executable {
 #[cfg(not(target_arch = "wasm32"))]
 fn warm(gpu: &Gpu, program: &Program, launches: &[Launch], new: &[String]) {
     let keys: Vec<String> = program.dispatches.iter().map(|dispatch| dispatch.kernel.key()).collect();
-    let first_use = |key: &String| keys.iter().position(|known| known == key).map(|at| &launches[at]);
-    let firsts: Vec<_> =
-        new.iter().filter_map(first_use).map(|launch| (&launch.pipeline, &launch.bind_group)).collect();
+    let first_use = |key: &String| keys.iter().position(|known| known == key);
+    let firsts: Vec<_> = new
+        .iter()
+        .filter_map(first_use)
+        .map(|at| (keys[at].as_str(), &launches[at].pipeline, &launches[at].bind_group))
+        .collect();
     gpu.warm(&firsts);
 }
 

@@ -7,6 +7,7 @@ use super::{Gpu, Kernel};
 use std::collections::BTreeMap;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 impl Gpu {
     /// Whom to tell how many of how many new kernels are ready.
@@ -25,7 +26,9 @@ impl Gpu {
         let next = AtomicUsize::new(0);
         let work = || {
             while let Some((key, kernel)) = list.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let begin = Instant::now();
                 let pipeline = self.create_pipeline(kernel);
+                log::debug!("{key}: created in {:.0} ms", begin.elapsed().as_secs_f64() * 1e3);
                 let mut known = self.inner.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
                 known.insert((*key).clone(), pipeline);
             }
@@ -36,9 +39,10 @@ impl Gpu {
     }
 
     /// Encodes dispatches of no workgroups, one submission each, and waits for each; then keeps what was compiled.
-    pub(super) fn warm(&self, dispatches: &[(&wgpu::ComputePipeline, &wgpu::BindGroup)]) {
+    pub(super) fn warm(&self, dispatches: &[(&str, &wgpu::ComputePipeline, &wgpu::BindGroup)]) {
         let progress = self.inner.progress.lock().unwrap_or_else(PoisonError::into_inner);
-        for (done, (pipeline, bind_group)) in dispatches.iter().enumerate() {
+        for (done, (key, pipeline, bind_group)) in dispatches.iter().enumerate() {
+            let begin = Instant::now();
             let mut encoder = self.inner.device.create_command_encoder(&Default::default());
             {
                 let mut pass = encoder.begin_compute_pass(&Default::default());
@@ -48,6 +52,7 @@ impl Gpu {
             }
             let submission = self.submit(encoder);
             self.wait(submission);
+            log::debug!("{key}: compiled by its first dispatch in {:.0} ms", begin.elapsed().as_secs_f64() * 1e3);
             if let Some(tell) = progress.as_ref() {
                 tell(done + 1, dispatches.len());
             }
