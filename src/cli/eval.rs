@@ -7,7 +7,7 @@ use crate::viz::confusion_svg;
 use crate::{Error, Result, data};
 use clap::Args;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Evaluates.
@@ -92,9 +92,25 @@ fn show(confusion: &Confusion) {
     }
 }
 
+/// Whether both name the same data: a set by its name, or one file or folder however it is reached.
+fn same_place(a: &str, b: &str) -> bool {
+    let place = |path: &str| std::fs::canonicalize(path).ok();
+    a == b || place(a).is_some_and(|a| place(b) == Some(a))
+}
+
+/// Whether the run in this folder says that it diverged.
+fn diverged(run: &Path) -> bool {
+    let text = std::fs::read(run.join("summary.json")).unwrap_or_default();
+    serde_json::from_slice::<serde_json::Value>(&text).is_ok_and(|summary| summary["diverged"] == true)
+}
+
 pub(super) fn run(args: &EvalArgs) -> Result<()> {
     if args.batch_size == 0 {
         return Err(Error::Usage("--batch-size is 0; expected at least 1".into()));
+    }
+    if let Some(path) = args.confusion.as_ref().filter(|path| path.extension().is_none_or(|end| end != "svg")) {
+        let what = format!("--confusion {} would hold SVG; give it a name that ends in .svg", path.display());
+        return Err(Error::Usage(what));
     }
     let (path, bytes) = read_model(&args.run)?;
     let saved = Saved::read(&path, &bytes)?;
@@ -103,14 +119,18 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     saved.restore(&mut state)?;
     let spec = &saved.spec;
     let name = args.data.as_deref().unwrap_or(&spec.data);
-    let own = name == spec.data;
+    let own = same_place(name, &spec.data);
     // Only the test split is looked at; of the run's own data it is the run's, unless told otherwise.
     let known = &spec.load.prepare.reading;
     let Reading { size, background, .. } = *known;
     let others = Reading { size, background, ..Default::default() };
     let reading = args.reading.clone().or(if own { known } else { &others });
-    if own && reading.split != known.split {
-        note("note: the network may have learnt from some of these images, because --split is not the run's");
+    let drawn_anew = reading.split.is_some() && args.seed.is_some_and(|seed| seed != spec.load.seed);
+    if own && (reading.split != known.split || drawn_anew) {
+        note("note: the network may have learnt from some of these images, because --split or --seed is not the run's");
+    }
+    if diverged(&args.run) {
+        note("note: training of this network diverged; this is its last good state");
     }
     let load = LoadOptions {
         limit_train: Some(1),

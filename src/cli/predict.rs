@@ -1,6 +1,6 @@
 //! `mexhat predict`.
 
-use super::{DeviceArgs, say, say_json};
+use super::{DeviceArgs, note, say, say_json};
 use crate::data::picture::{self, ENDINGS, is_picture};
 use crate::train::{Learner, ModelSpec, Saved, best, read_model};
 use crate::{Error, Result};
@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 
 /// Pictures that go through the network together.
 const TOGETHER: usize = 64;
+/// Pictures that cannot be read and are named; the others are counted.
+const LISTED: usize = 10;
 
 /// Predicts.
 #[derive(Args)]
@@ -22,6 +24,9 @@ pub(super) struct PredictArgs {
     /// Pictures, and folders whose pictures are taken in order of their names
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<PathBuf>,
+    /// Go on without pictures that cannot be read
+    #[arg(long)]
+    skip_bad: bool,
     /// Show so many classes, the most probable first
     #[arg(long, default_value_t = 3, value_name = "N")]
     top: usize,
@@ -30,6 +35,32 @@ pub(super) struct PredictArgs {
     /// One JSON object a picture on stdout
     #[arg(long)]
     json: bool,
+}
+
+/// Those of `pictures` that can be read; the others are told, and end the command unless they are to be skipped.
+fn readable(pictures: Vec<PathBuf>, skip: bool) -> Result<Vec<PathBuf>> {
+    let fault = |path: &PathBuf| -> Option<String> {
+        let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"));
+        let decode = |bytes: Vec<u8>| {
+            picture::open(&bytes).and_then(|opened| opened.decode().map(drop)).map_err(|e| e.to_string())
+        };
+        let opened = bytes.and_then(decode);
+        opened.err().map(|why| format!("{}: {why}", path.display()))
+    };
+    let (bad, good): (Vec<_>, Vec<_>) =
+        pictures.into_iter().map(|path| (fault(&path), path)).partition(|(fault, _)| fault.is_some());
+    let faults: Vec<String> = bad.into_iter().filter_map(|(fault, _)| fault).collect();
+    let shown = faults.iter().take(LISTED).cloned().collect::<Vec<_>>().join("\n  ");
+    match faults.len() {
+        0 => {}
+        n if skip => note(&format!("note: {n} picture(s) cannot be read and are left out:\n  {shown}")),
+        n => {
+            return Err(Error::Usage(format!(
+                "{n} picture(s) cannot be read; mend or remove them, or leave them out with --skip-bad:\n  {shown}"
+            )));
+        }
+    }
+    Ok(good.into_iter().map(|(_, path)| path).collect())
 }
 
 #[derive(Serialize)]
@@ -59,7 +90,8 @@ fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
             continue;
         }
         let entries = std::fs::read_dir(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
-        let is_picture = |path: &PathBuf| path.is_file() && is_picture(&path.to_string_lossy());
+        let hidden = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let is_picture = |path: &PathBuf| path.is_file() && !hidden(path) && is_picture(&path.to_string_lossy());
         let mut inside: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(is_picture).collect();
         if inside.is_empty() {
             let what = format!("holds no picture; expected files that end in {}", ENDINGS.join(", "));
@@ -71,41 +103,48 @@ fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A picture as the network takes it, (C,H,W), made from its file as training pictures are; and whether its size was changed.
-fn fitted(path: &Path, spec: &ModelSpec) -> Result<(Vec<u8>, bool)> {
+/// A picture as the network takes it, (C,H,W), made from its file as training pictures are; whether its size was changed, and whether
+/// it was laid over a background.
+fn fitted(path: &Path, spec: &ModelSpec) -> Result<(Vec<u8>, [bool; 2])> {
     let [channels, height, width] = spec.input;
     let bytes = std::fs::read(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
     let opened = picture::open(&bytes).map_err(|fault| Error::input(path, fault.to_string()))?;
     let resized = opened.dimensions() != (width as u32, height as u32);
     let decoded = opened.decode().map_err(|fault| Error::input(path, fault.to_string()))?;
     let ground = spec.load.prepare.reading.background.unwrap_or_default();
-    let flat = picture::flatten(decoded, ground.0).0.scaled(width as u32, height as u32);
+    let (flat, clear) = picture::flatten(decoded, ground.0);
+    let flat = flat.scaled(width as u32, height as u32);
     let mut one = flat.to_dataset(path.display().to_string())?;
     one.to_channels(channels)?;
-    Ok((one.images, resized))
+    Ok((one.images, [resized, clear]))
 }
 
 pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let (path, bytes) = read_model(&args.run)?;
     let spec = Saved::read(&path, &bytes)?.spec;
-    let pictures = pictures(&args.images)?;
+    let pictures = readable(pictures(&args.images)?, args.skip_bad)?;
     let gpu = args.device.open()?;
     let mut learner = Learner::from_bytes(&gpu, &path, &bytes, |_| Ok(()))?;
-    let (mut resized, [channels, height, width]) = (0, spec.input);
+    let ([mut resized, mut clear], [channels, height, width]) = ([0, 0], spec.input);
     for some in pictures.chunks(TOGETHER) {
         let mut pixels = Vec::new();
         for picture in some {
             let (values, changed) = fitted(picture, &spec)?;
             pixels.extend(values);
-            resized += usize::from(changed);
+            resized += usize::from(changed[0]);
+            clear += usize::from(changed[1]);
         }
         let shares = learner.predict(&pixels)?;
         for (picture, row) in some.iter().zip(shares.values.chunks(spec.classes)) {
             show(args, picture, &spec.class_names, row)?;
         }
     }
-    if resized > 0 && !args.json {
-        say(&format!(
+    if clear > 0 {
+        let ground = spec.load.prepare.reading.background.unwrap_or_default();
+        note(&format!("note: {clear} of {} pictures are transparent and were laid over {ground}", pictures.len()));
+    }
+    if resized > 0 {
+        note(&format!(
             "note: {resized} of {} pictures were brought to the network's {height} x {width} (height x width, {channels} \
              channel(s)) by linear interpolation, whatever their proportions",
             pictures.len()

@@ -7,7 +7,7 @@ use super::signals::stop_flag;
 use super::timings::show_timings;
 use super::{note, say, say_json};
 use crate::models::{ModelOptions, NetworkFile};
-use crate::train::{EarlierRun, Event, Options, RunFolder, Trainer, summarize};
+use crate::train::{EarlierRun, Event, OptimizerKind, Options, RunFolder, Trainer, summarize};
 use crate::{Error, Result, data};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
@@ -106,6 +106,10 @@ fn asked(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<(Options, dat
     };
     let ModelOptions { input, classes, .. } = ModelOptions::default();
     options.network = model(&options, file.as_ref().and_then(NetworkFile::input).unwrap_or(input), classes)?;
+    if given(matches, "momentum") && options.optimizer != OptimizerKind::Sgd {
+        let what = format!("--momentum is for --optimizer sgd; {} has its own; leave it out", options.optimizer);
+        return Err(Error::Usage(what));
+    }
     options.validate()?;
     options.data = whole_path(&options.data);
     let splits = data::load(&options.data, &options.load())?;

@@ -38,6 +38,10 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
             format!("holds the one class '{}'; expected two or more class folders to tell apart", names.join(""));
         return Err(Error::input(files.path(), what));
     }
+    if let Some(name) = names.iter().find(|name| name.chars().any(char::is_control)) {
+        let what = format!("has a class folder {name:?} with control characters in its name; rename it");
+        return Err(Error::input(files.path(), what));
+    }
     for classes in &splits[1..] {
         if let Some((class, pictures)) = classes.iter().find(|(class, _)| !names.contains(class)) {
             let near = names.iter().find(|name| name.to_lowercase() == class.to_lowercase());

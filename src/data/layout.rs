@@ -60,9 +60,14 @@ impl Layout {
         files.left_out().iter().for_each(|(name, why)| layout.skipped.add(name, why));
         let mut roots = BTreeSet::new();
         let mut loose = Vec::new();
+        // Folders that hold `train/PICTURE` or the like: classes above the splits.
+        let mut above = BTreeSet::new();
         for (i, name) in files.names().iter().enumerate() {
             let parts: Vec<&str> = name.split('/').collect();
             let split = parts.iter().enumerate().find_map(|(at, part)| Some((at, Split::of(part)?)));
+            if let Some((at, _)) = split.filter(|(at, _)| *at > 0 && at + 2 == parts.len() && is_picture(name)) {
+                above.insert(parts[..at].join("/"));
+            }
             let Some((at, split)) = split.filter(|(at, _)| at + 2 < parts.len()) else {
                 loose.push(i);
                 continue;
@@ -83,6 +88,14 @@ impl Layout {
         }
         let splits = [&layout.train, &layout.validation, &layout.test];
         if splits.iter().all(|classes| classes.values().all(Vec::is_empty)) {
+            if above.len() > 1 {
+                let classes: Vec<&str> = above.iter().map(String::as_str).collect();
+                let what = format!(
+                    "has train/ and test/ below its classes ({}); put them above: train/CLASS/PICTURE and test/CLASS/PICTURE",
+                    some(&classes)
+                );
+                return Err(Error::input(files.path(), what));
+            }
             return Ok(layout.bare_classes(files));
         }
         if roots.len() > 1 {

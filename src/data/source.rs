@@ -231,12 +231,22 @@ fn splits(name: &str, found: Found, options: &LoadOptions) -> Result<Splits> {
     let (Some(mut train), Some(mut test)) = (found.train.take(), found.test.take()) else {
         return Err(Error::input(name, "has no training or no test images"));
     };
-    let cut = options.limit_train.is_some_and(|limit| limit <= train.len());
-    if !cut && train.counts().iter().filter(|&&n| n > 0).count() < 2 {
+    // A reader that keeps to the limit itself has shown no more than that.
+    let cut = options.limit_train == Some(train.len());
+    let one_class = |data: &Dataset| data.counts().iter().filter(|&&n| n > 0).count() < 2;
+    if !cut && one_class(&train) {
         return Err(Error::input(name, "has training images of one class only; expected two or more to tell apart"));
     }
     let known = known(name, &train);
     train.truncate(options.limit_train.unwrap_or(usize::MAX));
+    // A single training image is what an evaluation looks at.
+    if train.len() > 1 && one_class(&train) {
+        let what = format!(
+            "has {} training images of one class only within `limit_train`; expected two or more classes to tell apart",
+            train.len()
+        );
+        return Err(Error::input(name, what));
+    }
     for part in [Some(&mut test), found.validation.as_mut()].into_iter().flatten() {
         part.truncate(options.limit_test.unwrap_or(usize::MAX));
     }

@@ -160,6 +160,9 @@ pub(super) fn too_small(spec: &ModelSpec, error: Error) -> Error {
         let spec = ModelSpec { input: [channels, height.max(side), width.max(side)], network: None, ..spec.clone() };
         spec.network(0).and_then(|network| network.build(&mut State::new())).is_ok()
     };
+    if builds(0) {
+        return error;
+    }
     let least = height.min(width);
     let Some(large) = std::iter::successors(Some(2 * least), |side| Some(2 * side))
         .take_while(|side| *side <= LARGEST_SIDE)

@@ -73,6 +73,7 @@ pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Networ
     let spec = ModelSpec::new(options, splits);
     let mut state = State::new();
     let model = spec.build(options.seed, &mut state)?;
+    spec.check(&model)?;
     let layers = layers(&model, &state)?;
     let (parameters, buffers) = (bytes(&state, |parameter| parameter), bytes(&state, |parameter| !parameter));
     let update = options.update();

@@ -111,6 +111,14 @@ impl RunPlan {
                  chooses another size"
             ));
         }
+        if let Schedule::Warmup { steps, .. } = &self.schedule
+            && *steps >= self.steps
+        {
+            notes.push(format!(
+                "note: the learning rate rises over {steps} steps, but the run has {}, so it never reaches its full value",
+                self.steps
+            ));
+        }
         if *left_over > 0 {
             notes.push(format!(
                 "note: {left_over} of {images} images are left over from batches of {batch_size}, too few for statistics of \

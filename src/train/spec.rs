@@ -119,6 +119,13 @@ impl ModelSpec {
                 model.name, model.input, model.classes, self.input, self.classes
             )));
         }
+        if model.output.len() != 1 {
+            return Err(Error::Usage(format!(
+                "the network '{}' puts out {:?} for an image, but an image has one label; end it with flatten and a linear layer of as \
+                 many outputs as there are classes",
+                model.name, model.output
+            )));
+        }
         Ok(())
     }
 

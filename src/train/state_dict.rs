@@ -34,7 +34,7 @@ impl Loaded {
             ("in the file alone, so they are left out", &self.extra),
         ] {
             if !names.is_empty() {
-                notes.push(format!("note: {what}: {}", listed(names)));
+                notes.push(format!("{what}: {}", listed(names)));
             }
         }
         notes

@@ -190,6 +190,10 @@ impl Trainer {
                 taken = begin_with(&mut learner, Path::new(init))?;
             }
             learner.freeze(&options.freeze.iter().map(String::as_str).collect::<Vec<_>>())?;
+            if learner.state.parameters().is_empty() {
+                let what = "nothing is left to train: all layers with parameters are frozen, or there are none; leave some out of `freeze`";
+                return Err(Error::Usage(what.into()));
+            }
             learner.prepare(&passes(&plan, &learner.model, &judged))?;
             learner.keep_host_values();
             Ok(learner)
