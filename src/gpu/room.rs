@@ -62,9 +62,11 @@ impl Gpu {
     }
 
     /// Bytes that can still be had, where that is known: of an adapter that computes on the CPU, those of the system. Cards do not
-    /// tell.
+    /// tell, unless they have refused some.
     pub fn room(&self) -> Option<u64> {
-        if self.adapter().is_software() { system_room() } else { None }
+        let given = self.inner.live.given.load(std::sync::atomic::Ordering::Relaxed);
+        let system = if self.adapter().is_software() { system_room() } else { None };
+        [system, (given < u64::MAX).then_some(given)].into_iter().flatten().min()
     }
 }
 

@@ -15,6 +15,7 @@ use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
 use crate::tape::State;
 use crate::{Error, Result};
+use lost::begin_again;
 pub(super) use lost::{Losses, too_often};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -176,11 +177,11 @@ impl Trainer {
             [validation.as_ref(), Some(&test)].into_iter().flatten().map(|images| images.dataset().len()).collect();
         let network = spec.network(options.seed)?;
         // What a checkpoint describes takes no more room than the file has.
-        let state = saved.filter(|saved| saved.run.is_some()).map_or_else(State::new, Saved::state);
+        let state = || saved.filter(|saved| saved.run.is_some()).map_or_else(State::new, Saved::state);
         let restore = |state: &mut State| saved.map_or(Ok(()), |saved| saved.restore(state));
         let own = options.network.is_some();
-        let begun = || {
-            let learner = Learner::begin(gpu, network, Some(update), state, restore)?;
+        let begun = |gpu: &Gpu| {
+            let learner = Learner::begin(gpu, network.clone(), Some(update), state(), restore)?;
             let mut learner = learner.with_normalize(spec.normalize.clone())?;
             spec.check(&learner.model)?;
             learner.step = progress.step;
@@ -188,7 +189,8 @@ impl Trainer {
             learner.keep_host_values();
             Ok(learner)
         };
-        let learner = begun().map_err(|error| match error {
+        let (begun, lost) = begin_again(gpu, begun);
+        let learner = begun.map_err(|error| match error {
             Error::Limit { .. } | Error::Memory { .. } => {
                 Paper { gpu, spec: spec.clone(), plan: plan.clone(), judged: judged.clone(), update, own }.advise(error)
             }
@@ -224,6 +226,11 @@ impl Trainer {
         };
         let started = trainer.started();
         trainer.events.push_back(Event::Started(started));
+        if let Some(reason) = lost {
+            let step = progress.step;
+            trainer.losses.opened(step);
+            trainer.events.push_back(Event::DeviceLost { step, from: Some(step), reason });
+        }
         Ok(trainer)
     }
 
