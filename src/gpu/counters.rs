@@ -25,10 +25,8 @@ pub struct Counters {
 pub(super) struct Live {
     pub buffers: AtomicU64,
     pub buffer_bytes: AtomicU64,
-    /// Bytes of the buffer created last.
-    pub last_bytes: AtomicU64,
-    /// Bytes that there were when memory was refused; without that all.
-    pub given: AtomicU64,
+    /// More than this was refused once.
+    pub refused: AtomicU64,
     pub pipelines: AtomicU64,
     pub bind_groups: AtomicU64,
     pub submissions: AtomicU64,
@@ -42,8 +40,7 @@ impl Default for Live {
         Self {
             buffers: zero(),
             buffer_bytes: zero(),
-            last_bytes: zero(),
-            given: AtomicU64::new(u64::MAX),
+            refused: AtomicU64::new(u64::MAX),
             pipelines: zero(),
             bind_groups: zero(),
             submissions: zero(),
@@ -58,7 +55,6 @@ impl Live {
     pub fn buffer(&self, bytes: u64) {
         Self::add(&self.buffers, 1);
         Self::add(&self.buffer_bytes, bytes);
-        self.last_bytes.store(bytes, Ordering::Relaxed);
     }
 
     pub fn add(counter: &AtomicU64, n: u64) {

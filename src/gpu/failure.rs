@@ -84,11 +84,11 @@ impl Gpu {
         }
     }
 
-    /// What was asked for, and what had been given before that; from now on [`Gpu::room`] is no more than this.
+    /// What had been asked for when memory was refused: more than there is, so that from now on [`Gpu::room`] is less.
     fn out_of_memory(&self) -> Error {
         let need = self.counters().buffer_bytes;
-        let given = need - self.inner.live.last_bytes.load(Ordering::Relaxed).min(need);
-        self.inner.live.given.fetch_min(given, Ordering::Relaxed);
+        let given = need.saturating_sub(1);
+        self.inner.live.refused.fetch_min(given, Ordering::Relaxed);
         Error::Memory {
             adapter: self.adapter().name.clone(),
             need,

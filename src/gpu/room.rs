@@ -64,9 +64,14 @@ impl Gpu {
     /// Bytes that can still be had, where that is known: of an adapter that computes on the CPU, those of the system. Cards do not
     /// tell, unless they have refused some.
     pub fn room(&self) -> Option<u64> {
-        let given = self.inner.live.given.load(std::sync::atomic::Ordering::Relaxed);
         let system = if self.adapter().is_software() { system_room() } else { None };
-        [system, (given < u64::MAX).then_some(given)].into_iter().flatten().min()
+        [system, self.refused()].into_iter().flatten().min()
+    }
+
+    /// More than so many bytes, all together, were refused once; less may be refused too.
+    pub(crate) fn refused(&self) -> Option<u64> {
+        let refused = self.inner.live.refused.load(std::sync::atomic::Ordering::Relaxed);
+        (refused < u64::MAX).then_some(refused)
     }
 }
 

@@ -68,7 +68,9 @@ impl Paper<'_> {
             Error::Memory { adapter, need, offer, .. } => {
                 // What was refused is but a part of what the run needs.
                 let need = self.need(&self.spec, self.plan.batch_size).map_or(need, |all| all.max(need));
-                Error::Memory { adapter, need, offer, cure: self.cure() }
+                let cure = self.cure();
+                let cure = if self.gpu.refused().is_some() { cure.replace("this fits", "this may fit") } else { cure };
+                Error::Memory { adapter, need, offer, cure }
             }
             other => other,
         }
