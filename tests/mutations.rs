@@ -266,7 +266,7 @@ fn changed_files_are_read_or_refused() {
             .and_then(|()| std::fs::write(path, bytes))
             .expect("a disk");
     }
-    lines.push(try_all("folders", &[png.clone()], &mut |bytes| {
+    lines.push(try_all("folders", std::slice::from_ref(&png), &mut |bytes| {
         std::fs::write(folder.join(classes[0].0), bytes).expect("a disk");
         load(folder.to_str().expect("a name"), &LoadOptions::default()).is_ok()
     }));
