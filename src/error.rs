@@ -50,7 +50,7 @@ pub enum Error {
     },
     /// The adapter has less memory than is needed.
     #[error(
-        "the adapter '{adapter}' has {} MiB of memory to give, but {} MiB are needed, {} MiB more; {cure}",
+        "the adapter '{adapter}' has at most {} MiB of memory to give, but {} MiB are needed, {} MiB more; {cure}",
         offer >> 20,
         need.div_ceil(1 << 20),
         (need.saturating_sub(*offer)).div_ceil(1 << 20)

@@ -69,13 +69,14 @@ fn run(lost_after: &[u64], rate: Option<f64>) -> Result<Seen> {
 
 #[test]
 fn a_run_whose_device_goes_away_ends_with_the_same_bytes() -> Result<()> {
-    for rate in [None, Some(0.01)] {
+    // In the first steps, behind a checkpoint, at the end of an epoch, in the second one, and at the end.
+    let moments: [&[(u64, u64)]; 2] = [&[(2, 0), (6, 4), (7, 4), (11, 8), (14, 12)], &[(6, 4)]];
+    for (rate, moments) in [None, Some(0.01)].into_iter().zip(moments) {
         let undisturbed = run(&[], rate)?;
         assert_eq!((undisturbed.told.len(), undisturbed.lost.len()), (14 + 2, 0));
-        // In the first steps, behind a checkpoint, at the end of an epoch, in the second one, and at the end.
-        for (step, from) in [(2, 0), (6, 4), (7, 4), (11, 8), (14, 12)] {
-            let seen = run(&[step], rate)?;
-            assert_eq!(seen.lost, [(step, Some(from))]);
+        for (step, from) in moments {
+            let seen = run(&[*step], rate)?;
+            assert_eq!(seen.lost, [(*step, Some(*from))]);
             assert_eq!(seen.told, undisturbed.told, "lost after step {step}");
             assert!(seen.model == undisturbed.model, "lost after step {step}: other weights");
         }
@@ -164,7 +165,7 @@ fn a_learner_goes_on_too() -> Result<()> {
     };
     let undisturbed = run(&[])?;
     assert_eq!((undisturbed.0.len(), undisturbed.2), (18 + 3, 0));
-    for step in [1, 6, 10, 18] {
+    for step in [1, 6, 10, 13] {
         let (told, bytes, lost) = run(&[step])?;
         assert_eq!((lost, told), (1, undisturbed.0.clone()), "lost after step {step}");
         assert!(bytes == undisturbed.1, "lost after step {step}: other weights");

@@ -160,13 +160,25 @@ fn tar_of(entries: &[(&str, &[u8])]) -> Vec<u8> {
     to.into_inner().expect("memory")
 }
 
-/// A pickle as CIFAR's python version has them, of one image.
+/// A batch of one image as Python 2 and NumPy pickled CIFAR, protocol 2.
 fn pickle() -> Vec<u8> {
-    let mut out = b"\x80\x02}q\x00(U\x04dataq\x01B".to_vec();
-    out.extend(3072u32.to_le_bytes());
-    out.extend([7; 3072]);
-    out.extend(b"q\x02U\x06labelsq\x03]q\x04K\x03au.");
-    out
+    let text = |s: &str| [&[b'U', s.len() as u8][..], s.as_bytes()].concat();
+    let parts: [&[u8]; 13] = [
+        b"\x80\x02}q\x01(",
+        &text("labels"),
+        b"]q\x02(K\x03e",
+        &text("data"),
+        b"cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85",
+        &text("b"),
+        b"\x87Rq\x05(K\x01K\x01J\x00\x0c\x00\x00\x86cnumpy\ndtype\n",
+        &text("u1"),
+        b"K\x00K\x01\x87R(K\x03",
+        &text("|"),
+        b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89T\x00\x0c\x00\x00",
+        &[7; 3072],
+        b"tbu.",
+    ];
+    parts.concat()
 }
 
 fn idx_of(dims: &[u32]) -> Vec<u8> {
@@ -254,7 +266,7 @@ fn changed_files_are_read_or_refused() {
             .and_then(|()| std::fs::write(path, bytes))
             .expect("a disk");
     }
-    lines.push(try_all("folders", &[png.clone()], &mut |bytes| {
+    lines.push(try_all("folders", std::slice::from_ref(&png), &mut |bytes| {
         std::fs::write(folder.join(classes[0].0), bytes).expect("a disk");
         load(folder.to_str().expect("a name"), &LoadOptions::default()).is_ok()
     }));

@@ -192,3 +192,16 @@ fn a_run_can_be_looked_at_and_begun_from_a_saved_network() {
         assert!(away(&first.after, first.d) < 0.2 * away(&first.before, first.d), "conv1 is not whitened");
     });
 }
+
+#[test]
+fn what_went_bad_first_is_named() {
+    // The first step is fine, and its update is so large that the second one is not.
+    let options = Options { lr: Some(1e38), weight_decay: 0.0, check_numbers: true, ..small(Norm::None) };
+    let bad = |options: &Options| train(&gpu(), options, None).err().expect("an error").to_string();
+    let error = bad(&options);
+    assert!(error.contains("First went bad: step 2, ") && error.contains("the largest that went in"), "{error}");
+    assert!(["conv1", "conv2", "fc1"].iter().any(|layer| error.contains(layer)), "{error}");
+    // A rate that is infinite in f32: nothing of the first step is bad before its update.
+    let error = bad(&Options { lr: Some(1e39), check_numbers: true, ..small(Norm::Deconv) });
+    assert!(error.contains("First went bad: step 1, sgd, the update of "), "{error}");
+}

@@ -6,8 +6,8 @@ use std::path::Path;
 /// Names of that room's own choices, and of the adapters.
 const WORDS: [&str; 7] = ["Family", "Loads", "IN_SUBGROUPS", "Mesa", "llvmpipe", "lavapipe", "SwiftShader"];
 
-/// The list of adapters, which knows some by their names, and what to install for them.
-const MAY: [&str; 1] = ["src/gpu/adapter.rs"];
+/// The list of adapters, which knows some by their names, what to install for them, and what is known to be wrong with some.
+const MAY: [&str; 2] = ["src/gpu/adapter.rs", "src/gpu/known.rs"];
 
 /// Whether `word` stands in `line` as a word, in any case but for the two that are words of their own in other cases.
 fn names(line: &str, word: &str) -> bool {

@@ -253,12 +253,10 @@ async fn follow(trainer: &mut Trainer, folder: &mut RunFolder, mut console: Cons
     if ended.is_err() {
         if matches!(ended, Err(Error::DeviceLost(_)))
             && let Ok(kept) = trainer.snapshot().await
+            && folder.saved() != Some(kept.step)
+            && let Err(e) = folder.save(&kept)
         {
-            if folder.saved() != Some(kept.step)
-                && let Err(e) = folder.save(&kept)
-            {
-                console.warn(&format!("the last good state could not be kept: {e}"));
-            }
+            console.warn(&format!("the last good state could not be kept: {e}"));
         }
         let summary = trainer.summary();
         if let Err(e) = folder.finish(trainer, &summary) {

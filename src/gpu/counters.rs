@@ -21,10 +21,12 @@ pub struct Counters {
     pub waits: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Live {
     pub buffers: AtomicU64,
     pub buffer_bytes: AtomicU64,
+    /// More than this was refused once.
+    pub refused: AtomicU64,
     pub pipelines: AtomicU64,
     pub bind_groups: AtomicU64,
     pub submissions: AtomicU64,
@@ -32,7 +34,29 @@ pub(super) struct Live {
     pub waits: AtomicU64,
 }
 
+impl Default for Live {
+    fn default() -> Self {
+        let zero = AtomicU64::default;
+        Self {
+            buffers: zero(),
+            buffer_bytes: zero(),
+            refused: AtomicU64::new(u64::MAX),
+            pipelines: zero(),
+            bind_groups: zero(),
+            submissions: zero(),
+            dispatches: zero(),
+            waits: zero(),
+        }
+    }
+}
+
 impl Live {
+    /// A buffer of so many bytes is asked for.
+    pub fn buffer(&self, bytes: u64) {
+        Self::add(&self.buffers, 1);
+        Self::add(&self.buffer_bytes, bytes);
+    }
+
     pub fn add(counter: &AtomicU64, n: u64) {
         counter.fetch_add(n, Ordering::Relaxed);
     }

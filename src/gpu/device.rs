@@ -209,8 +209,7 @@ impl Gpu {
     }
 
     pub(super) fn raw_buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages, mapped: bool) -> wgpu::Buffer {
-        Live::add(&self.inner.live.buffers, 1);
-        Live::add(&self.inner.live.buffer_bytes, bytes);
+        self.inner.live.buffer(bytes);
         self.inner.device.create_buffer(&wgpu::BufferDescriptor {
             label: Some(label),
             size: bytes,
@@ -225,8 +224,7 @@ impl Gpu {
         format: wgpu::TextureFormat,
         bytes: u64,
     ) -> wgpu::Texture {
-        Live::add(&self.inner.live.buffers, 1);
-        Live::add(&self.inner.live.buffer_bytes, bytes);
+        self.inner.live.buffer(bytes);
         self.inner.device.create_texture(&wgpu::TextureDescriptor {
             label: Some("image"),
             size: wgpu::Extent3d { width, height, depth_or_array_layers: 1 },

@@ -2,6 +2,7 @@
 
 use super::Gpu;
 use crate::{Error, Result};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the device has reported.
@@ -83,16 +84,17 @@ impl Gpu {
         }
     }
 
+    /// What had been asked for when memory was refused: more than there is, so that from now on [`Gpu::room`] is less.
     fn out_of_memory(&self) -> Error {
-        let counters = self.counters();
-        let mib = |bytes: u64| bytes.div_ceil(1 << 20);
-        Error::Gpu(format!(
-            "the adapter '{}' has no memory left: mexhat has asked for {} MiB in {} buffers; use a smaller batch size or a smaller \
-             network, or close what else uses this memory",
-            self.adapter().name,
-            mib(counters.buffer_bytes),
-            counters.buffers
-        ))
+        let need = self.counters().buffer_bytes;
+        let given = need.saturating_sub(1);
+        self.inner.live.refused.fetch_min(given, Ordering::Relaxed);
+        Error::Memory {
+            adapter: self.adapter().name.clone(),
+            need,
+            offer: given,
+            cure: "use a smaller batch size or a smaller network, or close what else uses this memory".into(),
+        }
     }
 
     /// What is behind a failed call: the loss of the device where there is one.

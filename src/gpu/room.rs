@@ -62,9 +62,16 @@ impl Gpu {
     }
 
     /// Bytes that can still be had, where that is known: of an adapter that computes on the CPU, those of the system. Cards do not
-    /// tell.
+    /// tell, unless they have refused some.
     pub fn room(&self) -> Option<u64> {
-        if self.adapter().is_software() { system_room() } else { None }
+        let system = if self.adapter().is_software() { system_room() } else { None };
+        [system, self.refused()].into_iter().flatten().min()
+    }
+
+    /// More than so many bytes, all together, were refused once; less may be refused too.
+    pub(crate) fn refused(&self) -> Option<u64> {
+        let refused = self.inner.live.refused.load(std::sync::atomic::Ordering::Relaxed);
+        (refused < u64::MAX).then_some(refused)
     }
 }
 

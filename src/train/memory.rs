@@ -64,7 +64,13 @@ impl Paper<'_> {
             Error::Limit { adapter, limit, need, offer, .. } => {
                 Error::Limit { adapter, limit, need, offer, cure: self.cure() }
             }
-            Error::Memory { adapter, need, offer, .. } => Error::Memory { adapter, need, offer, cure: self.cure() },
+            Error::Memory { adapter, need, offer, .. } => {
+                // What was refused is but a part of what the run needs.
+                let need = self.need(&self.spec, self.plan.batch_size).map_or(need, |all| all.max(need));
+                let cure = self.cure();
+                let cure = if self.gpu.refused().is_some() { cure.replace("this fits", "this may fit") } else { cure };
+                Error::Memory { adapter, need, offer, cure }
+            }
             other => other,
         }
     }
@@ -139,6 +145,11 @@ impl Paper<'_> {
     }
 
     fn try_on_paper(&self, spec: &ModelSpec, batch_size: usize) -> Result<()> {
+        self.gpu.check_room(self.need(spec, batch_size)?)
+    }
+
+    /// Bytes of everything, of which no part is too large.
+    fn need(&self, spec: &ModelSpec, batch_size: usize) -> Result<u64> {
         let mut state = State::new();
         let model = spec.network(0)?.build(&mut state)?;
         let parameters = state.parameters();
@@ -148,7 +159,7 @@ impl Paper<'_> {
         let tapes = tapes(self.gpu, &plan, (&model, &mut state), &self.judged, &self.update)?;
         let pool = planned_pool(&tapes.iter().collect::<Vec<_>>(), self.gpu.profile())?;
         self.gpu.check_pool(&pool)?;
-        self.gpu.check_room(state.bytes() + pool.bytes())
+        Ok(state.bytes() + pool.bytes())
     }
 }
 

@@ -4,7 +4,7 @@ use super::Learner;
 use super::record::{self, Pass};
 use crate::Result;
 use crate::tape::{DType, Node, Session, Source, State, Tape, Var};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 /// Part of a step.
@@ -44,29 +44,27 @@ impl fmt::Display for Bad {
     }
 }
 
-/// The state tensors nearest to `node` among what it was computed from.
-fn nearby(tape: &Tape, state: &State, node: &Node) -> Vec<String> {
-    let made: HashMap<Var, &Node> =
-        tape.nodes().iter().flat_map(|node| node.outputs.iter().map(move |v| (*v, node))).collect();
-    let mut level: Vec<Var> = node.inputs.iter().map(|var| tape.root(*var)).collect();
-    for _ in 0..tape.nodes().len() {
-        let named = level.iter().filter_map(|var| match tape.vars()[var.0].source {
-            Source::State(id) => Some(state.get(id).name.clone()),
-            _ => None,
-        });
-        let mut named: Vec<String> = named.collect();
-        if !named.is_empty() {
-            named.dedup();
-            return named;
+/// The tensors of the state nearest to node `index`: those that it reads, or those of its neighbours on the tape, and so on.
+fn nearby(tape: &Tape, state: &State, index: usize) -> Vec<String> {
+    let nodes = tape.nodes();
+    let touched =
+        |node: &Node| -> Vec<Var> { node.inputs.iter().chain(&node.outputs).map(|var| tape.root(*var)).collect() };
+    let touched: Vec<Vec<Var>> = nodes.iter().map(touched).collect();
+    let named = |var: &Var| match tape.vars()[var.0].source {
+        Source::State(id) => Some(state.get(id).name.clone()),
+        _ => None,
+    };
+    let mut seen: BTreeSet<usize> = BTreeSet::from([index]);
+    let mut level = vec![index];
+    while !level.is_empty() {
+        let names: BTreeSet<String> = level.iter().flat_map(|node| &touched[*node]).filter_map(named).collect();
+        if !names.is_empty() {
+            return names.into_iter().collect();
         }
-        let before = level.iter().filter_map(|var| made.get(var)).flat_map(|node| &node.inputs);
-        let before: Vec<Var> = before.map(|var| tape.root(*var)).collect();
-        if before.is_empty() {
-            break;
-        }
-        level = before;
-        level.sort_unstable();
-        level.dedup();
+        let vars: BTreeSet<Var> = level.iter().flat_map(|node| &touched[*node]).copied().collect();
+        level =
+            (0..nodes.len()).filter(|i| !seen.contains(i) && touched[*i].iter().any(|v| vars.contains(v))).collect();
+        seen.extend(&level);
     }
     vec!["the images".into()]
 }
@@ -114,8 +112,8 @@ impl Learner {
         let updates: Vec<String> = node.outputs.iter().filter_map(updated).collect();
         let (part, tensors) = match updates.is_empty() {
             false => (Part::Update, updates),
-            true if forward.is_some_and(|last| *index > last) => (Part::Backward, nearby(&tape, &state, node)),
-            true => (Part::Forward, nearby(&tape, &state, node)),
+            true if forward.is_some_and(|last| *index > last) => (Part::Backward, nearby(&tape, &state, *index)),
+            true => (Part::Forward, nearby(&tape, &state, *index)),
         };
         let input = |var: &Var| -> f32 {
             let root = tape.root(*var);

@@ -5,9 +5,10 @@
 //! are the same to the bit and are not told again.
 
 use super::{Stage, Trainer};
-use crate::Error;
+use crate::gpu::Gpu;
 use crate::train::Event;
 use crate::train::clock::Instant;
+use crate::{Error, Result};
 
 /// A device that goes away again within so many seconds is not opened a third time.
 const SOON: f64 = 30.0;
@@ -37,6 +38,18 @@ pub(in crate::train) fn too_often(reason: String) -> Error {
     let again = "; it went away again soon after it had been opened anew, so training ends here. Look for what resets it (heat, power, \
                  the driver's log, other programs), then go on from the last checkpoint";
     Error::DeviceLost(if cfg!(target_arch = "wasm32") { reason } else { reason + again })
+}
+
+/// What `begin` makes on `gpu`, or on a new device when that goes away meanwhile, with the reason.
+pub(super) fn begin_again<T>(gpu: &Gpu, begin: impl Fn(&Gpu) -> Result<T>) -> (Result<T>, Option<String>) {
+    match begin(gpu) {
+        #[cfg(not(target_arch = "wasm32"))]
+        Err(Error::DeviceLost(reason)) => {
+            let again = pollster::block_on(gpu.reopen()).and_then(|gpu| begin(&gpu));
+            (again, Some(reason))
+        }
+        begun => (begun, None),
+    }
 }
 
 impl Trainer {

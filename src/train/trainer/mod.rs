@@ -15,6 +15,7 @@ use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
 use crate::tape::State;
 use crate::{Error, Result};
+use lost::begin_again;
 pub(super) use lost::{Losses, too_often};
 use std::collections::VecDeque;
 use std::path::Path;
@@ -153,6 +154,7 @@ impl Trainer {
         let progress = saved.and_then(|saved| saved.run.as_ref()).map_or_else(Progress::default, |run| run.progress);
         timer.seconds = progress.seconds;
         let plan = RunPlan::going_on(options, images, &progress)?;
+        learnable(&splits.train)?;
         if spec.net.norm == Norm::Deconv {
             splits.report.notes.extend(deconvolves(&plan, &splits.train)?);
         }
@@ -177,18 +179,18 @@ impl Trainer {
             [validation.as_ref(), Some(&test)].into_iter().flatten().map(|images| images.dataset().len()).collect();
         let network = spec.network(options.seed)?;
         // What a checkpoint describes takes no more room than the file has.
-        let state = saved.filter(|saved| saved.run.is_some()).map_or_else(State::new, Saved::state);
+        let state = || saved.filter(|saved| saved.run.is_some()).map_or_else(State::new, Saved::state);
         let restore = |state: &mut State| saved.map_or(Ok(()), |saved| saved.restore(state));
         let own = options.network.is_some();
-        let mut taken = Vec::new();
-        let begun = || {
-            let learner = Learner::begin(gpu, network, Some(update), state, restore)?;
+        let begun = |gpu: &Gpu| {
+            let learner = Learner::begin(gpu, network.clone(), Some(update), state(), restore)?;
             let mut learner = learner.with_normalize(spec.normalize.clone())?.with_loss(options.loss());
             spec.check(&learner.model)?;
             learner.step = progress.step;
-            if let (Some(init), None) = (&options.init, saved) {
-                taken = begin_with(&mut learner, Path::new(init))?;
-            }
+            let taken = match (&options.init, saved) {
+                (Some(init), None) => begin_with(&mut learner, Path::new(init))?,
+                _ => Vec::new(),
+            };
             learner.freeze(&options.freeze.iter().map(String::as_str).collect::<Vec<_>>())?;
             if learner.state.parameters().is_empty() {
                 let what = "nothing is left to train: all layers with parameters are frozen, or there are none; leave some out of `freeze`";
@@ -196,9 +198,10 @@ impl Trainer {
             }
             learner.prepare(&passes(&plan, &learner.model, &judged))?;
             learner.keep_host_values();
-            Ok(learner)
+            Ok((learner, taken))
         };
-        let learner = begun().map_err(|error| match error {
+        let (begun, lost) = begin_again(gpu, begun);
+        let (learner, taken) = begun.map_err(|error| match error {
             Error::Limit { .. } | Error::Memory { .. } => {
                 Paper { gpu, spec: spec.clone(), plan: plan.clone(), judged: judged.clone(), update, own }.advise(error)
             }
@@ -235,6 +238,11 @@ impl Trainer {
         };
         let started = trainer.started();
         trainer.events.push_back(Event::Started(started));
+        if let Some(reason) = lost {
+            let step = progress.step;
+            trainer.losses.opened(step);
+            trainer.events.push_back(Event::DeviceLost { step, from: Some(step), reason });
+        }
         Ok(trainer)
     }
 
@@ -406,6 +414,18 @@ fn begin_with(learner: &mut Learner, path: &Path) -> Result<Vec<String>> {
 #[cfg(target_arch = "wasm32")]
 fn begin_with(_: &mut Learner, path: &Path) -> Result<Vec<String>> {
     Err(Error::Usage(format!("`init` names the file {}, and a page reads none", path.display())))
+}
+
+/// Refuses images that are all the same.
+fn learnable(train: &Dataset) -> Result<()> {
+    if train.len() < 2 || (1..train.len()).any(|i| train.image(i) != train.image(0)) {
+        return Ok(());
+    }
+    Err(Error::input(
+        &train.name,
+        "has training images that are all the same, so there is nothing to learn; look at one of them, and where they are transparent \
+         lay them over another `background`",
+    ))
 }
 
 /// Refuses what has no covariance, and says what hardly has one.
