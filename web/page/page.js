@@ -323,12 +323,12 @@ function again() {
 }
 $("again").addEventListener("click", again);
 $("copy").addEventListener("click", async () => {
-  settings.choose("lr", rate());
+  const link = settings.link(rate());
   try {
-    await navigator.clipboard.writeText(location.href);
+    await navigator.clipboard.writeText(link);
     status("The link to this race, with its settings and seed, is copied.");
   } catch {
-    status(`The browser does not let the page copy; the link is ${location.href}`);
+    status(`The browser does not let the page copy; the link is ${link}`);
   }
 });
 $("rate").addEventListener("input", () => {
