@@ -238,6 +238,7 @@ async function play() {
   nameLanes(["batch", "deconv"]);
   const mine = lanes;
   mine.recorded = true;
+  send("preview", { options: options() });
   endRecording = await replay((events) => mine === lanes && answers.events({ events }), status);
 }
 
