@@ -4,7 +4,7 @@ use mexhat::Result;
 use mexhat::gpu::Gpu;
 use mexhat::study::{
     Deconvolver, ExperimentOptions, Folder, InspectOptions, KernelOptions, KernelStudy, PhotoSet, Source, descend,
-    inspect, inverse_root, iterates, patch_statistics, reproduce, residuals, whiten_rows, whitened,
+    inspect, iterates, patch_statistics, reproduce, residuals, whiten_rows, whitened,
 };
 use mexhat::viz::{Photo, dead_leaves, kurtosis};
 use std::rc::Rc;
@@ -317,7 +317,7 @@ fn both_iterations_begin_alike_and_the_coupled_one_arrives() {
     let [c, u] = [&coupled, &uncoupled].map(|deconvs| residuals(&exact, deconvs, 27));
     assert!(c[..5].iter().zip(&u).all(|(c, u)| (c - u).abs() < 1e-3 * c), "{c:?} {u:?}");
     assert!(c.windows(2).all(|pair| pair[1] < pair[0]), "{c:?}");
-    let last = pollster::block_on(inverse_root(gpu(), &a, 27, 15)).unwrap();
+    let last = pollster::block_on(mexhat::study::inverse_root(gpu(), &a, 27, 15)).unwrap();
     let worst = last.iter().zip(&coupled[14]).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
     assert!(worst < 1e-2 * last.iter().fold(0.0f32, |m, v| m.max(v.abs())), "{worst}");
     assert_eq!(whitened(&exact, &last, 27).len(), 729);

@@ -48,6 +48,11 @@ function chart(canvas, key, y, log, ticks, dots) {
   const most = Math.max(...lanes.map((lane) => Math.max(lane.loss[x].at(-1) ?? 0, lane.accuracy[x].at(-1) ?? 0))) || 10;
   const name = x === "steps" ? "steps" : "each network's own seconds";
   const { context, x: across, y: up, inside } = axes(canvas, { x: [0, most], y, log, names: [name, key], ticks: [even(0, most), ticks] });
+  if (!lanes.some((lane) => lane[key].steps.length)) {
+    context.fillStyle = colour("--soft");
+    context.textAlign = "center";
+    context.fillText(key === "loss" ? "Start the race: each step leaves a point here." : "How many test images each network reads appears here.", across(most / 2), up(log ? Math.sqrt(y[0] * y[1]) : (y[0] + y[1]) / 2));
+  }
   inside(() => lanes.forEach((lane, i) => {
     const line = lane[key];
     context.strokeStyle = context.fillStyle = colour(i ? "--deconv" : "--batch");

@@ -9,6 +9,7 @@ import * as preview from "./preview.js";
 import * as article from "./article.js";
 import * as cost from "./chapters/cost.js";
 import { photo } from "./picture.js";
+import { replay } from "./replay.js";
 import { cut, fetchMnist, known, readGiven } from "./data.js";
 
 const $ = (id) => document.getElementById(id);
@@ -48,7 +49,7 @@ const draw = () => charts.draw(lanes, () => {
     const cell = $(`lane${i}`).cells[column + 1];
     if (cell.textContent !== text) cell.textContent = text;
   }));
-  cost.race(lanes, NAMES);
+  if (!lanes.recorded) cost.race(lanes, NAMES);
 });
 
 function event(e) {
@@ -64,14 +65,14 @@ function event(e) {
       lane.ms = e.ms;
       speed();
     }
-    pad.learnt();
+    if (!e.recorded) pad.learnt();
   } else if (e.event === "eval") {
     charts.add(lane.accuracy, e.step, e.seconds, e.accuracy);
     lane.row[2] = `${e.quick ? "≈ " : ""}${(100 * e.accuracy).toFixed(e.quick ? 0 : 1)} %`;
     $("quick").hidden = !e.quick;
     if (e.quick) $("quick").textContent = `≈ an estimate from the first ${e.images} test images`;
     // Once there is something to see, and the networks are looked at anyway.
-    if (!e.quick && e.lane === lanes.whitened && !lanes.mapped) maps();
+    if (!e.quick && !e.recorded && e.lane === lanes.whitened && !lanes.mapped) maps();
   } else if (e.event === "layers") {
     if (e.lane === lanes.whitened) layers.add(e);
   } else if (e.event === "failed") {
@@ -130,10 +131,11 @@ const answers = {
     if (software && !model && settings.shrink() && state === "fresh") {
       status("This adapter is software: the CPU plays GPU. So the race is between smaller networks; Settings has the larger one.");
     }
-    if (state === "fresh") send("preview", { options: options() });
+    send("preview", { options: options() });
   },
   preview({ preview: seen }) {
     preview.show(seen);
+    if (state !== "fresh") preview.still();
     if (lanes.whitened >= 0) layers.begin(seen.layers);
   },
   building: () => status("Drawing digits and building both networks …"),
@@ -196,6 +198,7 @@ const answers = {
 };
 
 function fresh() {
+  endRecording();
   worker?.terminate();
   lanes = [0, 1].map(() => ({ loss: charts.series(), accuracy: charts.series(), step: 0, row: ["0", "–", "–", "–", "–"] }));
   lanes.whitened = whitened(chosenNorms());
@@ -225,6 +228,18 @@ function failure(kind, message) {
   become("failed");
   $("start").disabled = true;
   status("");
+  if (kind === "no-webgpu" || kind === "no-adapter") play();
+}
+
+/** Ends a recording that is played. */
+let endRecording = () => {};
+
+async function play() {
+  nameLanes(["batch", "deconv"]);
+  const mine = lanes;
+  mine.recorded = true;
+  send("preview", { options: options() });
+  endRecording = await replay((events) => mine === lanes && answers.events({ events }), status);
 }
 
 /** Starts or goes on, after fetching what the settings ask for. */
@@ -323,12 +338,12 @@ function again() {
 }
 $("again").addEventListener("click", again);
 $("copy").addEventListener("click", async () => {
-  settings.choose("lr", rate());
+  const link = settings.link(rate());
   try {
-    await navigator.clipboard.writeText(location.href);
+    await navigator.clipboard.writeText(link);
     status("The link to this race, with its settings and seed, is copied.");
   } catch {
-    status(`The browser does not let the page copy; the link is ${location.href}`);
+    status(`The browser does not let the page copy; the link is ${link}`);
   }
 });
 $("rate").addEventListener("input", () => {

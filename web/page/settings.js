@@ -63,6 +63,14 @@ export function choose(name, value) {
   history.replaceState(null, "", now.size ? `?${now}` : location.pathname);
 }
 
+/** The address of this race at a learning rate, wherever it is opened: with what an adapter would choose otherwise. */
+export function link(lr) {
+  const now = new URLSearchParams(location.search);
+  for (const name of [...Object.keys(ON_SOFTWARE), "seed"]) now.set(name, chosen[name]);
+  now.set("lr", lr);
+  return `${location.origin}${location.pathname}?${now}`;
+}
+
 function show() {
   for (const field of form.elements) if (field.name in chosen) field.value = chosen[field.name];
 }

@@ -155,8 +155,10 @@ async function turnOnce() {
 }
 
 if (!navigator.gpu) {
-  ready.catch(() => {});
   say("failed", { kind: "no-webgpu", message: "" });
+  // What there is to see before a race takes no GPU.
+  onmessage = ({ data }) => data.type === "preview" && ready.then(() => actions.preview(data)).catch(() => {});
+  ready.catch(() => {});
 } else {
   work().catch(fail);
 }

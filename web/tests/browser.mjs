@@ -10,7 +10,7 @@ const open = (args, query, view) => openAt(args, address + query, view);
 
 try {
   const steps = 30;
-  const { browser, page, complaints } = await open(`${GPU} ${CAMERA}`, "?batch_size=16&limit_train=512&limit_test=64&look_every=10&mode=reference", { viewport: { width: 1200, height: 1000 } });
+  const { browser, page, complaints } = await open(`${GPU} ${CAMERA}`, "?model=lenet&batch_size=16&limit_train=512&limit_test=64&look_every=10&mode=reference", { viewport: { width: 1200, height: 1000 } });
   await shot(page, "fresh");
 
   const begun = Date.now();
@@ -22,6 +22,7 @@ try {
   await page.click("#start");
   await until(page, () => mexhat.state() !== "running");
 
+  await page.locator("#pad").scrollIntoViewIfNeeded();
   const box = await page.locator("#pad").boundingBox();
   const at = (x, y) => [box.x + x * box.width, box.y + y * box.height];
   await page.mouse.move(...at(0.25, 0.2));

@@ -31,10 +31,17 @@ await race("alive", "", async (page, complaints) => {
   expect("digits stream by", seen.light);
   expect("the kernel waits as the identity", seen.kernel === 5 && seen.past === 0, String(seen.kernel));
   expect("a smaller network is chosen on a software adapter, and that is said", seen.chains[1].includes("8×28×28") && seen.said.includes("smaller"), seen.said);
+  const link = await page.evaluate(async () => (await import("./settings.js")).link(0.1));
+  expect("a link repeats this race on any adapter", ["model=small", "batch_size=32", "limit_test=256", "seed=0", "lr=0.1"].every((word) => link.includes(word)), link);
   const begun = Date.now();
   await page.click("#start");
   await until(page, () => mexhat.lanes.every((lane) => lane.accuracy.values.length && lane.loss.values.length) || mexhat.state() === "failed");
   console.log(`     losses and accuracies of both after ${Date.now() - begun} ms`);
+  const [csv, png] = await page.evaluate(async () => {
+    const charts = await import("./charts.js");
+    return [charts.csv(["A", "B"], mexhat.lanes), (await charts.picture()).size];
+  });
+  expect("curves are given as CSV, and charts as a picture", /^network,what,step,seconds,value\n"A",loss,1,[\d.]+,[\d.]+\n/.test(csv) && csv.includes('"B",accuracy,') && png > 5000, `${csv.length} characters, ${png} bytes`);
   const quick = await page.evaluate(() => [document.getElementById("quick").hidden, document.querySelector("#lane1 td:nth-child(4)").textContent]);
   expect("an early accuracy is marked as an estimate", !quick[0] && quick[1].includes("≈"), quick.join());
   expect("nothing is refused by the page's own security policy", complaints.length === 0, complaints.join(" | "));

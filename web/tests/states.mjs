@@ -33,6 +33,10 @@ const withPrefix = (code) => ({ "/worker.js": Buffer.from(`${code}\n${script("wo
 
 await state("no-webgpu", withPrefix('Object.defineProperty(navigator, "gpu", { value: undefined });'), "", failed, async (page) => {
   const [kind, text] = await card(page);
+  await until(page, () => mexhat.lanes.every((lane) => lane.loss.steps.length > 20));
+  await until(page, () => document.querySelectorAll("#chain1 li").length > 0);
+  const playing = await page.textContent("#status");
+  expect("meanwhile a recorded race is played, and called one", playing.startsWith("This is a recording") && (await page.textContent("#lane1 td:nth-child(4)")).includes("%"), playing);
   expect("a browser without WebGPU is told how to enable it", kind === "no-webgpu" && ["Chrome", "Firefox", "Safari", "about:config", "chrome://flags"].every((word) => text.includes(word)), text);
 });
 await state("no-adapter", withPrefix("GPU.prototype.requestAdapter = async () => null;"), "", failed, async (page) => {

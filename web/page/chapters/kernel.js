@@ -22,7 +22,7 @@ export function connect(again) {
   for (const id of ["view-k", "view-t", "view-eps", "view-colours"]) {
     $(id).addEventListener("input", () => {
       $("view-t").nextElementSibling.value = $("view-t").value;
-      $("view-eps").nextElementSibling.value = settings().eps.toExponential(0);
+      $("view-eps").nextElementSibling.value = settings().eps < 1 ? settings().eps.toExponential(0) : "1";
       again();
     });
   }
