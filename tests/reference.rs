@@ -72,6 +72,6 @@ fn main() -> ExitCode {
         println!("every shipped kernel that this adapter can run has run");
         return ExitCode::SUCCESS;
     }
-    println!("no line of src/check/table.rs runs these kernels; add sizes or a line:\n  {}", missing.join("\n  "));
+    println!("no line of src/check/table runs these kernels; add sizes or a line:\n  {}", missing.join("\n  "));
     ExitCode::FAILURE
 }

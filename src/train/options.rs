@@ -397,7 +397,7 @@ impl Options {
         number("lr", lr, lr > 0.0, "a number above 0, such as 0.1")?;
         number("momentum", momentum, (0.0..1.0).contains(&momentum), "a number from 0 to below 1, such as 0.9")?;
         number("weight_decay", decay, decay >= 0.0, "0 or a small positive number, such as 0.001")?;
-        let (smoothing, clip) = (f64::from(self.label_smoothing), f64::from(self.clip_grad_norm.unwrap_or(1.0)));
+        let [smoothing, clip] = [self.label_smoothing, self.clip_grad_norm.unwrap_or(1.0)].map(f64::from);
         number(
             "label_smoothing",
             smoothing,
