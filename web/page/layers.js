@@ -41,7 +41,8 @@ export function add(event) {
   $("scrub").disabled = $("covariance").disabled = false;
   $("scrub").max = past.length - 1;
   if (following) $("scrub").value = past.length - 1;
-  if ($("layer-tabs").childElementCount !== event.layers.length) tabs(event.layers);
+  // A network may have other layers than what waited before it.
+  if ([...$("layer-tabs").children].map((tab) => tab.textContent).join() !== event.layers.map(({ name }) => name).join()) tabs(event.layers);
   draw();
 }
 
