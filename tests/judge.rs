@@ -157,9 +157,41 @@ fn pictures_and_folders_are_told_by_name() {
     assert_eq!(found.iter().filter(|line| line["class"] == "top").count(), 6, "{found:?}");
     fs::write(dir.path().join("cut.jpg"), &fs::read(dir.path().join("kinds/0.jpg")).unwrap()[..400]).unwrap();
     refused(dir.path(), "predict run cut.jpg", 2, &["cut.jpg", "damaged or cut short"]);
+    // All that cannot be read are told at once, hidden files are not looked at, and the others can go on without.
+    fs::write(dir.path().join("some/.hidden.png"), "x").unwrap();
+    fs::write(dir.path().join("bad.png"), "x").unwrap();
+    refused(dir.path(), "predict run cut.jpg bad.png some", 2, &["2 picture(s)", "cut.jpg", "bad.png", "--skip-bad"]);
+    let rest = json_lines(&ok(dir.path(), "predict run cut.jpg bad.png some --skip-bad --json"));
+    assert_eq!(rest.len(), 2, "{rest:?}");
     refused(dir.path(), "predict run nowhere.png", 2, &["nowhere.png"]);
     fs::create_dir(dir.path().join("empty")).unwrap();
     refused(dir.path(), "predict run empty", 2, &["no picture"]);
+}
+
+#[test]
+fn what_cannot_be_learnt_is_refused_before_anything_is_written() {
+    let dir = TempDir::new().unwrap();
+    let glyphs = "train --limit-train 40 --limit-test 20 --batch-size 8 --steps 3 --norm batch";
+    let refuse = |args: &str, word: &str| refused(dir.path(), &format!("{glyphs} {args} --out d"), 2, &[word]);
+    refuse("--model lenet --freeze conv1,conv1_bn,conv2,conv2_bn,fc1,fc2", "nothing is left to train");
+    refuse("--model mlp --freeze nope", "no layer 'nope'");
+    refuse("--model mlp --optimizer adam --momentum 0.5", "--momentum is for --optimizer sgd");
+    fs::write(dir.path().join("map.toml"), "layers = [{ type = \"conv\", outputs = 10, kernel = 3 }]").unwrap();
+    refuse("--model map.toml", "flatten");
+    refused(dir.path(), "train --model map.toml --summary", 2, &["flatten"]);
+    for (class, split) in [("a", "train"), ("a", "test"), ("b", "train"), ("b", "test")] {
+        fs::create_dir_all(dir.path().join(format!("turned/{class}/{split}"))).unwrap();
+        square("top", 1).save(dir.path().join(format!("turned/{class}/{split}/0.png"))).unwrap();
+        // Ink that is as white as the ground: every picture the same.
+        fs::create_dir_all(dir.path().join(format!("white/{split}/{class}"))).unwrap();
+        for i in 0..8 {
+            let white = image::RgbImage::from_pixel(8, 8, image::Rgb([255; 3]));
+            white.save(dir.path().join(format!("white/{split}/{class}/{i}.png"))).unwrap();
+        }
+    }
+    refused(dir.path(), "train --data turned --split 0.5 --out d", 2, &["train/CLASS/PICTURE"]);
+    refused(dir.path(), "train --data white --model mlp --norm none --out d", 2, &["all the same", "background"]);
+    assert!(!dir.path().join("d").exists());
 }
 
 #[test]

@@ -139,12 +139,14 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
             show(args, picture, &spec.class_names, row)?;
         }
     }
+    // With the answers where a person reads them, beside JSON.
+    let tell = |text: &str| if args.json { note(text) } else { say(text) };
     if clear > 0 {
         let ground = spec.load.prepare.reading.background.unwrap_or_default();
-        note(&format!("note: {clear} of {} pictures are transparent and were laid over {ground}", pictures.len()));
+        tell(&format!("note: {clear} of {} pictures are transparent and were laid over {ground}", pictures.len()));
     }
     if resized > 0 {
-        note(&format!(
+        tell(&format!(
             "note: {resized} of {} pictures were brought to the network's {height} x {width} (height x width, {channels} \
              channel(s)) by linear interpolation, whatever their proportions",
             pictures.len()
