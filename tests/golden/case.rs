@@ -14,6 +14,8 @@ pub struct Output {
     pub key: String,
     pub scale: f64,
     pub tol: Option<f64>,
+    /// Of a table: the tensor that says how far each row may be off.
+    pub allowed: Option<String>,
     #[serde(default)]
     pub informational: bool,
 }
@@ -89,6 +91,8 @@ pub struct Run<'a> {
     pub outputs: Vec<(String, Var)>,
     /// Outputs that a runner has computed itself, for cases of several steps.
     pub direct: Vec<(String, Vec<f64>)>,
+    /// What the rows of outputs that are tables are called.
+    pub rows: BTreeMap<String, Vec<String>>,
 }
 
 impl Run<'_> {
@@ -172,35 +176,39 @@ pub async fn on_gpu(
     Ok(read.into_iter().map(|values| values.into_iter().map(f64::from).collect()).collect())
 }
 
-/// Worst error over tolerance of a named output; `None` when it is informational or not in the manifest.
-fn ratio(manifest: &Manifest, case: &Case, name: &str, found: &[f64]) -> Result<Option<f64>, String> {
-    let Some(output) = case.outputs.get(name) else { return Ok(None) };
+/// Worst error over tolerance of a named output and the row it is in; `None` when it is informational or not in the manifest.
+fn ratio(run: &Run, name: &str, found: &[f64]) -> Result<Option<(f64, usize)>, String> {
+    let Some(output) = run.case.outputs.get(name) else { return Ok(None) };
     let (Some(tol), false) = (output.tol, output.informational) else { return Ok(None) };
-    let expected = manifest.tensor(&case.file, &output.key)?;
+    let stored = |key: &str| run.manifest.tensor(&run.case.file, key);
+    let expected = stored(&output.key)?;
     if expected.data.len() != found.len() {
         return Err(format!("{name}: {} values expected, found {}", expected.data.len(), found.len()));
     }
-    let worst = expected
-        .data
-        .iter()
-        .zip(found)
-        .map(|(a, b)| (a - b).abs())
-        .fold(0.0, |a, b| if b.is_nan() { f64::INFINITY } else { f64::max(a, b) });
-    // What has to be exact has no tolerance.
-    Ok(Some(if worst == 0.0 { 0.0 } else { worst / (tol * output.scale) }))
+    let allowed = match &output.allowed {
+        Some(key) => stored(key)?.data,
+        None => vec![tol * output.scale],
+    };
+    let row = found.len().div_ceil(allowed.len()).max(1);
+    let ratio = |(i, (a, b)): (usize, (&f64, &f64))| {
+        let error = (a - b).abs();
+        // What has to be exact has no tolerance.
+        let ratio = if error == 0.0 { 0.0 } else { error / allowed[i / row] };
+        (if ratio.is_nan() { f64::INFINITY } else { ratio }, i / row)
+    };
+    let worst = |a: (f64, usize), b: (f64, usize)| if b.0 > a.0 { b } else { a };
+    Ok(Some(expected.data.iter().zip(found).enumerate().map(ratio).fold((0.0, 0), worst)))
 }
 
 fn judge(run: &Run, engine: &str, found: &[(String, Vec<f64>)]) -> Result<(), String> {
     let mut bad = Vec::new();
     for (name, values) in found {
-        if let Some(ratio) = ratio(run.manifest, run.case, name, values)?
-            && {
-                if std::env::var_os("MEXHAT_GOLDEN_VERBOSE").is_some() {
-                    println!("    {} {engine} {name}: {ratio:.3} of tolerance", run.case.name);
-                }
-                ratio > 1.0
-            }
-        {
+        let Some((ratio, row)) = ratio(run, name, values)? else { continue };
+        let name = run.rows.get(name).and_then(|rows| rows.get(row)).unwrap_or(name);
+        if std::env::var_os("MEXHAT_GOLDEN_VERBOSE").is_some() {
+            println!("    {} {engine} {name}: {ratio:.3} of tolerance", run.case.name);
+        }
+        if ratio > 1.0 {
             bad.push(format!("{engine} {name}: error {ratio:.3} x tolerance"));
         }
     }
@@ -226,6 +234,7 @@ pub async fn check(gpu: &Gpu, manifest: &Manifest, case: &Case, runner: Runner) 
         values: HashMap::new(),
         outputs: Vec::new(),
         direct: Vec::new(),
+        rows: BTreeMap::new(),
     };
     match runner {
         Runner::Tape(build) => build(&mut run),

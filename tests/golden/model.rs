@@ -34,7 +34,10 @@ struct Params {
     weight_decay: f32,
     samples: usize,
     projections: u64,
+    /// The tensors that are made up; empty where the rule of `ruled` makes all of them.
     made: Vec<Made>,
+    /// What biases are, plus or minus, to keep values from the kinks of ReLUs.
+    apart: Option<f32>,
 }
 
 /// Splitmix64 at position `index` of stream `seed`.
@@ -50,9 +53,31 @@ fn made_weight(made: &Made, count: usize) -> Vec<f32> {
     (0..count as u64).map(|i| unit(i) * made.bound).collect()
 }
 
+/// Checksum of a name (CRC-32): the seed of its values.
+fn checksum(name: &str) -> u64 {
+    let byte = |sum: u32, byte: u8| {
+        (0..8).fold(sum ^ u32::from(byte), |sum, _| (sum >> 1) ^ if sum & 1 == 1 { 0xEDB8_8320 } else { 0 })
+    };
+    u64::from(!name.bytes().fold(u32::MAX, byte))
+}
+
+/// What a network of hundreds of tensors begins with, without a list: weights and the classifier's bias within one over the root
+/// of the inputs, other biases at `apart` with the sign of their channel. `None`: what the network made itself.
+fn ruled(name: &str, shape: &[usize], classifier_inputs: usize, apart: f32) -> Option<Vec<f32>> {
+    let inputs = if name == "fc.bias" { classifier_inputs } else { shape[1..].iter().product() };
+    if shape.len() > 1 || name == "fc.bias" {
+        let made = Made { name: name.into(), seed: checksum(name), bound: (1.0 / (inputs as f64).sqrt()) as f32 };
+        return Some(made_weight(&made, shape.iter().product()));
+    }
+    let sign = |channel: u64| if mixed(7, channel) & 1 == 1 { apart } else { -apart };
+    name.ends_with("bias").then(|| (0..shape[0] as u64).map(sign).collect())
+}
+
 /// Values at equal steps, and sums with made-up signs over the root of the count.
 fn summary(values: &[f32], params: &Params) -> Vec<f64> {
-    let (n, samples) = (values.len(), params.samples.min(values.len()));
+    // The rows of a table are of one length.
+    let least = if params.apart.is_some() { usize::MAX } else { values.len() };
+    let (n, samples) = (values.len(), params.samples.min(least));
     let sampled = (0..samples).map(|i| f64::from(values[i * n / samples]));
     let projected = (0..params.projections).map(|j| {
         let sign = |i: usize| if mixed(j, i as u64) & 1 == 1 { 1.0 } else { -1.0 };
@@ -79,6 +104,14 @@ async fn step(run: &mut Run<'_>) -> Result<()> {
     let [_, channels, height, width] = x.nchw();
     let model = build(&params.model, &options(&params, [channels, height, width]), &mut state)?;
     let ids: HashMap<String, _> = state.iter().map(|(id, tensor)| (tensor.name.clone(), id)).collect();
+    if let Some(apart) = params.apart {
+        let inputs = ids.get("fc.weight").map_or(1, |id| state.get(*id).ty.shape[1]);
+        for (name, id) in &ids {
+            let tensor = state.get_mut(*id);
+            let values = if tensor.trainable { ruled(name, &tensor.ty.shape, inputs, apart) } else { None };
+            tensor.values = values.unwrap_or_else(|| std::mem::take(&mut tensor.values));
+        }
+    }
     for made in &params.made {
         let id = ids.get(&made.name).ok_or_else(|| Error::Run(format!("the network has no tensor '{}'", made.name)))?;
         let tensor = state.get_mut(*id);
@@ -111,13 +144,26 @@ async fn step(run: &mut Run<'_>) -> Result<()> {
     let wide = |values: &[f32]| values.iter().map(|v| f64::from(*v)).collect::<Vec<f64>>();
     run.direct.push(("loss".into(), wide(&read[0])));
     run.direct.push(("logits".into(), wide(&read[1])));
+    let mut found: Vec<(String, Vec<f64>)> = Vec::new();
     for (id, gradient) in parameters.iter().zip(&read[2..]) {
-        run.direct.push((format!("grad.{}", state.get(*id).name), summary(gradient, &params)));
+        found.push((format!("grad.{}", state.get(*id).name), summary(gradient, &params)));
     }
     session.download(&mut state).await?;
     for (_, tensor) in state.iter().filter(|(_, tensor)| tensor.model) {
         let kind = if tensor.trainable { "params" } else { "buffers" };
-        run.direct.push((format!("{kind}.{}", tensor.name), summary(&tensor.values, &params)));
+        found.push((format!("{kind}.{}", tensor.name), summary(&tensor.values, &params)));
+    }
+    if params.apart.is_none() {
+        run.direct.extend(found);
+        return Ok(());
+    }
+    // Tables, with a row for each tensor in the order of names.
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    for kind in ["grad", "params", "buffers"] {
+        let of_kind = |name: &str| name.split_once('.').is_some_and(|(first, _)| first == kind);
+        let rows = || found.iter().filter(|(name, _)| of_kind(name));
+        run.rows.insert(kind.into(), rows().map(|(name, _)| name.clone()).collect());
+        run.direct.push((kind.into(), rows().flat_map(|(_, values)| values.clone()).collect()));
     }
     Ok(())
 }
