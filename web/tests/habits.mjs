@@ -55,7 +55,8 @@ try {
   const kept = more("submissions") - more("steps");
   expect("a step creates nothing", more("buffers") <= 10 * kept && more("pipelines") === 0 && more("bindGroups") === 0, ["buffers", "pipelines", "bindGroups"].map((name) => `${name} ${more(name)}`).join(", ") + `, ${kept} networks kept`);
   expect("wasm's memory is flat over 1,000 steps", more("memory") <= 1 << 18, `${before.memory} to ${after.memory} bytes`);
-  expect("the page's memory is flat over 1,000 steps", more("heap") <= 1 << 20, `${before.heap} to ${after.heap} bytes`);
+  // The points of four curves and a copy of the page's last messages; a leak of one message a step would be tens of megabytes.
+  expect("the page's memory is flat over 1,000 steps", more("heap") <= 2 << 20, `${before.heap} to ${after.heap} bytes`);
 } catch (error) {
   expect("a thousand steps", false, String(error));
 }

@@ -39,7 +39,7 @@ impl Trainer {
     /// Changes the learning rate of all steps not yet submitted; the schedule still acts on it.
     ///
     /// # Errors
-    /// [`Error::Usage`] when it is not a positive number.
+    /// [`crate::Error::Usage`] when it is not a positive number.
     pub fn set_lr(&mut self, lr: f64) -> Result<()> {
         let options = Options { lr: Some(lr), ..self.options.clone() };
         options.validate()?;
