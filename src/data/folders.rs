@@ -94,8 +94,9 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
 /// Which classes are train, validation and test.
 fn settle(files: &dyn Files, layout: Layout, options: &LoadOptions, want: Want) -> Result<(Found, [Classes; 3])> {
     let fail = |what: String| Error::input(files.path(), what);
-    let Layout { mut train, mut validation, mut test, bare, skipped } = layout;
-    let mut found = Found { kind: "class folders".into(), skipped, ..Found::default() };
+    let notes = layout.notes();
+    let Layout { mut train, mut validation, mut test, bare, skipped, .. } = layout;
+    let mut found = Found { kind: "class folders".into(), skipped, notes, ..Found::default() };
     let share = options.prepare.reading.split;
     found.split = match (train.is_empty(), validation.is_empty(), test.is_empty(), share) {
         (_, _, false, Some(share)) => {
@@ -146,6 +147,12 @@ fn settle(files: &dyn Files, layout: Layout, options: &LoadOptions, want: Want) 
         })?;
         found.split = format!("{:.4} % of each class held back for testing, seed {}", 100.0 * share, options.seed);
         found.split = found.split.replace(".0000 %", " %");
+        let count = |classes: &Classes| classes.values().map(Vec::len).sum::<usize>();
+        let (held, all) = (count(&test), count(&test) + count(&train));
+        // At least one of each class: of few pictures that is more than was asked for.
+        if held as f64 > 1.5 * share * all as f64 {
+            found.split += &format!(", at least one of each: {held} of {all}");
+        }
     }
     Ok((found, [train, validation, test]))
 }

@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 #[derive(Default)]
 struct Set {
     places: [Option<usize>; 4],
+    /// Files that are there once more, raw and gzipped: the one that is used, and the other.
+    doubles: Vec<[usize; 2]>,
 }
 
 /// What they are called where nobody renamed them.
@@ -50,7 +52,13 @@ impl Set {
             let parts = [folder, &prefix].into_iter().filter(|part| !part.is_empty());
             let set = sets.entry(parts.collect::<Vec<_>>().join("/")).or_default();
             // Raw before gzipped where both are there: names end alike, so the shorter one is the raw one.
-            if set.places[place].is_none_or(|other| files.names()[other].len() > name.len()) {
+            let raw = |other: usize| files.names()[other].len() > name.len();
+            match set.places[place] {
+                Some(other) if raw(other) => set.doubles.push([i, other]),
+                Some(other) => set.doubles.push([other, i]),
+                None => {}
+            }
+            if set.places[place].is_none_or(raw) {
                 set.places[place] = Some(i);
             }
         }
@@ -114,6 +122,10 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
     if options.prepare.reading.split.is_some() && set.missing(&[2, 3]).is_empty() {
         let what = "has a test split, so that `split` would only waste images; leave it out";
         return Err(Error::input(files.path(), what));
+    }
+    for [used, other] in &set.doubles {
+        let [used, other] = [used, other].map(|i| &files.names()[*i]);
+        found.notes.push(format!("'{used}' is used, not '{other}' beside it"));
     }
     if sets.len() > 1 {
         let others: Vec<&str> = sets.keys().map(String::as_str).filter(|name| *name != chosen).collect();

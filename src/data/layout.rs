@@ -42,6 +42,8 @@ pub(super) struct Layout {
     pub bare: Classes,
     /// What is no picture, or lies where none belongs.
     pub skipped: Skipped,
+    /// Names of the folders of each split: of more than one all are taken.
+    folders: [BTreeSet<String>; 3],
 }
 
 impl Layout {
@@ -56,6 +58,7 @@ impl Layout {
             test: Classes::new(),
             bare: Classes::new(),
             skipped: Skipped::default(),
+            folders: Default::default(),
         };
         files.left_out().iter().for_each(|(name, why)| layout.skipped.add(name, why));
         let mut roots = BTreeSet::new();
@@ -73,6 +76,7 @@ impl Layout {
                 continue;
             };
             roots.insert(parts[..at].join("/"));
+            layout.folders[split as usize].insert(parts[at].to_owned());
             let classes = match split {
                 Split::Train => &mut layout.train,
                 Split::Validation => &mut layout.validation,
@@ -119,6 +123,14 @@ impl Layout {
             layout.skipped.add(&files.names()[i], why);
         }
         Ok(Some(layout))
+    }
+
+    /// What is said of splits that lie in several folders.
+    pub fn notes(&self) -> Vec<String> {
+        let several = self.folders.iter().filter(|names| names.len() > 1);
+        let list =
+            |names: &BTreeSet<String>| names.iter().map(|name| format!("{name}/")).collect::<Vec<_>>().join(" and ");
+        several.map(|names| format!("{} are taken together", list(names))).collect()
     }
 
     /// Folders of pictures side by side are classes.

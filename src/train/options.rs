@@ -493,9 +493,7 @@ mod tests {
     fn a_partial_object_takes_the_defaults() {
         let options: Options = serde_json::from_str(r#"{"norm":"batch","steps":7,"schedule":"constant"}"#).unwrap();
         assert_eq!((options.net.norm, options.steps, options.schedule), (Norm::Batch, Some(7), ScheduleKind::Constant));
-        assert_eq!(
-            Options { net: NetOptions::default(), steps: None, schedule: ScheduleKind::Cosine, ..options },
-            Options::default()
-        );
+        let rest = Options { net: NetOptions::default(), steps: None, schedule: ScheduleKind::Cosine, ..options };
+        assert_eq!(rest, Options::default());
     }
 }
