@@ -154,7 +154,7 @@ impl Trainer {
         let progress = saved.and_then(|saved| saved.run.as_ref()).map_or_else(Progress::default, |run| run.progress);
         timer.seconds = progress.seconds;
         let plan = RunPlan::going_on(options, images, &progress)?;
-        learnable(&splits.train)?;
+        splits.report.notes.extend(all_the_same(&splits.train));
         if spec.net.norm == Norm::Deconv {
             splits.report.notes.extend(deconvolves(&plan, &splits.train)?);
         }
@@ -416,16 +416,14 @@ fn begin_with(_: &mut Learner, path: &Path) -> Result<Vec<String>> {
     Err(Error::Usage(format!("`init` names the file {}, and a page reads none", path.display())))
 }
 
-/// Refuses images that are all the same.
-fn learnable(train: &Dataset) -> Result<()> {
-    if train.len() < 2 || (1..train.len()).any(|i| train.image(i) != train.image(0)) {
-        return Ok(());
-    }
-    Err(Error::input(
-        &train.name,
-        "has training images that are all the same, so there is nothing to learn; look at one of them, and where they are transparent \
-         lay them over another `background`",
-    ))
+/// Says where there is nothing to learn.
+fn all_the_same(train: &Dataset) -> Option<String> {
+    let same = train.len() > 1 && (1..train.len()).all(|i| train.image(i) == train.image(0));
+    same.then(|| {
+        "all training images are the same, so there is nothing to learn; look at data.png, and where pictures are transparent lay \
+         them over another `background`"
+            .into()
+    })
 }
 
 /// Refuses what has no covariance, and says what hardly has one.
