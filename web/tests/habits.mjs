@@ -8,7 +8,7 @@ const [dist, out] = process.argv.slice(2);
 const shot = keeper(out);
 /** Bytes that a visitor downloads at most, gzipped, without data sets. */
 // The aim is 400: without packing of its own and with the loaders of all formats the wasm alone takes 480.
-const BUDGET = 560 * 1024;
+const BUDGET = 580 * 1024;
 /** Milliseconds by which the wasm is late, to see what does not wait for it. */
 const LATE = 3000;
 
