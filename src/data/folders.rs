@@ -117,7 +117,8 @@ fn settle(files: &dyn Files, layout: Layout, options: &LoadOptions, want: Want) 
         }
         (true, true, true, None) if want == Want::Test => {
             test = bare;
-            "all pictures, which are in no split folders".into()
+            "all pictures, which are in no split folders; if some of them were trained on, this accuracy says little"
+                .into()
         }
         (false, _, true, Some(_)) => String::new(),
         (true, true, true, Some(_)) => {
