@@ -34,6 +34,15 @@ pub fn cargo(args: &str) -> Command {
     command(program, &args.split_whitespace().collect::<Vec<_>>())
 }
 
+/// The program, built as the tests build it: in any other way its dependencies would be compiled again with other features.
+///
+/// # Errors
+/// It cannot be built.
+pub fn program() -> Result<PathBuf> {
+    run(cargo("test --release --workspace --test cli --no-run --quiet"))?;
+    Ok(target_dir().join("release").join(format!("mexhat{}", std::env::consts::EXE_SUFFIX)))
+}
+
 /// True if the command starts and succeeds; its output is dropped.
 pub fn succeeds(mut command: Command) -> bool {
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());

@@ -222,7 +222,7 @@ fn has_swiftshader() -> bool {
 /// Losses of the first steps by the native program, on the browser's own driver where it is here.
 fn losses_of(norm: &str) -> Result<Vec<String>> {
     let folder = target_dir().join("web-test/runs");
-    let mut train = cargo("run --quiet --release -- train --json --steps 50");
+    let mut train = command(crate::command::program()?, &["train", "--json", "--steps", "50"]);
     for (name, value) in RACE {
         train.arg(format!("--{}", name.replace('_', "-"))).arg(value);
     }
@@ -247,11 +247,10 @@ fn native_network() -> Result<PathBuf> {
     heading("a network trained by the native program");
     let folder = target_dir().join("web-test/runs/network");
     let _ = fs::remove_dir_all(&folder);
-    let mut train = cargo(
-        "run --quiet --release -- train --steps 150 --batch-size 32 --mode paper --block 4 --block-fc 64 --limit-train 2400 --limit-test 256 \
-         --epochs 2 --lr 0.1",
-    );
-    train.arg("--out").arg(&folder);
+    let mut train = command(crate::command::program()?, &[]);
+    let options = "train --steps 150 --batch-size 32 --mode paper --block 4 --block-fc 64 --limit-train 2400 --limit-test 256 --epochs 2 \
+                   --lr 0.1";
+    train.args(options.split_whitespace()).arg("--out").arg(&folder);
     run(train)?;
     Ok(folder.join("model.safetensors"))
 }
