@@ -1,6 +1,6 @@
 //! What the adapter offers, and what is known of it.
 
-use super::{Finding, Verdict, Ward};
+use super::{Examination, Finding, Verdict};
 
 const PART: &str = "adapter";
 
@@ -12,15 +12,15 @@ fn mib(bytes: u64) -> String {
     }
 }
 
-pub(super) fn examine(ward: &mut Ward<'_>) {
-    let adapter = ward.gpu.adapter().clone();
+pub(super) fn examine(examination: &mut Examination<'_>) {
+    let adapter = examination.gpu.adapter().clone();
     let known: Vec<_> = adapter.known().collect();
     if known.is_empty() {
-        ward.add(Finding::new(PART, "known problems", Verdict::Ok, "none declared"));
+        examination.add(Finding::new(PART, "known problems", Verdict::Ok, "none declared"));
     }
     for known in known {
         let verdict = if known.bad { Verdict::Wrong } else { Verdict::Ok };
-        ward.add(Finding::new(PART, "known problems", verdict, known.reason));
+        examination.add(Finding::new(PART, "known problems", verdict, known.reason));
     }
     // A device is not opened below what kernels need.
     let workgroup = format!(
@@ -28,29 +28,29 @@ pub(super) fn examine(ward: &mut Ward<'_>) {
         adapter.max_workgroup_invocations,
         adapter.max_workgroup_bytes >> 10
     );
-    ward.add(Finding::new(PART, "workgroups", Verdict::Ok, workgroup));
+    examination.add(Finding::new(PART, "workgroups", Verdict::Ok, workgroup));
     let buffers =
         format!("{} in one binding, {} in one buffer", mib(adapter.max_binding_bytes), mib(adapter.max_buffer_bytes));
-    ward.add(Finding::new(PART, "buffers", Verdict::Ok, buffers));
-    let memory = match ward.gpu.room() {
+    examination.add(Finding::new(PART, "buffers", Verdict::Ok, buffers));
+    let memory = match examination.gpu.room() {
         Some(room) => Finding::new(PART, "memory", Verdict::Ok, format!("{} can be had now", mib(room))),
         None => Finding::new(PART, "memory", Verdict::Untried, "the adapter does not tell how much it has"),
     };
-    ward.add(memory);
+    examination.add(memory);
     let subgroups = match adapter.subgroup {
         (0, 0) => "not offered, and not needed".to_owned(),
         (low, high) if low == high => format!("of {low}"),
         (low, high) => format!("of {low} to {high}"),
     };
-    ward.add(Finding::new(PART, "subgroups", Verdict::Ok, subgroups));
-    let f16 = match ward.gpu.offers_f16() {
+    examination.add(Finding::new(PART, "subgroups", Verdict::Ok, subgroups));
+    let f16 = match examination.gpu.offers_f16() {
         true => "offered, and not used: all arithmetic is f32",
         false => "not offered, and not needed",
     };
-    ward.add(Finding::new(PART, "f16", Verdict::Ok, f16));
+    examination.add(Finding::new(PART, "f16", Verdict::Ok, f16));
     let timestamps = match adapter.features.iter().any(|feature| feature.contains("timestamp")) {
         true => "offered: kernels can be timed one by one",
         false => "not offered: kernels cannot be timed one by one",
     };
-    ward.add(Finding::new(PART, "timestamps", Verdict::Ok, timestamps));
+    examination.add(Finding::new(PART, "timestamps", Verdict::Ok, timestamps));
 }

@@ -84,13 +84,13 @@ impl Report {
 }
 
 /// Whom to tell of each check, and what has been found.
-struct Ward<'a> {
+struct Examination<'a> {
     gpu: &'a Gpu,
     tell: &'a mut dyn FnMut(&Finding),
     findings: Vec<Finding>,
 }
 
-impl Ward<'_> {
+impl Examination<'_> {
     fn add(&mut self, finding: Finding) {
         (self.tell)(&finding);
         self.findings.push(finding);
@@ -108,15 +108,15 @@ impl Ward<'_> {
 /// Examines the adapter of `gpu`, with these of all [`OPERATIONS`](crate::check::OPERATIONS), telling each finding as it comes.
 pub async fn examine(gpu: &Gpu, operations: &[Operation], mut tell: impl FnMut(&Finding)) -> Report {
     let begun = Instant::now();
-    let mut ward = Ward { gpu, tell: &mut tell, findings: Vec::new() };
-    limits::examine(&mut ward);
-    if numbers::examine(&mut ward).await && operations::examine(&mut ward, operations).await {
-        sizes::examine(&mut ward).await;
+    let mut examination = Examination { gpu, tell: &mut tell, findings: Vec::new() };
+    limits::examine(&mut examination);
+    if numbers::examine(&mut examination).await && operations::examine(&mut examination, operations).await {
+        sizes::examine(&mut examination).await;
     }
     Report {
         adapter: gpu.adapter().clone(),
         kernels: gpu.profile().name,
-        findings: ward.findings,
+        findings: examination.findings,
         seconds: begun.elapsed().as_secs_f64(),
     }
 }

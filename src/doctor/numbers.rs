@@ -1,6 +1,6 @@
 //! Values that are no numbers, or hardly: a diverged network must be seen to be one, and large values must not make it one.
 
-use super::{Finding, Ward};
+use super::{Examination, Finding};
 use crate::Result;
 use crate::check::{Bench, engines};
 use crate::ops::{self, Activation, ConvOptions, NormOptions};
@@ -85,11 +85,11 @@ fn agrees(expected: f64, found: f64) -> bool {
     }
 }
 
-async fn check(ward: &Ward<'_>, case: &Case) -> std::result::Result<String, String> {
+async fn check(examination: &Examination<'_>, case: &Case) -> std::result::Result<String, String> {
     let mut bench = Bench::new(2);
     let outcome = (case.build)(&mut bench).map(|y| bench.tape.output(y));
     outcome.map_err(|e| e.to_string())?;
-    let run = engines::run(ward.gpu, &bench.tape, &bench.state, &bench.values, ward.gpu.profile()).await;
+    let run = engines::run(examination.gpu, &bench.tape, &bench.state, &bench.values, examination.gpu.profile()).await;
     let found = run.map_err(|e| e.to_string())?.0;
     let expected = engines::on_cpu(&bench.tape, &bench.state, &bench.values);
     let pairs: Vec<(f64, f64)> = expected.concat().into_iter().zip(found.concat()).collect();
@@ -100,13 +100,13 @@ async fn check(ward: &Ward<'_>, case: &Case) -> std::result::Result<String, Stri
 }
 
 /// Whether the device has stayed.
-pub(super) async fn examine(ward: &mut Ward<'_>) -> bool {
+pub(super) async fn examine(examination: &mut Examination<'_>) -> bool {
     for case in CASES {
-        let found = check(ward, case).await;
-        if !ward.alive(case.name) {
+        let found = check(examination, case).await;
+        if !examination.alive(case.name) {
             return false;
         }
-        ward.add(Finding::of(PART, case.name, found));
+        examination.add(Finding::of(PART, case.name, found));
     }
     true
 }

@@ -1,6 +1,6 @@
 //! Every operation, forward and backward, by the kernels that this adapter is given, against its reference in `f64`.
 
-use super::{Finding, Verdict, Ward};
+use super::{Examination, Finding, Verdict};
 use crate::check::{Operation, Sizes, reference};
 use crate::rng::Rng;
 use std::collections::BTreeSet;
@@ -23,20 +23,20 @@ fn sizes(operation: &Operation, seed: u64) -> Vec<Sizes> {
 }
 
 /// Whether the device has stayed.
-pub(super) async fn examine(ward: &mut Ward<'_>, operations: &[Operation]) -> bool {
+pub(super) async fn examine(examination: &mut Examination<'_>, operations: &[Operation]) -> bool {
     for (seed, operation) in (0..).zip(operations) {
         let (mut kernels, mut worst, mut wrong) = (BTreeSet::new(), 0.0f64, Vec::new());
         let sizes = sizes(operation, seed);
         let cases = sizes.len();
         for sizes in sizes {
-            match reference::check(ward.gpu, operation, sizes, ward.gpu.profile()).await {
+            match reference::check(examination.gpu, operation, sizes, examination.gpu.profile()).await {
                 Ok(agreed) => {
                     kernels.extend(agreed.kernels);
                     worst = worst.max(agreed.worst);
                 }
                 Err(why) => wrong.push(why),
             }
-            if !ward.alive(operation.name) {
+            if !examination.alive(operation.name) {
                 return false;
             }
         }
@@ -52,7 +52,7 @@ pub(super) async fn examine(ward: &mut Ward<'_>, operations: &[Operation]) -> bo
         };
         let verdict = if wrong.is_empty() { Verdict::Ok } else { Verdict::Wrong };
         let kernels = kernels.into_iter().collect();
-        ward.add(Finding { kernels, ..Finding::new(PART, operation.name, verdict, detail) });
+        examination.add(Finding { kernels, ..Finding::new(PART, operation.name, verdict, detail) });
     }
     true
 }

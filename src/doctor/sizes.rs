@@ -1,6 +1,6 @@
 //! Buffers beyond what every adapter binds, and launches beyond the 65,535 workgroups of one dimension.
 
-use super::{Finding, Verdict, Ward};
+use super::{Examination, Finding, Verdict};
 use crate::ops;
 use crate::rng::Rng;
 use crate::tape::{DType, Session, State, Tape, Type};
@@ -16,7 +16,7 @@ const MAP: [usize; 3] = [64, 32, 32];
 
 /// Multiplies each channel of maps of `bytes` in all by a value of its own, and averages it again: the values that come out tell
 /// whether every place was reached.
-async fn check(ward: &Ward<'_>, bytes: u64) -> Result<std::result::Result<String, String>> {
+async fn check(examination: &Examination<'_>, bytes: u64) -> Result<std::result::Result<String, String>> {
     let [c, h, w] = MAP;
     let images = (bytes / (4 * c * h * w) as u64) as usize;
     let mut rng = Rng::new(3);
@@ -28,7 +28,7 @@ async fn check(ward: &Ward<'_>, bytes: u64) -> Result<std::result::Result<String
     let map = ops::mul_channels(&mut tape, map, scale)?;
     let mean = ops::global_avg_pool(&mut tape, map)?;
     tape.output(mean);
-    let mut step = Session::new(ward.gpu, &State::new())?.compile(&[&tape])?.remove(0);
+    let mut step = Session::new(examination.gpu, &State::new())?.compile(&[&tape])?.remove(0);
     step.submit(&[bytemuck::cast_slice(&scales)]).await?;
     let outputs = step.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
     let found = outputs.first().ok_or_else(|| Error::Run("a step gave no result".into()))?;
@@ -40,20 +40,20 @@ async fn check(ward: &Ward<'_>, bytes: u64) -> Result<std::result::Result<String
 }
 
 /// Whether the device has stayed.
-pub(super) async fn examine(ward: &mut Ward<'_>) -> bool {
+pub(super) async fn examine(examination: &mut Examination<'_>) -> bool {
     for bytes in BYTES {
         let name = format!("a buffer of {} MiB", bytes >> 20);
-        let most = ward.gpu.largest_buffer();
+        let most = examination.gpu.largest_buffer();
         if bytes > most {
             let detail = format!("the largest buffer of this adapter has {} MiB", most >> 20);
-            ward.add(Finding::new(PART, name, Verdict::Untried, detail));
+            examination.add(Finding::new(PART, name, Verdict::Untried, detail));
             continue;
         }
-        let found = check(ward, bytes).await;
-        if !ward.alive(&name) {
+        let found = check(examination, bytes).await;
+        if !examination.alive(&name) {
             return false;
         }
-        ward.add(match found {
+        examination.add(match found {
             Ok(found) => Finding::of(PART, name, found),
             // Too little memory is no fault.
             Err(error @ (Error::Memory { .. } | Error::Limit { .. })) => {

@@ -1,7 +1,7 @@
 //! `cargo xtask drivers`: the reference vectors on every software driver at hand, and the program on drivers of GPUs that are not there.
 
 use crate::Result;
-use crate::command::{cargo, command, heading, run as run_command, shown};
+use crate::command::{cargo, command, heading, program, root, run as run_command, shown};
 use crate::debian::Consent;
 use crate::mesa::Mesa;
 use crate::vulkan;
@@ -25,9 +25,9 @@ const MODELS: [&str; 11] = [
 /// Where Debian's Chromium has its driver.
 const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
-/// The test of the reference vectors and the program, built.
-fn built() -> Result<(PathBuf, PathBuf)> {
-    let mut build = cargo("test --release --workspace --test golden --test cli --no-run");
+/// The test of the reference vectors, built.
+fn golden() -> Result<PathBuf> {
+    let mut build = cargo("test --release --workspace --test golden --no-run");
     let name = shown(&build);
     println!("$ {name}");
     let output = build.output().map_err(|error| format!("cannot start `{name}`: {error}"))?;
@@ -39,8 +39,7 @@ fn built() -> Result<(PathBuf, PathBuf)> {
     let line = said.lines().find(|line| line.contains("Executable") && line.contains("golden"));
     let path = line.and_then(|line| line.split_once('(')).and_then(|(_, rest)| rest.split_once(')'));
     let (path, _) = path.ok_or_else(|| format!("`{name}` does not say where the test is:\n{said}"))?;
-    let program = crate::command::target_dir().join("release/mexhat");
-    Ok((crate::command::root().join(path), program))
+    Ok(root().join(path))
 }
 
 /// Runs it all.
@@ -51,7 +50,7 @@ pub fn run(consent: Consent) -> Result {
     vulkan::ensure_driver(consent)?;
     let mesa = Mesa::ensure(consent)?;
     heading("build");
-    let (golden, program) = built()?;
+    let (golden, program) = (golden()?, program()?);
     heading("reference vectors on this system's driver");
     run_command(command(&golden, &[]))?;
     heading("reference vectors on Debian 13's lavapipe");

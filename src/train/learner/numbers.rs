@@ -44,16 +44,21 @@ impl fmt::Display for Bad {
     }
 }
 
+/// The name of the tensor of the state that `var` is, if it is one.
+fn state_name(tape: &Tape, state: &State, var: Var) -> Option<String> {
+    match tape.vars()[var.0].source {
+        Source::State(id) => Some(state.get(id).name.clone()),
+        _ => None,
+    }
+}
+
 /// The tensors of the state nearest to node `index`: those that it reads, or those of its neighbours on the tape, and so on.
 fn nearby(tape: &Tape, state: &State, index: usize) -> Vec<String> {
     let nodes = tape.nodes();
     let touched =
         |node: &Node| -> Vec<Var> { node.inputs.iter().chain(&node.outputs).map(|var| tape.root(*var)).collect() };
     let touched: Vec<Vec<Var>> = nodes.iter().map(touched).collect();
-    let named = |var: &Var| match tape.vars()[var.0].source {
-        Source::State(id) => Some(state.get(id).name.clone()),
-        _ => None,
-    };
+    let named = |var: &Var| state_name(tape, state, *var);
     let mut seen: BTreeSet<usize> = BTreeSet::from([index]);
     let mut level = vec![index];
     while !level.is_empty() {
@@ -105,11 +110,7 @@ impl Learner {
         };
         let (node, forward) =
             (&tape.nodes()[*index], tape.nodes().iter().position(|node| node.outputs.contains(&loss)));
-        let updated = |var: &Var| match tape.vars()[var.0].source {
-            Source::State(id) => Some(state.get(id).name.clone()),
-            _ => None,
-        };
-        let updates: Vec<String> = node.outputs.iter().filter_map(updated).collect();
+        let updates: Vec<String> = node.outputs.iter().filter_map(|var| state_name(&tape, &state, *var)).collect();
         let (part, tensors) = match updates.is_empty() {
             false => (Part::Update, updates),
             true if forward.is_some_and(|last| *index > last) => (Part::Backward, nearby(&tape, &state, *index)),
