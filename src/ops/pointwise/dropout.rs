@@ -26,8 +26,10 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&DROPOUT];
 /// let x = tape.leaf("x", &[1, 1000]);
 /// let x = f::to_vec4(&mut tape, x)?;
 /// let y = f::dropout(&mut tape, x, 0.5)?;
-/// // The second input is what changes from step to step: here step 1, and 7 as its random key.
-/// let y = tape.compute(y, &[&[1.0; 1000], &[0.1, 1.0, 0.0, 0.0, 7.0, 0.0, 0.0, 0.0]])?;
+/// // The second input is what changes from step to step: learning rate, number and random key of the step, and more.
+/// let scalars = tape.scalars();
+/// let step = vec![1.0; tape.shape(scalars)[0]];
+/// let y = tape.compute(y, &[&[1.0; 1000], &step])?;
 /// assert!(y.iter().all(|v| *v == 0.0 || *v == 2.0));
 /// assert!((400..600).contains(&y.iter().filter(|v| **v == 0.0).count()));
 /// # Ok::<(), mexhat::Error>(())
