@@ -3,12 +3,32 @@
 use std::path::{Path, PathBuf};
 
 /// Result of everything in this crate that can fail.
+///
+/// ```
+/// fn half(text: &str) -> mexhat::Result<f64> {
+///     let number: f64 = text.parse().map_err(|_| mexhat::Error::Usage(format!("'{text}' is no number")))?;
+///     Ok(number / 2.0)
+/// }
+/// assert_eq!(half("3")?, 1.5);
+/// assert_eq!(half("three").unwrap_err().to_string(), "'three' is no number");
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Everything that can go wrong, by who can mend it.
 ///
 /// Messages are whole sentences for the person at the terminal; they name the thing, what was
 /// expected, what was found and what to do.
+///
+/// ```
+/// use mexhat::{Error, data};
+/// match data::load("no/such/folder", &Default::default()) {
+///     Ok(splits) => println!("{} images", splits.train.len()),
+///     Err(Error::Usage(what)) => assert!(what.starts_with("unknown data set 'no/such/folder'")), // other arguments help
+///     Err(Error::Input { path, what }) => eprintln!("look at {}: {what}", path.display()),
+///     Err(error) => eprintln!("{error}"), // every message says what to do
+/// }
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {

@@ -7,6 +7,17 @@ use super::Size;
 use crate::error::{Error, Result};
 
 /// Labelled images of one size, as bytes.
+///
+/// ```
+/// use mexhat::data::Dataset;
+/// let dots = Dataset::new("dots", 2, [1, 1, 2], vec![0, 255, 255, 0, 255, 9], vec![0, 1, 1])?
+///     .with_class_names(&["right".into(), "left".into()])?;
+/// assert_eq!((dots.len(), dots.counts(), dots.image(1)), (3, vec![1, 2], &[255, 0][..]));
+///
+/// let error = Dataset::new("dots", 2, [1, 1, 2], vec![0, 255], vec![2]).unwrap_err().to_string();
+/// assert_eq!(error, "image 0 of data set 'dots' has label 2, but with 2 classes labels are below 2");
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
     /// What messages and summaries call it.
@@ -22,6 +33,13 @@ pub struct Dataset {
 }
 
 /// `name` in Unicode's composed form (NFC), in which names compare equal however a file system or editor spells them.
+///
+/// ```
+/// use mexhat::data::class_name;
+/// // An e with an accent of its own, as some file systems write it, and both in one.
+/// assert_ne!("cafe\u{301}", "caf\u{e9}");
+/// assert_eq!(class_name("cafe\u{301}"), "caf\u{e9}");
+/// ```
 pub fn class_name(name: &str) -> String {
     name.nfc().collect()
 }

@@ -60,6 +60,17 @@ pub(crate) fn title(spec: &str) -> &str {
 }
 
 /// What a training run needs to know about its data.
+///
+/// ```
+/// use mexhat::data::{Augment, Dataset, Normalize, Splits};
+/// let train = Dataset::new("dots", 2, [1, 1, 2], vec![0, 255, 255, 0], vec![0, 1])?;
+/// let test = train.pick(&[1]);
+/// let normalize = Normalize::of(&train);
+/// let splits = Splits::new(train, test, normalize, Augment::NONE);
+/// assert_eq!((splits.train.len(), splits.test.len(), splits.validation), (2, 1, None));
+/// assert_eq!(splits.report.images, [2, 0, 1]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Splits {
     /// Images to learn from.
@@ -87,6 +98,17 @@ impl Splits {
 }
 
 /// Per channel: `(value / 255 - mean) / std`.
+///
+/// ```
+/// use mexhat::data::{Dataset, Normalize};
+/// // The first channel is black and white, the second always grey.
+/// let data = Dataset::new("two", 1, [2, 1, 2], vec![0, 255, 51, 51], vec![0])?;
+/// let Normalize { mean, std } = Normalize::of(&data);
+/// assert!((mean[0] - 0.5).abs() < 1e-6 && (std[0] - 0.5).abs() < 1e-6);
+/// assert!((mean[1] - 0.2).abs() < 1e-6 && std[1] == 1.0);
+/// assert_eq!(Normalize::none(1).to_string(), "none, values from 0 to 1");
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Normalize {
     /// Mean of each channel, in 0..1.
@@ -161,6 +183,14 @@ impl Normalize {
 }
 
 /// Random changes to training images.
+///
+/// ```
+/// use mexhat::data::Augment;
+/// use mexhat::train::Fit;
+/// let fit = Fit { augment: Augment { pad: 2, flip: true }, ..Fit::default() };
+/// assert_eq!(fit.augment.to_string(), "flip, crop (window moved by up to 2 pixels)");
+/// assert!(Augment::NONE.is_none() && !Augment::CIFAR.is_none());
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Augment {
     /// Pixels of black border (before normalisation) from which a window of the original size is cut at random.

@@ -9,6 +9,14 @@ use crate::error::{Error, Result};
 use crate::named::named;
 
 /// How much to load, and how.
+///
+/// ```
+/// use mexhat::data::{self, LoadOptions};
+/// let few = LoadOptions { limit_train: Some(20), limit_test: Some(10), seed: 1, ..Default::default() };
+/// let splits = data::load("glyphs", &few)?;
+/// assert_eq!((splits.train.len(), splits.test.len()), (20, 10));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LoadOptions {
@@ -42,6 +50,19 @@ impl LoadOptions {
 
 /// How the images of a data set are chosen and made ready. What is left open is decided by what is known for certain of
 /// the data, and said in the [`Report`](super::Report).
+///
+/// ```
+/// use mexhat::data::{self, Augment, Augmentation, LoadOptions, Normalization, Normalize, Preparation};
+/// let prepare = Preparation {
+///     augment: Some(Augmentation { flip: false, crop: true }),
+///     normalize: Some(Normalization::Mnist),
+///     ..Default::default()
+/// };
+/// let options = LoadOptions { limit_train: Some(10), limit_test: Some(10), prepare, ..Default::default() };
+/// let splits = data::load("glyphs", &options)?;
+/// assert_eq!((splits.augment, splits.normalize), (Augment { pad: 3, flip: false }, Normalize::mnist()));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
@@ -61,6 +82,14 @@ pub struct Preparation {
 }
 
 /// Which images are read, and how pictures become images: the same in training and in evaluation.
+///
+/// ```
+/// use mexhat::data::{Reading, Size};
+/// let trained = Reading { size: Some(Size { height: 32, width: 32 }), split: Some(0.1), ..Default::default() };
+/// // What an evaluation does not say is as it was in training.
+/// let reading = Reading { skip_bad: true, ..Default::default() }.or(&trained);
+/// assert_eq!((reading.size, reading.split, reading.skip_bad), (trained.size, Some(0.1), true));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
@@ -96,6 +125,14 @@ impl Reading {
 }
 
 /// The augmentation that is asked for.
+///
+/// ```
+/// use mexhat::data::Augmentation;
+/// assert_eq!("flip,crop".parse(), Ok(Augmentation { flip: true, crop: true }));
+/// assert_eq!("none".parse(), Ok(Augmentation::default()));
+/// let error = "spin".parse::<Augmentation>().unwrap_err();
+/// assert_eq!(error, "'spin' is no augmentation; expected none, or a list of flip and crop");
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Augmentation {
@@ -134,6 +171,13 @@ impl fmt::Display for Augmentation {
 
 named! {
     /// Whose mean and deviation pixels are normalised by.
+    ///
+    /// ```
+    /// use mexhat::data::{Normalization, Preparation};
+    /// let prepare = Preparation { normalize: Some("cifar10".parse()?), ..Default::default() };
+    /// assert_eq!(prepare.normalize, Some(Normalization::Cifar10));
+    /// # Ok::<(), mexhat::Error>(())
+    /// ```
     pub enum Normalization: "normalisation" {
         /// Those of the training images.
         Data = "data",
@@ -149,6 +193,13 @@ named! {
 }
 
 /// Height and width in pixels, each from 1 to 4096.
+///
+/// ```
+/// use mexhat::data::Size;
+/// assert_eq!("32,48".parse(), Ok(Size { height: 32, width: 48 }));
+/// assert_eq!("28".parse(), Ok(Size { height: 28, width: 28 }));
+/// assert!("28x28".parse::<Size>().unwrap_err().contains("such as 32,48"));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Size {
@@ -180,6 +231,12 @@ impl fmt::Display for Size {
 }
 
 /// The colour behind transparent pictures: red, green, blue.
+///
+/// ```
+/// use mexhat::data::Background;
+/// assert_eq!("#0a10ff".parse(), Ok(Background([10, 16, 255])));
+/// assert_eq!(Background::default().to_string(), "white");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Background(pub [u8; 3]);

@@ -8,6 +8,15 @@ use super::dataset::some;
 /// What a data set turned out to be, and what was decided about it.
 ///
 /// The texts are fragments for [`lines`](Self::lines); empty ones say nothing.
+///
+/// ```
+/// use mexhat::data::{self, LoadOptions};
+/// let few = LoadOptions { limit_train: Some(20), limit_test: Some(10), ..Default::default() };
+/// let lines = data::load("glyphs", &few)?.report.lines();
+/// assert_eq!(lines[0], "data: digits drawn from seed 0 in glyphs, 28 x 28 (height x width) grey");
+/// assert_eq!(lines[2], "split: 20 training, 10 test images; drawn apart");
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
     /// Kind of files and where they are, such as `class folders in photos`.
@@ -31,6 +40,18 @@ pub struct Report {
 }
 
 /// Images of one class.
+///
+/// ```
+/// use mexhat::data::{Augment, Dataset, Normalize, Splits};
+/// let train = Dataset::new("dots", 2, [1, 1, 1], vec![0, 9, 9], vec![0, 1, 1])?;
+/// let test = train.pick(&[0]);
+/// let splits = Splits::new(train, test, Normalize::none(1), Augment::NONE);
+/// for class in &splits.report.classes {
+///     println!("{}: {} to learn from, {} to judge by", class.name, class.train, class.test);
+/// }
+/// assert_eq!((splits.report.classes[1].train, splits.report.classes[1].test), (2, 0));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClassCount {
     /// Its name.
@@ -44,6 +65,14 @@ pub struct ClassCount {
 }
 
 /// Files that were left out.
+///
+/// ```
+/// use mexhat::data::{Report, Skipped};
+/// let mut skipped = Skipped::default();
+/// skipped.add("cat/notes.txt", "no picture");
+/// let report = Report { skipped, ..Default::default() };
+/// assert_eq!(report.lines().pop().as_deref(), Some("skipped 1 file(s): cat/notes.txt (no picture)"));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// How many.

@@ -8,6 +8,12 @@ use super::{Augment, Dataset, Normalize, Report, Splits, cifar, folders, glyphs,
 use crate::error::{Error, Result};
 
 /// Names that [`load`] knows; anything else is a path.
+///
+/// ```
+/// use mexhat::data;
+/// assert!(data::NAMES.contains(&"fashion-mnist"));
+/// assert!(!data::NAMES.contains(&"photos")); // a path
+/// ```
 pub const NAMES: [&str; 5] = ["glyphs", "mnist", "fashion-mnist", "cifar10", "cifar100"];
 
 /// Which splits are read.
@@ -45,6 +51,16 @@ pub(super) struct Found {
 ///
 /// What was decided on the way stands in [`Splits::report`].
 ///
+/// ```
+/// use mexhat::data::{self, LoadOptions};
+/// let few = LoadOptions { limit_train: Some(20), limit_test: Some(10), ..Default::default() };
+/// let digits = data::load("glyphs", &few)?;
+/// assert_eq!((digits.train.shape, digits.train.classes()), ([1, 28, 28], 10));
+/// let error = data::load("no/such/folder", &few).unwrap_err().to_string();
+/// assert!(error.starts_with("unknown data set 'no/such/folder': expected glyphs, mnist"));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// [`Error::Usage`] when the name is unknown or its files are not found; [`Error::Input`] when files are not as they
 /// should be, or could be read in more than one way.
@@ -56,6 +72,13 @@ pub fn load(spec: &str, options: &LoadOptions) -> Result<Splits> {
 
 /// Loads the test split alone, for a trained network: its images and what is to be said about them. Folders of classes
 /// that are in no split folder are one test split.
+///
+/// ```
+/// use mexhat::data::{self, LoadOptions};
+/// let (test, report) = data::load_test("glyphs", &LoadOptions { limit_test: Some(10), ..Default::default() })?;
+/// assert_eq!((test.len(), report.images), (10, [0, 0, 10]));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 ///
 /// # Errors
 /// As [`load`].
@@ -75,6 +98,17 @@ pub fn load_test(spec: &str, options: &LoadOptions) -> Result<(Dataset, Report)>
 /// All splits from whatever the files turn out to be; `name` is what they are called.
 ///
 /// A zip in memory is read with [`Zip`](super::files::Zip) over a `Cursor`, also in a browser.
+///
+/// ```no_run
+/// use mexhat::data::{self, files::Zip};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let bytes = std::fs::read("mnist.zip")?; // a page has them from a download
+/// let zip = Zip::new("mnist.zip", std::io::Cursor::new(bytes))?;
+/// let splits = data::load_files(&zip, "mnist", &Default::default())?;
+/// println!("{}", splits.report.lines().join("\n"));
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`Error::Input`] when the files are of no known kind, some are missing, or one is not as it should be.

@@ -27,6 +27,15 @@ impl Buffer {
 }
 
 /// A device, its queue and what has been built on it. Cheap to clone.
+///
+/// ```
+/// use mexhat::Gpu;
+/// let gpu = Gpu::open(None)?; // or a part of a name that `mexhat devices` lists: Gpu::open(Some("radeon"))
+/// println!("{gpu:?}");
+/// let same = gpu.clone(); // for a second network on the same device
+/// assert_eq!(same.adapter().name, gpu.adapter().name);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Gpu {
     pub(super) inner: Arc<Inner>,

@@ -60,6 +60,15 @@ const MODELS: [(&str, Write); 18] = [
 ];
 
 /// Every model's name.
+///
+/// ```
+/// use mexhat::models::{self, ModelOptions};
+/// for name in models::NAMES {
+///     let net = models::network(name, &ModelOptions { input: [3, 32, 32], ..Default::default() })?;
+///     assert_eq!(net.name, name);
+/// }
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub const NAMES: [&str; MODELS.len()] = {
     let (mut names, mut i) = ([""; MODELS.len()], 0);
     while i < names.len() {
@@ -70,6 +79,15 @@ pub const NAMES: [&str; MODELS.len()] = {
 };
 
 /// The network called `name`.
+///
+/// ```
+/// use mexhat::models::{self, ModelOptions};
+/// let mut net = models::network("lenet", &ModelOptions::default())?;
+/// net.relu(); // plain data: more layers may follow
+/// let error = models::network("alexnet", &ModelOptions::default()).unwrap_err().to_string();
+/// assert!(error.starts_with("unknown model 'alexnet'; expected one of lenet, small"));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 ///
 /// # Errors
 /// The name is unknown, or there is nothing to tell apart.
@@ -90,6 +108,15 @@ pub fn network(name: &str, options: &ModelOptions) -> Result<Network> {
 }
 
 /// The network called `name` built, its tensors added to `state`.
+///
+/// ```
+/// use mexhat::models::{self, ModelOptions};
+/// let mut state = mexhat::tape::State::new();
+/// let model = models::build("linear", &ModelOptions { input: [1, 28, 28], classes: 10, ..Default::default() }, &mut state)?;
+/// assert_eq!(model.output, [10]);
+/// assert_eq!(state.parameter_count(), 784 * 10 + 10);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 ///
 /// # Errors
 /// The name is unknown, the input is too small for the network, or the whitening's numbers are out of range.

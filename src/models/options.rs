@@ -3,6 +3,15 @@
 use crate::nn::{Conv, Layer, Layers, Norm, Whitening};
 
 /// What a network is built for.
+///
+/// ```
+/// use mexhat::models::{self, ModelOptions};
+/// use mexhat::nn::Norm;
+/// let cifar100 = ModelOptions { norm: Norm::Batch, input: [3, 32, 32], classes: 100, ..Default::default() };
+/// let net = models::network("vgg11", &cifar100)?;
+/// assert_eq!((net.norm, net.input), (Norm::Batch, [3, 32, 32]));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct ModelOptions {
     /// Normalisation.

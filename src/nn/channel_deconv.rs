@@ -25,6 +25,16 @@ pub struct ChannelDeconv {
 }
 
 /// How a [`ChannelDeconv`] whitens; the defaults are the authors'.
+///
+/// ```
+/// use mexhat::nn::{ChannelWhitening, Conv, Layer, Network};
+/// let mut net = Network::new([3, 32, 32]);
+/// net.conv(Conv::new(16, 3)).push(Layer::ChannelDeconv(ChannelWhitening { block: 8, ..Default::default() }));
+/// let mut state = mexhat::tape::State::new();
+/// assert_eq!(net.build(&mut state)?.output, [16, 32, 32]);
+/// assert!(state.find("channel_deconv1.running_deconv").is_some());
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ChannelWhitening {

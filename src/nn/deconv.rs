@@ -13,6 +13,15 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 /// How a layer whitens its input; the defaults are the authors' (method, section 10.1).
+///
+/// ```
+/// use mexhat::nn::{Conv, Network, Whitening};
+/// let strong = Whitening { iterations: 15, ..Default::default() };
+/// let mut net = Network::new([3, 32, 32]).whitening(Whitening { block: 16, ..Default::default() });
+/// net.conv(Conv::new(64, 3).whitening(strong)).relu(); // this layer alone
+/// net.conv(Conv::new(64, 3)).relu();
+/// assert_eq!((net.whitening.block, net.whitening.iterations), (16, 5));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Whitening {

@@ -8,6 +8,21 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Debug;
 
 /// For what a tape is being recorded.
+///
+/// ```
+/// use mexhat::nn::{Forward, Mode, Module, Var, functional as f};
+///
+/// /// Dropout, which is for training only.
+/// #[derive(Debug)]
+/// struct Half;
+///
+/// impl Module for Half {
+///     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> mexhat::Result<Var> {
+///         if ctx.mode.training() { f::dropout(ctx.tape, x, 0.5) } else { Ok(x) }
+///     }
+/// }
+/// assert!(Mode::Train.training() && Mode::Frozen.training() && !Mode::Eval.training());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// A training step.
@@ -26,6 +41,30 @@ impl Mode {
 }
 
 /// Where a forward pass is recorded.
+///
+/// ```
+/// use mexhat::nn::{Forward, Mode, Module, Tape, Var, functional as f};
+/// use mexhat::tape::State;
+///
+/// /// Each channel times its own mean.
+/// #[derive(Debug)]
+/// struct Loud;
+///
+/// impl Module for Loud {
+///     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> mexhat::Result<Var> {
+///         let mean = f::global_avg_pool(ctx.tape, x)?;
+///         f::mul_channels(ctx.tape, x, mean)
+///     }
+/// }
+///
+/// // A network makes this by itself; by hand a module can be tried out without a GPU.
+/// let (mut tape, state) = (Tape::new(), State::new());
+/// let x = tape.leaf("x", &[1, 1, 1, 2]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = Loud.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Eval }, x)?;
+/// assert_eq!(tape.compute(y, &[&[1.0, 3.0]])?, [2.0, 6.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub struct Forward<'a> {
     /// The tape.
     pub tape: &'a mut Tape,
@@ -155,6 +194,15 @@ impl Module for Activate {
 }
 
 /// Maximum over windows.
+///
+/// ```
+/// use mexhat::nn::{Layer, MaxPool, Network};
+/// let mut net = Network::new([3, 32, 32]);
+/// net.push(Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 })); // .max_pool(2) where windows do not overlap
+/// let model = net.build(&mut mexhat::tape::State::new())?;
+/// assert_eq!(model.output, [3, 16, 16]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "MaxPoolFields")]
 pub struct MaxPool {
@@ -189,6 +237,15 @@ impl Module for MaxPool {
 }
 
 /// Mean over windows.
+///
+/// ```
+/// use mexhat::nn::{AvgPool, Layer, Network};
+/// let mut net = Network::new([3, 32, 32]);
+/// net.avg_pool(4);
+/// assert_eq!(net.nodes[0].layer, Layer::AvgPool(AvgPool { kernel: 4 }));
+/// assert_eq!(net.build(&mut mexhat::tape::State::new())?.output, [3, 8, 8]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AvgPool {

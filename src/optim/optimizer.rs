@@ -6,6 +6,13 @@ use crate::tape::{Gradients, SCALARS, State, StateId, Tape};
 use serde::{Deserialize, Serialize};
 
 /// An update rule with its constants. The learning rate is not among them: it changes by step, see [`Scalars`].
+///
+/// ```
+/// use mexhat::train::{Optimizer, Sgd, Update};
+/// let update = Update::from(Sgd::new(0.1).momentum(0.9));
+/// let rule = Optimizer::Sgd { momentum: 0.9, weight_decay: 0.0, nesterov: false };
+/// assert_eq!((update.rule, update.lr), (rule, 0.1)); // an update is what Learner::new takes
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Optimizer {

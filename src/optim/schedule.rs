@@ -3,6 +3,15 @@
 use serde::{Deserialize, Serialize};
 
 /// How the learning rate changes; step `i` counts updates from 0.
+///
+/// ```
+/// use mexhat::train::Schedule;
+/// let cosine = Schedule::Cosine { total: 100 };
+/// assert_eq!(cosine.lr(0.1, 0), 0.1);
+/// assert!((cosine.lr(0.1, 50) - 0.05).abs() < 1e-12);
+/// let warm = Schedule::Warmup { steps: 10, then: Box::new(cosine) };
+/// assert_eq!([warm.lr(0.1, 4), warm.lr(0.1, 10)], [0.05, 0.1]);
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Schedule {

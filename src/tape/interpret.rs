@@ -1,6 +1,7 @@
 //! A tape on the CPU in `f64`, through the references.
 
 use super::{Array, Source, State, Tape, Var};
+use crate::{Error, Result};
 use std::collections::HashMap;
 
 /// Values of a tape after a step on the CPU.
@@ -45,5 +46,64 @@ pub fn interpret(tape: &Tape, state: &State, values: &mut Values) {
             debug_assert_eq!(value.data.len(), tape.ty(*var).len(), "{} reference: {}", node.op.name(), tape.ty(*var));
             values.by_var.insert(*var, value);
         }
+    }
+}
+
+impl Tape {
+    /// The value of `var`, row-major, where the tape's inputs have these row-major values, in the order in which they were put on the
+    /// tape. It is computed on the CPU in `f64`, slowly: to try out a module or a loss without a GPU.
+    ///
+    /// ```
+    /// use mexhat::nn::{Tape, functional as f};
+    /// let mut tape = Tape::new();
+    /// let (a, b) = (tape.leaf("a", &[1, 2]), tape.leaf("b", &[1, 2]));
+    /// let sum = f::add(&mut tape, a, b)?;
+    /// assert_eq!(tape.compute(sum, &[&[1.0, 2.0], &[10.0, 20.0]])?, [11.0, 22.0]);
+    /// # Ok::<(), mexhat::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// An input has no values or another number of them, or the tape reads a network's tensors, whose values it does not know.
+    pub fn compute(&self, var: Var, inputs: &[&[f32]]) -> Result<Vec<f32>> {
+        let refuse = |what: String| Err(Error::shape("compute", what));
+        if let Some(tensor) = self.vars().iter().find(|info| matches!(info.source, Source::State(_))) {
+            return refuse(format!("the tape reads the tensor '{}' of a network; expected inputs only", tensor.label));
+        }
+        let expected = self.inputs();
+        if expected.len() != inputs.len() {
+            return refuse(format!("expected values for {} input(s), found {}", expected.len(), inputs.len()));
+        }
+        let mut values = Values::default();
+        for (input, given) in expected.into_iter().zip(inputs) {
+            let (ty, label) = (self.ty(input), &self.vars()[input.0].label);
+            if ty.len() != given.len() {
+                return refuse(format!("input '{label}' {ty} has {} values, found {}", ty.len(), given.len()));
+            }
+            values.set(input, Array::from_f32(&ty.shape, given));
+        }
+        interpret(self, &State::new(), &mut values);
+        Ok(values.get(self, var).data.into_iter().map(|value| value as f32).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops;
+
+    #[test]
+    fn inputs_that_do_not_fit_are_refused() -> Result<()> {
+        let mut tape = Tape::new();
+        let x = tape.leaf("x", &[1, 2]);
+        let y = ops::relu(&mut tape, x)?;
+        let refused = |tape: &Tape, inputs: &[&[f32]]| tape.compute(y, inputs).map_err(|e| e.to_string()).unwrap_err();
+        assert_eq!(tape.compute(y, &[&[-1.0, 2.0]])?, [0.0, 2.0]);
+        assert_eq!(refused(&tape, &[]), "compute: expected values for 1 input(s), found 0");
+        assert_eq!(refused(&tape, &[&[1.0]]), "compute: input 'x' [1, 2] has 2 values, found 1");
+        let mut state = State::new();
+        let weight = state.parameter("weight", &[1], vec![0.0]);
+        tape.state(&state, weight);
+        assert!(refused(&tape, &[&[1.0, 2.0]]).contains("'weight'"));
+        Ok(())
     }
 }

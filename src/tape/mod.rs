@@ -33,6 +33,13 @@ use std::fmt;
 use std::rc::Rc;
 
 /// A value on a tape.
+///
+/// ```
+/// use mexhat::nn::{Tape, Var};
+/// let mut tape = Tape::new();
+/// let x: Var = tape.leaf("x", &[2, 3, 8, 8]);
+/// assert_eq!(tape.shape(x), [2, 3, 8, 8]); // its values are nobody's before the tape runs
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Var(pub usize);
 
@@ -77,6 +84,20 @@ pub struct Node {
 pub const SCALARS: usize = 8;
 
 /// A flat list of operations.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let (x, target) = (tape.leaf("x", &[1, 2]), tape.leaf("target", &[1, 2]));
+/// let x4 = f::to_vec4(&mut tape, x)?;
+/// let loss = f::mse(&mut tape, x4, target)?;
+/// let gradient = tape.backward(loss)?.get(x).expect("x is a leaf");
+/// // Nothing has been computed so far.
+/// let values: [&[f32]; 2] = [&[3.0, 1.0], &[1.0, 1.0]];
+/// assert_eq!(tape.compute(loss, &values)?, [2.0]);
+/// assert_eq!(tape.compute(gradient, &values)?, [2.0, 0.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
     vars: Vec<VarInfo>,

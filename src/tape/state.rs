@@ -5,6 +5,28 @@ use crate::{Error, Result};
 use std::collections::HashMap;
 
 /// Number of a tensor in a [`State`].
+///
+/// ```
+/// use mexhat::nn::{Forward, Module, Network, StateId, Var, functional as f};
+///
+/// /// `x weight^T`: a module keeps the number of its tensor, and finds the tensor on every tape by it.
+/// #[derive(Debug)]
+/// struct Product { weight: StateId }
+///
+/// impl Module for Product {
+///     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> mexhat::Result<Var> {
+///         let weight = ctx.tensor(self.weight);
+///         f::linear(ctx.tape, x, weight, None)
+///     }
+/// }
+///
+/// let mut net = Network::new([1, 2, 2]);
+/// net.flatten().custom("product", |init, input| {
+///     Ok(Box::new(Product { weight: init.uniform("weight", &[3, input[0]], input[0]) }))
+/// });
+/// assert_eq!(net.build(&mut mexhat::tape::State::new())?.output, [3]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StateId(pub usize);
 

@@ -5,6 +5,18 @@ use crate::{Error, Result};
 use serde::Serialize;
 
 /// Images by what they are (rows) and what the network says (columns).
+///
+/// ```
+/// use mexhat::data::Dataset;
+/// use mexhat::train::Confusion;
+/// let test = Dataset::new("pets", 2, [1, 1, 1], vec![0; 3], vec![0, 1, 1])?
+///     .with_class_names(&["cat".into(), "dog".into()])?;
+/// // What Learner::outputs or Learner::predict says to three images.
+/// let found = Confusion::of(&test, &[0.9, 0.1, 0.2, 0.8, 0.6, 0.4])?;
+/// assert_eq!(found.counts, [[1, 0], [1, 1]]);
+/// assert_eq!((found.class(1), found.mistaken_for(1)), ((2, 1), Some(("cat", 1))));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Confusion {
     /// The name of each class.
@@ -50,6 +62,13 @@ impl Confusion {
 }
 
 /// Place of the largest value, the first of equals.
+///
+/// ```
+/// use mexhat::train::best;
+/// assert_eq!(best(&[0.1, 0.7, 0.2])?, 1);
+/// assert!(best(&[0.1, f32::NAN]).is_err());
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 ///
 /// # Errors
 /// A value is no number.

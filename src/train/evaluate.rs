@@ -12,6 +12,15 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// What an evaluation finds.
+///
+/// ```
+/// use mexhat::train::{Data, Evaluation, Learner};
+/// # fn judge(learner: &mut Learner, test: &dyn Data) -> mexhat::Result<()> {
+/// let Evaluation { loss, accuracy, images } = learner.evaluate(test, 128)?;
+/// println!("{:.1} % of {images} are right, loss {loss:.3}", 100.0 * accuracy);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Evaluation {
     /// Mean loss.

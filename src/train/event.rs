@@ -4,6 +4,16 @@ use crate::named::named;
 use serde::{Deserialize, Serialize};
 
 /// What is known before the first step.
+///
+/// ```
+/// use mexhat::train::{Event, Started};
+/// fn show(event: &Event) {
+///     if let Event::Started(Started { model, parameters, device, steps, decided, .. }) = event {
+///         println!("{model}, {parameters} parameters, {steps} steps on {device}");
+///         decided.iter().for_each(|line| println!("{line}"));
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Started {
     /// Name of the network.
@@ -41,6 +51,15 @@ pub struct Started {
 }
 
 /// What is known after the last step.
+///
+/// ```
+/// use mexhat::train::{Event, Summary};
+/// fn show(event: &Event) {
+///     if let Event::Done(Summary { steps, accuracy: Some(accuracy), images_per_second, .. }) = event {
+///         println!("{:.1} % right after {steps} steps, {images_per_second:.0} images a second", 100.0 * accuracy);
+///     }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Name of the network.
@@ -83,6 +102,14 @@ pub struct Summary {
 
 named! {
     /// What a network is judged by.
+    ///
+    /// ```
+    /// use mexhat::train::{Event, Split};
+    /// let event = Event::Eval { step: 100, epoch: 1, split: Split::Validation, loss: 0.2, accuracy: 0.95 };
+    /// if let Event::Eval { split, accuracy, .. } = event {
+    ///     assert_eq!(format!("{:.0} % of the {split} images", 100.0 * accuracy), "95 % of the validation images");
+    /// }
+    /// ```
     pub enum Split: "split" {
         /// Images to choose settings by.
         Validation = "validation",
@@ -92,6 +119,18 @@ named! {
 }
 
 /// One thing that has happened.
+///
+/// ```
+/// use mexhat::train::Event;
+/// // A line of a run folder's metrics.jsonl; Learner::fit and Trainer::next give the same events.
+/// let line = r#"{ "event": "step", "step": 7, "epoch": 0, "loss": 1.25, "lr": 0.1 }"#;
+/// match serde_json::from_str(line).expect("an event") {
+///     Event::Step { step, loss, .. } => assert_eq!((step, loss), (7, 1.25)),
+///     Event::Eval { accuracy, .. } => println!("{:.1} % are right", 100.0 * accuracy),
+///     Event::Done(summary) => println!("{} steps", summary.steps),
+///     _ => {}
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {

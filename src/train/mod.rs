@@ -37,6 +37,7 @@ mod folder;
 mod learner;
 mod look;
 mod memory;
+mod net_options;
 mod network_summary;
 mod options;
 mod pictures;
@@ -80,9 +81,10 @@ pub use learner::{
 };
 #[doc(hidden)]
 pub use look::{Guess, LayerDeconv};
+pub use net_options::{NetOptions, WhiteningPreset};
 #[doc(hidden)]
 pub use network_summary::{LayerSummary, MemorySummary, NetworkSummary, summarize};
-pub use options::{NetOptions, OptimizerKind, Options, ScheduleKind, WhiteningPreset};
+pub use options::{OptimizerKind, Options, ScheduleKind};
 #[doc(hidden)]
 pub use plan::RunPlan;
 #[doc(hidden)]

@@ -12,6 +12,14 @@ const LISTED: usize = 8;
 const COUNTERS: [&str; 2] = ["num_batches_tracked", "counter"];
 
 /// What became of the tensors of a file.
+///
+/// ```
+/// use mexhat::train::Loaded;
+/// // As Learner::load_state_dict returns it.
+/// let loaded = Loaded { taken: 2, missing: vec!["fc1.bias".into()], ..Default::default() };
+/// let notes = loaded.notes("resnet.safetensors".as_ref());
+/// assert_eq!(notes, ["values: 2 tensors from resnet.safetensors", "not in the file, so they begin anew: fc1.bias"]);
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
     /// Tensors that were taken.

@@ -13,6 +13,26 @@ use std::sync::Arc;
 pub(super) type Build = dyn Fn(&mut Init<'_>, &[usize]) -> Result<Box<dyn Module>> + Send + Sync;
 
 /// A module of the user's: what kind it is, and how it is made, which no file can hold.
+///
+/// ```
+/// use mexhat::nn::{Custom, Forward, Layer, Module, Network, Var, functional as f};
+///
+/// /// `x` times itself.
+/// #[derive(Debug)]
+/// struct Square;
+/// # impl Module for Square {
+/// #     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> mexhat::Result<Var> {
+/// #         f::mul(ctx.tape, x, x, 1.0)
+/// #     }
+/// # }
+///
+/// let mut net = Network::new([1, 4, 4]);
+/// net.push(Layer::Custom(Custom::new("square", |_, _| Ok(Box::new(Square))))); // as net.custom("square", ...)
+/// let text = serde_json::to_string(&net.nodes[0]).expect("plain data");
+/// assert_eq!(text, r#"{"type":"custom","kind":"square"}"#);
+/// assert_eq!(net.build(&mut mexhat::tape::State::new())?.output, [1, 4, 4]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Custom {
     /// Tells the user's modules apart.
@@ -55,6 +75,31 @@ impl PartialEq for Custom {
 }
 
 /// Where a module of the user's makes its tensors, all under the layer's name.
+///
+/// ```
+/// use mexhat::nn::{Forward, Init, Module, Network, StateId, Var, functional as f};
+///
+/// #[derive(Debug)]
+/// struct Shares(StateId);
+/// # impl Module for Shares {
+/// #     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> mexhat::Result<Var> {
+/// #         let weight = ctx.tensor(self.0);
+/// #         let y = f::linear(ctx.tape, x, weight, None)?;
+/// #         f::softmax(ctx.tape, y)
+/// #     }
+/// # }
+///
+/// /// `input` is the shape that arrives, without N.
+/// fn shares(init: &mut Init<'_>, input: &[usize]) -> mexhat::Result<Box<dyn Module>> {
+///     Ok(Box::new(Shares(init.parameter("weight", &[2, input[0]], vec![0.5; 2 * input[0]])?)))
+/// }
+///
+/// let (mut net, mut state) = (Network::new([1, 2, 2]), mexhat::tape::State::new());
+/// net.flatten().custom("shares", shares);
+/// assert_eq!(net.build(&mut state)?.output, [2]);
+/// assert!(state.find("shares1.weight").is_some());
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub struct Init<'a> {
     pub(super) state: &'a mut State,
     pub(super) name: String,

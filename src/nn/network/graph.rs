@@ -6,6 +6,20 @@ use crate::ops;
 use crate::tape::Var;
 
 /// What is told the name and the value of every layer as a pass is recorded.
+///
+/// ```
+/// use mexhat::nn::{Conv, Forward, Mode, Network, Tape};
+/// let (mut net, mut state) = (Network::new([1, 8, 8]), mexhat::tape::State::new());
+/// net.residual(|body| body.conv(Conv::new(1, 3))).relu();
+/// let model = net.build(&mut state)?;
+///
+/// let (mut tape, mut names) = (Tape::new(), Vec::new());
+/// let images = tape.leaf("images", &[4, 1, 8, 8]);
+/// let mut ctx = Forward { tape: &mut tape, state: &state, mode: Mode::Eval };
+/// model.forward_watched(&mut ctx, images, &mut |name, _value| names.push(name.to_owned()))?;
+/// assert_eq!(names, ["block1.conv1", "block1", "relu1"]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub type Watch<'a> = dyn FnMut(&str, Var) + 'a;
 
 #[derive(Debug)]

@@ -6,6 +6,14 @@ use crate::ops::{Activation, ConvOptions};
 use serde::{Deserialize, Deserializer, Serialize};
 
 /// One layer under its name, which its tensors carry: `conv1` has `conv1.weight` and `conv1.bias`.
+///
+/// ```
+/// use mexhat::nn::{Conv, Layer, Network, Node};
+/// let mut net = Network::new([3, 32, 32]);
+/// net.conv(Conv::new(16, 3)).named("stem").relu();
+/// assert_eq!(net.nodes[0].name.as_deref(), Some("stem")); // its tensors: stem.weight, stem.bias, ...
+/// assert_eq!(net.nodes[1], Node { name: None, layer: Layer::Relu });
+/// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Node {
     /// Name within its block; without one, the kind with a number: `conv1`, `conv2`, `fc1`, and `shortcut_conv1` in a shortcut.

@@ -152,6 +152,20 @@ impl DerefMut for Network {
 const FREEZE_ITER: u64 = 100;
 
 /// A built network.
+///
+/// ```
+/// use mexhat::nn::{Conv, Forward, Mode, Network, Tape};
+/// let (mut net, mut state) = (Network::new([1, 28, 28]), mexhat::tape::State::new());
+/// net.conv(Conv::new(16, 5)).relu().max_pool(2);
+/// let model = net.build(&mut state)?;
+/// assert_eq!(model.output, [16, 14, 14]);
+///
+/// let mut tape = Tape::new();
+/// let images = tape.leaf("images", &[4, 1, 28, 28]);
+/// let y = model.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Eval }, images)?;
+/// assert_eq!(tape.shape(y), [4, 16, 14, 14]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Debug)]
 pub struct Model {
     /// Name of the network.

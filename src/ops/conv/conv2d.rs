@@ -16,6 +16,18 @@ use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
 /// What a convolution adds to its sums, before its ReLU.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional::{self as f, ConvOptions, Epilogue}};
+/// let mut tape = Tape::new();
+/// let (x, weight) = (tape.leaf("x", &[1, 1, 1, 2]), tape.leaf("weight", &[1, 1, 1, 1]));
+/// let x = f::to_vec4(&mut tape, x)?;
+/// // max(weight * x + x, 0), a residual block of one convolution.
+/// let relu = ConvOptions { relu: true, ..Default::default() };
+/// let y = f::conv2d(&mut tape, x, weight, Epilogue { bias: None, added: Some(x) }, relu)?;
+/// assert_eq!(tape.compute(y, &[&[1.0, -1.0], &[2.0]])?, [3.0, 0.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Epilogue {
     /// One number for each output channel, (O).
@@ -32,6 +44,18 @@ impl From<Option<Var>> for Epilogue {
 
 /// Convolution of `x` (N,C,H,W) with `weight` (O,C/groups,kh,kw) to (N,O,Ho,Wo), `Ho = floor((H + 2 padding - dilation (kh - 1) - 1) /
 /// stride) + 1`, with an optional bias (O), or all that an [`Epilogue`] adds.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let (x, weight) = (tape.leaf("x", &[1, 1, 3, 3]), tape.leaf("weight", &[1, 1, 2, 2]));
+/// let (x, bias) = (f::to_vec4(&mut tape, x)?, tape.leaf("bias", &[1]));
+/// let y = f::conv2d(&mut tape, x, weight, Some(bias), Default::default())?;
+/// assert_eq!(tape.shape(y), [1, 1, 2, 2]);
+/// let image = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+/// assert_eq!(tape.compute(y, &[&image, &[1.0; 4], &[100.0]])?, [112.0, 116.0, 124.0, 128.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 ///
 /// # Errors
 /// Channels do not match, or the kernel does not fit into the padded map.
@@ -98,6 +122,18 @@ fn convolve(
 }
 
 /// `y = x weight^T + bias` of `x` (N,F), `weight` (O,F) and optional `bias` (O).
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let (x, weight, bias) = (tape.leaf("x", &[1, 2]), tape.leaf("weight", &[3, 2]), tape.leaf("bias", &[3]));
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::linear(&mut tape, x, weight, Some(bias))?;
+/// assert_eq!(tape.shape(y), [1, 3]);
+/// let y = tape.compute(y, &[&[1.0, 2.0], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], &[10.0; 3]])?;
+/// assert_eq!(y, [11.0, 12.0, 13.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub fn linear(tape: &mut Tape, x: Var, weight: Var, bias: Option<Var>) -> Result<Var> {
     tape.apply1(Conv::linear(Weight::Rows), &[x, weight].into_iter().chain(bias).collect::<Vec<_>>())
 }

@@ -8,6 +8,17 @@ use crate::{Error, Result};
 pub(in crate::ops) const FEW_PIXELS: usize = 256;
 
 /// Stride, zero padding, dilation (each the same in both directions) and groups of a convolution.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional::{self as f, ConvOptions, Epilogue}};
+/// let mut tape = Tape::new();
+/// let (x, weight) = (tape.leaf("x", &[1, 3, 32, 32]), tape.leaf("weight", &[8, 3, 3, 3]));
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let halved = ConvOptions { stride: 2, padding: 1, ..Default::default() };
+/// let y = f::conv2d(&mut tape, x, weight, Epilogue::default(), halved)?;
+/// assert_eq!(tape.shape(y), [1, 8, 16, 16]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConvOptions {
     /// Step between output positions.

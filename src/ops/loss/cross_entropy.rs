@@ -47,6 +47,20 @@ pub struct CrossEntropy {
 /// Mean cross-entropy of `logits` (N,C) or (N,C,H,W) against `labels` (N) or (N,H,W), u32. Targets equal to `ignore_index`, or
 /// not a class at all, do not count.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// use mexhat::tape::DType;
+/// let mut tape = Tape::new();
+/// let (logits, labels) = (tape.leaf("logits", &[2, 2]), tape.input("labels", &[2], DType::U32));
+/// let logits = f::to_vec4(&mut tape, logits)?;
+/// let loss = f::cross_entropy(&mut tape, logits, labels, Default::default())?;
+/// assert_eq!(tape.shape(loss), [1]);
+/// // Two classes that are equally likely.
+/// let loss = tape.compute(loss, &[&[0.0; 4], &[0.0, 1.0]])?[0];
+/// assert!((loss - 2f32.ln()).abs() < 1e-6);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// The labels are not one per row or pixel, or the smoothing is not in 0 to 1.
 pub fn cross_entropy(tape: &mut Tape, logits: Var, labels: Var, options: CrossEntropyOptions) -> Result<Var> {

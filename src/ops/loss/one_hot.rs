@@ -16,6 +16,18 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&ONE_HOT];
 /// An activation of type `like`, (N,C) or (N,C,H,W), that is 1 at the channel of its row's label and 0 elsewhere;
 /// u32 `labels` are (N) or (N,H,W). A label of C or more gives a row of zeros.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// use mexhat::tape::DType;
+/// let mut tape = Tape::new();
+/// let (logits, labels) = (tape.leaf("logits", &[2, 3]), tape.input("labels", &[2], DType::U32));
+/// let logits = f::to_vec4(&mut tape, logits)?;
+/// let like = tape.ty(logits).clone();
+/// let y = f::one_hot(&mut tape, labels, &like)?;
+/// assert_eq!(tape.compute(y, &[&[0.0; 6], &[1.0, 2.0]])?, [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// The labels are not u32, or not one for each row.
 pub fn one_hot(tape: &mut Tape, labels: Var, like: &Type) -> Result<Var> {

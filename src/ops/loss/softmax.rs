@@ -24,6 +24,17 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&SOFTMAX, &GRAD];
 /// `exp(x_c) / sum_c exp(x_c)` over the channels of (N,C) or (N,C,H,W), for each image or pixel. Three reads and one
 /// write per element; the gradient reads four.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 2]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::softmax(&mut tape, x)?;
+/// let shares = tape.compute(y, &[&[0.0, 3f32.ln()]])?;
+/// assert!((shares[0] - 0.25).abs() < 1e-6 && (shares[1] - 0.75).abs() < 1e-6);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// `x` is not an activation.
 pub fn softmax(tape: &mut Tape, x: Var) -> Result<Var> {
@@ -31,6 +42,17 @@ pub fn softmax(tape: &mut Tape, x: Var) -> Result<Var> {
 }
 
 /// `x_c - log sum_c exp(x_c)`, the logarithm of [`softmax`] without its loss of accuracy. Cost and errors as there.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 2]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::log_softmax(&mut tape, x)?;
+/// // The logarithm of a share that is far too small for an f32.
+/// assert_eq!(tape.compute(y, &[&[0.0, 1000.0]])?, [-1000.0, 0.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub fn log_softmax(tape: &mut Tape, x: Var) -> Result<Var> {
     tape.apply1(Softmax { log: true }, &[x])
 }

@@ -5,6 +5,22 @@ use crate::{Error, Result};
 
 named! {
     /// Which features share a covariance.
+    ///
+    /// ```
+    /// use mexhat::nn::{BlockMode, Conv, Network, Whitening};
+    /// let shape = |mode| {
+    ///     let whitening = Whitening { mode, block: 2, ..Default::default() };
+    ///     let (mut net, mut state) = (Network::new([6, 8, 8]).whitening(whitening), mexhat::tape::State::new());
+    ///     net.conv(Conv::new(4, 1));
+    ///     net.build(&mut state)?;
+    ///     let deconv = state.find("conv1.running_deconv").expect("a deconvolution");
+    ///     Ok::<_, mexhat::Error>(state.get(deconv).ty.shape.clone())
+    /// };
+    /// assert_eq!(shape(BlockMode::Paper)?, [3, 2, 2]); // one D for each block of two channels
+    /// assert_eq!(shape(BlockMode::Reference)?, [1, 2, 2]); // one D for all of them
+    /// assert_eq!("paper".parse::<BlockMode>()?, BlockMode::Paper);
+    /// # Ok::<(), mexhat::Error>(())
+    /// ```
     pub enum BlockMode: "mode" {
         /// One mean, covariance and D per contiguous block of channels.
         Paper = "paper",

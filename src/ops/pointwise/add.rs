@@ -14,11 +14,32 @@ static ADD: Shader = Shader::with_variants::<AddParams>("pointwise/add.wgsl", 2,
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&ADD];
 
 /// `a + b` of two tensors of one shape.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let (a, b) = (tape.leaf("a", &[1, 2]), tape.leaf("b", &[1, 2]));
+/// let y = f::add(&mut tape, a, b)?;
+/// assert_eq!(tape.compute(y, &[&[1.0, 2.0], &[10.0, 20.0]])?, [11.0, 22.0]);
+/// let c = tape.leaf("c", &[2, 1]);
+/// let error = f::add(&mut tape, a, c).unwrap_err().to_string();
+/// assert_eq!(error, "add: expected two equal shapes, found [1, 2] and [2, 1]");
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub fn add(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {
     tape.apply1(Add { relu: false }, &[a, b])
 }
 
 /// `max(a + b, 0)`: the end of a residual block.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let (a, b) = (tape.leaf("a", &[1, 2]), tape.leaf("b", &[1, 2]));
+/// let y = f::add_relu(&mut tape, a, b)?;
+/// assert_eq!(tape.compute(y, &[&[1.0, 2.0], &[-3.0, 3.0]])?, [0.0, 5.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 ///
 /// # Errors
 /// The shapes differ.

@@ -16,6 +16,17 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&CONCAT];
 
 /// The channels of all `parts` (N,C_i,H,W), one part after the other; one read and one write per element.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let (a, b) = (tape.leaf("a", &[1, 1, 1, 2]), tape.leaf("b", &[1, 2, 1, 2]));
+/// let (a, b) = (f::to_vec4(&mut tape, a)?, f::to_vec4(&mut tape, b)?);
+/// let y = f::concat(&mut tape, &[a, b])?;
+/// assert_eq!(tape.shape(y), [1, 3, 1, 2]);
+/// assert_eq!(tape.compute(y, &[&[1.0, 2.0], &[3.0, 4.0, 5.0, 6.0]])?, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// There is no part, or two differ in more than their channels.
 pub fn concat(tape: &mut Tape, parts: &[Var]) -> Result<Var> {

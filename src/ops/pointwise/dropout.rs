@@ -20,6 +20,21 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&DROPOUT];
 /// the tape and the place of the element, so the same seed gives the same bytes; the mask is computed again for the
 /// gradient instead of being kept.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 1000]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::dropout(&mut tape, x, 0.5)?;
+/// // The second input is what changes from step to step: learning rate, number and random key of the step, and more.
+/// let scalars = tape.scalars();
+/// let step = vec![1.0; tape.shape(scalars)[0]];
+/// let y = tape.compute(y, &[&[1.0; 1000], &step])?;
+/// assert!(y.iter().all(|v| *v == 0.0 || *v == 2.0));
+/// assert!((400..600).contains(&y.iter().filter(|v| **v == 0.0).count()));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// `p` is not in `[0, 1)`, or `x` is not an activation.
 pub fn dropout(tape: &mut Tape, x: Var, p: f32) -> Result<Var> {

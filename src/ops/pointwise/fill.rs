@@ -14,6 +14,17 @@ static FILL: Shader = Shader::new::<FillParams>("pointwise/fill.wgsl", 0, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&FILL];
 
 /// `value` in every element of a tensor of type `ty`.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 2]);
+/// let like_x = tape.ty(x).clone();
+/// let one = f::constant(&mut tape, like_x, 1.0)?;
+/// let y = f::add(&mut tape, x, one)?;
+/// assert_eq!(tape.compute(y, &[&[2.0, 3.0]])?, [3.0, 4.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub fn constant(tape: &mut Tape, ty: Type, value: f32) -> Result<Var> {
     tape.apply1(Fill { ty, value }, &[])
 }

@@ -7,6 +7,16 @@ use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 
 /// (N,C,H,W) to (N, C H W); (N,F) stays as it is.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[2, 3, 4, 4]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::flatten(&mut tape, x)?;
+/// assert_eq!(tape.shape(y), [2, 48]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// `x` is not an activation.
 pub fn flatten(tape: &mut Tape, x: Var) -> Result<Var> {

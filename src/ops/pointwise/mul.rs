@@ -15,6 +15,15 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&MUL];
 
 /// `scale * a * b` of two tensors of one shape; two reads and one write per element.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let (a, b) = (tape.leaf("a", &[1, 2]), tape.leaf("b", &[1, 2]));
+/// let y = f::mul(&mut tape, a, b, 0.5)?;
+/// assert_eq!(tape.compute(y, &[&[2.0, 3.0], &[4.0, 5.0]])?, [4.0, 7.5]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// The shapes differ.
 pub fn mul(tape: &mut Tape, a: Var, b: Var, scale: f32) -> Result<Var> {

@@ -20,6 +20,16 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&MUL_CHANNELS, &CHANNEL_DOT];
 
 /// `y[n,c,i,j] = a[n,c,i,j] s[n,c]` of `a` (N,C,H,W) and `s` (N,C,1,1) or (N,C); two reads and one write per element.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let (a, s) = (tape.leaf("a", &[1, 2, 1, 2]), tape.leaf("s", &[1, 2]));
+/// let (a, s) = (f::to_vec4(&mut tape, a)?, f::to_vec4(&mut tape, s)?);
+/// let y = f::mul_channels(&mut tape, a, s)?;
+/// assert_eq!(tape.compute(y, &[&[1.0, 2.0, 3.0, 4.0], &[10.0, 100.0]])?, [10.0, 20.0, 300.0, 400.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// `s` is not one value for each image and channel of `a`.
 pub fn mul_channels(tape: &mut Tape, a: Var, s: Var) -> Result<Var> {

@@ -14,11 +14,34 @@ static RELAYOUT: Shader =
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&RELAYOUT];
 
 /// A row-major (N,C,H,W), (N,F) or (S,R,C) tensor in vectors of four. Reads and writes each element once.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let images = tape.leaf("images", &[1, 1, 4, 4]);
+/// assert!(f::max_pool2d(&mut tape, images, 2, 2, 0).is_err()); // not an activation yet
+/// let x = f::to_vec4(&mut tape, images)?;
+/// let y = f::max_pool2d(&mut tape, x, 2, 2, 0)?;
+/// assert_eq!(tape.shape(y), [1, 1, 2, 2]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub fn to_vec4(tape: &mut Tape, x: Var) -> Result<Var> {
     convert(tape, x, Layout::Vec4)
 }
 
 /// The same elements row-major. Reads and writes each element once.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[2, 3]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// assert!(tape.view(x, &[3, 2]).is_err()); // its rows of 3 lie in vectors of four
+/// let plain = f::to_plain(&mut tape, x)?;
+/// let y = tape.view(plain, &[3, 2])?;
+/// assert_eq!(tape.shape(y), [3, 2]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub fn to_plain(tape: &mut Tape, x: Var) -> Result<Var> {
     convert(tape, x, Layout::Plain)
 }

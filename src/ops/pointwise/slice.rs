@@ -16,6 +16,17 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&SLICE];
 
 /// Channels `start..end` of (N,C,H,W) or (N,C); one read and one write per element.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 3, 1, 2]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::slice(&mut tape, x, 1..3)?;
+/// assert_eq!(tape.shape(y), [1, 2, 1, 2]);
+/// assert_eq!(tape.compute(y, &[&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])?, [3.0, 4.0, 5.0, 6.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// The range is empty or reaches beyond the channels.
 pub fn slice(tape: &mut Tape, x: Var, channels: Range<usize>) -> Result<Var> {

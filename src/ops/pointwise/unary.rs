@@ -20,6 +20,15 @@ static UNARY_GRAD: Shader = Shader::with_variants::<UnaryGradParams>("pointwise/
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&UNARY, &UNARY_GRAD];
 
 /// An activation function.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional::{self as f, Activation}};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 3]);
+/// let y = f::activation(&mut tape, x, Activation::Relu6)?;
+/// assert_eq!(tape.compute(y, &[&[-1.0, 4.0, 9.0]])?, [0.0, 4.0, 6.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Activation {
     /// `max(x, 0)`; the gradient at 0 is 0.
@@ -94,16 +103,43 @@ impl Activation {
 }
 
 /// `f(x)` element by element. One read and one write per element; the gradient reads two.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional::{self as f, Activation}};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 2]);
+/// let y = f::activation(&mut tape, x, Activation::LeakyRelu { slope: 0.5 })?;
+/// assert_eq!(tape.compute(y, &[&[-2.0, 4.0]])?, [-1.0, 4.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub fn activation(tape: &mut Tape, x: Var, f: Activation) -> Result<Var> {
     tape.apply1(Unary { f }, &[x])
 }
 
 /// `max(x, 0)`.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 1, 2, 2]);
+/// let y = f::relu(&mut tape, x)?;
+/// assert_eq!(tape.compute(y, &[&[1.0, -2.0, -3.0, 4.0]])?, [1.0, 0.0, 0.0, 4.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub fn relu(tape: &mut Tape, x: Var) -> Result<Var> {
     activation(tape, x, Activation::Relu)
 }
 
 /// `1 / (1 + exp(-x))`.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 2]);
+/// let y = f::sigmoid(&mut tape, x)?;
+/// assert_eq!(tape.compute(y, &[&[0.0, 100.0]])?, [0.5, 1.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub fn sigmoid(tape: &mut Tape, x: Var) -> Result<Var> {
     activation(tape, x, Activation::Sigmoid)
 }

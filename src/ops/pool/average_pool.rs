@@ -28,6 +28,17 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&AVERAGE_POOL, &AVERAGE_POOL_GR
 /// Mean of `x` (N,C,H,W) over `kernel` x `kernel` windows, padding counted, to (N,C,Ho,Wo),
 /// `Ho = floor((H + 2 padding - kernel) / stride) + 1`. `kernel^2` reads per output.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 1, 2, 4]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::avg_pool2d(&mut tape, x, 2, 2, 0)?;
+/// assert_eq!(tape.shape(y), [1, 1, 1, 2]);
+/// assert_eq!(tape.compute(y, &[&[1.0, 2.0, 5.0, 6.0, 3.0, 4.0, 7.0, 8.0]])?, [2.5, 6.5]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// The window does not fit into the padded map, or the padding exceeds half of it.
 pub fn avg_pool2d(tape: &mut Tape, x: Var, kernel: usize, stride: usize, padding: usize) -> Result<Var> {
@@ -43,6 +54,17 @@ pub fn avg_pool2d(tape: &mut Tape, x: Var, kernel: usize, stride: usize, padding
 /// Mean of `x` (N,C,H,W) over `out[0]` x `out[1]` windows that cover the map, to `(N,C,out[0],out[1])`. They overlap where
 /// the sides do not divide. About one read per pixel.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 1, 3, 3]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::adaptive_avg_pool2d(&mut tape, x, [2, 2])?;
+/// let map = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0];
+/// assert_eq!(tape.compute(y, &[&map])?, [3.0, 4.0, 6.0, 7.0]); // 3 is the mean of 1, 2, 4 and 5
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// `out` has a 0, or `x` has no pixels.
 pub fn adaptive_avg_pool2d(tape: &mut Tape, x: Var, out: [usize; 2]) -> Result<Var> {
@@ -50,6 +72,17 @@ pub fn adaptive_avg_pool2d(tape: &mut Tape, x: Var, out: [usize; 2]) -> Result<V
 }
 
 /// Mean of `x` (N,C,H,W) over the whole map, to (N,C,1,1). One read per pixel, shared among many invocations.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 2, 1, 2]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::global_avg_pool(&mut tape, x)?;
+/// assert_eq!(tape.shape(y), [1, 2, 1, 1]);
+/// assert_eq!(tape.compute(y, &[&[1.0, 3.0, 10.0, 30.0]])?, [2.0, 20.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 ///
 /// # Errors
 /// `x` has no pixels.

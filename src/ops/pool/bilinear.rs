@@ -27,6 +27,16 @@ const LONGEST: usize = 32_768;
 /// `x` (N,C,H,W) resampled to `(N,C,size[0],size[1])`. Four reads per output; the gradient reads about
 /// `(2 outs / size + 1)^2` outputs per pixel.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 1, 1, 2]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::bilinear(&mut tape, x, [1, 4])?;
+/// assert_eq!(tape.compute(y, &[&[0.0, 4.0]])?, [0.0, 1.0, 3.0, 4.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// A side is 0 or above 32,768.
 pub fn bilinear(tape: &mut Tape, x: Var, size: [usize; 2]) -> Result<Var> {

@@ -50,6 +50,17 @@ fn variant(window: Window) -> usize {
 /// Maximum of `x` (N,C,H,W) over `kernel` x `kernel` windows to (N,C,Ho,Wo),
 /// `Ho = floor((H + 2 padding - kernel) / stride) + 1`. `kernel^2` reads per output.
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 1, 2, 4]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::max_pool2d(&mut tape, x, 2, 2, 0)?;
+/// assert_eq!(tape.shape(y), [1, 1, 1, 2]);
+/// assert_eq!(tape.compute(y, &[&[1.0, 2.0, 5.0, 6.0, 3.0, 4.0, 7.0, 8.0]])?, [4.0, 8.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// The window does not fit into the padded map, is larger than 16x16, or the padding exceeds half of it.
 pub fn max_pool2d(tape: &mut Tape, x: Var, kernel: usize, stride: usize, padding: usize) -> Result<Var> {

@@ -8,6 +8,17 @@ use crate::{Error, Result};
 
 /// `a b` of (S,M,K) and (S,K,N).
 ///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let (a, b) = (tape.leaf("a", &[1, 2, 2]), tape.leaf("b", &[1, 2, 1]));
+/// let (a, b) = (f::to_vec4(&mut tape, a)?, f::to_vec4(&mut tape, b)?);
+/// let y = f::matmul(&mut tape, a, b)?;
+/// assert_eq!(tape.shape(y), [1, 2, 1]);
+/// assert_eq!(tape.compute(y, &[&[1.0, 2.0, 3.0, 4.0], &[1.0, 10.0]])?, [21.0, 43.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
+///
 /// # Errors
 /// The matrices do not fit.
 pub fn matmul(tape: &mut Tape, a: Var, b: Var) -> Result<Var> {

@@ -27,6 +27,17 @@ pub(in crate::ops) fn launch_transpose(
 }
 
 /// `x^T` of (S,M,N).
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let x = tape.leaf("x", &[1, 2, 3]);
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let y = f::transpose(&mut tape, x)?;
+/// assert_eq!(tape.shape(y), [1, 3, 2]);
+/// assert_eq!(tape.compute(y, &[&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]])?, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub fn transpose(tape: &mut Tape, x: Var) -> Result<Var> {
     tape.apply1(Transpose, &[x])
 }

@@ -6,6 +6,13 @@ use crate::rng::Rng;
 use crate::{Error, Result};
 
 /// What each image should become.
+///
+/// ```
+/// use mexhat::train::{Batch, Targets};
+/// let class = Batch { images: vec![0.5; 4], targets: Targets::Labels(vec![7]) };
+/// let values = Batch { images: vec![0.5; 4], targets: Targets::Values(vec![0.25, 0.75]) }; // with Loss::MeanSquares
+/// # assert_ne!(class, values);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
     /// The class of each image.
@@ -15,6 +22,21 @@ pub enum Targets {
 }
 
 /// Some images with their targets.
+///
+/// ```
+/// use mexhat::train::{Batch, Learner, Targets};
+/// /// Steps that a program makes by itself.
+/// async fn two_steps(learner: &mut Learner) -> mexhat::Result<()> {
+///     let batch = Batch { images: vec![0.5; 2 * 28 * 28], targets: Targets::Labels(vec![3, 7]) };
+///     for lr in [0.1, 0.05] {
+///         learner.submit(&batch, lr, 0).await?;
+///     }
+///     while let Some(step) = learner.take().await? {
+///         println!("step {}: loss {}", step.step, step.loss);
+///     }
+///     Ok(())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// Values as the network takes them, (N,C,H,W).
@@ -24,6 +46,19 @@ pub struct Batch {
 }
 
 /// How an epoch is cut into batches.
+///
+/// ```
+/// use mexhat::data::{Augment, Normalize};
+/// use mexhat::train::{Data, Examples, Order, Targets};
+/// let (images, labels) = ([0u8, 51, 102, 153, 204], [0, 1, 2, 3, 4]);
+/// let data = Examples::new(&images[..], [1, 1, 1], &labels)?;
+/// let (normalize, augment) = (Normalize::none(1), Augment::NONE);
+/// let order = Order { epoch: 0, batch_size: 2, shuffle: false, seed: 0, normalize, augment };
+/// let batches: Vec<_> = data.epoch(order)?.collect::<mexhat::Result<_>>()?;
+/// assert_eq!(batches.len(), 3);
+/// assert_eq!((&batches[2].images, &batches[2].targets), (&vec![0.8], &Targets::Labels(vec![4])));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Order {
     /// Number of the epoch, from 0.
@@ -41,9 +76,47 @@ pub struct Order {
 }
 
 /// The batches of an epoch.
+///
+/// ```
+/// use mexhat::train::{Batch, Batches, Targets};
+/// let labels = [0, 1, 2, 3, 4];
+/// let mut batches: Batches<'_> = Box::new(labels.chunks(2).map(|labels| {
+///     let images = labels.iter().map(|label| *label as f32 / 4.0).collect(); // of one pixel each
+///     Ok(Batch { images, targets: Targets::Labels(labels.to_vec()) })
+/// }));
+/// assert_eq!(batches.next().transpose()?.expect("a batch").images, [0.0, 0.25]);
+/// assert_eq!(batches.count(), 2);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub type Batches<'a> = Box<dyn Iterator<Item = Result<Batch>> + 'a>;
 
 /// Images with targets, in batches: implement it for whatever the three kinds here do not cover.
+///
+/// ```
+/// use mexhat::train::{Batch, Batches, Data, Order, Targets};
+///
+/// /// Dark images of class 0 and bright ones of class 1.
+/// struct Greys(Vec<u32>);
+///
+/// impl Data for Greys {
+///     fn shape(&self) -> [usize; 3] {
+///         [1, 2, 2]
+///     }
+///
+///     fn images(&self) -> Option<usize> {
+///         Some(self.0.len())
+///     }
+///
+///     fn epoch<'a>(&'a self, order: Order) -> mexhat::Result<Batches<'a>> {
+///         Ok(Box::new(self.0.chunks(order.batch_size).map(|labels| {
+///             let images = labels.iter().flat_map(|label| [*label as f32; 4]).collect();
+///             Ok(Batch { images, targets: Targets::Labels(labels.to_vec()) })
+///         })))
+///     }
+/// }
+/// let data: &dyn Data = &Greys(vec![0, 1, 1]); // for Learner::fit
+/// assert_eq!((data.shape(), data.images()), ([1, 2, 2], Some(3)));
+/// ```
 pub trait Data {
     /// (C, H, W) of every image.
     fn shape(&self) -> [usize; 3];

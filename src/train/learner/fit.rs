@@ -11,6 +11,15 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// How to train. The defaults: one epoch, batches of 128, shuffled, the learning rate the same throughout.
+///
+/// ```
+/// use mexhat::data::Dataset;
+/// use mexhat::train::{Fit, ScheduleKind};
+/// let test = Dataset::new("dots", 2, [1, 1, 1], vec![0, 255], vec![0, 1])?;
+/// let fit = Fit { epochs: 10, schedule: ScheduleKind::Cosine, test: Some(&test), ..Fit::default() };
+/// assert_eq!((fit.batch_size, fit.shuffle), (128, true));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Copy)]
 pub struct Fit<'a> {
     /// Passes over the data.
@@ -47,6 +56,21 @@ impl Default for Fit<'_> {
 ///
 /// The last, shorter batch of an epoch is kept, unless it is below a quarter of a batch: statistics of a handful of images would
 /// outweigh it in running averages.
+///
+/// ```
+/// use mexhat::train::{Data, Event, Fit, Learner};
+/// # fn train(learner: &mut Learner, data: &dyn Data) -> mexhat::Result<()> {
+/// let mut fitting = learner.fit(data, Fit { epochs: 5, ..Fit::default() })?;
+/// while let Some(event) = fitting.next().transpose()? {
+///     match event {
+///         Event::Step { loss, .. } if loss < 0.01 => break, // the run ends with the iterator
+///         Event::Step { step: 1000, .. } => fitting.learner().set_lr(0.01)?,
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Fitting<'a> {
     learner: &'a mut Learner,
     data: &'a dyn Data,

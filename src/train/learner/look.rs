@@ -7,6 +7,14 @@ use crate::tape::{Session, Tape};
 use crate::{Error, Result};
 
 /// Values with their shape, row-major: (N,C,H,W) of activations, (O,C,k,k) of kernels.
+///
+/// ```
+/// use mexhat::train::Tensor;
+/// // As Learner::predict gives it for two images and three classes.
+/// let shares = Tensor { shape: vec![2, 3], values: vec![0.1, 0.7, 0.2, 0.5, 0.3, 0.2] };
+/// assert_eq!(shares.row(1), [0.5, 0.3, 0.2]);
+/// assert_eq!(shares.largest(), [1, 0]);
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
     /// Lengths of its sides.

@@ -77,6 +77,17 @@ struct Flight {
 }
 
 /// A step whose loss is known.
+///
+/// ```
+/// use mexhat::train::{Batch, Learner};
+/// # async fn train(learner: &mut Learner, batch: &Batch) -> mexhat::Result<()> {
+/// learner.submit(batch, 0.1, 0).await?;
+/// if let Some(step) = learner.take().await? {
+///     println!("step {}: loss {:.3} over {} images", step.step, step.loss, step.images);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Step {
     /// Number of the step, from 1.

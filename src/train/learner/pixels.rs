@@ -5,6 +5,16 @@ use crate::{Error, Result};
 use std::ops::Range;
 
 /// Images (N,C,H,W), row-major: floats as they are, or bytes, of which 255 becomes 1.
+///
+/// ```
+/// use mexhat::train::{Examples, Pixels};
+/// let bytes = vec![0u8, 255, 51, 0];
+/// assert!(matches!(Pixels::from(&bytes), Pixels::U8(_)));
+/// // Whatever takes pixels takes arrays of both kinds.
+/// let two = Examples::new(&bytes, [1, 1, 2], &[0, 1])?;
+/// let same = Examples::new(&[0.0f32, 1.0, 0.2, 0.0][..], [1, 1, 2], &[0, 1])?;
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub enum Pixels<'a> {
     /// Floats.

@@ -34,6 +34,24 @@ enum Stage {
 }
 
 /// A training run in progress.
+///
+/// ```
+/// use mexhat::train::{Event, Options, Trainer};
+/// use mexhat::{Gpu, data};
+/// # async fn train() -> mexhat::Result<()> {
+/// let options = Options { data: "mnist".into(), steps: Some(200), ..Default::default() };
+/// let splits = data::load(&options.data, &options.load())?;
+/// let mut trainer = Trainer::new(&Gpu::open_async(None).await?, &options, splits)?;
+/// while let Some(event) = trainer.next().await? {
+///     match event {
+///         Event::Step { loss, .. } if loss < 0.05 => trainer.stop(), // the last evaluation and Event::Done follow
+///         Event::Step { step, loss, .. } => println!("step {step}: loss {loss:.3}"),
+///         _ => {}
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 pub struct Trainer {
     options: Options,
     pub(super) spec: ModelSpec,
