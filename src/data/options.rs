@@ -16,7 +16,7 @@ pub struct LoadOptions {
     pub limit_train: Option<usize>,
     /// The same for validation and test images.
     pub limit_test: Option<usize>,
-    /// Seed of generated data and of `split`; other data does not depend on it.
+    /// Seed of generated data, of `split` and of `validation`; other data does not depend on it.
     pub seed: u64,
     /// What is done to the images.
     #[serde(flatten)]
@@ -30,13 +30,17 @@ impl LoadOptions {
                 return Err(Error::Usage(format!("{option} 0 leaves no image; expected at least 1")));
             }
         }
-        match self.prepare.reading.split {
-            Some(share) if !(share > 0.0 && share < 1.0) => Err(Error::Usage(format!(
-                "`split` is {share}; expected the share of training images that become test images, above 0 and below 1, \
-                 such as 0.1"
-            ))),
-            _ => Ok(()),
+        let shares =
+            [("split", self.prepare.reading.split, "test"), ("validation", self.prepare.validation, "validation")];
+        for (option, share, kind) in shares {
+            if let Some(share) = share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
+                return Err(Error::Usage(format!(
+                    "`{option}` is {share}; expected the share of training images that become {kind} images, above 0 and below 1, \
+                     such as 0.1"
+                )));
+            }
         }
+        Ok(())
     }
 }
 
@@ -54,6 +58,10 @@ pub struct Preparation {
     /// [default: data, and what is published for sets known by name or checksum]
     #[cfg_attr(feature = "cli", arg(long, value_name = "WHOSE", help_heading = "Data"))]
     pub normalize: Option<Normalization>,
+    /// Hold back this share of the training images as validation images, where the data has none
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE", help_heading = "Data"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
     /// Which images are read, and how.
     #[cfg_attr(feature = "cli", command(flatten))]
     #[serde(flatten)]

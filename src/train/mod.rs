@@ -22,6 +22,7 @@ mod bench;
 mod checkpoint;
 mod checkpoint_every;
 mod checksum;
+mod class_weights;
 mod clock;
 #[cfg(not(target_arch = "wasm32"))]
 mod compare;
@@ -37,6 +38,7 @@ mod folder;
 mod learner;
 mod look;
 mod memory;
+mod net_options;
 mod network_summary;
 mod options;
 mod pictures;
@@ -58,6 +60,7 @@ pub use checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
 pub use checkpoint_every::CheckpointEvery;
 #[doc(hidden)]
 pub use checksum::checksum;
+pub use class_weights::ClassWeights;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub use compare::{Group, Spread, compare};
@@ -68,7 +71,7 @@ pub use earlier::EarlierRun;
 pub use evaluate::Evaluation;
 #[doc(hidden)]
 pub use evaluate::evaluate;
-pub use event::{Event, Split, Started, Summary};
+pub use event::{Best, Event, Split, Started, Summary};
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub(crate) use files::write_whole;
 #[cfg(not(target_arch = "wasm32"))]
@@ -80,9 +83,10 @@ pub use learner::{
 };
 #[doc(hidden)]
 pub use look::{Guess, LayerDeconv};
+pub use net_options::{NetOptions, WhiteningPreset};
 #[doc(hidden)]
 pub use network_summary::{LayerSummary, MemorySummary, NetworkSummary, summarize};
-pub use options::{NetOptions, OptimizerKind, Options, ScheduleKind, WhiteningPreset};
+pub use options::{OptimizerKind, Options, ScheduleKind};
 #[doc(hidden)]
 pub use plan::RunPlan;
 #[doc(hidden)]

@@ -1,11 +1,10 @@
 //! Everything that describes a run: one struct for the command line, the run folder and a page's address.
 
-use super::{Adam, CheckpointEvery, Loss, Sgd, Update};
-use crate::data::{LoadOptions, Preparation};
-use crate::models::{self, ModelOptions, Norm};
+use super::net_options::{NetOptions, at_least_1, number};
+use super::{Adam, CheckpointEvery, ClassWeights, Loss, Sgd, Update};
+use crate::data::{Dataset, LoadOptions, Preparation};
 use crate::named::named;
-use crate::nn::{Network, Whitening};
-use crate::ops::{BlockMode, MOST_ITERATIONS};
+use crate::nn::Network;
 use crate::optim::Schedule;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -36,17 +35,6 @@ named! {
     }
 }
 
-named! {
-    /// Settings of deconvolution that belong together.
-    pub enum WhiteningPreset: "whitening" {
-        /// The paper's: blocks of 64 channels and 512 features, 5 iterations.
-        Paper = "paper",
-        /// Blocks of 4 channels with a D of their own and of 32 features, 2 iterations: nearly batch norm's step, at some
-        /// accuracy. `mexhat reproduce cost` measures both.
-        Fast = "fast",
-    }
-}
-
 impl ScheduleKind {
     /// The schedule of a run of `total` steps.
     pub fn over(self, total: u64) -> Schedule {
@@ -58,190 +46,6 @@ impl ScheduleKind {
                 let at = |part: u64| ((u128::from(total) * u128::from(part)) / 10) as u64;
                 Schedule::MultiStep { milestones: vec![at(4), at(8)], gamma: 0.1 }
             }
-        }
-    }
-}
-
-/// The network and its normalisation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::Args))]
-#[serde(default)]
-pub struct NetOptions {
-    /// Name of the network, one of [`models::NAMES`], or of a file that lists its layers
-    #[cfg_attr(
-        feature = "cli",
-        arg(
-            long,
-            default_value = "lenet",
-            help_heading = "Network",
-            help = format!("Network: {}; or the path of a .toml file that lists the layers", models::NAMES.join(", "))
-        )
-    )]
-    pub model: String,
-    /// Normalisation: deconv, batch or none
-    #[cfg_attr(feature = "cli", arg(long, default_value = "deconv", help_heading = "Network"))]
-    pub norm: Norm,
-    /// Preset of deconvolution: paper, or fast (--mode paper --block 4 --block-fc 32 --iterations 2); options beside it win
-    #[cfg_attr(feature = "cli", arg(long, default_value = "paper", help_heading = "Network"))]
-    #[serde(skip, default = "paper")]
-    pub whitening: WhiteningPreset,
-    /// Blocks of deconvolution: reference (the authors' code) or paper
-    #[cfg_attr(
-        feature = "cli",
-        arg(
-            long,
-            default_value = "reference",
-            help_heading = "Network",
-            default_value_if("whitening", "fast", "paper")
-        )
-    )]
-    pub mode: BlockMode,
-    /// Channels per block of deconvolution in convolutions
-    #[cfg_attr(
-        feature = "cli",
-        arg(
-            long,
-            default_value_t = NetOptions::default().block,
-            value_name = "N",
-            help_heading = "Network",
-            default_value_if("whitening", "fast", "4")
-        )
-    )]
-    pub block: usize,
-    /// Features per block of deconvolution in linear layers
-    #[cfg_attr(
-        feature = "cli",
-        arg(
-            long,
-            default_value_t = NetOptions::default().block_fc,
-            value_name = "N",
-            help_heading = "Network",
-            default_value_if("whitening", "fast", "32")
-        )
-    )]
-    pub block_fc: usize,
-    /// Newton-Schulz iterations
-    #[cfg_attr(
-        feature = "cli",
-        arg(
-            long,
-            default_value_t = NetOptions::default().iterations,
-            value_name = "N",
-            help_heading = "Network",
-            default_value_if("whitening", "fast", "2")
-        )
-    )]
-    pub iterations: usize,
-    /// Newton-Schulz iterations of the first layer, in networks that treat it apart
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().first_iterations, value_name = "N", help_heading = "Network"))]
-    pub first_iterations: usize,
-    /// Added to the diagonal of each covariance
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().eps, help_heading = "Network"))]
-    pub eps: f32,
-    /// Covariances look at every N-th position
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().sampling_stride, value_name = "N", help_heading = "Network"))]
-    pub sampling_stride: usize,
-}
-
-impl Default for NetOptions {
-    fn default() -> Self {
-        let (whitening, model) = (Whitening::default(), ModelOptions::default());
-        Self {
-            model: "lenet".into(),
-            norm: Norm::Deconv,
-            whitening: WhiteningPreset::Paper,
-            mode: whitening.mode,
-            block: whitening.block,
-            block_fc: model.block_fc,
-            iterations: whitening.iterations,
-            first_iterations: model.first_iterations,
-            eps: whitening.eps,
-            sampling_stride: whitening.sampling_stride,
-        }
-    }
-}
-
-fn paper() -> WhiteningPreset {
-    WhiteningPreset::Paper
-}
-
-fn iterations(option: &str, value: usize) -> Result<()> {
-    if (1..=MOST_ITERATIONS).contains(&value) {
-        return Ok(());
-    }
-    Err(Error::Usage(format!("`{option}` is {value}; expected 1 to {MOST_ITERATIONS}")))
-}
-
-fn at_least_1(option: &str, value: usize) -> Result<()> {
-    if value > 0 { Ok(()) } else { Err(Error::Usage(format!("`{option}` is 0; expected at least 1"))) }
-}
-
-/// Refuses a number that is not finite or not in `range` (which the text repeats).
-fn number(option: &str, value: f64, fits: bool, range: &str) -> Result<()> {
-    if value.is_finite() && fits {
-        return Ok(());
-    }
-    Err(Error::Usage(format!("`{option}` is {value}; expected {range}")))
-}
-
-impl NetOptions {
-    /// These options with the numbers of a preset, as `--whitening` sets them.
-    pub fn with_whitening(self, whitening: WhiteningPreset) -> Self {
-        let paper = Self::default();
-        let (mode, block, block_fc, iterations) = match whitening {
-            WhiteningPreset::Paper => (paper.mode, paper.block, paper.block_fc, paper.iterations),
-            WhiteningPreset::Fast => (BlockMode::Paper, 4, 32, 2),
-        };
-        Self { whitening, mode, block, block_fc, iterations, ..self }
-    }
-
-    /// These options with what they have in common with `network` taken from there.
-    pub(super) fn of(&self, network: &Network) -> Self {
-        let Whitening { mode, block, iterations, eps, sampling_stride, .. } = network.whitening;
-        let (model, norm, block_fc) = (network.name.clone(), network.norm, network.block_fc);
-        Self { model, norm, mode, block, block_fc, iterations, eps, sampling_stride, ..self.clone() }
-    }
-
-    /// Refuses what no network can be built from.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] that names the option.
-    pub fn validate(&self) -> Result<()> {
-        if !models::NAMES.contains(&self.model.as_str()) {
-            let known = models::NAMES.join(", ");
-            return Err(Error::Usage(format!("unknown model '{}'; expected one of {known}", self.model)));
-        }
-        self.numbers()
-    }
-
-    /// Refuses numbers that no network can be built from.
-    pub(super) fn numbers(&self) -> Result<()> {
-        at_least_1("block", self.block)?;
-        at_least_1("block_fc", self.block_fc)?;
-        iterations("iterations", self.iterations)?;
-        iterations("first_iterations", self.first_iterations)?;
-        at_least_1("sampling_stride", self.sampling_stride)?;
-        number("eps", f64::from(self.eps), self.eps > 0.0, "a number above 0, such as 1e-5")
-    }
-
-    /// What the network is built with.
-    pub fn model_options(&self, input: [usize; 3], classes: usize, seed: u64) -> ModelOptions {
-        let whitening = Whitening {
-            mode: self.mode,
-            block: self.block,
-            iterations: self.iterations,
-            eps: self.eps,
-            sampling_stride: self.sampling_stride,
-            ..Default::default()
-        };
-        ModelOptions {
-            norm: self.norm,
-            whitening,
-            first_iterations: self.first_iterations,
-            block_fc: self.block_fc,
-            input,
-            classes,
-            seed,
         }
     }
 }
@@ -279,9 +83,12 @@ pub struct Options {
     /// Stop after so many steps; the schedule still runs over all epochs
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
     pub steps: Option<u64>,
-    /// Images per step [default: 128, fewer where there are fewer than 512 training images]
+    /// Images per batch, of which a step takes one [default: 128, fewer where there are fewer than 512 training images]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
     pub batch_size: Option<usize>,
+    /// Add up the gradients of so many batches for each step, one after the other, so that only one needs memory
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 1, value_name = "N", help_heading = "Training"))]
+    pub accumulate: usize,
     /// Update rule: sgd, adam or adamw
     #[cfg_attr(feature = "cli", arg(long, default_value = "sgd", help_heading = "Training"))]
     pub optimizer: OptimizerKind,
@@ -321,6 +128,24 @@ pub struct Options {
         )
     )]
     pub label_smoothing: f32,
+    /// How much each class counts in the training loss: balanced (all the same, whatever images they have), or a number each, 1,0.5,2
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "W,...", allow_hyphen_values = true, help_heading = "Training")
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
+    /// Judge and save averages of the weights over the steps, of which each step keeps this share, such as 0.999
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "DECAY", allow_negative_numbers = true, help_heading = "Training")
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// Stop after so many epochs without a better accuracy on the validation images; the best network is kept beside the last
+    #[cfg_attr(feature = "cli", arg(long, value_name = "EPOCHS", help_heading = "Training"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
     /// Learning rate over the run: cosine, multistep, onecycle or constant
     #[cfg_attr(feature = "cli", arg(long, default_value = "cosine", help_heading = "Training"))]
     pub schedule: ScheduleKind,
@@ -360,6 +185,7 @@ impl Default for Options {
             epochs: None,
             steps: None,
             batch_size: None,
+            accumulate: 1,
             optimizer: OptimizerKind::Sgd,
             lr: None,
             momentum: 0.9,
@@ -367,6 +193,9 @@ impl Default for Options {
             nesterov: false,
             clip_grad_norm: None,
             label_smoothing: 0.0,
+            class_weights: None,
+            ema: None,
+            patience: None,
             schedule: ScheduleKind::Cosine,
             warmup: 0,
             checkpoint_every: CheckpointEvery::default(),
@@ -391,6 +220,8 @@ impl Options {
         }
         at_least_1("batch_size", self.batch_size.unwrap_or(BATCH_SIZE))?;
         let count = |value: Option<u64>| value.map_or(1, |n| n.min(usize::MAX as u64) as usize);
+        at_least_1("accumulate", self.accumulate)?;
+        at_least_1("patience", count(self.patience))?;
         at_least_1("epochs", count(self.epochs))?;
         at_least_1("steps", count(self.steps))?;
         let (lr, momentum, decay) = (self.base_lr(), f64::from(self.momentum), f64::from(self.weight_decay));
@@ -404,6 +235,8 @@ impl Options {
             (0.0..1.0).contains(&smoothing),
             "a number from 0 to below 1, such as 0.1",
         )?;
+        let ema = self.ema.unwrap_or(0.0);
+        number("ema", ema, (0.0..1.0).contains(&ema), "a number from 0 to below 1, such as 0.999")?;
         number("clip_grad_norm", clip, clip > 0.0, "a number above 0, such as 1")?;
         if self.nesterov && (self.optimizer != OptimizerKind::Sgd || self.momentum == 0.0) {
             return Err(Error::Usage(
@@ -432,12 +265,20 @@ impl Options {
             OptimizerKind::Adam => Adam::new(lr).weight_decay(decay).into(),
             OptimizerKind::AdamW => Adam::new(lr).weight_decay(decay).decoupled().into(),
         };
-        Update { clip_grad_norm: self.clip_grad_norm, ..update }
+        Update { clip_grad_norm: self.clip_grad_norm, accumulate: self.accumulate, average: self.ema, ..update }
     }
 
-    /// What training makes small.
-    pub fn loss(&self) -> Loss {
-        if self.label_smoothing > 0.0 { Loss::LabelSmoothing(self.label_smoothing) } else { Loss::CrossEntropy }
+    /// What training on `train` makes small.
+    ///
+    /// # Errors
+    /// There are weights of classes, but not one for each.
+    pub fn loss(&self, train: &Dataset) -> Result<Loss> {
+        let label_smoothing = self.label_smoothing;
+        Ok(match &self.class_weights {
+            Some(weights) => Loss::ClassWeights { weights: weights.of(train)?.into(), label_smoothing },
+            None if label_smoothing > 0.0 => Loss::LabelSmoothing(label_smoothing),
+            None => Loss::CrossEntropy,
+        })
     }
 
     /// How the data set is loaded.
@@ -450,6 +291,7 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::Norm;
 
     #[test]
     fn bad_numbers_are_named() {
@@ -465,28 +307,15 @@ mod tests {
         assert!(refused(|o| o.weight_decay = f32::INFINITY).contains("`weight_decay`"));
         assert!(refused(|o| o.label_smoothing = 1.0).contains("`label_smoothing` is 1"));
         assert!(refused(|o| o.clip_grad_norm = Some(0.0)).contains("`clip_grad_norm` is 0"));
+        assert!(refused(|o| o.ema = Some(1.0)).contains("`ema` is 1"));
+        assert!(refused(|o| o.accumulate = 0).contains("`accumulate` is 0"));
+        assert!(refused(|o| o.patience = Some(0)).contains("`patience` is 0"));
         assert!(refused(|o| (o.nesterov, o.momentum) = (true, 0.0)).contains("`nesterov`"));
         assert!(refused(|o| o.batch_size = Some(0)).contains("`batch_size` is 0"));
         assert!(refused(|o| o.epochs = Some(0)).contains("`epochs`"));
         assert!(refused(|o| o.net.block = 0).contains("`block` is 0"));
         assert!(refused(|o| o.net.eps = 0.0).contains("`eps`"));
         assert!(refused(|o| o.net.model = "alexnet".into()).contains("lenet"));
-    }
-
-    #[cfg(feature = "cli")]
-    #[test]
-    fn presets_set_what_the_library_says_and_options_beside_them_win() {
-        use clap::{Args, FromArgMatches};
-        let parsed = |args: &[&str]| {
-            let command = NetOptions::augment_args(clap::Command::new("test"));
-            NetOptions::from_arg_matches(&command.get_matches_from(std::iter::once(&"test").chain(args))).unwrap()
-        };
-        for preset in [WhiteningPreset::Paper, WhiteningPreset::Fast] {
-            let expected = NetOptions::default().with_whitening(preset);
-            assert_eq!(parsed(&["--whitening", &preset.to_string()]), expected);
-        }
-        let mixed = parsed(&["--whitening", "fast", "--block", "16"]);
-        assert_eq!((mixed.block, mixed.iterations), (16, 2));
     }
 
     #[test]
