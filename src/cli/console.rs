@@ -180,7 +180,10 @@ impl Console {
         }
         let n = self.recent.len() as f32;
         let (loss, accuracy) = self.recent.iter().fold((0.0, 0.0), |(l, a), r| (l + r.0 / n, a + r.1 / n));
-        let speed = self.speed().map_or(String::new(), |speed| format!(", {speed:.0} images/s"));
+        let speed = self.speed().map_or(String::new(), |speed| {
+            let digits = if speed < 10.0 { 2 } else { 0 };
+            format!(", {speed:.digits$} images/s")
+        });
         let text = format!("loss {}, accuracy {:.1} %{speed}", readable(loss), 100.0 * accuracy);
         match &self.bar {
             Some(bar) => {

@@ -320,7 +320,8 @@ fn augment(name: &str, shape: [usize; 3], options: &LoadOptions) -> (Augment, St
         Some(wish) => {
             // 4 pixels at 32 x 32 (spec 10.2).
             let pad = if wish.crop { (shape[1].min(shape[2]) / 8).max(1) } else { 0 };
-            (Augment { pad, flip: wish.flip }, ", as `augment` says".into())
+            let cutout = if wish.cutout { (shape[1].min(shape[2]) / 2).max(1) } else { 0 };
+            (Augment { pad, flip: wish.flip, cutout }, ", as `augment` says".into())
         }
         None if matches!(name, "cifar10" | "cifar100") && shape == cifar::SHAPE => {
             (Augment::CIFAR, format!(", the recipe of {name}; `augment` none turns it off"))
