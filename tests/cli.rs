@@ -7,7 +7,7 @@ mod support;
 use serde_json::Value;
 use std::fs;
 use std::process::Command;
-use support::{json_lines, mexhat, ok, refused, text};
+use support::{json, json_lines, mexhat, ok, refused, text};
 use tempfile::TempDir;
 
 const SMALL: &str = "train --model linear --norm none --limit-train 100 --limit-test 30 --batch-size 16";
@@ -278,4 +278,31 @@ fn ctrl_c_ends_cleanly() {
     let steps = json_lines(&metrics).iter().filter(|line| line["event"] == "step").count();
     assert_eq!(summary["steps"], steps);
     assert!(dir.path().join("run/checkpoint.safetensors").exists());
+}
+
+#[test]
+fn a_run_with_patience_says_why_it_ended_and_keeps_the_best() {
+    let dir = TempDir::new().unwrap();
+    // A rate that changes no weight: no epoch is better than the first.
+    let said = ok(
+        dir.path(),
+        "train --model linear --norm none --limit-train 200 --limit-test 30 --batch-size 16 --accumulate 2 --ema 0.9 \
+         --class-weights balanced --validation 0.2 --patience 2 --epochs 9 --lr 1e-30 --out run",
+    );
+    for wanted in [
+        "held back for validation",
+        "stopped early: 2 epoch(s) were no better on the validation images than epoch 1",
+        "is best.safetensors",
+    ] {
+        assert!(said.contains(wanted), "'{wanted}' is missing in: {said}");
+    }
+    let summary = json(&dir.path().join("run/summary.json"));
+    assert_eq!((&summary["epochs"], &summary["best"]["epoch"]), (&3.into(), &1.into()));
+    ok(dir.path(), "eval run/best.safetensors");
+    let again = mexhat(dir.path(), "train --resume run --epochs 20");
+    assert!(text(&again.stderr).contains("stopped early after epoch 3"), "{}", text(&again.stderr));
+    refused(dir.path(), "train --patience 2", 2, &["--patience", "--validation"]);
+    refused(dir.path(), "train --class-weights 1,2", 2, &["--class-weights has 2 numbers", "10 classes"]);
+    refused(dir.path(), "train --class-weights even", 2, &["balanced"]);
+    refused(dir.path(), "train --ema 1", 2, &["--ema is 1"]);
 }

@@ -83,7 +83,7 @@ fn augmentation_and_normalisation_are_never_guessed() {
     said(&splits, "augmentation: none");
     said(&splits, "of the training images");
     let splits = load(path, &prepare(r#"{"augment":"flip,crop","normalize":"cifar10"}"#)).unwrap();
-    assert_eq!((splits.augment, &splits.normalize), (Augment { pad: 4, flip: true }, &Normalize::cifar10()));
+    assert_eq!((splits.augment, &splits.normalize), (Augment { pad: 4, flip: true, cutout: 0 }, &Normalize::cifar10()));
     said(&splits, "flip, crop (window moved by up to 4 pixels), as `augment` says");
     let text = load(path, &prepare(r#"{"normalize":"mnist"}"#)).unwrap_err().to_string();
     assert!(text.contains("`normalize` mnist is for 1 channel(s)"), "{text}");

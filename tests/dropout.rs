@@ -2,7 +2,7 @@
 //! the gradient. On the CPU; the reference test holds the GPU to the same bits.
 
 use mexhat::rng::Rng;
-use mexhat::tape::{Array, State, Tape, Values, interpret};
+use mexhat::tape::{Array, SCALARS, State, Tape, Values, interpret};
 use mexhat::{Result, ops};
 
 const SHAPE: [usize; 4] = [4, 10, 8, 8];
@@ -25,8 +25,9 @@ fn layers(step: u32, seed: u64, p: f32, layers: usize) -> Result<Vec<[Array; 2]>
     let word = Rng::new(seed).next_u32();
     let scalars = tape.scalars();
     let halves = [word & 0xffff, word >> 16].map(f64::from);
-    let data = vec![0.1, f64::from(step), 0.0, 0.0, halves[0], halves[1], 0.0, 0.0];
-    values.set(scalars, Array { shape: vec![8], data });
+    let mut data = vec![0.0; SCALARS];
+    data[..6].copy_from_slice(&[0.1, f64::from(step), 0.0, 0.0, halves[0], halves[1]]);
+    values.set(scalars, Array { shape: vec![SCALARS], data });
     interpret(&tape, &State::new(), &mut values);
     Ok(pairs.iter().map(|pair| pair.map(|var| values.get(&tape, var))).collect())
 }

@@ -44,6 +44,7 @@ fn a_summary_foretells_parameters_and_memory() {
     for model in [
         "--model lenet".into(),
         "--model lenet --norm batch".into(),
+        "--model lenet --accumulate 2 --ema 0.9".into(),
         "--model resnet18 --norm none --optimizer adam".into(),
         format!("--model {}", file("residual.toml")),
     ] {

@@ -3,8 +3,8 @@
 use mexhat::Result;
 use mexhat::gpu::Gpu;
 use mexhat::study::{
-    Deconvolver, ExperimentOptions, Folder, InspectOptions, KernelOptions, KernelStudy, PhotoSet, Source, descend,
-    inspect, iterates, patch_statistics, reproduce, residuals, whiten_rows, whitened,
+    Deconvolver, ExperimentOptions, Folder, InspectOptions, KernelOptions, KernelStudy, PhotoSet, Runs, Source,
+    descend, inspect, iterates, patch_statistics, reproduce, residuals, whiten_rows, whitened,
 };
 use mexhat::viz::{Photo, dead_leaves, kurtosis};
 use std::rc::Rc;
@@ -207,7 +207,7 @@ fn what_cannot_be_studied_is_named() {
 #[test]
 fn identities_of_the_paper_hold_on_this_adapter() -> Result<()> {
     for name in ["fig7", "a8", "sec5"] {
-        let options = ExperimentOptions { full: false, seed: 0, data: None, photos: Some(PhotoSet::leaves(3, 1, 128)) };
+        let options = ExperimentOptions { photos: Some(PhotoSet::leaves(3, 1, 128)), ..Default::default() };
         let found = pollster::block_on(reproduce(gpu(), name, &options))?;
         let wrong: Vec<_> = found.checks.iter().filter(|check| !check.shown).collect();
         assert!(wrong.is_empty() && found.all_shown(), "{name}: {wrong:?}");
@@ -219,7 +219,7 @@ fn identities_of_the_paper_hold_on_this_adapter() -> Result<()> {
 
 #[test]
 fn deconvolution_at_rate_1_is_first_in_linear_regression() -> Result<()> {
-    let options = ExperimentOptions { full: false, seed: 0, data: Some("glyphs".into()), photos: None };
+    let options = ExperimentOptions { data: Some("glyphs".into()), ..Default::default() };
     let found = pollster::block_on(reproduce(gpu(), "fig5a", &options))?;
     // How batch norm and vanilla end is measured and reported; what must hold is the start, and Proposition 1.
     for part in ["after 5 steps", "Proposition 1"] {
@@ -234,6 +234,32 @@ fn deconvolution_at_rate_1_is_first_in_linear_regression() -> Result<()> {
     assert_eq!(rates("vanilla"), rates("deconvolution"));
     let unknown = pollster::block_on(reproduce(gpu(), "fig99", &options)).unwrap_err();
     assert!(unknown.to_string().contains("fig7") && unknown.exit_code() == 2, "{unknown}");
+    Ok(())
+}
+
+#[test]
+fn a_table_has_both_norms_with_mean_and_deviation_over_seeds() -> Result<()> {
+    let runs = Runs {
+        models: vec!["lenet".into()],
+        limit_train: Some(96),
+        limit_test: Some(32),
+        batch_size: Some(32),
+        seeds: Some(2),
+        ..Runs::default()
+    };
+    let options = ExperimentOptions { data: Some("glyphs".into()), runs, ..Default::default() };
+    let found = pollster::block_on(reproduce(gpu(), "table1", &options))?;
+    assert_eq!(found.rows.iter().map(|row| row[1].as_str()).collect::<Vec<_>>(), ["batch norm", "deconvolution"]);
+    assert!(found.rows.iter().all(|row| row.len() == found.heading.len() && row[2].contains('±') && row[5] == "3"));
+    assert_eq!((found.checks.len(), found.pictures.len(), found.pictures[0].0.as_str()), (1, 1, "table1-lenet.svg"));
+    let refused = |name, options: &ExperimentOptions| {
+        pollster::block_on(reproduce(gpu(), name, options)).err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    assert!(refused("fig7", &options).contains("table1, table2, fig8a"));
+    assert!(refused("table2", &ExperimentOptions::default()).contains("`data`"));
+    let runs = Runs { models: vec!["alexnet".into()], ..Runs::default() };
+    let unknown = ExperimentOptions { data: Some("glyphs".into()), runs, ..Default::default() };
+    assert!(refused("table1", &unknown).contains("alexnet"));
     Ok(())
 }
 

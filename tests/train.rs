@@ -106,6 +106,50 @@ fn a_run_that_goes_on_ends_like_one_that_never_stopped() {
 }
 
 #[test]
+fn a_run_of_parts_with_averages_goes_on_to_the_same_bytes() {
+    let gpu = gpu();
+    let options = Options { accumulate: 2, ema: Some(0.9), ..small(Norm::Deconv) };
+    let whole = train(&gpu, &options, None).unwrap();
+    // Three steps of 32 an epoch; four images are too few for one.
+    assert_eq!(whole.losses.len(), 6);
+    for stop_at in [1, 4] {
+        let part = train(&gpu, &options, Some(stop_at)).unwrap();
+        let rest = resume(&gpu, &part.snapshots.last().unwrap().checkpoint).unwrap();
+        assert_eq!([part.losses, rest.losses.clone()].concat(), whole.losses);
+        assert!(last_model(&rest) == last_model(&whole), "stopped after {stop_at}");
+        assert!(rest.snapshots.last().unwrap().checkpoint.len() < 4 * last_model(&rest).len(), "sums are not kept");
+    }
+    let plain = train(&gpu, &Options { ema: None, ..options }, None).unwrap();
+    assert_eq!(plain.losses, whole.losses, "averages do not change what is trained");
+    assert!(last_model(&plain) != last_model(&whole), "averages are what is saved");
+}
+
+#[test]
+fn patience_ends_a_run_and_a_run_that_goes_on_knows_its_best() {
+    let gpu = gpu();
+    // A rate that changes no weight: no epoch is better than the first.
+    let mut options = Options { lr: Some(1e-30), epochs: Some(9), patience: Some(2), ..small(Norm::None) };
+    let refused = train(&gpu, &options, None).err().map(|e| e.to_string()).unwrap_or_default();
+    assert!(refused.contains("`patience`") && refused.contains("`validation`"), "{refused}");
+    options.prepare.validation = Some(0.2);
+    let whole = train(&gpu, &options, None).unwrap();
+    let summary = whole.summary.clone().unwrap();
+    assert_eq!((summary.epochs, summary.best.map(|best| best.epoch)), (3, Some(1)));
+    assert!(summary.stopped_early && !summary.interrupted && summary.accuracy.is_some(), "{summary:?}");
+    // In the second epoch, when the best is known.
+    let per_epoch = summary.steps / 3;
+    let part = train(&gpu, &options, Some(per_epoch + 1)).unwrap();
+    let checkpoint = &part.snapshots.last().unwrap().checkpoint;
+    let rest = resume(&gpu, checkpoint).unwrap();
+    assert_eq!([part.losses, rest.losses.clone()].concat(), whole.losses);
+    assert!(last_model(&rest) == last_model(&whole));
+    let end = &rest.snapshots.last().unwrap().checkpoint;
+    let saved = Saved::read(Path::new("checkpoint.safetensors"), end).unwrap();
+    let run = saved.run.as_ref().unwrap();
+    assert!(run.stopped_early() && run.go_on(Some(99), None).is_none());
+}
+
+#[test]
 fn losses_fall_and_come_without_gaps() {
     let options = Options { epochs: Some(2), limit_train: Some(640), ..small(Norm::Deconv) };
     let seen = train(&gpu(), &options, None).unwrap();

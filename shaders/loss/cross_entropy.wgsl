@@ -1,5 +1,6 @@
 // Per pixel, the softmax cross-entropy of its logits against its (smoothed) label, whether it counts, and whether the largest logit is the
-// label's (the first one wins ties): terms[pixel] = (loss, counted, hit). Logits in vectors of four; the maximum is
+// label's (the first one wins ties): terms[pixel] = (loss, counted, hit). With weights of classes, loss and count are times the label's.
+// Logits in vectors of four; the maximum is
 // taken out before exp. LANES invocations per pixel, two passes over its channels.
 const LANES: u32 = 4u;
 
@@ -10,12 +11,14 @@ struct Params {
     ignore: u32,
     has_ignore: u32,
     smoothing: f32,
+    weighted: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> logits: array<vec4f>;
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
-@group(0) @binding(3) var<storage, read_write> terms: array<vec4f>;
+@group(0) @binding(3) var<storage, read> weights: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> terms: array<vec4f>;
 
 // #import loss/shared/row_lanes.wgsl
 
@@ -67,13 +70,20 @@ fn main(
     largest = row_most(local.x, largest);
     var sums = vec4f(0.0);
     var below = vec4f(0.0);
+    var of_all = vec4f(0.0);
     for (var k = lane; k < params.channels4; k += LANES) {
         let v = select(vec4f(0.0), logits[first + k] - largest, row_lanes(k));
         sums += select(vec4f(0.0), exp(max(v, vec4f(-80.0))), row_lanes(k));
-        below += v;
+        var weight = select(vec4f(0.0), vec4f(1.0), row_lanes(k));
+        if params.weighted == 1u {
+            weight = select(vec4f(0.0), weights[k], row_lanes(k));
+        }
+        below += weight * v;
+        of_all += weight;
     }
     let sum = row_sum(local.x, sums.x + sums.y + (sums.z + sums.w));
     let mean = row_sum(local.x, below.x + below.y + (below.z + below.w)) / f32(params.channels);
+    let all_weights = row_sum(local.x, of_all.x + of_all.y + (of_all.z + of_all.w));
     if (lane > 0u) | (own >= params.pixels) {
         return;
     }
@@ -85,6 +95,13 @@ fn main(
     let own_below = logits[first + label / 4u][label % 4u] - largest;
     // An infinite logit elsewhere must not reach a loss that does not ask for the others.
     let target_below = select(own_below, mix(own_below, mean, params.smoothing), params.smoothing > 0.0);
-    let loss = log(sum) - target_below;
-    terms[pixel] = vec4f(loss, 1.0, select(0.0, 1.0, best == label), 0.0);
+    let hit = select(0.0, 1.0, best == label);
+    if params.weighted == 1u {
+        let weight = weights[label / 4u][label % 4u];
+        let smooth_part = select(0.0, all_weights / f32(params.channels) * log(sum) - mean, params.smoothing > 0.0);
+        let loss = mix(weight * (log(sum) - own_below), smooth_part, params.smoothing);
+        terms[pixel] = vec4f(loss, weight, hit, 0.0);
+        return;
+    }
+    terms[pixel] = vec4f(log(sum) - target_below, 1.0, hit, 0.0);
 }

@@ -1,4 +1,5 @@
-// From the sums (loss, counted, hits): the mean loss over counted targets, or 0 when none counts; the count; the hits. Each is one
+// From the sums (loss, counted, hits): the mean loss over counted targets, or 0 when none counts; the count (with weights of classes
+// their sum); the hits. Each is one
 // number, with zeros up to the end of its buffer.
 struct Params {
     unused: u32,
@@ -12,7 +13,7 @@ struct Params {
 
 @compute @workgroup_size(1)
 fn main() {
-    loss[params.unused] = vec4f(sums[0].x / max(sums[0].y, 1.0), 0.0, 0.0, 0.0);
+    loss[params.unused] = vec4f(sums[0].x / select(1.0, sums[0].y, sums[0].y > 0.0), 0.0, 0.0, 0.0);
     count[0] = vec4f(sums[0].y, 0.0, 0.0, 0.0);
     hits[0] = vec4f(sums[0].z, 0.0, 0.0, 0.0);
 }

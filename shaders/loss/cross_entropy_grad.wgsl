@@ -1,5 +1,5 @@
 // g_logits = (softmax(logits) - target) g / count for counted pixels, 0 for the others; the target is (1 - a) onehot(label) + a / channels
-// with label smoothing a. The softmax is computed again. LANES invocations per pixel, three passes over its channels.
+// with label smoothing a. With weights of classes each term of the loss is times its class's. The softmax is computed again. LANES invocations per pixel, three passes over its channels.
 const LANES: u32 = 4u;
 
 struct Params {
@@ -9,6 +9,7 @@ struct Params {
     ignore: u32,
     has_ignore: u32,
     smoothing: f32,
+    weighted: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -16,7 +17,8 @@ struct Params {
 @group(0) @binding(2) var<storage, read> labels: array<u32>;
 @group(0) @binding(3) var<storage, read> count: array<f32>;
 @group(0) @binding(4) var<storage, read> g: array<f32>;
-@group(0) @binding(5) var<storage, read_write> g_logits: array<vec4f>;
+@group(0) @binding(5) var<storage, read> weights: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> g_logits: array<vec4f>;
 
 // #import loss/shared/row_lanes.wgsl
 
@@ -36,20 +38,30 @@ fn main(
     }
     let largest = row_most(local.x, max(max(mosts.x, mosts.y), max(mosts.z, mosts.w)));
     var sums = vec4f(0.0);
+    var of_all = vec4f(0.0);
     for (var k = lane; k < params.channels4; k += LANES) {
+        if params.weighted == 1u {
+            of_all += select(vec4f(0.0), weights[k], row_lanes(k));
+        }
         sums += select(vec4f(0.0), exp(max(logits[first + k] - largest, vec4f(-80.0))), row_lanes(k));
     }
     let sum = row_sum(local.x, sums.x + sums.y + (sums.z + sums.w));
+    let all_weights = row_sum(local.x, of_all.x + of_all.y + (of_all.z + of_all.w));
     if own >= params.pixels {
         return;
     }
     let label = labels[pixel];
     let skipped = ((params.has_ignore == 1u) & (label == params.ignore)) | (label >= params.channels);
-    let scale = select(g[0] / max(count[0], 1.0), 0.0, skipped);
+    let scale = select(g[0] / select(1.0, count[0], count[0] > 0.0), 0.0, skipped);
     for (var k = lane; k < params.channels4; k += LANES) {
         let hot = select(vec4f(0.0), vec4f(1.0), k * 4u + vec4u(0u, 1u, 2u, 3u) == vec4u(label));
         let wanted = (1.0 - params.smoothing) * hot + params.smoothing / f32(params.channels);
-        let v = exp(max(logits[first + k] - largest, vec4f(-80.0))) / sum - wanted;
+        let p = exp(max(logits[first + k] - largest, vec4f(-80.0))) / sum;
+        var v = p - wanted;
+        if (params.weighted == 1u) & !skipped {
+            let own_weight = weights[label / 4u][label % 4u];
+            v = mix(own_weight * (p - hot), (all_weights * p - weights[k]) / f32(params.channels), params.smoothing);
+        }
         g_logits[first + k] = select(vec4f(0.0), v * scale, row_lanes(k));
     }
 }

@@ -247,7 +247,20 @@ impl Bench {
     /// Gives the step-dependent scalars their values, if any operation asked for them.
     pub fn finish(&mut self) {
         if let Some(var) = self.tape.scalars_input() {
-            let data = vec![0.1, 3.0, 1.0 - 0.9f64.powi(3), 1.0 - 0.999f64.powi(3), 12345.0, 54321.0, 0.0, 0.0];
+            let data = vec![
+                0.1,
+                3.0,
+                1.0 - 0.9f64.powi(3),
+                1.0 - 0.999f64.powi(3),
+                12345.0,
+                54321.0,
+                0.3,
+                1.0,
+                0.9,
+                0.1,
+                0.0,
+                0.0,
+            ];
             let data = data.into_iter().map(|v| f64::from(v as f32)).collect();
             self.values.insert(var, Array { shape: vec![crate::tape::SCALARS], data });
         }

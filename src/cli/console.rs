@@ -44,6 +44,17 @@ fn readable(loss: f32) -> String {
     if loss.abs() < 1e4 { format!("{loss:.4}") } else { format!("{loss:.1e}") }
 }
 
+/// Seconds as a person says them: `42 s`, `5 min 10 s`, `3 h 20 min`, `2 d 4 h`.
+fn duration(seconds: f64) -> String {
+    let s = seconds.round() as u64;
+    match s {
+        0..60 => format!("{s} s"),
+        60..3_600 => format!("{} min {} s", s / 60, s % 60),
+        3_600..86_400 => format!("{} h {} min", s / 3_600, s / 60 % 60),
+        _ => format!("{} d {} h", s / 86_400, s / 3_600 % 24),
+    }
+}
+
 /// A reader of events that shows them.
 pub(super) struct Console {
     json: bool,
@@ -109,7 +120,7 @@ impl Console {
                 "the GPU went away after step {step} ({reason}); it is opened anew, and training goes on from step {from}, so \
                  that nothing is lost"
             )),
-            Event::DeviceLost { .. } | Event::Kernels { .. } | Event::Save { .. } => {}
+            Event::DeviceLost { .. } | Event::Best(_) | Event::Kernels { .. } | Event::Save { .. } => {}
         }
         Ok(())
     }
@@ -169,7 +180,10 @@ impl Console {
         }
         let n = self.recent.len() as f32;
         let (loss, accuracy) = self.recent.iter().fold((0.0, 0.0), |(l, a), r| (l + r.0 / n, a + r.1 / n));
-        let speed = self.speed().map_or(String::new(), |speed| format!(", {speed:.0} images/s"));
+        let speed = self.speed().map_or(String::new(), |speed| {
+            let digits = if speed < 10.0 { 2 } else { 0 };
+            format!(", {speed:.digits$} images/s")
+        });
         let text = format!("loss {}, accuracy {:.1} %{speed}", readable(loss), 100.0 * accuracy);
         match &self.bar {
             Some(bar) => {
@@ -179,7 +193,7 @@ impl Console {
             // The first step tells at once that it works.
             None if step.is_multiple_of(EVERY) || step == self.steps || self.silent() => {
                 self.told = Some(Instant::now());
-                let left = self.left(step).map_or(String::new(), |left| format!(", {left:.0} s left"));
+                let left = self.left(step).map_or(String::new(), |left| format!(", {} left", duration(left)));
                 say(&format!("step {step}/{}, epoch {}: {text}{left}", self.steps, epoch + 1));
             }
             None => {}
@@ -209,6 +223,21 @@ impl Console {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+        if let Some(best) = summary.best {
+            let after = summary.epochs - best.epoch;
+            if summary.stopped_early {
+                say(&format!(
+                    "stopped early: {after} epoch(s) were no better on the validation images than epoch {}",
+                    best.epoch
+                ));
+            }
+            let percent = 100.0 * best.accuracy;
+            let loss = readable(best.loss);
+            say(&format!(
+                "the best network, of epoch {} with validation accuracy {percent:.2} % and validation loss {loss}, is best.safetensors",
+                best.epoch
+            ));
+        }
         let result = match (summary.loss, summary.accuracy) {
             (Some(loss), Some(accuracy)) => {
                 format!("test accuracy {:.2} %, test loss {}, ", 100.0 * accuracy, readable(loss))
@@ -219,5 +248,14 @@ impl Console {
             "{result}{} steps in {:.1} s, {:.0} images/s, first step after {:.1} s",
             summary.steps, summary.train_seconds, summary.images_per_second, summary.first_step_seconds
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn durations_have_two_units() {
+        let said = [41.6, 60.0, 310.0, 12_000.0, 187_300.0].map(super::duration);
+        assert_eq!(said, ["42 s", "1 min 0 s", "5 min 10 s", "3 h 20 min", "2 d 4 h"]);
     }
 }

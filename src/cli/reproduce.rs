@@ -2,7 +2,7 @@
 
 use super::output::{Side, say_table};
 use super::{DeviceArgs, say, say_json};
-use crate::study::{EXPERIMENTS, ExperimentOptions, Findings, Folder, PhotoSet, reproduce};
+use crate::study::{EXPERIMENTS, ExperimentOptions, Findings, Folder, PhotoSet, Runs, reproduce};
 use crate::{Error, Result};
 use clap::Args;
 use std::path::PathBuf;
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 #[command(after_help = "Examples:\n  \
     mexhat reproduce --list\n  \
     mexhat reproduce fig7 --image photo.jpg\n  \
+    mexhat reproduce table1 --model vgg16,resnet18 --epochs 1 --limit-train 4000 --limit-test 2000 --seeds 3\n  \
     mexhat reproduce fig5a --data path/to/fashion-mnist --out fig5a")]
 pub(super) struct ReproduceArgs {
     /// Name of the experiment
@@ -29,6 +30,8 @@ pub(super) struct ReproduceArgs {
     /// Photograph for fig7 [default: a generated picture]
     #[arg(long, value_name = "FILE")]
     image: Vec<PathBuf>,
+    #[command(flatten)]
+    runs: Runs,
     /// Seed of order and initial values
     #[arg(long, default_value_t = 0)]
     seed: u64,
@@ -73,7 +76,13 @@ pub(super) fn run(args: &ReproduceArgs) -> Result<()> {
         return Err(Error::Usage(format!("unknown experiment '{name}'; expected one of {}", known.join(", "))));
     }
     let photos = (!args.image.is_empty()).then(|| PhotoSet::files(&args.image));
-    let options = ExperimentOptions { full: args.full, seed: args.seed, data: args.data.clone(), photos };
+    let options = ExperimentOptions {
+        full: args.full,
+        seed: args.seed,
+        data: args.data.clone(),
+        photos,
+        runs: args.runs.clone(),
+    };
     let gpu = args.device.open()?;
     let found = pollster::block_on(reproduce(&gpu, name, &options))?;
     let out = args.out.clone().unwrap_or_else(|| PathBuf::from("reproduce").join(name));

@@ -182,6 +182,15 @@ fn go_on(args: &TrainArgs, path: &Path, matches: Option<&ArgMatches>) -> Result<
     let mut options = match &run {
         Some(run) => match run.go_on(args.options.epochs, args.options.steps) {
             Some(options) => options,
+            None if run.stopped_early() => {
+                note(&format!(
+                    "the run in {} stopped early after epoch {}, because the last epochs were no better than its best, so nothing is \
+                     left to do",
+                    earlier.path().display(),
+                    run.progress.epoch
+                ));
+                return Ok(None);
+            }
             None => {
                 note(&format!(
                     "the run in {} has done all {} steps that it is to have, so nothing is left to do; to go on, give more \
@@ -294,6 +303,9 @@ async fn until_done(
         folder.record(&event)?;
         if let Event::Save { .. } = event {
             folder.save(&trainer.snapshot().await?)?;
+        }
+        if let Event::Best(_) = event {
+            folder.save_best(&trainer.snapshot().await?)?;
         }
         if let Event::Done(summary) = &event {
             folder.finish(trainer, summary)?;

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::view::View;
 use super::{Augment, Dataset, Normalize};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
@@ -163,7 +164,7 @@ impl Iterator for Maker {
         batch.len = indices.len();
         let stream = self.shared.stream(self.epoch);
         for &i in indices {
-            let view = View::random(augment, stream.fork(u64::from(i)));
+            let view = View::random(augment, dataset.shape, stream.fork(u64::from(i)));
             tables.append(dataset, i as usize, view, &mut batch.images);
             batch.labels.push(dataset.labels[i as usize]);
         }
@@ -286,27 +287,9 @@ pub(crate) fn fill_augmented(
             let what = format!("image {i} of data set '{}' was asked for, which has {}", dataset.name, dataset.len());
             return Err(Error::Usage(what));
         }
-        tables.append(dataset, i, View::random(augment, stream.fork(i as u64)), images);
+        tables.append(dataset, i, View::random(augment, dataset.shape, stream.fork(i as u64)), images);
     }
     Ok(())
-}
-
-/// The part of an image that the network sees.
-#[derive(Clone, Copy, Default)]
-struct View {
-    /// Offset of the window from the image, down and right; beyond the image is black.
-    down: isize,
-    right: isize,
-    flip: bool,
-}
-
-impl View {
-    fn random(augment: &Augment, mut rng: Rng) -> Self {
-        let pad = augment.pad;
-        let mut offset = || rng.below(2 * pad + 1) as isize - pad as isize;
-        let (down, right) = (offset(), offset());
-        Self { down, right, flip: augment.flip && rng.below(2) == 1 }
-    }
 }
 
 /// For each channel the value of every byte.
@@ -329,6 +312,7 @@ impl Tables {
                 let start = images.len();
                 let Some(row) = row.map(|y| &plane[y * width..][..width]) else {
                     images.resize(start + width, table[0]);
+                    images[start..][view.blank(y, width)].fill(0.0);
                     continue;
                 };
                 if view.right == 0 {
@@ -340,6 +324,7 @@ impl Tables {
                 if view.flip {
                     images[start..].reverse();
                 }
+                images[start..][view.blank(y, width)].fill(0.0);
             }
         }
     }
@@ -406,7 +391,7 @@ mod tests {
 
     #[test]
     fn a_resumed_epoch_goes_on_as_it_would_have() {
-        let augment = Some(Augment { pad: 2, flip: true });
+        let augment = Some(Augment { pad: 2, flip: true, cutout: 1 });
         let loader = loader(25, augment, options(4));
         let whole: Vec<Batch> = loader.epoch(1, 0).collect();
         for start in 0..=7 {
@@ -443,16 +428,19 @@ mod tests {
         };
         assert_eq!(show(View::default()), [0, 1, 2, 3, 4, 5]);
         assert_eq!(show(View { flip: true, ..View::default() }), [2, 1, 0, 5, 4, 3]);
-        assert_eq!(show(View { down: 1, right: -1, flip: false }), [-1, 3, 4, -1, -1, -1]);
-        assert_eq!(show(View { down: -1, right: 2, flip: true }), [-1, -1, -1, -1, -1, 2]);
+        assert_eq!(show(View { down: 1, right: -1, ..View::default() }), [-1, 3, 4, -1, -1, -1]);
+        assert_eq!(show(View { down: -1, right: 2, flip: true, ..View::default() }), [-1, -1, -1, -1, -1, 2]);
+        // A blank square is cut at the edges: of side 2 around (1, 1), and of side 3 around (0, 2).
+        assert_eq!(show(View { blank: Some(([1, 1], 2)), ..View::default() }), [0, 0, 2, 0, 0, 5]);
+        assert_eq!(show(View { blank: Some(([0, 2], 3)), ..View::default() }), [0, 0, 0, 3, 0, 0]);
     }
 
     #[test]
     fn every_offset_and_both_sides_occur() {
-        let augment = Augment { pad: 1, flip: true };
+        let augment = Augment { pad: 1, flip: true, cutout: 0 };
         let mut seen = std::collections::BTreeSet::new();
         for i in 0..400 {
-            let view = View::random(&augment, Rng::new(0).fork(i));
+            let view = View::random(&augment, [1, 2, 3], Rng::new(0).fork(i));
             seen.insert((view.down, view.right, view.flip));
         }
         assert_eq!(seen.len(), 18);

@@ -40,6 +40,7 @@ mod places;
 mod report;
 mod source;
 mod threads;
+mod view;
 
 use crate::error::{Error, Result};
 
@@ -197,13 +198,20 @@ pub struct Augment {
     pub pad: usize,
     /// Mirror left to right with probability one half.
     pub flip: bool,
+    /// Side of a square at a random place whose values are 0 after normalisation (DeVries and Taylor, 2017); 0 for none.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub cutout: usize,
+}
+
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 impl Augment {
     /// The recipe for CIFAR (method, section 10.2).
-    pub const CIFAR: Self = Self { pad: 4, flip: true };
+    pub const CIFAR: Self = Self { pad: 4, flip: true, cutout: 0 };
     /// Images as they are.
-    pub const NONE: Self = Self { pad: 0, flip: false };
+    pub const NONE: Self = Self { pad: 0, flip: false, cutout: 0 };
 
     /// Whether this leaves every image as it is.
     pub fn is_none(&self) -> bool {
@@ -223,11 +231,14 @@ impl std::fmt::Display for Normalize {
 
 impl std::fmt::Display for Augment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match (self.flip, self.pad) {
-            (false, 0) => write!(f, "none"),
-            (true, 0) => write!(f, "flip"),
-            (flip, pad) => write!(f, "{}crop (window moved by up to {pad} pixels)", if flip { "flip, " } else { "" }),
+        if self.is_none() {
+            return f.write_str("none");
         }
+        let Self { pad, flip, cutout } = *self;
+        let crop = (pad > 0).then(|| format!("crop (window moved by up to {pad} pixels)"));
+        let cutout = (cutout > 0).then(|| format!("cutout (a square of {cutout} pixels)"));
+        let parts = [flip.then(|| "flip".to_owned()), crop, cutout];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -24,7 +24,7 @@ pub struct LoadOptions {
     pub limit_train: Option<usize>,
     /// The same for validation and test images.
     pub limit_test: Option<usize>,
-    /// Seed of generated data and of `split`; other data does not depend on it.
+    /// Seed of generated data, of `split` and of `validation`; other data does not depend on it.
     pub seed: u64,
     /// What is done to the images.
     #[serde(flatten)]
@@ -38,13 +38,17 @@ impl LoadOptions {
                 return Err(Error::Usage(format!("{option} 0 leaves no image; expected at least 1")));
             }
         }
-        match self.prepare.reading.split {
-            Some(share) if !(share > 0.0 && share < 1.0) => Err(Error::Usage(format!(
-                "`split` is {share}; expected the share of training images that become test images, above 0 and below 1, \
-                 such as 0.1"
-            ))),
-            _ => Ok(()),
+        let shares =
+            [("split", self.prepare.reading.split, "test"), ("validation", self.prepare.validation, "validation")];
+        for (option, share, kind) in shares {
+            if let Some(share) = share.filter(|share| !(*share > 0.0 && *share < 1.0)) {
+                return Err(Error::Usage(format!(
+                    "`{option}` is {share}; expected the share of training images that become {kind} images, above 0 and below 1, \
+                     such as 0.1"
+                )));
+            }
         }
+        Ok(())
     }
 }
 
@@ -67,14 +71,18 @@ impl LoadOptions {
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct Preparation {
-    /// Random changes to training images: none, or a list of flip (mirrored left to right every other time) and crop
-    /// (moved by up to an eighth of the side) [default: none; flip,crop for the names cifar10 and cifar100]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "none|flip,crop", help_heading = "Data"))]
+    /// Random changes to training images: none, or a list of flip (mirrored left to right every other time), crop (moved by up to an
+    /// eighth of the side) and cutout (a square of half the side is blank) [default: none; flip,crop for the names cifar10 and cifar100]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "none|flip,crop,cutout", help_heading = "Data"))]
     pub augment: Option<Augmentation>,
     /// Mean and deviation that pixels are normalised by: data (of the training images), none, mnist, cifar10, cifar100
     /// [default: data, and what is published for sets known by name or checksum]
     #[cfg_attr(feature = "cli", arg(long, value_name = "WHOSE", help_heading = "Data"))]
     pub normalize: Option<Normalization>,
+    /// Hold back this share of the training images as validation images, where the data has none
+    #[cfg_attr(feature = "cli", arg(long, value_name = "SHARE", help_heading = "Data"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<f64>,
     /// Which images are read, and how.
     #[cfg_attr(feature = "cli", command(flatten))]
     #[serde(flatten)]
@@ -140,6 +148,8 @@ pub struct Augmentation {
     pub flip: bool,
     /// Move by up to an eighth of the side, black coming in (4 pixels at 32 x 32, spec 10.2).
     pub crop: bool,
+    /// Blank a square of half the side at a random place.
+    pub cutout: bool,
 }
 
 impl FromStr for Augmentation {
@@ -151,7 +161,12 @@ impl FromStr for Augmentation {
             match part {
                 "flip" => found.flip = true,
                 "crop" => found.crop = true,
-                _ => return Err(format!("'{part}' is no augmentation; expected none, or a list of flip and crop")),
+                "cutout" => found.cutout = true,
+                _ => {
+                    return Err(format!(
+                        "'{part}' is no augmentation; expected none, or a list of flip, crop and cutout"
+                    ));
+                }
             }
         }
         Ok(found)
@@ -160,12 +175,10 @@ impl FromStr for Augmentation {
 
 impl fmt::Display for Augmentation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match (self.flip, self.crop) {
-            (false, false) => "none",
-            (true, false) => "flip",
-            (false, true) => "crop",
-            (true, true) => "flip,crop",
-        })
+        let parts = [(self.flip, "flip"), (self.crop, "crop"), (self.cutout, "cutout")];
+        let named: Vec<&str> = parts.into_iter().filter(|part| part.0).map(|part| part.1).collect();
+        f.write_str(if named.is_empty() { "none" } else { "" })?;
+        f.write_str(&named.join(","))
     }
 }
 
@@ -313,7 +326,7 @@ mod tests {
                 assert!(complaint.contains("expected"), "'{text}': {complaint}");
             }
         }
-        back::<Augmentation>(&["none", "flip", "crop", "flip,crop"], &["", "flip,spin", "cifar"]);
+        back::<Augmentation>(&["none", "flip", "crop", "flip,crop", "flip,cutout"], &["", "flip,spin", "cifar"]);
         back::<Normalization>(&["data", "none", "mnist", "cifar10", "cifar100"], &["imagenet"]);
         back::<Size>(&["32,48", "1,4096"], &["0,3", "32,", "-1", "5000", "3,4,5", "9999999999999"]);
         back::<Background>(&["white", "black", "#0a10ff"], &["#fff", "red", "#+12345", "#1234567"]);
@@ -324,7 +337,7 @@ mod tests {
     #[test]
     fn json_is_written_as_on_the_command_line() {
         let prepare = Preparation {
-            augment: Some(Augmentation { flip: true, crop: false }),
+            augment: Some(Augmentation { flip: true, ..Default::default() }),
             reading: Reading { size: Some(Size { height: 3, width: 4 }), split: Some(0.25), ..Default::default() },
             ..Default::default()
         };

@@ -205,7 +205,7 @@ pub(super) fn choose<'a>(files: &dyn Files, names: &[&'a str], wish: Option<&str
 /// Checks what belongs together, holds back a test split where that was asked for, and scales.
 fn finish(name: &str, mut found: Found, options: &LoadOptions) -> Result<Found> {
     if let (Some(share), None, Some(train)) = (options.prepare.reading.split, &found.test, &found.train) {
-        let (train, test) = hold_back_images(train, share, options.seed)?;
+        let (train, test) = hold_back_images(train, "split", share, options.seed)?;
         found.split = format!("{} % of each class held back for testing, seed {}", 100.0 * share, options.seed);
         (found.train, found.test) = (Some(train), Some(test));
     }
@@ -239,7 +239,7 @@ fn finish(name: &str, mut found: Found, options: &LoadOptions) -> Result<Found> 
 }
 
 /// Takes a share of the images of each class away.
-fn hold_back_images(data: &Dataset, share: f64, seed: u64) -> Result<(Dataset, Dataset)> {
+fn hold_back_images(data: &Dataset, option: &str, share: f64, seed: u64) -> Result<(Dataset, Dataset)> {
     let mut classes = Classes::new();
     for (i, &label) in data.labels.iter().enumerate() {
         // Sorted as numbers, so that the split does not depend on the names.
@@ -248,7 +248,9 @@ fn hold_back_images(data: &Dataset, share: f64, seed: u64) -> Result<(Dataset, D
     let mut train = classes;
     let test = hold_back(&mut train, share, seed).map_err(|class| {
         let class = class.trim_start_matches('0');
-        Error::Usage(format!("class '{class}' has one image only; `split` needs two of each class, one to test"))
+        Error::Usage(format!(
+            "class '{class}' has one image only; `{option}` needs two of each class, one to hold back"
+        ))
     })?;
     let part = |classes: Classes| {
         let mut places: Vec<usize> = classes.into_values().flatten().collect();
@@ -280,6 +282,12 @@ fn splits(name: &str, found: Found, options: &LoadOptions) -> Result<Splits> {
             train.len()
         );
         return Err(Error::input(name, what));
+    }
+    // A single training image is what an evaluation looks at.
+    if let (Some(share), None, true) = (options.prepare.validation, &found.validation, train.len() > 1) {
+        let (rest, validation) = hold_back_images(&train, "validation", share, options.seed)?;
+        found.split += &format!("; {} % of each class held back for validation, seed {}", 100.0 * share, options.seed);
+        (train, found.validation) = (rest, Some(validation));
     }
     for part in [Some(&mut test), found.validation.as_mut()].into_iter().flatten() {
         part.truncate(options.limit_test.unwrap_or(usize::MAX));
@@ -346,7 +354,8 @@ fn augment(name: &str, shape: [usize; 3], options: &LoadOptions) -> (Augment, St
         Some(wish) => {
             // 4 pixels at 32 x 32 (spec 10.2).
             let pad = if wish.crop { (shape[1].min(shape[2]) / 8).max(1) } else { 0 };
-            (Augment { pad, flip: wish.flip }, ", as `augment` says".into())
+            let cutout = if wish.cutout { (shape[1].min(shape[2]) / 2).max(1) } else { 0 };
+            (Augment { pad, flip: wish.flip, cutout }, ", as `augment` says".into())
         }
         None if matches!(name, "cifar10" | "cifar100") && shape == cifar::SHAPE => {
             (Augment::CIFAR, format!(", the recipe of {name}; `augment` none turns it off"))

@@ -13,6 +13,7 @@ mod dpn;
 mod efficientnet;
 #[cfg(not(target_arch = "wasm32"))]
 mod file;
+mod imagenet;
 mod lenet;
 mod mlp;
 mod mobilenet;
@@ -38,7 +39,7 @@ use crate::{Error, Result};
 type Write = fn(&mut Network, &ModelOptions);
 
 /// Every architecture under its name: adding one is a file and a line here.
-const MODELS: [(&str, Write); 18] = [
+const MODELS: [(&str, Write); 22] = [
     ("lenet", lenet::lenet),
     ("small", small::small),
     ("mlp", mlp::mlp),
@@ -57,6 +58,10 @@ const MODELS: [(&str, Write); 18] = [
     ("dpn92", dpn::dpn92),
     ("pnasnet-a", pnasnet::pnasnet_a),
     ("efficientnet-b0", efficientnet::efficientnet_b0),
+    ("vgg11-imagenet", imagenet::vgg11),
+    ("resnet18-imagenet", imagenet::resnet18),
+    ("resnet50-imagenet", imagenet::resnet50),
+    ("densenet121-imagenet", imagenet::densenet121),
 ];
 
 /// Every model's name.
@@ -142,21 +147,52 @@ mod tests {
         ("efficientnet-b0", 2_912_057, 2_912_089),
     ];
 
-    #[test]
-    fn networks_have_the_parameters_of_table_1() -> Result<()> {
-        let count = |name, norm| {
-            let mut state = State::new();
-            build(name, &ModelOptions { norm, input: [3, 32, 32], ..Default::default() }, &mut state)?;
-            Ok::<_, Error>(state.parameter_count())
-        };
+    /// As torchvision counts them with batch norm (VGG-11 with and without), 1000 classes; with deconvolution a convolution has a bias in
+    /// place of batch norm's two values for a channel, but in a ResNet's shortcut, which has all three.
+    const IMAGENET: [(&str, usize, usize); 4] = [
+        ("vgg11-imagenet", 132_863_336, 132_868_840),
+        ("resnet18-imagenet", 11_689_512 - 4_800 + 2 * 896, 11_689_512),
+        ("resnet50-imagenet", 25_557_032 - 26_560 + 2 * 3_840, 25_557_032),
+        ("densenet121-imagenet", 7_978_856 - 83_648 + 10_240, 7_978_856),
+    ];
+
+    fn parameters(name: &str, options: ModelOptions) -> Result<usize> {
+        let mut state = State::new();
+        let model = build(name, &options, &mut state)?;
+        assert_eq!(model.output, [options.classes], "{name}");
+        Ok(state.parameter_count())
+    }
+
+    fn held_to(table: &[(&str, usize, usize)], options: &ModelOptions) -> Result<()> {
         let mut wrong = Vec::new();
-        for (name, deconv, batch) in PARAMETERS {
-            let found = (count(name, Norm::Deconv)?, count(name, Norm::Batch)?);
-            if found != (deconv, batch) {
+        for (name, deconv, batch) in table {
+            let count = |norm| parameters(name, ModelOptions { norm, ..options.clone() });
+            let found = (count(Norm::Deconv)?, count(Norm::Batch)?);
+            if found != (*deconv, *batch) {
                 wrong.push(format!("{name}: expected {:?}, found {found:?}", (deconv, batch)));
             }
         }
         assert!(wrong.is_empty(), "{wrong:#?}");
+        Ok(())
+    }
+
+    #[test]
+    fn networks_have_the_parameters_of_table_1() -> Result<()> {
+        held_to(&PARAMETERS, &ModelOptions { input: [3, 32, 32], ..Default::default() })
+    }
+
+    #[test]
+    fn networks_of_table_2_have_the_parameters_of_torchvision() -> Result<()> {
+        held_to(&IMAGENET, &ModelOptions { input: [3, 224, 224], classes: 1000, ..Default::default() })
+    }
+
+    #[test]
+    fn networks_of_table_2_take_other_sides_and_any_number_of_classes() -> Result<()> {
+        for (name, ..) in IMAGENET {
+            for (side, classes) in [(64, 3), (192, 7)] {
+                parameters(name, ModelOptions { input: [3, side, side], classes, ..Default::default() })?;
+            }
+        }
         Ok(())
     }
 }

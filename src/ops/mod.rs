@@ -20,7 +20,9 @@ pub use conv::centering::shifted_bias;
 pub use conv::conv2d::{Epilogue, conv2d, conv2d_centered, conv2d_columns, linear, linear_columns};
 pub use conv::geometry::ConvOptions;
 pub use conv::weight_columns::{weight_columns, weight_rows};
-pub use loss::cross_entropy::{CrossEntropy, CrossEntropyOptions, cross_entropy, cross_entropy_hits};
+pub use loss::cross_entropy::{
+    CrossEntropy, CrossEntropyOptions, cross_entropy, cross_entropy_hits, cross_entropy_weighted,
+};
 pub use loss::one_hot::one_hot;
 pub use loss::pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};
 pub use loss::softmax::{log_softmax, softmax};
@@ -55,9 +57,11 @@ pub use pool::max_pool::max_pool2d;
 pub use products::matmul::{gram, matmul, matmul_nt};
 pub use products::strided_rows::every_row;
 pub use products::transpose::transpose;
+pub use update::accumulate::accumulate;
 pub use update::adam::{AdamOptions, adam};
 pub use update::clip::clip_grad_norm;
 pub use update::sgd::{SgdOptions, sgd};
+pub use update::weight_average::weight_average;
 pub use whitening::feature_mean::feature_mean;
 pub use whitening::fold_weight::fold_weight;
 pub use whitening::row_mean::{center_rows, row_mean};

@@ -98,16 +98,17 @@ impl Optimizer {
         }
     }
 
-    /// The scalars of update `step`, counted from 1.
+    /// The scalars of update `step`, counted from 1, of a whole batch.
     pub fn scalars(&self, lr: f64, step: u64, seed: u64) -> Scalars {
         let correction = |beta: f64| (1.0 - beta.powf(step as f64)) as f32;
         let [c1, c2] = match self {
             Self::Sgd { .. } => [1.0, 1.0],
             Self::Adam { betas, .. } | Self::AdamW { betas, .. } => betas.map(correction),
         };
-        // One random key per step; in halves, because an f32 holds 24 bits exactly.
-        let key = crate::rng::Rng::new(seed).fork(step).next_u32();
-        Scalars([lr as f32, step as f32, c1, c2, (key & 0xffff) as f32, (key >> 16) as f32, 0.0, 0.0])
+        let mut scalars = [0.0; SCALARS];
+        scalars[..4].copy_from_slice(&[lr as f32, step as f32, c1, c2]);
+        scalars[6] = 1.0;
+        Scalars(scalars).with_key(crate::rng::Rng::new(seed).fork(step))
     }
 }
 
@@ -116,6 +117,29 @@ impl Optimizer {
 pub struct Scalars(pub [f32; SCALARS]);
 
 impl Scalars {
+    /// A random key for each step; in halves, because an f32 holds 24 bits exactly.
+    fn with_key(mut self, mut rng: crate::rng::Rng) -> Self {
+        let key = rng.next_u32();
+        (self.0[4], self.0[5]) = ((key & 0xffff) as f32, (key >> 16) as f32);
+        self
+    }
+
+    /// Of part `part`, from 0, with this share of the images of step `step`.
+    pub(crate) fn of_part(self, part: usize, share: f64, step: u64, seed: u64) -> Self {
+        let mut scalars = self;
+        if part > 0 {
+            scalars = self.with_key(crate::rng::Rng::new(seed).fork(step).fork(part as u64));
+        }
+        (scalars.0[6], scalars.0[7]) = (share as f32, f32::from(u8::from(part > 0)));
+        scalars
+    }
+
+    /// With averages of weights that keep this share of what they were.
+    pub(crate) fn with_decay(mut self, decay: f64) -> Self {
+        (self.0[8], self.0[9]) = (decay as f32, (1.0 - decay) as f32);
+        self
+    }
+
     /// As the step's input.
     pub fn bytes(&self) -> &[u8] {
         bytemuck::cast_slice(&self.0)

@@ -26,7 +26,7 @@ mod tiles;
 pub use deconvolver::Deconvolver;
 pub use descent::{Descent, WhitenedRows, descend, whiten_rows};
 pub use eigen::{Spectrum, symmetric_eigenvalues, whitened, whiteness};
-pub use experiments::{Check, EXPERIMENTS, Experiment, ExperimentOptions, Findings, Series, reproduce};
+pub use experiments::{Check, EXPERIMENTS, Experiment, ExperimentOptions, Findings, Runs, Series, reproduce};
 #[cfg(not(target_arch = "wasm32"))]
 pub use gallery::{Folder, ImageReport};
 #[cfg(not(target_arch = "wasm32"))]

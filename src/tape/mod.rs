@@ -29,6 +29,7 @@ pub use types::{DType, Layout, Type};
 
 use crate::gpu::Profile;
 use crate::{Error, Result};
+use std::collections::HashMap;
 use std::fmt;
 use std::rc::Rc;
 
@@ -81,7 +82,7 @@ pub struct Node {
 }
 
 /// Length of the step-dependent scalars; see [`Tape::scalars`].
-pub const SCALARS: usize = 8;
+pub const SCALARS: usize = 12;
 
 /// A flat list of operations.
 ///
@@ -106,6 +107,7 @@ pub struct Tape {
     scalars: Option<Var>,
     profile: Option<Profile>,
     retained: Vec<Var>,
+    stand_ins: HashMap<StateId, StateId>,
 }
 
 impl Tape {
@@ -179,8 +181,14 @@ impl Tape {
         self.var(ty, Source::Input, needs_grad, label)
     }
 
+    /// Has every later [`Tape::state`] of a key take the tensor of its value, which is of the same type.
+    pub(crate) fn replace_states(&mut self, stand_ins: HashMap<StateId, StateId>) {
+        self.stand_ins = stand_ins;
+    }
+
     /// A tensor of `state`; trainable ones receive gradients.
     pub fn state(&mut self, state: &State, id: StateId) -> Var {
+        let id = self.stand_ins.get(&id).copied().unwrap_or(id);
         let known = (0..self.vars.len()).map(Var).find(|var| self.vars[var.0].source == Source::State(id));
         known.unwrap_or_else(|| {
             let tensor = state.get(id);
@@ -188,8 +196,9 @@ impl Tape {
         })
     }
 
-    /// The step-dependent scalars, `f32[8]`: learning rate, step number from 1, `1 - beta1^step`, `1 - beta2^step`,
-    /// and the random key as two 16-bit halves; the rest is 0.
+    /// The step-dependent scalars, `f32[12]`: learning rate, step number from 1, `1 - beta1^step`, `1 - beta2^step`, the random key as two
+    /// 16-bit halves; this part's share of the batch, whether parts came before it (0 or 1); the decay of averages of weights and
+    /// 1 minus that; the rest is 0.
     pub fn scalars(&mut self) -> Var {
         if let Some(var) = self.scalars {
             return var;

@@ -2,6 +2,7 @@
 
 use super::Type;
 use crate::{Error, Result};
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Number of a tensor in a [`State`].
@@ -43,6 +44,8 @@ pub struct StateTensor {
     pub trainable: bool,
     /// True for what belongs to a saved model; false for optimiser moments.
     pub model: bool,
+    /// True for what the next step builds upon; false for what each step makes anew, which no checkpoint keeps.
+    pub lasting: bool,
     /// Row-major values, as of the last synchronisation with the device.
     pub values: Vec<f32>,
 }
@@ -94,20 +97,76 @@ impl State {
     /// A parameter: trained and saved.
     pub fn parameter(&mut self, name: &str, shape: &[usize], values: Vec<f32>) -> StateId {
         let ty = Type::plain(shape);
-        self.add(StateTensor { name: name.into(), ty, parameter: true, trainable: true, model: true, values })
+        self.add(StateTensor {
+            name: name.into(),
+            ty,
+            parameter: true,
+            trainable: true,
+            model: true,
+            lasting: true,
+            values,
+        })
     }
 
     /// A buffer: saved, not trained.
     pub fn buffer(&mut self, name: &str, ty: Type, values: Vec<f32>) -> StateId {
-        self.add(StateTensor { name: name.into(), ty, parameter: false, trainable: false, model: true, values })
+        self.add(StateTensor {
+            name: name.into(),
+            ty,
+            parameter: false,
+            trainable: false,
+            model: true,
+            lasting: true,
+            values,
+        })
     }
 
     /// A tensor like parameter `of` that only training needs, such as a momentum: called `KIND.NAME` and 0 at first.
     pub fn moment(&mut self, kind: &str, of: StateId) -> StateId {
+        let values = vec![0.0; self.get(of).ty.len()];
+        self.beside(kind, of, true, values)
+    }
+
+    /// The sum of the gradients of parameter `of` within one step, called `gradient.NAME`.
+    pub fn gradient(&mut self, of: StateId) -> StateId {
+        let values = vec![0.0; self.get(of).ty.len()];
+        self.beside("gradient", of, false, values)
+    }
+
+    /// The average of tensor `of` over the steps, called `average.NAME`: at first its values as they are.
+    pub fn average(&mut self, of: StateId) -> StateId {
+        let values = self.get(of).values.clone();
+        self.beside("average", of, true, values)
+    }
+
+    fn beside(&mut self, kind: &str, of: StateId, lasting: bool, values: Vec<f32>) -> StateId {
         let StateTensor { name, ty, .. } = self.get(of);
         let (name, ty) = (format!("{kind}.{name}"), ty.clone());
-        let values = vec![0.0; ty.len()];
-        self.add(StateTensor { name, ty, parameter: false, trainable: false, model: false, values })
+        self.add(StateTensor { name, ty, parameter: false, trainable: false, model: false, lasting, values })
+    }
+
+    /// Tensors of the model that have an average, with that.
+    pub fn averages(&self) -> Vec<(StateId, StateId)> {
+        let models = self.iter().filter(|(_, tensor)| tensor.model);
+        models.filter_map(|(id, tensor)| Some((id, self.find(&format!("average.{}", tensor.name))?))).collect()
+    }
+
+    /// The tensors with which a network is judged and saved: of those that have an average, the average.
+    pub fn as_judged(&self) -> Cow<'_, Self> {
+        let averages = self.averages();
+        if averages.is_empty() {
+            return Cow::Borrowed(self);
+        }
+        let mut judged = self.clone();
+        averages.into_iter().for_each(|(id, average)| judged.get_mut(id).values.clone_from(&self.get(average).values));
+        Cow::Owned(judged)
+    }
+
+    /// Begins all averages anew, with the values as they are.
+    pub fn begin_averages(&mut self) {
+        for (id, average) in self.averages() {
+            self.get_mut(average).values = self.get(id).values.clone();
+        }
     }
 
     /// Bytes of all buffers.

@@ -1,7 +1,7 @@
 //! Saved networks and saved runs: safetensors with PyTorch-style keys, row-major, and one JSON text of metadata with a checksum.
 
 use super::checksum::checksum;
-use super::{ModelSpec, Options};
+use super::{Best, ModelSpec, Options};
 use crate::data::Dataset;
 use crate::tape::{State, StateTensor};
 use crate::{Error, Result};
@@ -37,6 +37,18 @@ pub struct Progress {
     pub last_eval: Option<(f32, f32)>,
     /// The same on validation images.
     pub last_validation: Option<(f32, f32)>,
+    /// The best epoch on validation images, in runs with patience.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Best>,
+}
+
+impl Progress {
+    /// Whether the last `patience` epochs were no better than the best.
+    pub(super) fn is_stale(&self, patience: Option<u64>) -> bool {
+        let stale =
+            |(best, patience): (Best, u64)| self.batch == 0 && self.epoch >= best.epoch.saturating_add(patience);
+        self.best.zip(patience).is_some_and(stale)
+    }
 }
 
 /// By which a run that goes on knows its data again.
@@ -90,16 +102,23 @@ impl SavedRun {
         let batches = (done.step - done.batch).checked_div(done.epoch);
         let longer = batches.zip(options.steps).map_or(0, |(batches, steps)| steps.div_ceil(batches.max(1)));
         let epochs = options.epochs.unwrap_or(done.epochs.max(longer));
-        let over = done.epoch >= epochs || options.steps.is_some_and(|steps| done.step >= steps);
+        let over =
+            self.stopped_early() || done.epoch >= epochs || options.steps.is_some_and(|steps| done.step >= steps);
         (!over).then_some(options)
+    }
+
+    /// Whether the run ended because so many epochs were no better than the best.
+    pub fn stopped_early(&self) -> bool {
+        self.progress.is_stale(self.options.patience)
     }
 
     /// Refuses numbers that no run writes.
     fn check(&self) -> Result<()> {
         self.options.validate()?;
-        let Progress { step, epoch, batch, epochs, seconds, last_eval, last_validation } = self.progress;
+        let Progress { step, epoch, batch, epochs, seconds, last_eval, last_validation, best } = self.progress;
         let counted = step <= MOST_STEPS && epoch <= step && batch <= step && epochs > 0;
-        let found = [last_eval, last_validation].into_iter().flatten();
+        let best = best.map(|best| (best.loss, best.accuracy));
+        let found = [last_eval, last_validation, best].into_iter().flatten();
         let finite =
             found.fold(true, |all, (loss, accuracy)| all && loss.is_finite() && (0.0..=1.0).contains(&accuracy));
         if counted && finite && seconds.is_finite() && seconds >= 0.0 {
@@ -144,14 +163,14 @@ impl Snapshot {
         Ok(Self {
             step: run.progress.step,
             model: model_bytes(state, spec)?,
-            checkpoint: encode(state, Metadata::new(spec, Some(run)), |_| true)?,
+            checkpoint: encode(state, Metadata::new(spec, Some(run)), |tensor| tensor.lasting)?,
         })
     }
 }
 
-/// A network as the bytes of a file.
+/// A network as the bytes of a file, its weights averages over the steps where there are some.
 pub(crate) fn model_bytes(state: &State, spec: &ModelSpec) -> Result<Vec<u8>> {
-    encode(state, Metadata::new(spec, None), |t| t.model)
+    encode(&state.as_judged(), Metadata::new(spec, None), |t| t.model)
 }
 
 impl Metadata {
@@ -250,7 +269,7 @@ impl<'a> Saved<'a> {
     pub fn restore(&self, state: &mut State) -> Result<()> {
         // A saved network has no moments.
         let all = self.run.is_some();
-        self.restore_some(state, |tensor| all || tensor.model)
+        self.restore_some(state, |tensor| tensor.lasting && (all || tensor.model))
     }
 
     /// As [`Saved::restore`], without moments.
@@ -298,7 +317,7 @@ mod tests {
         state.moment("momentum", parameter);
         let last_eval = Some((0.5, 0.25));
         let progress =
-            Progress { step: 7, epoch: 1, batch: 2, epochs: 3, seconds: 1.5, last_eval, last_validation: None };
+            Progress { step: 7, epoch: 1, batch: 2, epochs: 3, seconds: 1.5, last_eval, ..Progress::default() };
         let run = SavedRun { options, progress, data: DataMark::of(&splits.train, None, &splits.test) };
         let snapshot = Snapshot::new(&state, &spec, &run).unwrap();
         let begun = SavedRun { progress: Progress::default(), ..run.clone() };

@@ -50,6 +50,24 @@ pub struct Started {
     pub decided: Vec<String>,
 }
 
+/// The evaluation of an epoch's end that is best so far: with the largest accuracy, of the same ones with the smallest loss.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// Whole epochs done.
+    pub epoch: u64,
+    /// Validation loss.
+    pub loss: f32,
+    /// Share of right answers, 0 to 1.
+    pub accuracy: f32,
+}
+
+impl Best {
+    /// Whether this is better than `other`.
+    pub(super) fn beats(&self, other: &Self) -> bool {
+        (self.accuracy, -self.loss) > (other.accuracy, -other.loss)
+    }
+}
+
 /// What is known after the last step.
 ///
 /// ```
@@ -84,6 +102,12 @@ pub struct Summary {
     pub validation_loss: Option<f32>,
     /// Share of right answers in it, 0 to 1.
     pub validation_accuracy: Option<f32>,
+    /// The best epoch on the validation images, in runs with patience.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Best>,
+    /// True when the run ended because so many epochs were no better than the best.
+    #[serde(default)]
+    pub stopped_early: bool,
     /// Seconds of training steps, evaluations left out.
     pub train_seconds: f64,
     /// Images per second of training, the first step left out.
@@ -178,6 +202,8 @@ pub enum Event {
         /// The values.
         values: Vec<f32>,
     },
+    /// The evaluation just told is the best so far, in runs with patience. Nothing is in flight: the moment to keep the network.
+    Best(Best),
     /// Nothing is in flight: a good moment for [`Trainer::snapshot`](super::Trainer::snapshot).
     Save {
         /// Steps done.

@@ -14,6 +14,8 @@ pub(super) const METRICS: &str = "metrics.jsonl";
 const DATA: &str = "data.json";
 const SHEET: &str = "data.png";
 const MODEL: &str = "model.safetensors";
+/// The network of the best epoch, in runs with patience.
+const BEST: &str = "best.safetensors";
 pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
 /// The checkpoint before that, for when it is damaged.
 pub(super) const PREVIOUS: &str = "checkpoint.previous.safetensors";
@@ -247,6 +249,14 @@ impl RunFolder {
             .map_err(|e| self.failed(&path, &e))?;
         (self.saved, self.rotate) = (Some(snapshot.step), true);
         Ok(())
+    }
+
+    /// Keeps the network of the best epoch so far.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn save_best(&self, snapshot: &Snapshot) -> Result<()> {
+        self.put(BEST, &snapshot.model)
     }
 
     /// Step of the checkpoint that is kept, where there is one.

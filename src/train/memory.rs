@@ -23,11 +23,12 @@ pub(super) fn passes(plan: &RunPlan, model: &Model, judged: &[usize]) -> Vec<Pas
     };
     for mode in [Mode::Train, Mode::Frozen] {
         if (0..plan.steps.min(1000)).any(|step| model.mode_at(step) == mode) {
-            [plan.batch_size, plan.last].into_iter().for_each(|size| add(Pass::Train(mode, size)));
+            let steps = [plan.batch_size, plan.last].into_iter();
+            steps.flat_map(|images| Pass::of_step(mode, images, plan.parts)).for_each(&mut add);
         }
     }
     for images in judged {
-        let size = plan.batch_size.min(*images);
+        let size = plan.part_size.min(*images);
         [size, images % size].into_iter().filter(|size| *size > 0).for_each(|size| add(Pass::Judge(size)));
     }
     passes
@@ -66,7 +67,7 @@ impl Paper<'_> {
             }
             Error::Memory { adapter, need, offer, .. } => {
                 // What was refused is but a part of what the run needs.
-                let need = self.need(&self.spec, self.plan.batch_size).map_or(need, |all| all.max(need));
+                let need = self.need(&self.spec, self.plan.part_size).map_or(need, |all| all.max(need));
                 let cure = self.cure();
                 let cure = if self.gpu.refused().is_some() { cure.replace("this fits", "this may fit") } else { cure };
                 Error::Memory { adapter, need, offer, cure }
@@ -77,7 +78,7 @@ impl Paper<'_> {
 
     /// What would fit, each change alone; both together where neither is enough.
     fn cure(&self) -> String {
-        let alone: Vec<String> = [self.batch(&self.spec, self.plan.batch_size), self.block_fc(), self.block()]
+        let alone: Vec<String> = [self.batch(&self.spec, self.plan.part_size), self.block_fc(), self.block()]
             .into_iter()
             .flatten()
             .collect();
@@ -86,18 +87,18 @@ impl Paper<'_> {
         }
         let least = |spec: &mut ModelSpec| spec.net.block_fc = spec.net.block_fc.min(64);
         if self.whitens()
-            && let Some(batch) = self.batch(&self.changed(least), self.plan.batch_size)
+            && let Some(batch) = self.batch(&self.changed(least), self.plan.part_size)
         {
             return format!("this fits: `block_fc` 64 with {batch}");
         }
         let [_, height, width] = self.spec.input;
         let without = self.changed(|spec| spec.net.norm = Norm::Batch);
-        if !self.own && self.whitens() && self.fits(&without, self.plan.batch_size) {
+        if !self.own && self.whitens() && self.fits(&without, self.plan.part_size) {
             return "this fits: `norm` batch".into();
         }
         for part in [2, 4, 8] {
             let smaller = self.changed(|spec| spec.input = [spec.input[0], height / part, width / part]);
-            if !self.own && self.fits(&smaller, self.plan.batch_size) {
+            if !self.own && self.fits(&smaller, self.plan.part_size) {
                 return format!("this fits: images scaled down by `size` {},{}", height / part, width / part);
             }
         }
@@ -129,14 +130,14 @@ impl Paper<'_> {
     fn block_fc(&self) -> Option<String> {
         let smaller = |size: usize| self.changed(|spec| spec.net.block_fc = size);
         let mut sizes = [256, 128, 64, 32, 16].into_iter().filter(|size| *size < self.spec.net.block_fc);
-        let fits = |size: &usize| self.fits(&smaller(*size), self.plan.batch_size);
+        let fits = |size: &usize| self.fits(&smaller(*size), self.plan.part_size);
         sizes.find(|size| self.whitens() && fits(size)).map(|size| format!("`block_fc` {size}"))
     }
 
     fn block(&self) -> Option<String> {
         let smaller = |size: usize| self.changed(|spec| spec.net.block = size);
         let mut sizes = [32, 16, 8, 4].into_iter().filter(|size| *size < self.spec.net.block);
-        let fits = |size: &usize| self.fits(&smaller(*size), self.plan.batch_size);
+        let fits = |size: &usize| self.fits(&smaller(*size), self.plan.part_size);
         sizes.find(|size| self.whitens() && fits(size)).map(|size| format!("`block` {size}"))
     }
 
@@ -152,10 +153,11 @@ impl Paper<'_> {
     fn need(&self, spec: &ModelSpec, batch_size: usize) -> Result<u64> {
         let mut state = State::new();
         let model = spec.network(0)?.build(&mut state)?;
-        let parameters = state.parameters();
-        self.update.rule.reserve(&mut state, &parameters);
+        self.update.reserve(&mut state);
         state.iter().try_for_each(|(_, tensor)| self.gpu.check_buffer(&tensor.name, tensor.ty.bytes()))?;
-        let plan = RunPlan { batch_size, last: self.plan.last.min(batch_size), ..self.plan.clone() };
+        let whole = batch_size * self.plan.parts;
+        let last = self.plan.last.min(whole);
+        let plan = RunPlan { batch_size: whole, part_size: batch_size, last, ..self.plan.clone() };
         let tapes = tapes(self.gpu, &plan, (&model, &mut state), &self.judged, &self.update)?;
         let pool = planned_pool(&tapes.iter().collect::<Vec<_>>(), self.gpu.profile())?;
         self.gpu.check_pool(&pool)?;

@@ -22,6 +22,7 @@ mod bench;
 mod checkpoint;
 mod checkpoint_every;
 mod checksum;
+mod class_weights;
 mod clock;
 #[cfg(not(target_arch = "wasm32"))]
 mod compare;
@@ -59,6 +60,7 @@ pub use checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
 pub use checkpoint_every::CheckpointEvery;
 #[doc(hidden)]
 pub use checksum::checksum;
+pub use class_weights::ClassWeights;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub use compare::{Group, Spread, compare};
@@ -69,7 +71,7 @@ pub use earlier::EarlierRun;
 pub use evaluate::Evaluation;
 #[doc(hidden)]
 pub use evaluate::evaluate;
-pub use event::{Event, Split, Started, Summary};
+pub use event::{Best, Event, Split, Started, Summary};
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub(crate) use files::write_whole;
 #[cfg(not(target_arch = "wasm32"))]

@@ -77,8 +77,7 @@ pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Networ
     let layers = layers(&model, &state)?;
     let (parameters, buffers) = (bytes(&state, |parameter| parameter), bytes(&state, |parameter| !parameter));
     let update = options.update();
-    let trained = state.parameters();
-    update.rule.reserve(&mut state, &trained);
+    update.reserve(&mut state);
     let moments = state.bytes() - parameters - buffers;
 
     let plan = RunPlan::new(options, splits.train.len())?;

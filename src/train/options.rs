@@ -1,8 +1,8 @@
 //! Everything that describes a run: one struct for the command line, the run folder and a page's address.
 
 use super::net_options::{NetOptions, at_least_1, number};
-use super::{Adam, CheckpointEvery, Loss, Sgd, Update};
-use crate::data::{LoadOptions, Preparation};
+use super::{Adam, CheckpointEvery, ClassWeights, Loss, Sgd, Update};
+use crate::data::{Dataset, LoadOptions, Preparation};
 use crate::named::named;
 use crate::nn::Network;
 use crate::optim::Schedule;
@@ -109,9 +109,12 @@ pub struct Options {
     /// Stop after so many steps; the schedule still runs over all epochs
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
     pub steps: Option<u64>,
-    /// Images per step [default: 128, fewer where there are fewer than 512 training images]
+    /// Images per batch, of which a step takes one [default: 128, fewer where there are fewer than 512 training images]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
     pub batch_size: Option<usize>,
+    /// Add up the gradients of so many batches for each step, one after the other, so that only one needs memory
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = 1, value_name = "N", help_heading = "Training"))]
+    pub accumulate: usize,
     /// Update rule: sgd, adam or adamw
     #[cfg_attr(feature = "cli", arg(long, default_value = "sgd", help_heading = "Training"))]
     pub optimizer: OptimizerKind,
@@ -151,6 +154,24 @@ pub struct Options {
         )
     )]
     pub label_smoothing: f32,
+    /// How much each class counts in the training loss: balanced (all the same, whatever images they have), or a number each, 1,0.5,2
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "W,...", allow_hyphen_values = true, help_heading = "Training")
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
+    /// Judge and save averages of the weights over the steps, of which each step keeps this share, such as 0.999
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "DECAY", allow_negative_numbers = true, help_heading = "Training")
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ema: Option<f64>,
+    /// Stop after so many epochs without a better accuracy on the validation images; the best network is kept beside the last
+    #[cfg_attr(feature = "cli", arg(long, value_name = "EPOCHS", help_heading = "Training"))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<u64>,
     /// Learning rate over the run: cosine, multistep, onecycle or constant
     #[cfg_attr(feature = "cli", arg(long, default_value = "cosine", help_heading = "Training"))]
     pub schedule: ScheduleKind,
@@ -190,6 +211,7 @@ impl Default for Options {
             epochs: None,
             steps: None,
             batch_size: None,
+            accumulate: 1,
             optimizer: OptimizerKind::Sgd,
             lr: None,
             momentum: 0.9,
@@ -197,6 +219,9 @@ impl Default for Options {
             nesterov: false,
             clip_grad_norm: None,
             label_smoothing: 0.0,
+            class_weights: None,
+            ema: None,
+            patience: None,
             schedule: ScheduleKind::Cosine,
             warmup: 0,
             checkpoint_every: CheckpointEvery::default(),
@@ -221,6 +246,8 @@ impl Options {
         }
         at_least_1("batch_size", self.batch_size.unwrap_or(BATCH_SIZE))?;
         let count = |value: Option<u64>| value.map_or(1, |n| n.min(usize::MAX as u64) as usize);
+        at_least_1("accumulate", self.accumulate)?;
+        at_least_1("patience", count(self.patience))?;
         at_least_1("epochs", count(self.epochs))?;
         at_least_1("steps", count(self.steps))?;
         let (lr, momentum, decay) = (self.base_lr(), f64::from(self.momentum), f64::from(self.weight_decay));
@@ -234,6 +261,8 @@ impl Options {
             (0.0..1.0).contains(&smoothing),
             "a number from 0 to below 1, such as 0.1",
         )?;
+        let ema = self.ema.unwrap_or(0.0);
+        number("ema", ema, (0.0..1.0).contains(&ema), "a number from 0 to below 1, such as 0.999")?;
         number("clip_grad_norm", clip, clip > 0.0, "a number above 0, such as 1")?;
         if self.nesterov && (self.optimizer != OptimizerKind::Sgd || self.momentum == 0.0) {
             return Err(Error::Usage(
@@ -262,12 +291,20 @@ impl Options {
             OptimizerKind::Adam => Adam::new(lr).weight_decay(decay).into(),
             OptimizerKind::AdamW => Adam::new(lr).weight_decay(decay).decoupled().into(),
         };
-        Update { clip_grad_norm: self.clip_grad_norm, ..update }
+        Update { clip_grad_norm: self.clip_grad_norm, accumulate: self.accumulate, average: self.ema, ..update }
     }
 
-    /// What training makes small.
-    pub fn loss(&self) -> Loss {
-        if self.label_smoothing > 0.0 { Loss::LabelSmoothing(self.label_smoothing) } else { Loss::CrossEntropy }
+    /// What training on `train` makes small.
+    ///
+    /// # Errors
+    /// There are weights of classes, but not one for each.
+    pub fn loss(&self, train: &Dataset) -> Result<Loss> {
+        let label_smoothing = self.label_smoothing;
+        Ok(match &self.class_weights {
+            Some(weights) => Loss::ClassWeights { weights: weights.of(train)?.into(), label_smoothing },
+            None if label_smoothing > 0.0 => Loss::LabelSmoothing(label_smoothing),
+            None => Loss::CrossEntropy,
+        })
     }
 
     /// How the data set is loaded.
@@ -296,6 +333,9 @@ mod tests {
         assert!(refused(|o| o.weight_decay = f32::INFINITY).contains("`weight_decay`"));
         assert!(refused(|o| o.label_smoothing = 1.0).contains("`label_smoothing` is 1"));
         assert!(refused(|o| o.clip_grad_norm = Some(0.0)).contains("`clip_grad_norm` is 0"));
+        assert!(refused(|o| o.ema = Some(1.0)).contains("`ema` is 1"));
+        assert!(refused(|o| o.accumulate = 0).contains("`accumulate` is 0"));
+        assert!(refused(|o| o.patience = Some(0)).contains("`patience` is 0"));
         assert!(refused(|o| (o.nesterov, o.momentum) = (true, 0.0)).contains("`nesterov`"));
         assert!(refused(|o| o.batch_size = Some(0)).contains("`batch_size` is 0"));
         assert!(refused(|o| o.epochs = Some(0)).contains("`epochs`"));

@@ -23,7 +23,11 @@ fn batch_size(asked: Option<usize>, images: usize) -> usize {
 pub struct RunPlan {
     /// Images per step.
     pub batch_size: usize,
-    /// Images per step that were asked for, where they were.
+    /// Batches whose gradients a step adds up.
+    pub parts: usize,
+    /// Images of each of them.
+    pub part_size: usize,
+    /// Images of a batch that were asked for, where they were.
     pub asked: Option<usize>,
     /// Training images.
     pub images: usize,
@@ -59,10 +63,14 @@ impl RunPlan {
     /// # Errors
     /// As [`RunPlan::new`], and when the progress is not that of a run with such batches.
     pub fn going_on(options: &Options, images: usize, done: &Progress) -> Result<Self> {
-        let size = batch_size(options.batch_size, images);
+        let parts = options.accumulate;
+        let part_size = batch_size(options.batch_size, images / parts);
+        let size = part_size.saturating_mul(parts);
         if size > images {
+            let most = images / parts;
+            let times = if parts > 1 { format!(" and `accumulate` {parts}") } else { String::new() };
             return Err(Error::Usage(format!(
-                "`batch_size` is {size}, but the data set '{}' has only {images} training images; expected 1 to {images}",
+                "`batch_size` is {part_size}{times}, but the data set '{}' has only {images} training images; expected 1 to {most}",
                 options.data
             )));
         }
@@ -90,6 +98,8 @@ impl RunPlan {
         let left_over = if keep { 0 } else { rest };
         Ok(Self {
             batch_size: size,
+            parts,
+            part_size,
             asked: options.batch_size,
             images,
             batches,
@@ -103,11 +113,11 @@ impl RunPlan {
 
     /// What was decided that the options do not say.
     pub fn notes(&self) -> Vec<String> {
-        let Self { batch_size, asked, images, left_over, .. } = self;
+        let Self { batch_size, part_size, asked, images, left_over, .. } = self;
         let mut notes = Vec::new();
-        if asked.is_none() && *batch_size != BATCH_SIZE {
+        if asked.is_none() && *part_size != BATCH_SIZE {
             notes.push(format!(
-                "note: batches of {batch_size} instead of {BATCH_SIZE}, because there are {images} training images; `batch_size` \
+                "note: batches of {part_size} instead of {BATCH_SIZE}, because there are {images} training images; `batch_size` \
                  chooses another size"
             ));
         }

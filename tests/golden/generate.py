@@ -1400,16 +1400,16 @@ class Shipped:
         self.buffers[name + ".running_mean"], self.buffers[name + ".running_var"] = mean, var
         return y
 
-    def linear(self, name, x, out):
+    def linear(self, name, x, out, block=512):
         w, b = self.param(name + ".weight", (out, x.shape[1]), x.shape[1]), self.param(name + ".bias", (out,), x.shape[1])
-        return self.deconv(name, x, w, b, "linear", 512, 5) if self.norm == "deconv" else F.linear(x, w, b)
+        return self.deconv(name, x, w, b, "linear", block, 5) if self.norm == "deconv" else F.linear(x, w, b)
 
 
 # Model, norm, mode, images of a batch, their side, and how far biases keep values from the kinks of ReLUs (`apart`; None: they are made
 # up as weights are, and data is looked for that stays clear of the kinks). ResNet-18's deconvolution amplifies rounding so far that on
 # larger images some value comes too close to a kink with nearly all data. DenseNet's deconvolution, ("densenet121", "deconv", "reference",
-# 2, 16, 1.0), agrees too but takes a minute; in DPN's and PNASNet's, values stay close to the kinks of ReLUs and max-pools with all data
-# that was tried.
+# 2, 16, 1.0), agrees too but takes a minute; in DPN's, PNASNet's and the large ResNet-18's, values stay close to the kinks of ReLUs and
+# max-pools with all data that was tried.
 MODELS = [("vgg11", "batch", None, 2, 32, None), ("vgg11", "deconv", "reference", 2, 32, None), ("resnet18", "batch", None, 2, 32, None),
           ("resnet18", "deconv", "reference", 2, 16, None),
           ("vgg16", "batch", None, 2, 32, 4.0),
@@ -1420,7 +1420,9 @@ MODELS = [("vgg11", "batch", None, 2, 32, None), ("vgg11", "deconv", "reference"
           ("mobilenetv2", "batch", None, 2, 16, 4.0), ("mobilenetv2", "deconv", "reference", 4, 16, 2.5),
           ("dpn92", "batch", None, 2, 16, 4.0),
           ("pnasnet-a", "batch", None, 2, 16, 4.0),
-          ("efficientnet-b0", "batch", None, 4, 16, 4.0), ("efficientnet-b0", "deconv", "reference", 8, 16, 2.0)]
+          ("efficientnet-b0", "batch", None, 4, 16, 4.0), ("efficientnet-b0", "deconv", "reference", 8, 16, 2.0),
+          ("resnet18-imagenet", "batch", None, 2, 64, 4.0), ("resnet50-imagenet", "batch", None, 2, 64, 4.0),
+          ("densenet121-imagenet", "batch", None, 2, 64, 4.0)]
 
 
 def gen_models(R):

@@ -1,4 +1,4 @@
-"""The CIFAR networks of the paper's Table 1, for `Shipped` of generate.py: which layers follow each other, and nothing else.
+"""The networks of the paper's Tables 1 and 2, for `Shipped` of generate.py: which layers follow each other, and nothing else.
 
 Each takes `net`, whose layers are
 
@@ -6,7 +6,8 @@ Each takes `net`, whose layers are
       a deconvolution with bias, or a convolution (`bias`: with bias too) and its batch norm (`bn`: False leaves it out)
   net.plain(...)    the same, which never deconvolves
   net.bn(name, x)   batch norm of its own, which deconvolution needs none of
-  net.relu, net.max_pool, net.linear(name, x, outputs)
+  net.batch_norm    the same, beside deconvolution too
+  net.relu, net.max_pool, net.linear(name, x, outputs, block=512)
 
 and images, and gives logits. Padding is k // 2 throughout.
 """
@@ -154,8 +155,52 @@ def efficientnet_b0(net, x):
     return net.linear("fc", x.flatten(1), CLASSES)
 
 
+def stem(net, x):
+    return net.max_pool(net.relu(net.conv("conv1", x, 64, 7, 2, iterations=15)), 3, 2, 1)
+
+
+def imagenet_head(net, x):
+    return net.linear("fc", x.mean((2, 3)), CLASSES, block=64)
+
+
+def imagenet_resnet(counts, expansion):
+    def network(net, x):
+        x = stem(net, x)
+        for stage, (count, width) in enumerate(zip(counts, (64, 128, 256, 512))):
+            for i in range(count):
+                name, stride = f"layer{stage + 1}.{i}", 2 if stage and not i else 1
+                if expansion == 1:
+                    y = net.relu(net.conv(name + ".conv1", x, width, stride=stride))
+                    y = net.conv(name + ".conv2", y, width)
+                else:
+                    y = net.relu(net.conv(name + ".conv1", x, width, 1))
+                    y = net.relu(net.conv(name + ".conv2", y, width, stride=stride))
+                    y = net.conv(name + ".conv3", y, expansion * width, 1)
+                if stride > 1 or x.shape[1] != expansion * width:
+                    x = net.conv(name + ".shortcut", x, expansion * width, 1, stride)
+                    x = net.batch_norm(name + ".shortcut_bn", x) if net.norm == "deconv" else x
+                x = net.relu(y + x)
+        return imagenet_head(net, x)
+    return network
+
+
+def imagenet_densenet121(net, x):
+    x = stem(net, x)
+    for stage, count in enumerate((6, 12, 24, 16)):
+        if stage:
+            name = f"trans{stage}"
+            x = net.conv(name + ".conv", net.relu(net.bn(name + ".bn", x)), x.shape[1] // 2, 1, bn=False)
+            x = F.avg_pool2d(x, 2)
+        for i in range(count):
+            name = f"dense{stage + 1}.{i}.1"
+            y = net.conv(name + ".conv1", net.relu(net.bn(name + ".bn1", x)), 128, 1)
+            x = torch.cat([x, net.conv(name + ".conv2", net.relu(y), 32, bn=False)], 1)
+    return imagenet_head(net, net.relu(net.bn("bn", x)))
+
+
 NETWORKS = {
     "vgg11": vgg(1, 1, 2, 2, 2), "vgg16": vgg(2, 2, 3, 3, 3), "resnet18": resnet18, "preact18": preact18, "senet18": senet18,
     "densenet121": densenet121, "resnext29": resnext29, "mobilenetv2": mobilenetv2, "dpn92": dpn92, "pnasnet-a": pnasnet_a,
-    "efficientnet-b0": efficientnet_b0,
+    "efficientnet-b0": efficientnet_b0, "resnet18-imagenet": imagenet_resnet((2, 2, 2, 2), 1),
+    "resnet50-imagenet": imagenet_resnet((3, 4, 6, 3), 4), "densenet121-imagenet": imagenet_densenet121,
 }

@@ -57,12 +57,23 @@ pub(super) fn unary(b: &mut Bench, s: Sizes, f: Activation) -> Result<Vec<Var>> 
     Ok(vec![ops::activation(&mut b.tape, x, f)?])
 }
 
-pub(super) fn cross_entropy(b: &mut Bench, s: Sizes, logits: Var, labels: Var) -> Result<Vec<Var>> {
-    let options = CrossEntropyOptions {
+fn loss_options(s: Sizes) -> CrossEntropyOptions {
+    CrossEntropyOptions {
         ignore_index: if s.choice % 2 == 1 { Some(0) } else { None },
         label_smoothing: [0.0, 0.1, 0.5][s.choice % 3],
-    };
-    let found = ops::cross_entropy_hits(&mut b.tape, logits, labels, options)?;
+    }
+}
+
+pub(super) fn cross_entropy(b: &mut Bench, s: Sizes, logits: Var, labels: Var) -> Result<Vec<Var>> {
+    let found = ops::cross_entropy_hits(&mut b.tape, logits, labels, loss_options(s))?;
+    b.observed.extend([found.count, found.hits]);
+    Ok(vec![found.loss])
+}
+
+pub(super) fn cross_entropy_weighted(b: &mut Bench, s: Sizes, logits: Var, labels: Var) -> Result<Vec<Var>> {
+    let weights = b.random(&[s.c]).map(f64::abs);
+    let weights = b.given(weights);
+    let found = ops::cross_entropy_weighted(&mut b.tape, logits, labels, weights, loss_options(s))?;
     b.observed.extend([found.count, found.hits]);
     Ok(vec![found.loss])
 }

@@ -153,6 +153,18 @@ pub(super) const OPERATIONS: &[Operation] = &[
         b.observed.extend(clipped);
         Ok(Vec::new())
     }),
+    op("accumulate", |b, s| {
+        let (total, gradient) = (b.state(&[s.o, s.c, s.k]), b.leaf(&[s.o, s.c, s.k]));
+        ops::accumulate(&mut b.tape, total, gradient)?;
+        b.observed.push(total);
+        Ok(Vec::new())
+    }),
+    op("weight_average", |b, s| {
+        let (average, value) = (b.state(&[s.o, s.c, s.k]), b.leaf(&[s.o, s.c, s.k]));
+        ops::weight_average(&mut b.tape, average, value)?;
+        b.observed.push(average);
+        Ok(Vec::new())
+    }),
     op("adam", |b, s| {
         let shape = [s.o, s.c, s.k];
         let [parameter, first, second] = [0; 3].map(|_| b.state(&shape));
@@ -181,6 +193,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
         let logits = b.scaled(&s.map(), 3.0)?;
         let labels = b.labels(&[s.n, s.h, s.w], s.c);
         cross_entropy(b, s, logits, labels)
+    })
+    .at(reduction_corners),
+    op("cross_entropy of weighted classes", |b, s| {
+        let logits = b.scaled(&s.map(), 3.0)?;
+        let labels = b.labels(&[s.n, s.h, s.w], s.c);
+        cross_entropy_weighted(b, s, logits, labels)
     })
     .at(reduction_corners),
     op("cross_entropy of ties", |b, s| {

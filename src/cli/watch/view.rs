@@ -65,7 +65,7 @@ impl View {
             Event::Kernels { step, channels, kernel, values } => {
                 self.tiles = Tiles::new(*channels, *kernel, values).map(|tiles| (*step, tiles));
             }
-            Event::Save { .. } | Event::Done(_) | Event::DeviceLost { .. } => {}
+            Event::Save { .. } | Event::Best(_) | Event::Done(_) | Event::DeviceLost { .. } => {}
         }
     }
 

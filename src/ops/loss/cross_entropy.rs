@@ -1,5 +1,6 @@
 //! Softmax cross-entropy: `loss = mean over counted targets of log(sum_c exp(x_c)) - (1 - a) x_label - a mean_c(x_c)` with label
-//! smoothing `a` (Szegedy et al., 2016, as PyTorch has it), with the number of hits beside it.
+//! smoothing `a` (Szegedy et al., 2016, as PyTorch has it), with the number of hits beside it. With weights `w` of the classes it is
+//! `sum ((1 - a) w_label nll_label + a / C sum_c w_c nll_c) / sum w_label`, where `nll_c = log(sum exp(x)) - x_c`.
 //!
 //! Reads the logits twice forward and three times backward; the softmax is not stored.
 
@@ -8,20 +9,20 @@ use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
 use crate::ops::expect_activation;
 use crate::ops::norm::column_sum::launch_column_sum;
-use crate::tape::{Array, Backward, DType, Launch, Op, Tape, Type, Var};
+use crate::tape::{Array, Backward, DType, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
 kernel_params! {
-    struct PixelParams { pixels: u32, channels: u32, channels4: u32, ignore: u32, has_ignore: u32, smoothing: f32 }
+    struct PixelParams { pixels: u32, channels: u32, channels4: u32, ignore: u32, has_ignore: u32, smoothing: f32, weighted: u32 }
 }
 kernel_params! {
     struct FinishParams { unused: u32 }
 }
 
 const LANES: &[&[(&str, u32)]] = &[&[("LANES", 4)], &[("LANES", 64)]];
-static TERMS: Shader = Shader::with_variants::<PixelParams>("loss/cross_entropy.wgsl", 2, 1, LANES);
+static TERMS: Shader = Shader::with_variants::<PixelParams>("loss/cross_entropy.wgsl", 3, 1, LANES);
 static FINISH: Shader = Shader::new::<FinishParams>("loss/cross_entropy_finish.wgsl", 1, 3);
-static GRAD: Shader = Shader::with_variants::<PixelParams>("loss/cross_entropy_grad.wgsl", 4, 1, LANES);
+static GRAD: Shader = Shader::with_variants::<PixelParams>("loss/cross_entropy_grad.wgsl", 5, 1, LANES);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&TERMS, &FINISH, &GRAD];
 
 /// How targets count.
@@ -38,7 +39,7 @@ pub struct CrossEntropyOptions {
 pub struct CrossEntropy {
     /// Mean loss over the counted targets; 0 when none counts.
     pub loss: Var,
-    /// Counted targets.
+    /// Counted targets; with weights of the classes, the sum of their weights.
     pub count: Var,
     /// Targets whose logit is the largest (the first one wins ties).
     pub hits: Var,
@@ -81,7 +82,23 @@ pub fn cross_entropy_hits(
     Ok(CrossEntropy { loss: out[0], count: out[1], hits: out[2] })
 }
 
-fn params(logits: &Type, options: CrossEntropyOptions) -> PixelParams {
+/// As [`cross_entropy_hits`] with a weight for each class (C), as PyTorch's `CrossEntropyLoss(weight)`: the mean is over the weights of the
+/// targets. No gradient flows to the weights.
+///
+/// # Errors
+/// As [`cross_entropy`], and when there is not one weight for each class.
+pub fn cross_entropy_weighted(
+    tape: &mut Tape,
+    logits: Var,
+    labels: Var,
+    weights: Var,
+    options: CrossEntropyOptions,
+) -> Result<CrossEntropy> {
+    let out = tape.apply(Loss(options), &[logits, labels, weights])?;
+    Ok(CrossEntropy { loss: out[0], count: out[1], hits: out[2] })
+}
+
+fn params(logits: &Type, options: CrossEntropyOptions, weighted: bool) -> PixelParams {
     PixelParams {
         pixels: logits.rows() as u32,
         channels: logits.inner() as u32,
@@ -89,6 +106,7 @@ fn params(logits: &Type, options: CrossEntropyOptions) -> PixelParams {
         ignore: options.ignore_index.unwrap_or_default(),
         has_ignore: u32::from(options.ignore_index.is_some()),
         smoothing: options.label_smoothing,
+        weighted: u32::from(weighted),
     }
 }
 
@@ -104,6 +122,16 @@ fn counted(logits: &Array, labels: &Array, ignore: Option<u32>, mut visit: impl 
         let values: Vec<f64> = places.iter().map(|at| logits.data[*at]).collect();
         visit(&values, &places, label);
     }
+}
+
+/// The weights of `channels` classes, 1 without any.
+fn weights(given: Option<&&Array>, channels: usize) -> Vec<f64> {
+    given.map_or_else(|| vec![1.0; channels], |given| given.data.clone())
+}
+
+/// `sum` where it is above 0, else 1.
+fn divisor(sum: f64) -> f64 {
+    if sum > 0.0 { sum } else { 1.0 }
 }
 
 fn log_sum_exp(values: &[f64]) -> f64 {
@@ -127,6 +155,12 @@ impl Op for Loss {
                 format!("expected one u32 label for each of {} targets, found {labels} for {logits}", logits.rows());
             return Err(Error::shape(self.name(), what));
         }
+        if let Some(weights) = inputs.get(2)
+            && (weights.layout != Layout::Plain || weights.shape != [logits.inner()])
+        {
+            let what = format!("expected a weight for each of {} classes, found {weights}", logits.inner());
+            return Err(Error::shape(self.name(), what));
+        }
         if !(0.0..=1.0).contains(&self.0.label_smoothing) {
             let what = format!("the label smoothing is {}; expected 0 to 1", self.0.label_smoothing);
             return Err(Error::shape(self.name(), what));
@@ -141,14 +175,19 @@ impl Op for Loss {
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let (logits, labels, count) = (context.inputs[0], context.inputs[1], context.outputs[1]);
         let g = context.grad(0)?;
-        Ok(vec![context.when(0, LossGrad(self.0), &[logits, labels, count, g])?, None])
+        let weights = context.inputs.get(2).copied();
+        let inputs: Vec<Var> = [logits, labels, count, g].into_iter().chain(weights).collect();
+        let grad = context.when(0, LossGrad(self.0), &inputs)?;
+        Ok(std::iter::once(grad).chain(context.inputs[1..].iter().map(|_| None)).collect())
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let logits = launch.inputs[0];
         let pixels = logits.rows();
-        let params = params(logits, self.0);
-        let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
+        let (mut reads, writes) = (launch.reads.clone(), launch.writes.clone());
+        let params = params(logits, self.0, reads.len() > 2);
+        // Something has to be bound where there are no weights.
+        reads.resize(3, reads[0]);
         let [terms, sums] = [("terms", pixels * 4), ("sums", 4)].map(|(label, size)| launch.scratch(label, size));
         let (wide, lanes) = lanes(logits);
         launch.flat(Kernel::new(&TERMS, wide), &params, &reads, &[terms], pixels * lanes);
@@ -160,13 +199,14 @@ impl Op for Loss {
         let smoothing = f64::from(self.0.label_smoothing);
         let (mut loss, mut count, mut hits) = (0.0, 0.0, 0.0);
         counted(inputs[0], inputs[1], self.0.ignore_index, |values, _, label| {
-            let mean = values.iter().sum::<f64>() / values.len() as f64;
-            loss += log_sum_exp(values) - (1.0 - smoothing) * values[label] - smoothing * mean;
-            count += 1.0;
+            let (weights, total) = (weights(inputs.get(2), values.len()), log_sum_exp(values));
+            let smooth = values.iter().zip(&weights).map(|(v, w)| w * (total - v)).sum::<f64>() / values.len() as f64;
+            loss += (1.0 - smoothing) * weights[label] * (total - values[label]) + smoothing * smooth;
+            count += weights[label];
             let best = (0..values.len()).rev().max_by(|a, b| values[*a].total_cmp(&values[*b]));
             hits += f64::from(u8::from(best == Some(label)));
         });
-        [loss / f64::max(count, 1.0), count, hits].map(|v| Array { shape: vec![1], data: vec![v] }).to_vec()
+        [loss / divisor(count), count, hits].map(|v| Array { shape: vec![1], data: vec![v] }).to_vec()
     }
 }
 
@@ -184,22 +224,25 @@ impl Op for LossGrad {
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let logits = launch.inputs[0];
-        let (params, pixels) = (params(logits, self.0), logits.rows());
-        let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
+        let (mut reads, writes) = (launch.reads.clone(), launch.writes.clone());
+        let (params, pixels) = (params(logits, self.0, reads.len() > 4), logits.rows());
+        reads.resize(5, reads[0]);
         let (wide, lanes) = lanes(logits);
         launch.flat(Kernel::new(&GRAD, wide), &params, &reads, &writes, pixels * lanes);
     }
 
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut grad = Array::zeros(&inputs[0].shape);
-        let scale = inputs[3].data[0] / inputs[2].data[0].max(1.0);
+        let scale = inputs[3].data[0] / divisor(inputs[2].data[0]);
         let smoothing = f64::from(self.0.label_smoothing);
         counted(inputs[0], inputs[1], self.0.ignore_index, |values, places, label| {
-            let total = log_sum_exp(values);
+            let (weights, total, classes) =
+                (weights(inputs.get(4), values.len()), log_sum_exp(values), values.len() as f64);
+            let all: f64 = weights.iter().sum();
             for (k, at) in places.iter().enumerate() {
-                let hot = f64::from(u8::from(k == label));
-                let target = (1.0 - smoothing) * hot + smoothing / values.len() as f64;
-                grad.data[*at] = ((values[k] - total).exp() - target) * scale;
+                let (p, hot) = ((values[k] - total).exp(), f64::from(u8::from(k == label)));
+                let smooth = (all * p - weights[k]) / classes;
+                grad.data[*at] = ((1.0 - smoothing) * weights[label] * (p - hot) + smoothing * smooth) * scale;
             }
         });
         vec![grad]

@@ -56,6 +56,7 @@ impl Learner {
     /// Stands where it was kept, with nothing in flight; of use when no device is left.
     pub(in crate::train) fn go_back(&mut self) {
         self.flights.clear();
+        self.sums = [0.0; 2];
         if let Some(step) = self.take_kept_values() {
             self.step = step;
         }

@@ -57,7 +57,7 @@ impl Learner {
         use crate::export::{Onnx, onnx};
         self.session.download(&mut self.state).await?;
         let (normalize, class_names) = (&self.normalize, self.class_names.as_slice());
-        onnx(&self.network, &self.state, &Onnx { normalize, preprocess, class_names })
+        onnx(&self.network, &self.state.as_judged(), &Onnx { normalize, preprocess, class_names })
     }
 
     /// As [`Learner::to_bytes`], with every deconvolution folded into ordinary layers: `mexhat::train::Learner::load` opens it, and the
@@ -68,7 +68,7 @@ impl Learner {
     #[cfg(not(target_arch = "wasm32"))]
     pub async fn to_plain(&mut self) -> Result<Vec<u8>> {
         self.session.download(&mut self.state).await?;
-        let (network, state) = crate::export::plain(&self.network, &self.state)?;
+        let (network, state) = crate::export::plain(&self.network, &self.state.as_judged())?;
         model_bytes(&state, &self.spec().with_network(network))
     }
 
@@ -99,9 +99,18 @@ impl Learner {
         pollster::block_on(self.session.download(&mut self.state))?;
         let mut state = self.state.clone();
         let loaded = crate::train::state_dict::load_state_dict(&mut state, path, bytes)?;
+        state.begin_averages();
         self.state = state;
         self.session.upload(&self.state);
         Ok(loaded)
+    }
+
+    /// Begins averages of weights anew, with the values that the host has.
+    pub(in crate::train) fn begin_averages(&mut self) {
+        if self.update.is_some_and(|update| update.average.is_some()) {
+            self.state.begin_averages();
+            self.session.upload(&self.state);
+        }
     }
 
     /// A saved network, ready to predict; [`Learner::with_update`] lets it learn on.
@@ -165,8 +174,7 @@ impl Learner {
         let update = update.into();
         update.check()?;
         pollster::block_on(self.session.download(&mut self.state))?;
-        let parameters = self.state.parameters();
-        update.rule.reserve(&mut self.state, &parameters);
+        update.reserve(&mut self.state);
         self.session = Session::new(self.session.gpu(), &self.state)?;
         (self.passes, self.flights) = (Vec::new(), VecDeque::new());
         self.update = Some(update);

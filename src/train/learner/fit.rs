@@ -24,7 +24,7 @@ use std::time::Duration;
 pub struct Fit<'a> {
     /// Passes over the data.
     pub epochs: u64,
-    /// Images per step.
+    /// Images per step, or with [`Update::accumulate`](super::Update::accumulate) of each batch that a step adds up.
     pub batch_size: usize,
     /// How the learning rate changes over the run.
     pub schedule: ScheduleKind,
@@ -124,9 +124,10 @@ impl Learner {
             return Err(Error::Usage(what));
         }
         let images = data.images();
+        let fit = Fit { batch_size: fit.batch_size.saturating_mul(self.update()?.accumulate), ..fit };
         if let Some(images) = images.filter(|n| *n < fit.batch_size) {
             let what =
-                format!("the batch size is {}, but there are {images} images; expected at most those", fit.batch_size);
+                format!("a step takes {} images, but there are {images}; expected at most those", fit.batch_size);
             return Err(Error::Usage(what));
         }
         let schedule = match (fit.schedule, images) {
@@ -143,7 +144,6 @@ impl Learner {
                 )));
             }
         };
-        self.update()?;
         self.data = data.name().to_owned();
         if data.class_names().len() == self.model.classes {
             self.class_names = data.class_names().to_vec();
@@ -279,7 +279,8 @@ impl Fitting<'_> {
             return Err(Error::Usage("the data gave no batch of images; expected at least one".into()));
         }
         if let Some(test) = self.fit.test.filter(|_| self.judged <= self.epoch) {
-            let found = self.learner.evaluate_async(test, self.fit.batch_size).await?;
+            let found =
+                self.learner.evaluate_async(test, self.fit.batch_size / self.learner.update()?.accumulate).await?;
             let (step, epoch) = (self.learner.step, self.epoch + 1);
             let (split, loss, accuracy) = (Split::Test, found.loss, found.accuracy);
             self.events.push_back(Event::Eval { step, epoch, split, loss, accuracy });

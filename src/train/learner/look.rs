@@ -80,8 +80,10 @@ impl Learner {
         }
         // The upload is of all tensors.
         pollster::block_on(self.session.download(&mut self.state))?;
-        if let Some(id) = self.state.find(name) {
-            self.state.get_mut(id).values = values.to_vec();
+        for name in [name.to_owned(), format!("average.{name}")] {
+            if let Some(id) = self.state.find(&name) {
+                self.state.get_mut(id).values = values.to_vec();
+            }
         }
         self.session.upload(&self.state);
         Ok(())

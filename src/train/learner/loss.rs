@@ -1,6 +1,7 @@
 //! What training makes small.
 
 use crate::ops::{self, CrossEntropyOptions};
+use crate::optim::Scalars;
 use crate::tape::{DType, Tape, Var};
 use crate::{Error, Result};
 use std::fmt;
@@ -27,6 +28,14 @@ pub enum Loss {
     /// As [`Loss::CrossEntropy`], but in training this share of each label, 0 to 1, is spread over all classes. Test losses are
     /// those of the labels as they are.
     LabelSmoothing(f32),
+    /// As [`Loss::LabelSmoothing`] with a weight for each class, as PyTorch's `CrossEntropyLoss(weight)`: the mean is over the weights of the
+    /// labels. Test losses are without weights.
+    ClassWeights {
+        /// One for each class.
+        weights: Arc<[f32]>,
+        /// Share of each label that is spread over all classes; 0 for none.
+        label_smoothing: f32,
+    },
     /// `1/2 |output - onehot(label)|^2`.
     LeastSquares,
     /// `mean (output - value)^2`, for values in place of labels.
@@ -54,24 +63,46 @@ impl Loss {
 
     /// What a trained network is judged by.
     pub(super) fn judging(&self) -> &Self {
-        if let Self::LabelSmoothing(_) = self { &Self::CrossEntropy } else { self }
+        if let Self::LabelSmoothing(_) | Self::ClassWeights { .. } = self { &Self::CrossEntropy } else { self }
     }
 
-    /// The input that takes the targets of `images` outputs of shape `output` (without N).
-    pub(super) fn targets(&self, tape: &mut Tape, images: usize, output: &[usize]) -> Var {
+    /// The inputs that take the targets of `images` outputs of shape `output` (without N), and behind them the weights of classes.
+    pub(super) fn targets(&self, tape: &mut Tape, images: usize, output: &[usize]) -> (Var, Option<Var>) {
         let per_image = if self.takes_labels() { &output[1..] } else { output };
         let shape: Vec<usize> = std::iter::once(images).chain(per_image.iter().copied()).collect();
-        if self.takes_labels() {
+        let targets = if self.takes_labels() {
             tape.input("labels", &shape, DType::U32)
         } else {
             tape.input("targets", &shape, DType::F32)
+        };
+        let Self::ClassWeights { weights, .. } = self else { return (targets, None) };
+        (targets, Some(tape.input("class weights", &[weights.len()], DType::F32)))
+    }
+
+    /// What a training step is given, in the order of its inputs.
+    pub(super) fn inputs<'a>(&'a self, images: &'a [f32], targets: &'a [u8], scalars: &'a Scalars) -> Vec<&'a [u8]> {
+        let mut inputs = vec![bytemuck::cast_slice(images), targets];
+        if let Self::ClassWeights { weights, .. } = self {
+            inputs.push(bytemuck::cast_slice(weights));
         }
+        inputs.push(scalars.bytes());
+        inputs
     }
 
     /// Appends the loss of `output`, and how many outputs are right where there are labels.
-    pub(super) fn record(&self, tape: &mut Tape, output: Var, targets: Var) -> Result<(Var, Option<Var>)> {
+    pub(super) fn record(
+        &self,
+        tape: &mut Tape,
+        output: Var,
+        (targets, weights): (Var, Option<Var>),
+    ) -> Result<(Var, Option<Var>)> {
+        if let (Self::ClassWeights { label_smoothing, .. }, Some(weights)) = (self, weights) {
+            let options = CrossEntropyOptions { label_smoothing: *label_smoothing, ..Default::default() };
+            let found = ops::cross_entropy_weighted(tape, output, targets, weights, options)?;
+            return Ok((found.loss, Some(found.hits)));
+        }
         let loss = match self {
-            Self::CrossEntropy | Self::LabelSmoothing(_) => {
+            Self::CrossEntropy | Self::LabelSmoothing(_) | Self::ClassWeights { .. } => {
                 let label_smoothing = if let Self::LabelSmoothing(share) = self { *share } else { 0.0 };
                 let options = CrossEntropyOptions { label_smoothing, ..Default::default() };
                 let found = ops::cross_entropy_hits(tape, output, targets, options)?;
@@ -97,6 +128,7 @@ impl fmt::Debug for Loss {
         f.write_str(match self {
             Self::CrossEntropy => "CrossEntropy",
             Self::LabelSmoothing(share) => return write!(f, "LabelSmoothing({share})"),
+            Self::ClassWeights { weights, .. } => return write!(f, "ClassWeights({weights:?})"),
             Self::LeastSquares => "LeastSquares",
             Self::MeanSquares => "MeanSquares",
             Self::Labels(_) => "Labels(..)",

@@ -25,6 +25,7 @@ use crate::data::Normalize;
 use crate::gpu::{Gpu, Timings};
 use crate::models::Model;
 use crate::nn::Network;
+use crate::optim::Scalars;
 use crate::tape::{Compiled, MemoryUse, Session, State};
 use crate::{Error, Result};
 use again::Kept;
@@ -57,6 +58,8 @@ pub struct Learner {
     loss: Loss,
     passes: Vec<(Pass, Compiled)>,
     flights: VecDeque<Flight>,
+    /// Loss and hits of the parts of a step that have come back, while others have not.
+    sums: [f64; 2],
     /// What training goes back to when the device goes away.
     pub(super) kept: Option<Kept>,
     /// Steps submitted; also the number of training forwards, which decides what is frozen.
@@ -73,8 +76,12 @@ struct Flight {
     pass: Pass,
     step: u64,
     lr: f64,
+    /// Images of the whole step, of which this is a part.
     images: usize,
 }
+
+/// A part of a step: its pass, images, targets and scalars.
+type StepPart<'a> = (Pass, &'a [f32], &'a [u8], Scalars);
 
 /// A step whose loss is known.
 ///
@@ -120,10 +127,9 @@ impl Learner {
         restore: impl FnOnce(&mut State) -> Result<()>,
     ) -> Result<Self> {
         let model = network.build(&mut state)?;
-        let parameters = state.parameters();
         if let Some(update) = &update {
             update.check()?;
-            update.rule.reserve(&mut state, &parameters);
+            update.reserve(&mut state);
         }
         restore(&mut state)?;
         let session = Session::new(gpu, &state)?;
@@ -137,6 +143,7 @@ impl Learner {
             loss: Loss::default(),
             passes: Vec::new(),
             flights: VecDeque::new(),
+            sums: [0.0; 2],
             kept: None,
             step: 0,
             data: String::new(),
@@ -191,7 +198,7 @@ impl Learner {
             found.extend(ids);
         }
         found.into_iter().for_each(|id| self.state.get_mut(id).trainable = trainable);
-        self.passes.retain(|(pass, _)| !matches!(pass, Pass::Train(..)));
+        self.passes.retain(|(pass, _)| !pass.trains());
         Ok(())
     }
 
@@ -269,14 +276,39 @@ impl Learner {
         lr: f64,
         seed: u64,
     ) -> Result<()> {
-        let pass = Pass::Train(self.model.mode_at(self.step), count);
-        let lr = self.rate_again(lr);
-        let scalars = self.update()?.rule.scalars(lr, self.step + 1, seed);
-        let inputs = [bytemuck::cast_slice(images), targets, scalars.bytes()];
-        self.pass(pass)?.submit(&inputs).await?;
-        self.step += 1;
-        self.flights.push_back(Flight { pass, step: self.step, lr, images: count });
+        let (lr, step) = (self.rate_again(lr), self.step + 1);
+        let loss = self.loss.clone();
+        for (pass, images, targets, scalars) in self.parts(images, targets, count, lr, seed)? {
+            self.pass(pass)?.submit(&loss.inputs(images, targets, &scalars)).await?;
+            self.flights.push_back(Flight { pass, step, lr, images: count });
+        }
+        self.step = step;
         Ok(())
+    }
+
+    /// The parts of the next step: their passes, images, targets and scalars.
+    fn parts<'a>(
+        &self,
+        images: &'a [f32],
+        targets: &'a [u8],
+        count: usize,
+        lr: f64,
+        seed: u64,
+    ) -> Result<Vec<StepPart<'a>>> {
+        let (update, step) = (self.update()?, self.step + 1);
+        let scalars = update.rule.scalars(lr, step, seed).with_decay(update.decay(step));
+        let (each, each_target) = (images.len() / count.max(1), targets.len() / count.max(1));
+        let mut first = 0;
+        let passes = Pass::of_step(self.model.mode_at(self.step), count, update.accumulate).into_iter().enumerate();
+        let part = |(part, pass): (usize, Pass)| {
+            let at = first..first + pass.images();
+            first = at.end;
+            let share = pass.images() as f64 / count as f64;
+            let (images, targets) =
+                (&images[at.start * each..at.end * each], &targets[at.start * each_target..at.end * each_target]);
+            (pass, images, targets, scalars.of_part(part, share, step, seed))
+        };
+        Ok(passes.map(part).collect())
     }
 
     /// The oldest step whose loss has come back, without waiting.
@@ -284,10 +316,14 @@ impl Learner {
     /// # Errors
     /// The device failed.
     pub fn try_take(&mut self) -> Result<Option<Step>> {
-        let Some(flight) = self.flights.front() else { return Ok(None) };
-        let pass = flight.pass;
-        let outputs = self.pass(pass)?.try_take()?;
-        Ok(outputs.and_then(|(_, outputs)| self.completed(&outputs)))
+        while let Some(flight) = self.flights.front() {
+            let pass = flight.pass;
+            let Some((_, outputs)) = self.pass(pass)?.try_take()? else { return Ok(None) };
+            if let Some(step) = self.completed(&outputs) {
+                return Ok(Some(step));
+            }
+        }
+        Ok(None)
     }
 
     /// The oldest step not taken yet, waiting for it; `None` when none is in flight.
@@ -295,23 +331,33 @@ impl Learner {
     /// # Errors
     /// The device failed.
     pub async fn take(&mut self) -> Result<Option<Step>> {
-        let Some(flight) = self.flights.front() else { return Ok(None) };
-        let pass = flight.pass;
-        let Some((_, outputs)) = self.pass(pass)?.take().await? else {
-            return Err(Error::Run("a training step gave no result".into()));
-        };
-        Ok(self.completed(&outputs))
+        while let Some(flight) = self.flights.front() {
+            let pass = flight.pass;
+            let Some((_, outputs)) = self.pass(pass)?.take().await? else {
+                return Err(Error::Run("a training step gave no result".into()));
+            };
+            if let Some(step) = self.completed(&outputs) {
+                return Ok(Some(step));
+            }
+        }
+        Ok(None)
     }
 
+    /// The step whose last part has come back.
     fn completed(&mut self, outputs: &[Vec<f32>]) -> Option<Step> {
-        let Flight { step, lr, images, .. } = self.flights.pop_front()?;
-        let accuracy = outputs.get(1).map_or(f32::NAN, |hits| hits[0] / images as f32);
-        Some(Step { step, loss: outputs[0][0], accuracy, lr, images })
+        let Flight { pass, step, lr, images } = self.flights.pop_front()?;
+        let share = pass.images() as f64 / images as f64;
+        let hits = outputs.get(1).map_or(f64::NAN, |hits| f64::from(hits[0]));
+        let [loss, right] = self.sums;
+        self.sums = [loss + share * f64::from(outputs[0][0]), right + hits];
+        let Pass::Train(..) = pass else { return None };
+        let [loss, right] = std::mem::take(&mut self.sums);
+        Some(Step { step, loss: loss as f32, accuracy: (right / images as f64) as f32, lr, images })
     }
 
     /// Steps that are in flight.
     pub fn in_flight(&self) -> usize {
-        self.flights.len()
+        self.flights.iter().filter(|flight| matches!(flight.pass, Pass::Train(..))).count()
     }
 
     /// Number of images of a batch that fits the network and the loss.

@@ -1,7 +1,7 @@
 //! Which value of a step was the first that is no number.
 
-use super::Learner;
-use super::record::{self, Pass};
+use super::record;
+use super::{Learner, StepPart};
 use crate::Result;
 use crate::tape::{DType, Node, Session, Source, State, Tape, Var};
 use std::collections::{BTreeSet, HashMap};
@@ -86,11 +86,27 @@ impl Learner {
         lr: f64,
         seed: u64,
     ) -> Result<Option<Bad>> {
-        let pass = Pass::Train(self.model.mode_at(self.step), count);
-        let update = self.update()?;
         let mut state = self.state.clone();
-        let gpu = self.session.gpu();
-        let mut tape = record::record(pass, gpu.profile(), &self.model, &mut state, (Some(&update), &self.loss))?;
+        let mut session = Session::new(self.session.gpu(), &state)?;
+        for part in self.parts(images, targets, count, lr, seed)? {
+            let found = self.first_bad_of(&mut session, &mut state, part).await?;
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+        Ok(None)
+    }
+
+    /// As `first_bad`, of one part of the step.
+    async fn first_bad_of(
+        &self,
+        session: &mut Session,
+        state: &mut State,
+        (pass, images, targets, scalars): StepPart<'_>,
+    ) -> Result<Option<Bad>> {
+        let update = self.update()?;
+        let profile = session.gpu().profile();
+        let mut tape = record::record(pass, profile, &self.model, state, (Some(&update), &self.loss))?;
         let loss = tape.root(tape.outputs()[0]);
         let known = tape.outputs().len();
         let floats = |tape: &Tape, var: &Var| tape.ty(*var).dtype == DType::F32;
@@ -100,9 +116,8 @@ impl Learner {
             .filter(|(_, var)| floats(&tape, var))
             .collect();
         watched.iter().for_each(|(_, var)| tape.output(*var));
-        let mut step = Session::new(gpu, &state)?.compile(&[&tape])?.remove(0);
-        let scalars = update.rule.scalars(lr, self.step + 1, seed);
-        step.submit(&[bytemuck::cast_slice(images), targets, scalars.bytes()]).await?;
+        let mut step = session.compile(&[&tape])?.remove(0);
+        step.submit(&self.loss.inputs(images, targets, &scalars)).await?;
         let outputs = step.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
         let values: HashMap<Var, &Vec<f32>> = watched.iter().map(|(_, var)| *var).zip(&outputs[known..]).collect();
         let Some((index, var)) = watched.iter().find(|(_, var)| values[var].iter().any(|v| !v.is_finite())) else {
@@ -110,11 +125,11 @@ impl Learner {
         };
         let (node, forward) =
             (&tape.nodes()[*index], tape.nodes().iter().position(|node| node.outputs.contains(&loss)));
-        let updates: Vec<String> = node.outputs.iter().filter_map(|var| state_name(&tape, &state, *var)).collect();
+        let updates: Vec<String> = node.outputs.iter().filter_map(|var| state_name(&tape, state, *var)).collect();
         let (part, tensors) = match updates.is_empty() {
             false => (Part::Update, updates),
-            true if forward.is_some_and(|last| *index > last) => (Part::Backward, nearby(&tape, &state, *index)),
-            true => (Part::Forward, nearby(&tape, &state, *index)),
+            true if forward.is_some_and(|last| *index > last) => (Part::Backward, nearby(&tape, state, *index)),
+            true => (Part::Forward, nearby(&tape, state, *index)),
         };
         let input = |var: &Var| -> f32 {
             let root = tape.root(*var);

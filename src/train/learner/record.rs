@@ -13,6 +13,8 @@ use crate::tape::{State, Tape};
 pub(crate) enum Pass {
     /// A training step of this kind. Inputs: images, targets, scalars. Outputs: loss and, where there are labels, hits.
     Train(Mode, usize),
+    /// The part of a training step before the last, which changes no parameter. As [`Pass::Train`].
+    Gather(Mode, usize),
     /// Loss and hits with running statistics. Inputs: images, targets.
     Judge(usize),
     /// What the network puts out, with running statistics. Input: images.
@@ -22,14 +24,27 @@ pub(crate) enum Pass {
 }
 
 impl Pass {
-    fn images(self) -> usize {
+    /// The passes of a training step on `images` in `parts` as equal as can be, the largest first.
+    pub(crate) fn of_step(mode: Mode, images: usize, parts: usize) -> Vec<Self> {
+        let parts = parts.clamp(1, images.max(1));
+        let size = |part: usize| images / parts + usize::from(part < images % parts);
+        let of = |part| if part + 1 < parts { Self::Gather(mode, size(part)) } else { Self::Train(mode, size(part)) };
+        (0..parts).map(of).collect()
+    }
+
+    pub(crate) fn images(self) -> usize {
         match self {
-            Self::Train(_, n) | Self::Judge(n) | Self::Outputs(n) | Self::Shares(n) => n,
+            Self::Train(_, n) | Self::Gather(_, n) | Self::Judge(n) | Self::Outputs(n) | Self::Shares(n) => n,
         }
     }
 
     fn mode(self) -> Mode {
-        if let Self::Train(mode, _) = self { mode } else { Mode::Eval }
+        if let Self::Train(mode, _) | Self::Gather(mode, _) = self { mode } else { Mode::Eval }
+    }
+
+    /// Whether it belongs to a training step.
+    pub(crate) fn trains(self) -> bool {
+        matches!(self, Self::Train(..) | Self::Gather(..))
     }
 }
 
@@ -41,9 +56,13 @@ pub(crate) fn record(
     state: &mut State,
     (update, loss): (Option<&Update>, &Loss),
 ) -> Result<Tape> {
-    let mut tape = if let Pass::Train(..) = pass { Tape::for_adapter(profile) } else { Tape::new() };
+    let mut tape = if pass.trains() { Tape::for_adapter(profile) } else { Tape::new() };
+    if !pass.trains() {
+        tape.replace_states(state.averages().into_iter().collect());
+    }
     let images = nn::images(&mut tape, pass.images(), model.input);
-    let judged = matches!(pass, Pass::Train(..) | Pass::Judge(_));
+    let loss = if pass.trains() { loss } else { loss.judging() };
+    let judged = pass.trains() || matches!(pass, Pass::Judge(_));
     let targets = judged.then(|| loss.targets(&mut tape, pass.images(), &model.output));
     let output = model.forward(&mut Forward { tape: &mut tape, state, mode: pass.mode() }, images)?;
     let Some(targets) = targets else {
@@ -51,13 +70,15 @@ pub(crate) fn record(
         tape.output(output);
         return Ok(tape);
     };
-    let loss = if let Pass::Train(..) = pass { loss } else { loss.judging() };
     let (loss, hits) = loss.record(&mut tape, output, targets)?;
     tape.output(loss);
     hits.into_iter().for_each(|hits| tape.output(hits));
-    if let (Pass::Train(..), Some(update)) = (pass, update) {
-        let gradients = tape.backward(loss)?;
-        update.record(&mut tape, state, gradients)?;
+    if let Some(update) = update.filter(|_| pass.trains()) {
+        let mut gradients = tape.backward(loss)?;
+        match pass {
+            Pass::Gather(..) => update.gather(&mut tape, state, &mut gradients)?,
+            _ => update.record(&mut tape, state, gradients)?,
+        }
     }
     Ok(tape)
 }

@@ -14,9 +14,17 @@ pub struct Update {
     pub lr: f64,
     /// Largest norm of all gradients together; larger ones are scaled down to it ([`ops::clip_grad_norm`]).
     pub clip_grad_norm: Option<f32>,
+    /// Batches of a step: their gradients are added up one after the other, so that only one needs memory.
+    pub accumulate: usize,
+    /// Share that averages of the weights over the steps keep at each; the network is then judged and saved with the averages.
+    pub average: Option<f64>,
 }
 
 impl Update {
+    fn new(rule: Optimizer, lr: f64) -> Self {
+        Self { rule, lr, clip_grad_norm: None, accumulate: 1, average: None }
+    }
+
     /// With the gradients of each step scaled down to this norm over all parameters where theirs is larger, as
     /// `torch.nn.utils.clip_grad_norm_`.
     ///
@@ -29,6 +37,38 @@ impl Update {
         Self { clip_grad_norm: Some(norm), ..self }
     }
 
+    /// With the gradients of so many batches added up for each step: without statistics over a batch (batch norm, deconvolution, class
+    /// weights) it is the step of one batch as large as all of them.
+    ///
+    /// ```
+    /// use mexhat::train::{Sgd, Update};
+    /// let update = Update::from(Sgd::new(0.1)).accumulate(4);
+    /// # assert_eq!(update.accumulate, 4);
+    /// ```
+    pub fn accumulate(self, batches: usize) -> Self {
+        Self { accumulate: batches, ..self }
+    }
+
+    /// With moving averages of weights and running statistics over the steps, of which each step keeps `decay`, such as 0.999. Predictions,
+    /// evaluations and files take the averages; [`Learner::tensor`](super::Learner::tensor) tells what is trained. They begin without
+    /// bias: after step `t` the weights of step `i` have a share of `decay^(t-i) (1 - decay) / (1 - decay^t)`.
+    ///
+    /// ```
+    /// use mexhat::train::{Sgd, Update};
+    /// let update = Update::from(Sgd::new(0.1)).average(0.999);
+    /// # assert_eq!(update.average, Some(0.999));
+    /// ```
+    pub fn average(self, decay: f64) -> Self {
+        Self { average: Some(decay), ..self }
+    }
+
+    /// What averages keep at update `step`, counted from 1.
+    pub(super) fn decay(&self, step: u64) -> f64 {
+        let decay = self.average.unwrap_or(0.0);
+        let unbiased = |step: u64| 1.0 - decay.powf(step as f64);
+        decay * unbiased(step - 1) / unbiased(step)
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let positive = |what: &str, value: f64, such_as: &str| {
             if value > 0.0 && value.is_finite() {
@@ -37,11 +77,52 @@ impl Update {
             Err(Error::Usage(format!("the {what} is {value}; expected a number above 0, such as {such_as}")))
         };
         positive("learning rate", self.lr, "0.1")?;
+        if self.accumulate == 0 {
+            return Err(Error::Usage("a step of 0 batches changes nothing; expected at least 1".into()));
+        }
+        if let Some(decay) = self.average.filter(|decay| !(0.0..1.0).contains(decay)) {
+            let what = format!("averages of weights keep {decay} of themselves; expected 0 to below 1, such as 0.999");
+            return Err(Error::Usage(what));
+        }
         self.clip_grad_norm.map_or(Ok(()), |norm| positive("norm to clip gradients to", f64::from(norm), "1"))
+    }
+
+    /// Adds to `state` what the update keeps of each tensor.
+    pub(in crate::train) fn reserve(&self, state: &mut State) {
+        let parameters = state.parameters();
+        self.rule.reserve(state, &parameters);
+        if self.accumulate > 1 {
+            parameters.iter().for_each(|id| {
+                state.gradient(*id);
+            });
+        }
+        if self.average.is_some() {
+            let model: Vec<_> = state.iter().filter(|(_, tensor)| tensor.model).map(|(id, _)| id).collect();
+            model.into_iter().for_each(|id| {
+                state.average(id);
+            });
+        }
+    }
+
+    /// Appends the addition of `gradients` to the sums of the step, and has the sums stand in their places.
+    pub(super) fn gather(&self, tape: &mut Tape, state: &mut State, gradients: &mut Gradients) -> Result<()> {
+        for id in state.parameters() {
+            let parameter = tape.state(state, id);
+            if let Some(gradient) = gradients.get(parameter) {
+                let total = state.gradient(id);
+                let total = tape.state(state, total);
+                ops::accumulate(tape, total, gradient)?;
+                gradients.set(parameter, total);
+            }
+        }
+        Ok(())
     }
 
     /// Appends the update of all parameters that `gradients` reach.
     pub(super) fn record(&self, tape: &mut Tape, state: &mut State, mut gradients: Gradients) -> Result<()> {
+        if self.accumulate > 1 {
+            self.gather(tape, state, &mut gradients)?;
+        }
         let parameters = state.parameters();
         if let Some(norm) = self.clip_grad_norm {
             let reached = parameters.iter().filter_map(|id| {
@@ -52,7 +133,12 @@ impl Update {
             let clipped = ops::clip_grad_norm(tape, &found, norm)?;
             reached.into_iter().zip(clipped).for_each(|(parameter, gradient)| gradients.set(parameter, gradient));
         }
-        self.rule.apply(tape, state, &parameters, &gradients)
+        self.rule.apply(tape, state, &parameters, &gradients)?;
+        for (id, average) in state.averages() {
+            let (value, average) = (tape.state(state, id), tape.state(state, average));
+            ops::weight_average(tape, average, value)?;
+        }
+        Ok(())
     }
 }
 
@@ -100,7 +186,7 @@ impl Sgd {
 impl From<Sgd> for Update {
     fn from(sgd: Sgd) -> Self {
         let Sgd { lr, momentum, weight_decay, nesterov } = sgd;
-        Self { rule: Optimizer::Sgd { momentum, weight_decay, nesterov }, lr, clip_grad_norm: None }
+        Self::new(Optimizer::Sgd { momentum, weight_decay, nesterov }, lr)
     }
 }
 
@@ -150,6 +236,6 @@ impl From<Adam> for Update {
         } else {
             Optimizer::Adam { betas, eps, weight_decay }
         };
-        Self { rule, lr, clip_grad_norm: None }
+        Self::new(rule, lr)
     }
 }

@@ -63,7 +63,7 @@ impl Trainer {
         self.timer.pause();
         if self.stage == Stage::Evaluate {
             // Half an evaluation is not told: it is made again.
-            self.events.retain(|event| !matches!(event, Event::Eval { .. }));
+            self.events.retain(|event| !matches!(event, Event::Eval { .. } | Event::Best(_)));
         }
         let from = self.learner.kept_step().filter(|_| self.losses.bearable(self.told));
         self.events.push_back(Event::DeviceLost { step: self.told, from, reason: reason.clone() });

@@ -9,7 +9,7 @@ use super::checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
 use super::clock::Instant;
 use super::evaluate;
 use super::memory::{Paper, passes, too_small};
-use super::{Event, Learner, ModelSpec, Options, RunPlan, Started, Summary};
+use super::{Best, Event, Learner, ModelSpec, Options, RunPlan, Started, Summary};
 use crate::data::{Dataset, Epoch, Loader, LoaderOptions, Report, Splits};
 use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
@@ -75,6 +75,10 @@ pub struct Trainer {
     evaluated: Option<u64>,
     last_eval: Option<(f32, f32)>,
     last_validation: Option<(f32, f32)>,
+    /// The best epoch on the validation images, in runs with patience.
+    best: Option<Best>,
+    /// Steps after which an epoch was last compared with the best.
+    compared: Option<u64>,
     /// Step and time of the last [`Event::Save`].
     saved: (u64, Instant),
     timer: Timer,
@@ -176,6 +180,13 @@ impl Trainer {
         if spec.net.norm == Norm::Deconv {
             splits.report.notes.extend(deconvolves(&plan, &splits.train)?);
         }
+        if options.patience.is_some() && splits.validation.is_none() {
+            return Err(Error::Usage(format!(
+                "`patience` goes by validation images, and the data '{}' has none; hold some back with `validation`, such as 0.1",
+                options.data
+            )));
+        }
+        let loss = options.loss(&splits.train)?;
         let train = Loader::new(
             Arc::new(splits.train),
             splits.normalize.clone(),
@@ -188,9 +199,9 @@ impl Trainer {
             },
         )?;
         let validation =
-            splits.validation.map(|data| evaluate::loader(Arc::new(data), &splits.normalize, plan.batch_size));
+            splits.validation.map(|data| evaluate::loader(Arc::new(data), &splits.normalize, plan.part_size));
         let validation = validation.transpose()?;
-        let test = evaluate::loader(Arc::new(splits.test), &splits.normalize, plan.batch_size)?;
+        let test = evaluate::loader(Arc::new(splits.test), &splits.normalize, plan.part_size)?;
 
         let update = options.update();
         let judged: Vec<usize> =
@@ -202,13 +213,16 @@ impl Trainer {
         let own = options.network.is_some();
         let begun = |gpu: &Gpu| {
             let learner = Learner::begin(gpu, network.clone(), Some(update), state(), restore)?;
-            let mut learner = learner.with_normalize(spec.normalize.clone())?.with_loss(options.loss());
+            let mut learner = learner.with_normalize(spec.normalize.clone())?.with_loss(loss.clone());
             spec.check(&learner.model)?;
             learner.step = progress.step;
             let taken = match (&options.init, saved) {
                 (Some(init), None) => begin_with(&mut learner, Path::new(init))?,
                 _ => Vec::new(),
             };
+            if progress.step == 0 {
+                learner.begin_averages();
+            }
             learner.freeze(&options.freeze.iter().map(String::as_str).collect::<Vec<_>>())?;
             if learner.state.parameters().is_empty() {
                 let what = "nothing is left to train: all layers with parameters are frozen, or there are none; leave some out of `freeze`";
@@ -248,6 +262,8 @@ impl Trainer {
             evaluated: None,
             last_eval: progress.last_eval,
             last_validation: progress.last_validation,
+            best: progress.best,
+            compared: None,
             saved: (progress.step, Instant::now()),
             timer,
             ahead: usize::MAX,
@@ -373,12 +389,14 @@ impl Trainer {
             accuracy: self.last_eval.map(|eval| eval.1),
             validation_loss: self.last_validation.map(|eval| eval.0),
             validation_accuracy: self.last_validation.map(|eval| eval.1),
+            best: self.best,
+            stopped_early: self.is_stale(),
             train_seconds: self.timer.total(),
             images_per_second: self.timer.images_per_second(),
             first_step_seconds: self.timer.first_step,
             gpu_bytes: self.learner.memory().total(),
             parameters: self.learner.parameters(),
-            interrupted: !self.diverged && self.done() < self.plan.steps,
+            interrupted: !self.diverged && !self.is_stale() && self.done() < self.plan.steps,
             diverged: self.diverged,
         }
     }
@@ -418,6 +436,7 @@ impl Trainer {
             seconds: self.timer.total(),
             last_eval: self.last_eval,
             last_validation: self.last_validation,
+            best: self.best,
         }
     }
 }
@@ -446,7 +465,7 @@ fn all_the_same(train: &Dataset) -> Option<String> {
 
 /// Refuses what has no covariance, and says what hardly has one.
 fn deconvolves(plan: &RunPlan, train: &Dataset) -> Result<Option<String>> {
-    if plan.batch_size == 1 {
+    if plan.part_size == 1 {
         return Err(Error::Usage(
             "the batch size is 1, but one image has no covariance, so deconvolution would learn nothing that holds for others; \
              choose a `batch_size` of at least 2, better 16, or `norm` none"

@@ -4,7 +4,7 @@ use super::{Stage, Trainer};
 use crate::Result;
 use crate::data::{Batch, Loader};
 use crate::train::clock::Instant;
-use crate::train::{CheckpointEvery, Evaluation, Event, Learner, Options, Split, Step, evaluate};
+use crate::train::{Best, CheckpointEvery, Evaluation, Event, Learner, Options, Split, Step, evaluate};
 
 /// Seconds after which a run is worth keeping at the end of an epoch.
 const EPOCH_SECONDS: f64 = 10.0;
@@ -138,7 +138,28 @@ impl Trainer {
     }
 
     fn ended(&self) -> bool {
-        self.stopping || self.learner.steps() >= self.plan.steps
+        self.stopping || self.learner.steps() >= self.plan.steps || self.is_stale()
+    }
+
+    /// Whether so many epochs were no better than the best that the run ends.
+    pub(super) fn is_stale(&self) -> bool {
+        self.compared == Some(self.learner.steps()) && self.progress().is_stale(self.options.patience)
+    }
+
+    /// At the end of an epoch, in runs with patience: tells an evaluation that is the best so far.
+    fn compare_with_best(&mut self) {
+        let (step, batches) = (self.learner.steps(), self.plan.batches);
+        let Some((loss, accuracy)) = self.last_validation else { return };
+        if self.options.patience.is_none() || !step.is_multiple_of(batches) {
+            return;
+        }
+        let found = Best { epoch: step / batches, loss, accuracy };
+        // An evaluation that a lost device cut off is made again.
+        if self.best.is_none_or(|best| best.epoch == found.epoch || found.beats(&best)) {
+            self.best = Some(found);
+            self.events.push_back(Event::Best(found));
+        }
+        self.compared = Some(step);
     }
 
     /// Takes what has come back; when nothing has, submits one more step.
@@ -237,6 +258,7 @@ impl Trainer {
     async fn evaluate(&mut self) -> Result<()> {
         if let Some(validation) = self.validation.clone() {
             self.last_validation = self.judge(&validation, Split::Validation).await?;
+            self.compare_with_best();
         }
         if self.failure.is_none() && (self.validation.is_none() || self.ended()) {
             let test = self.test.clone();
@@ -255,7 +277,7 @@ impl Trainer {
 
     /// Loss and accuracy on one split; a loss that is no number ends the run.
     async fn judge(&mut self, images: &Loader, split: Split) -> Result<Option<(f32, f32)>> {
-        let (full, last) = self.learner.judges(self.plan.batch_size, images.dataset().len())?;
+        let (full, last) = self.learner.judges(self.plan.part_size, images.dataset().len())?;
         let Evaluation { loss, accuracy, .. } = evaluate::run(images, full, last).await?;
         let (step, epoch) = (self.learner.steps(), self.learner.steps() / self.plan.batches);
         self.events.push_back(Event::Eval { step, epoch, split, loss, accuracy });

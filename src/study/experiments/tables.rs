@@ -1,0 +1,374 @@
+//! Tables 1 and 2 and Figure 8a: networks with batch norm and with deconvolution, each with the paper's settings (method, section 10.2),
+//! the paper's accuracy beside this run's.
+
+use super::{Check, Experiment, ExperimentOptions, Findings, Series};
+use crate::data::{Augmentation, LoadOptions, Normalization, Preparation, Reading, Size, Splits, load, title};
+use crate::gpu::Gpu;
+use crate::models::Norm;
+use crate::train::{Event, NetOptions, Options, Trainer};
+use crate::viz::lines::{Line, lines_svg};
+use crate::{Error, Result};
+
+/// What is changed of the paper's runs of networks.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[cfg_attr(feature = "cli", derive(clap::Args))]
+pub struct Runs {
+    /// Networks of table1, table2 and fig8a [default: vgg16, resnet18-imagenet and vgg13; with --full all of the table]
+    #[cfg_attr(feature = "cli", arg(long = "model", value_name = "NAME,...", value_delimiter = ','))]
+    pub models: Vec<String>,
+    /// Passes over the training images [default: 1; with --full the paper's]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub epochs: Option<u64>,
+    /// Use only so many training images [default: 2000; with --full all]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub limit_train: Option<usize>,
+    /// Use only so many test images [default: 1000; with --full all]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub limit_test: Option<usize>,
+    /// Images per batch [default: the paper's, 128 or 256]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub batch_size: Option<usize>,
+    /// Learning rate of both norms [default: the paper's]
+    #[cfg_attr(feature = "cli", arg(long))]
+    pub lr: Option<f64>,
+    /// Make each run with so many seeds, from --seed on [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
+    pub seeds: Option<u64>,
+}
+
+/// The experiments that [`Runs`] belong to.
+pub(super) const NAMES: [&str; 3] = ["table1", "table2", "fig8a"];
+
+/// Epochs of Table 1's columns.
+const EPOCHS: [u64; 3] = [1, 20, 100];
+/// Accuracies of batch norm and deconvolution, in percent.
+type Pair = [f64; 2];
+
+/// CIFAR-10 after 1, 20 and 100 epochs, CIFAR-100 after 20 and 100.
+const TABLE_1: [(&str, [Pair; 3], [Pair; 2]); 10] = [
+    ("vgg16", [[14.12, 74.18], [90.07, 93.25], [93.58, 94.56]], [[63.22, 71.97], [72.75, 75.32]]),
+    ("resnet18", [[56.25, 72.89], [92.64, 94.07], [94.87, 95.40]], [[72.67, 76.55], [77.70, 78.63]]),
+    ("preact18", [[55.15, 72.70], [91.93, 94.10], [94.37, 95.44]], [[70.79, 76.04], [76.14, 79.14]]),
+    ("densenet121", [[59.56, 76.63], [93.25, 94.89], [94.71, 95.88]], [[74.79, 77.63], [77.99, 80.69]]),
+    ("resnext29", [[52.14, 69.22], [93.12, 94.05], [95.15, 95.80]], [[74.26, 77.35], [78.60, 80.34]]),
+    ("mobilenetv2", [[54.29, 65.40], [89.86, 92.52], [90.51, 94.35]], [[66.31, 72.33], [67.52, 74.90]]),
+    ("dpn92", [[34.00, 53.02], [92.87, 93.74], [95.14, 95.82]], [[74.87, 76.12], [78.87, 80.38]]),
+    ("pnasnet-a", [[21.81, 64.19], [75.85, 81.97], [81.22, 84.45]], [[44.60, 55.65], [54.52, 59.44]]),
+    ("senet18", [[57.63, 67.21], [92.37, 94.11], [94.57, 95.38]], [[71.10, 75.79], [76.41, 78.63]]),
+    ("efficientnet-b0", [[35.40, 55.67], [84.21, 86.78], [86.07, 88.42]], [[57.23, 57.59], [59.09, 62.37]]),
+];
+
+/// ImageNet after 90 epochs, and the learning rate.
+const TABLE_2: [(&str, Pair, f64); 3] = [
+    ("vgg11-imagenet", [70.38, 71.95], 0.01),
+    ("resnet18-imagenet", [69.76, 71.24], 0.1),
+    ("densenet121-imagenet", [74.65, 75.73], 0.1),
+];
+
+/// Weight decays of Figure 8a, of which the larger hurts batch norm and helps deconvolution.
+const DECAYS: [f32; 2] = [5e-4, 5e-3];
+
+/// A line of the table: a network that is trained with both norms.
+struct Entry {
+    name: String,
+    options: Options,
+    paper: Option<Pair>,
+}
+
+/// How a run ended: the accuracy in percent, unless its loss was no longer a number, and all its losses.
+struct Ended {
+    accuracy: Option<f64>,
+    losses: Vec<f64>,
+}
+
+/// An entry with one norm: a run for each seed.
+struct Trial {
+    norm: Norm,
+    runs: Vec<Ended>,
+}
+
+fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
+    values.clone().sum::<f64>() / values.count().max(1) as f64
+}
+
+impl Trial {
+    /// Mean over the seeds; `None` where one diverged.
+    fn accuracy(&self) -> Option<f64> {
+        let found: Option<Vec<f64>> = self.runs.iter().map(|run| run.accuracy).collect();
+        found.map(|found| mean(found.into_iter()))
+    }
+
+    /// The mean, with the sample deviation where there are seeds to tell it.
+    fn said(&self) -> String {
+        let Some(middle) = self.accuracy() else { return "diverged".into() };
+        let n = self.runs.len() as f64;
+        let squares: f64 = self.runs.iter().filter_map(|run| run.accuracy).map(|a| (a - middle).powi(2)).sum();
+        if self.runs.len() < 2 {
+            format!("{middle:.2}")
+        } else {
+            format!("{middle:.2} ± {:.2}", (squares / (n - 1.0)).sqrt())
+        }
+    }
+
+    /// Mean training loss over the seeds, step by step, each over the steps around it.
+    fn curve(&self) -> Vec<(f64, f64)> {
+        let steps = self.runs.iter().map(|run| run.losses.len()).min().unwrap_or(0);
+        let around = steps / 40;
+        let at = |i: usize| {
+            let window = i.saturating_sub(around)..(i + around + 1).min(steps);
+            (i as f64 + 1.0, mean(self.runs.iter().map(|run| mean(run.losses[window.clone()].iter().copied()))))
+        };
+        (0..steps).map(at).collect()
+    }
+
+    /// Mean training loss of the last tenth.
+    fn last(&self) -> f64 {
+        let tail = |run: &Ended| mean(run.losses[run.losses.len() - run.losses.len().div_ceil(10)..].iter().copied());
+        mean(self.runs.iter().map(tail))
+    }
+}
+
+fn norm_name(norm: Norm) -> &'static str {
+    if norm == Norm::Batch { "batch norm" } else { "deconvolution" }
+}
+
+async fn ended(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Ended> {
+    let mut trainer = Trainer::new(gpu, options, splits.clone())?;
+    let (mut losses, mut accuracy) = (Vec::new(), None);
+    loop {
+        match trainer.next().await {
+            Ok(Some(Event::Step { loss, .. })) => losses.push(f64::from(loss)),
+            Ok(Some(Event::Eval { accuracy: found, .. })) => accuracy = Some(100.0 * f64::from(found)),
+            Ok(Some(_)) => {}
+            Ok(None) => return Ok(Ended { accuracy, losses }),
+            // A loss that is no number is a result here; a lost device is none.
+            Err(Error::Run(_)) if losses.last().is_some_and(|loss| !loss.is_finite()) => {
+                return Ok(Ended { accuracy: None, losses });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What all runs have in common, for images of this shape in so many classes.
+fn shared(name: &str, data: &str, shape: [usize; 3], classes: usize, run: &ExperimentOptions) -> Options {
+    let Runs { epochs, limit_train, limit_test, batch_size, .. } = run.runs.clone();
+    let large = name == "table2";
+    let cifar = shape == [3, 32, 32];
+    let normalize = if classes == 100 { Normalization::Cifar100 } else { Normalization::Cifar10 };
+    let prepare = Preparation {
+        augment: (large || cifar).then_some(Augmentation { flip: true, crop: true, cutout: false }),
+        normalize: cifar.then_some(normalize),
+        reading: Reading { size: large.then_some(Size { height: 224, width: 224 }), ..Default::default() },
+        ..Default::default()
+    };
+    let reduced = |n: usize| (!run.full).then_some(n);
+    Options {
+        data: data.into(),
+        epochs: Some(epochs.unwrap_or(if !run.full {
+            1
+        } else if large {
+            90
+        } else {
+            EPOCHS[2]
+        })),
+        limit_train: limit_train.or(reduced(2000)),
+        limit_test: limit_test.or(reduced(1000)),
+        batch_size: Some(batch_size.unwrap_or(if large { 256 } else { 128 })),
+        lr: run.runs.lr,
+        weight_decay: if large { 1e-4 } else { 1e-3 },
+        prepare,
+        ..Default::default()
+    }
+}
+
+/// The networks that are asked for, or those of the table.
+fn models(name: &str, run: &ExperimentOptions) -> Vec<String> {
+    if !run.runs.models.is_empty() {
+        return run.runs.models.clone();
+    }
+    let all: Vec<&str> = match (name, run.full) {
+        ("table1", true) => TABLE_1.iter().map(|entry| entry.0).collect(),
+        ("table2", true) => TABLE_2.iter().map(|entry| entry.0).collect(),
+        ("table1", false) => vec!["vgg16"],
+        ("table2", false) => vec!["resnet18-imagenet"],
+        _ => vec!["vgg13"],
+    };
+    all.into_iter().map(String::from).collect()
+}
+
+fn entries(name: &str, shared: &Options, classes: usize, run: &ExperimentOptions) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for model in models(name, run) {
+        let net = NetOptions { model: model.clone(), ..Default::default() };
+        let options = Options { net, ..shared.clone() };
+        if name == "fig8a" {
+            entries.extend(DECAYS.map(|weight_decay| Entry {
+                name: format!("{model}, decay {weight_decay}"),
+                options: Options { weight_decay, ..options.clone() },
+                paper: None,
+            }));
+            continue;
+        }
+        let column = EPOCHS.iter().position(|epochs| Some(*epochs) == options.epochs);
+        let paper = match name {
+            "table1" => TABLE_1.iter().find(|entry| entry.0 == model).and_then(|(_, ten, hundred)| match classes {
+                100 => column.and_then(|column| column.checked_sub(1)).map(|column| hundred[column]),
+                _ => column.map(|column| ten[column]),
+            }),
+            _ => TABLE_2.iter().find(|entry| entry.0 == model).map(|entry| entry.1),
+        };
+        let rate = TABLE_2.iter().find(|entry| entry.0 == model).map(|entry| entry.2);
+        entries.push(Entry { name: model, options: Options { lr: options.lr.or(rate), ..options }, paper });
+    }
+    entries
+}
+
+fn checks(name: &str, found: &[(Entry, [Trial; 2])]) -> Vec<Check> {
+    let percent = |trial: &Trial| format!("{} %", trial.said());
+    let above = |a: &Trial, b: &Trial| a.accuracy().zip(b.accuracy()).is_some_and(|(a, b)| a > b);
+    if name != "fig8a" {
+        let check = |(entry, [batch, deconv]): &(Entry, [Trial; 2])| Check {
+            claim: format!("{}: deconvolution ends above batch norm", entry.name),
+            shown: above(deconv, batch) || deconv.accuracy().is_some() && batch.accuracy().is_none(),
+            numbers: format!("{} and {}", percent(deconv), percent(batch)),
+        };
+        return found.iter().map(check).collect();
+    }
+    let pairs = found.chunks_exact(2).flat_map(|pair| {
+        let (small, large) = (&pair[0].1, &pair[1].1);
+        [
+            Check {
+                claim: "the larger decay hurts batch norm".into(),
+                shown: above(&small[0], &large[0]),
+                numbers: format!("{} and {}", percent(&small[0]), percent(&large[0])),
+            },
+            Check {
+                claim: "the larger decay helps deconvolution".into(),
+                shown: above(&large[1], &small[1]),
+                numbers: format!("{} and {}", percent(&small[1]), percent(&large[1])),
+            },
+        ]
+    });
+    pairs.collect()
+}
+
+fn row(entry: &Entry, which: usize, trial: &Trial) -> Vec<String> {
+    let paper = entry.paper.map_or_else(|| "-".into(), |pair| format!("{:.2}", pair[which]));
+    let steps = trial.runs.first().map_or(0, |run| run.losses.len());
+    let loss = format!("{:.4}", trial.last());
+    vec![entry.name.clone(), norm_name(trial.norm).into(), trial.said(), paper, loss, steps.to_string()]
+}
+
+fn picture(experiment: &str, entry: &Entry, trials: &[Trial; 2]) -> Result<(String, String)> {
+    let line = |trial: &Trial| Line { name: norm_name(trial.norm).into(), points: trial.curve(), dashed: false };
+    let title = format!("Training loss of {} on {}", entry.name, title(&entry.options.data));
+    let svg = lines_svg(&title, ["step", "training loss"], true, 3, &trials.each_ref().map(line))?;
+    let stem: String = entry.name.chars().map(|c| if c.is_alphanumeric() || c == '.' { c } else { '-' }).collect();
+    Ok((format!("{experiment}-{stem}.svg"), svg))
+}
+
+pub(super) async fn tables(gpu: &Gpu, experiment: Experiment, run: &ExperimentOptions) -> Result<Findings> {
+    let name = experiment.name;
+    let data = match (run.data.as_deref(), name) {
+        (Some(data), _) => data,
+        (None, "table1") => "cifar10",
+        (None, "fig8a") => "cifar100",
+        (None, _) => {
+            let what = "table2 takes its pictures from `data`: a folder of class folders, in train/ and val/";
+            return Err(Error::Usage(what.into()));
+        }
+    };
+    let few = LoadOptions { limit_train: Some(1), limit_test: Some(1), ..Default::default() };
+    let sized = Reading { size: (name == "table2").then_some(Size { height: 224, width: 224 }), ..Default::default() };
+    let few = LoadOptions { prepare: Preparation { reading: sized, ..Default::default() }, ..few };
+    let (shape, classes) = load(data, &few).map(|first| (first.train.shape, first.train.classes()))?;
+    let shared = shared(name, data, shape, classes, run);
+    let entries = entries(name, &shared, classes, run);
+    // All are known to be fine before the first, which may take hours.
+    entries.iter().try_for_each(|entry| entry.options.validate())?;
+    let splits = load(data, &shared.load())?;
+    let seeds = run.runs.seeds.unwrap_or(1).max(1);
+    let mut found = Vec::new();
+    for entry in entries {
+        let mut trials = [Norm::Batch, Norm::Deconv].map(|norm| Trial { norm, runs: Vec::new() });
+        for seed in run.seed..run.seed + seeds {
+            for trial in &mut trials {
+                let net = NetOptions { norm: trial.norm, ..entry.options.net.clone() };
+                let options = Options { net, seed, ..entry.options.clone() };
+                trial.runs.push(ended(gpu, &options, &splits).await?);
+            }
+        }
+        found.push((entry, trials));
+    }
+    let both = || found.iter().flat_map(|(entry, trials)| trials.iter().enumerate().map(move |both| (entry, both)));
+    let series = both().flat_map(|(entry, (_, trial))| {
+        let name = move |what: &str| format!("{}, {}, {what}", entry.name, norm_name(trial.norm));
+        let accuracies = trial.runs.iter().map(|run| run.accuracy.unwrap_or(f64::NAN)).collect();
+        let losses = trial.runs.iter().enumerate();
+        let losses =
+            losses.map(move |(i, run)| Series { name: name(&format!("losses {i}")), values: run.losses.clone() });
+        std::iter::once(Series { name: name("accuracies"), values: accuracies }).chain(losses.collect::<Vec<_>>())
+    });
+    let pictures = found.iter().map(|(entry, trials)| picture(name, entry, trials));
+    Ok(Findings {
+        note: format!(
+            "{} of {}, {} epoch(s), batches of {}, {seeds} seed(s){}",
+            splits.train.len(),
+            title(data),
+            shared.epochs.unwrap_or(1),
+            shared.batch_size.unwrap_or(0),
+            if name == "table2" {
+                "; crops of pictures scaled to 224 x 224, where the paper resizes at random"
+            } else {
+                ""
+            }
+        ),
+        heading: ["network", "norm", "test accuracy %", "paper %", "training loss at the end", "steps"]
+            .map(String::from)
+            .to_vec(),
+        rows: both().map(|(entry, (which, trial))| row(entry, which, trial)).collect(),
+        checks: checks(name, &found),
+        series: series.collect(),
+        pictures: pictures.collect::<Result<_>>()?,
+        experiment,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_are_the_papers_and_its_figures_stand_beside_their_epochs() {
+        let run = |full, epochs| {
+            let runs = Runs { epochs, ..Runs::default() };
+            ExperimentOptions { full, runs, ..ExperimentOptions::default() }
+        };
+        let of = |name, classes, run: &ExperimentOptions| {
+            entries(name, &shared(name, "x", [3, 32, 32], classes, run), classes, run)
+        };
+        let all = of("table1", 10, &run(true, None));
+        assert_eq!((all.len(), all[0].paper), (10, Some([93.58, 94.56])));
+        let Options { lr, weight_decay, batch_size, epochs, limit_train, .. } = &all[0].options;
+        assert_eq!((*lr, *weight_decay, *batch_size, *epochs, *limit_train), (None, 1e-3, Some(128), Some(100), None));
+        assert_eq!(of("table1", 10, &run(false, None))[0].paper, Some([14.12, 74.18]));
+        assert_eq!(of("table1", 100, &run(false, Some(20)))[0].paper, Some([63.22, 71.97]));
+        assert_eq!(of("table1", 100, &run(false, None))[0].paper, None);
+        assert_eq!(of("table1", 10, &run(false, Some(5)))[0].paper, None);
+        assert_eq!(of("table2", 1000, &run(true, None))[0].options.lr, Some(0.01));
+        assert_eq!(
+            of("fig8a", 100, &run(false, None)).iter().map(|e| e.options.weight_decay).collect::<Vec<_>>(),
+            DECAYS
+        );
+    }
+
+    #[test]
+    fn means_come_with_deviations() {
+        let ended = |accuracy| Ended { accuracy, losses: vec![2.0, 1.0] };
+        let trial = |all: &[Option<f64>]| Trial { norm: Norm::Batch, runs: all.iter().map(|a| ended(*a)).collect() };
+        assert_eq!(trial(&[Some(50.0)]).said(), "50.00");
+        assert_eq!(trial(&[Some(50.0), Some(52.0)]).said(), "51.00 ± 1.41");
+        assert_eq!(trial(&[Some(50.0), None]).said(), "diverged");
+    }
+}
