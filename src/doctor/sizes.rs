@@ -8,6 +8,9 @@ use crate::{Error, Result};
 
 const PART: &str = "sizes";
 
+/// Checks.
+pub(super) const COUNT: usize = BYTES.len();
+
 /// 128 MiB are what every adapter binds; 2 GiB is the most that mexhat asks for.
 const BYTES: [u64; 3] = [128 << 20, 512 << 20, 2 << 30];
 

@@ -22,7 +22,7 @@ mod bench;
 mod checkpoint;
 mod checkpoint_every;
 mod checksum;
-mod clock;
+pub(crate) mod clock;
 #[cfg(not(target_arch = "wasm32"))]
 mod compare;
 mod confusion;
