@@ -59,12 +59,12 @@ function begin() {
   worker.onerror = ({ message }) => end(`The checks could not be run: ${message ?? "they could not be loaded"}`, "failed");
 }
 
-/** Makes the buttons work; `racing` says whether networks are training, `save` gives the visitor a file. */
-export function connect(racing, save) {
+/** Makes the buttons work; `racing` says whether networks are training, `gpu` what the browser calls it; `save` gives the visitor a file. */
+export function connect(racing, gpu, save) {
   $("check").addEventListener("click", () => {
     if (worker) end("The check was stopped.");
     else if (racing()) note("Pause the race first: both would wait for the same GPU.", "refused");
     else begin();
   });
-  $("check-save").addEventListener("click", () => save("doctor.json", new Blob([JSON.stringify(report, null, 1)], { type: "application/json" })));
+  $("check-save").addEventListener("click", () => save("doctor.json", new Blob([JSON.stringify({ browser: navigator.userAgent, gpu: gpu(), ...report }, null, 1)], { type: "application/json" })));
 }

@@ -352,7 +352,7 @@ $("axis").addEventListener("change", draw);
 $("csv").addEventListener("click", () => save("curves.csv", new Blob([charts.csv(NAMES, lanes)], { type: "text/csv" })));
 $("png").addEventListener("click", async () => save("charts.png", await charts.picture()));
 
-check.connect(() => state === "running" || state === "building", save);
+check.connect(() => state === "running" || state === "building", () => lanes.adapter, save);
 pad.connect((question) => send("read", question));
 
 // --- start --------------------------------------------------------------------------------------------------------
