@@ -51,7 +51,6 @@ pub mod check;
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links, rustdoc::invalid_html_tags)]
 pub mod cli;
 pub mod data;
-#[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub mod doctor;
 #[doc(hidden)]

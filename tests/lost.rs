@@ -85,6 +85,46 @@ fn a_run_whose_device_goes_away_ends_with_the_same_bytes() -> Result<()> {
 }
 
 #[test]
+fn a_run_is_moved_to_a_device_that_others_share() -> Result<()> {
+    let options = small();
+    let run = |kept_at: &[u64], lost_after: &[u64]| -> Result<(Vec<Event>, Vec<u64>, Vec<u8>)> {
+        let mut trainer = Trainer::new(&gpu(), &options, data::load(&options.data, &options.load())?)?;
+        let (mut told, mut from, mut model) = (Vec::new(), Vec::new(), Vec::new());
+        pollster::block_on(async {
+            while let Some(event) = trainer.next().await? {
+                if let Event::Step { step, .. } = event {
+                    if kept_at.contains(&step) {
+                        trainer.keep().await?;
+                    }
+                    if lost_after.contains(&step) {
+                        trainer.gpu().destroy();
+                        from.push(trainer.move_to(&gpu())?);
+                        trainer.catch_up().await?;
+                    }
+                }
+                match event {
+                    Event::Save { .. } => model = trainer.snapshot().await?.model,
+                    Event::Step { .. } | Event::Eval { .. } => told.push(event),
+                    _ => {}
+                }
+            }
+            Ok((told, from, model))
+        })
+    };
+    let undisturbed = run(&[], &[])?;
+    // In the first epoch and in the second, from where they began and from a step that was kept, and twice.
+    for (kept_at, lost_after, least) in
+        [(&[][..], &[3][..], &[0][..]), (&[5], &[6], &[5]), (&[7], &[10], &[8]), (&[2], &[7, 9], &[4, 8])]
+    {
+        let (told, from, model) = run(kept_at, lost_after)?;
+        assert!(from.iter().zip(least).all(|(from, least)| from >= least), "{from:?}, at least {least:?}");
+        assert_eq!(told, undisturbed.0, "lost after {lost_after:?}");
+        assert!(model == undisturbed.2, "lost after {lost_after:?}: other weights");
+    }
+    Ok(())
+}
+
+#[test]
 fn a_second_loss_within_seconds_ends_with_a_checkpoint_and_a_reason() -> Result<()> {
     let options = small();
     let mut trainer = Trainer::new(&gpu(), &options, data::load(&options.data, &options.load())?)?;

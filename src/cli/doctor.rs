@@ -74,10 +74,7 @@ impl Table {
     }
 
     fn end(&self, report: &Report) {
-        let untried = report.findings.len() - report.tried();
-        let untried =
-            if untried > 0 { format!("; {untried} could not be tried, which is no fault") } else { String::new() };
-        let all = format!("{} checks, {} kernels, {:.0} s{untried}", report.tried(), report.ran(), report.seconds);
+        let all = report.summary();
         match report.wrong().count() {
             0 => say(&format!(
                 "\n{}: this adapter computes what it should ({all})",
@@ -145,12 +142,18 @@ mod tests {
             name: "relu".into(),
             verdict,
             detail: "element 3".into(),
+            worst: (verdict == Verdict::Ok).then_some(0.25),
             kernels: Vec::new(),
         };
         let findings = [Verdict::Ok, Verdict::Untried, Verdict::Wrong].map(finding).to_vec();
         let report = Report { adapter, kernels: "gpu", findings, seconds: 1.0 };
         let error = cure(&report);
         assert_eq!((error.exit_code(), report.tried()), (1, 2));
+        let summary = report.summary();
+        assert_eq!(
+            summary,
+            "2 checks, 0 kernels, 1 s; largest error 25 % of what is allowed, by relu; 1 could not be tried, which is no fault"
+        );
         assert!(error.to_string().contains("1 of 2 checks") && error.to_string().contains("'a card'"), "{error}");
         Ok(())
     }

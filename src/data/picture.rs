@@ -56,13 +56,20 @@ impl fmt::Display for Fault {
             Self::Unsupported(format) => {
                 write!(f, "is {} in a form that is not supported; convert it to PNG", kind(format))
             }
-            Self::TooLarge { width, height, bytes } => write!(
-                f,
-                "says in its {bytes} bytes that it is {width} x {height} pixels; expected at most {} megapixels, and {} \
-                 megapixels and {PIXELS_PER_BYTE} pixels for each byte of the file; scale it down",
-                MAX_PIXELS / 1_000_000,
-                FREE_PIXELS >> 20
-            ),
+            Self::TooLarge { width, height, bytes } => {
+                let size = match (width, height) {
+                    // The decoder refused it before it told.
+                    (0, 0) => "has more pixels than are read".into(),
+                    _ => format!("is {width} x {height} pixels"),
+                };
+                write!(
+                    f,
+                    "says in its {bytes} bytes that it {size}; expected at most {} megapixels, and {} megapixels and {PIXELS_PER_BYTE} \
+                     pixels for each byte of the file; scale it down",
+                    MAX_PIXELS / 1_000_000,
+                    FREE_PIXELS >> 20
+                )
+            }
             Self::Damaged(format, e) => {
                 write!(f, "begins as a {} picture but is damaged or cut short ({e})", kind(format))
             }
@@ -282,6 +289,13 @@ mod tests {
             }
         }
         assert!(complaint(b"hello").contains("no picture"));
+    }
+
+    #[test]
+    fn a_size_is_told_where_it_is_known() {
+        let told = |width, height| Fault::TooLarge { width, height, bytes: 73 }.to_string();
+        assert!(told(70_000, 3).contains("is 70000 x 3 pixels"));
+        assert!(told(0, 0).contains("has more pixels than are read"));
     }
 
     #[test]

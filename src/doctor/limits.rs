@@ -4,6 +4,9 @@ use super::{Examination, Finding, Verdict};
 
 const PART: &str = "adapter";
 
+/// Checks, where at most one problem is known.
+pub(super) const COUNT: usize = 7;
+
 fn mib(bytes: u64) -> String {
     if bytes >= 1 << 30 {
         format!("{:.1} GiB", bytes as f64 / (1u64 << 30) as f64)

@@ -7,8 +7,8 @@ mod sizes;
 
 use crate::check::Operation;
 use crate::gpu::{AdapterSummary, Gpu};
+use crate::train::clock::Instant;
 use serde::Serialize;
-use std::time::Instant;
 
 /// What came of one check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -33,6 +33,9 @@ pub struct Finding {
     pub verdict: Verdict,
     /// Figures, or what is wrong.
     pub detail: String,
+    /// Of an operation: its largest error as a share of what is allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub worst: Option<f64>,
     /// Of an operation: kernels that ran.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kernels: Vec<String>,
@@ -40,7 +43,7 @@ pub struct Finding {
 
 impl Finding {
     fn new(part: &'static str, name: impl Into<String>, verdict: Verdict, detail: impl Into<String>) -> Self {
-        Self { part, name: name.into(), verdict, detail: detail.into(), kernels: Vec::new() }
+        Self { part, name: name.into(), verdict, detail: detail.into(), worst: None, kernels: Vec::new() }
     }
 
     fn of(part: &'static str, name: impl Into<String>, found: Result<String, String>) -> Self {
@@ -81,6 +84,24 @@ impl Report {
         let all: std::collections::BTreeSet<_> = self.findings.iter().flat_map(|finding| &finding.kernels).collect();
         all.len()
     }
+
+    /// The operation with the largest error, and that error as a share of what is allowed.
+    pub fn worst(&self) -> Option<(&str, f64)> {
+        let errors = self.findings.iter().filter_map(|finding| Some((finding.name.as_str(), finding.worst?)));
+        errors.max_by(|(_, a), (_, b)| a.total_cmp(b))
+    }
+
+    /// Its figures in a line.
+    pub fn summary(&self) -> String {
+        let mut text = format!("{} checks, {} kernels, {:.0} s", self.tried(), self.ran(), self.seconds);
+        if let Some((name, share)) = self.worst() {
+            text += &format!("; largest error {:.0} % of what is allowed, by {name}", 100.0 * share);
+        }
+        match self.findings.len() - self.tried() {
+            0 => text,
+            untried => text + &format!("; {untried} could not be tried, which is no fault"),
+        }
+    }
 }
 
 /// Whom to tell of each check, and what has been found.
@@ -103,6 +124,11 @@ impl Examination<'_> {
         self.add(Finding::new("adapter", "stays", Verdict::Wrong, detail));
         false
     }
+}
+
+/// Number of checks that [`examine`] makes with these operations.
+pub fn planned(operations: &[Operation]) -> usize {
+    limits::COUNT + numbers::CASES.len() + operations.len() + sizes::COUNT
 }
 
 /// Examines the adapter of `gpu`, with these of all [`OPERATIONS`](crate::check::OPERATIONS), telling each finding as it comes.

@@ -12,7 +12,7 @@ const NAN: f64 = f64::NAN;
 const INF: f64 = f64::INFINITY;
 
 /// What is tried, and how.
-struct Case {
+pub(super) struct Case {
     name: &'static str,
     build: fn(&mut Bench) -> Result<Var>,
 }
@@ -44,7 +44,7 @@ fn bias(bench: &mut Bench) -> Var {
     bench.leaf_of(Array { shape: vec![3], data: vec![0.5, NAN, -9.0] })
 }
 
-const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case { name: "NaN passes relu", build: |b| channels(b, NAN).and_then(|x| ops::relu(&mut b.tape, x)) },
     Case {
         name: "NaN passes a convolution with relu",

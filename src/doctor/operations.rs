@@ -50,9 +50,9 @@ pub(super) async fn examine(examination: &mut Examination<'_>, operations: &[Ope
                 )
             }
         };
-        let verdict = if wrong.is_empty() { Verdict::Ok } else { Verdict::Wrong };
+        let (verdict, worst) = if wrong.is_empty() { (Verdict::Ok, Some(worst)) } else { (Verdict::Wrong, None) };
         let kernels = kernels.into_iter().collect();
-        examination.add(Finding { kernels, ..Finding::new(PART, operation.name, verdict, detail) });
+        examination.add(Finding { worst, kernels, ..Finding::new(PART, operation.name, verdict, detail) });
     }
     true
 }

@@ -8,8 +8,15 @@ use crate::{Error, Result};
 
 const PART: &str = "sizes";
 
-/// 128 MiB are what every adapter binds; 2 GiB is the most that mexhat asks for.
-const BYTES: [u64; 3] = [128 << 20, 512 << 20, 2 << 30];
+/// Checks.
+pub(super) const COUNT: usize = BYTES.len();
+
+/// Names and MiB: 128 are what every adapter binds. The last is as large as can be: many browsers offer a few bytes less than 2 GiB.
+const BYTES: [(&str, Option<u64>); 3] =
+    [("a buffer of 128 MiB", Some(128)), ("a buffer of 512 MiB", Some(512)), ("the largest buffer", None)];
+
+/// The most that is asked for.
+const MOST: u64 = 2 << 30;
 
 /// Channels and sides of the maps.
 const MAP: [usize; 3] = [64, 32, 32];
@@ -19,6 +26,7 @@ const MAP: [usize; 3] = [64, 32, 32];
 async fn check(examination: &Examination<'_>, bytes: u64) -> Result<std::result::Result<String, String>> {
     let [c, h, w] = MAP;
     let images = (bytes / (4 * c * h * w) as u64) as usize;
+    let bytes = (images * 4 * c * h * w) as u64;
     let mut rng = Rng::new(3);
     let scales: Vec<f32> = (0..images * c).map(|_| rng.range(0.5, 2.0)).collect();
     let mut tape = Tape::new();
@@ -36,21 +44,23 @@ async fn check(examination: &Examination<'_>, bytes: u64) -> Result<std::result:
     if wrong > 0 || found.len() != scales.len() {
         return Ok(Err(format!("{wrong} of {} channels are wrong", scales.len())));
     }
-    Ok(Ok(format!("{} channels, {} workgroups in one launch", scales.len(), bytes / (16 * 64))))
+    Ok(Ok(format!("{} MiB, {} channels, {} workgroups in one launch", bytes >> 20, scales.len(), bytes / (16 * 64))))
 }
 
 /// Whether the device has stayed.
 pub(super) async fn examine(examination: &mut Examination<'_>) -> bool {
-    for bytes in BYTES {
-        let name = format!("a buffer of {} MiB", bytes >> 20);
-        let most = examination.gpu.largest_buffer();
-        if bytes > most {
+    let most = examination.gpu.largest_buffer();
+    let mut tried = 0;
+    for (name, wanted) in BYTES {
+        let bytes = wanted.map_or(most.min(MOST), |mib| mib << 20);
+        if bytes > most || bytes <= tried {
             let detail = format!("the largest buffer of this adapter has {} MiB", most >> 20);
             examination.add(Finding::new(PART, name, Verdict::Untried, detail));
             continue;
         }
+        tried = bytes;
         let found = check(examination, bytes).await;
-        if !examination.alive(&name) {
+        if !examination.alive(name) {
             return false;
         }
         examination.add(match found {

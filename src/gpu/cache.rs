@@ -21,7 +21,21 @@ fn folder(cache: KernelCache) -> Option<PathBuf> {
     match cache {
         KernelCache::Off => None,
         KernelCache::Folder(folder) => Some(folder),
-        KernelCache::User => Some(dirs::cache_dir()?.join("mexhat")),
+        KernelCache::User => Some(caches()?.join("mexhat")),
+    }
+}
+
+/// The platform's folder for a user's caches.
+fn caches() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let home = |rest: &str| std::env::home_dir().map(|home| home.join(rest));
+    let absolute = |path: &PathBuf| path.is_absolute();
+    if cfg!(windows) {
+        named("LOCALAPPDATA").filter(absolute)
+    } else if cfg!(target_os = "macos") {
+        home("Library/Caches").filter(absolute)
+    } else {
+        named("XDG_CACHE_HOME").filter(absolute).or_else(|| home(".cache").filter(absolute))
     }
 }
 
@@ -113,6 +127,14 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn caches_have_a_folder() {
+        // Where nobody is at home, nothing is kept.
+        assert!(caches().is_none_or(|folder| folder.is_absolute()));
+        assert_eq!(folder(KernelCache::Folder("kernels".into())), Some("kernels".into()));
+        assert_eq!(folder(KernelCache::Off), None);
+    }
 
     #[test]
     fn a_sealed_file_opens_under_its_own_key_only() {

@@ -51,7 +51,6 @@ pub(super) struct Inner {
     pub pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
     layouts: Mutex<HashMap<&'static str, wgpu::BindGroupLayout>>,
     pub failures: Failures,
-    #[cfg(not(target_arch = "wasm32"))]
     pub f16: bool,
     #[cfg(not(target_arch = "wasm32"))]
     pub info: wgpu::AdapterInfo,
@@ -166,7 +165,6 @@ impl Gpu {
                 #[cfg(not(target_arch = "wasm32"))]
                 cache: super::cache::Cache::open(&device, &adapter.get_info(), cache.clone()),
                 kept: cache,
-                #[cfg(not(target_arch = "wasm32"))]
                 f16: adapter.features().contains(wgpu::Features::SHADER_F16),
                 #[cfg(not(target_arch = "wasm32"))]
                 info: adapter.get_info(),

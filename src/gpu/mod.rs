@@ -12,7 +12,6 @@ mod device;
 mod executable;
 mod failure;
 mod image;
-#[cfg(not(target_arch = "wasm32"))]
 mod known;
 #[cfg(not(target_arch = "wasm32"))]
 mod poll;

@@ -56,7 +56,6 @@ impl Gpu {
     }
 
     /// Whether the adapter computes in halves.
-    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn offers_f16(&self) -> bool {
         self.inner.f16
     }

@@ -1,6 +1,6 @@
 //! A clock that exists in browsers too.
 
 #[cfg(not(target_arch = "wasm32"))]
-pub(super) use std::time::Instant;
+pub(crate) use std::time::Instant;
 #[cfg(target_arch = "wasm32")]
-pub(super) use web_time::Instant;
+pub(crate) use web_time::Instant;

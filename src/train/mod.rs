@@ -23,7 +23,7 @@ mod checkpoint;
 mod checkpoint_every;
 mod checksum;
 mod class_weights;
-mod clock;
+pub(crate) mod clock;
 #[cfg(not(target_arch = "wasm32"))]
 mod compare;
 mod confusion;

@@ -25,13 +25,6 @@ export function add(line, step, seconds, value) {
   line.every *= 2;
 }
 
-/** Takes back what came after `step`. */
-export function rewind(line, step) {
-  const keep = line.steps.filter((one) => one <= step).length;
-  for (const list of [line.steps, line.seconds, line.values]) list.length = keep;
-  [line.sum, line.count] = [0, 0];
-}
-
 let [lanes, names] = [[], []];
 
 /** Lowest and highest loss that the chart shows: whole powers of ten, or halves of them. */

@@ -38,14 +38,18 @@ async function* unpacked(stream) {
   yield* chunks(packed ? whole.pipeThrough(new DecompressionStream("gzip")) : whole);
 }
 
-/** What a stream unpacks to, as far as the first `most` bytes need it. */
-async function bytes(stream, most = Infinity) {
+/** Bytes of MNIST's largest file: a small one that unpacks to more is none of its. */
+const MOST = HEAD + IMAGE * ALL;
+
+/** What a stream unpacks to, as far as the first `enough` bytes need it. */
+async function bytes(stream, enough = Infinity) {
   const parts = [];
   let length = 0;
   for await (const part of unpacked(stream)) {
     parts.push(part);
     length += part.length;
-    if (length >= most) break;
+    if (length > MOST) throw new Error(`it unpacks to more than MNIST's largest file, which has ${MOST} bytes`);
+    if (length >= enough) break;
   }
   return new Uint8Array(await new Blob(parts).arrayBuffer());
 }

@@ -4,6 +4,7 @@ import * as charts from "./charts.js";
 import * as failures from "./failures.js";
 import * as layers from "./layers.js";
 import * as judge from "./judge.js";
+import * as check from "./check.js";
 import * as pad from "./pad.js";
 import * as preview from "./preview.js";
 import * as article from "./article.js";
@@ -115,6 +116,7 @@ const whitened = (norms) => norms.lastIndexOf("deconv");
 function become(next) {
   state = next;
   const running = next === "running" || next === "building";
+  if (running) check.yieldTo("the race");
   $("start").textContent = next === "running" ? "Pause" : next === "building" ? "Building …" : lanes.built ? "Continue" : "Start the race";
   $("start").disabled = next === "building";
   $("step").disabled = running || next === "failed";
@@ -185,14 +187,8 @@ const answers = {
   read: ({ read, id }) => pad.show(id, read, NAMES),
   lost: () => status("The GPU went away. Opening it again …"),
   recovered({ steps }) {
-    lanes.forEach((lane, i) => {
-      for (const line of [lane.loss, lane.accuracy]) charts.rewind(line, steps[i]);
-      lane.row[0] = String((lane.step = steps[i]));
-    });
     lanes.recovered = steps;
-    pad.clear();
-    status(`The GPU went away and is back: a driver reset, sleep, or another program. Both networks go on from the last snapshot, step ${Math.min(...steps)}.`);
-    draw();
+    status(`The GPU went away and is back: a driver reset, sleep, or another program. Both networks have made the steps since ${Math.min(...steps)} again and go on where they were.`);
   },
   failed: ({ kind, message }) => failure(kind, message),
 };
@@ -356,6 +352,7 @@ $("axis").addEventListener("change", draw);
 $("csv").addEventListener("click", () => save("curves.csv", new Blob([charts.csv(NAMES, lanes)], { type: "text/csv" })));
 $("png").addEventListener("click", async () => save("charts.png", await charts.picture()));
 
+check.connect(() => state === "running" || state === "building", () => lanes.adapter, save);
 pad.connect((question) => send("read", question));
 
 // --- start --------------------------------------------------------------------------------------------------------

@@ -108,12 +108,17 @@ onmessage = ({ data }) => {
 
 let losses = 0;
 
-/** After a lost device: the race goes on from its last checkpoint, unless the device keeps going away. */
+/** After a lost device: the race goes on where it was, unless the device keeps going away. */
 async function recover(error) {
   if (!race || error?.kind !== "device-lost" || ++losses > MOST_LOSSES) throw error;
   say("lost", { message: error.message });
-  const steps = await together(() => race.recover());
-  say("recovered", { steps: Array.from(steps) });
+  try {
+    const steps = await together(() => race.reopen());
+    await race.catchUp();
+    say("recovered", { steps: Array.from(steps) });
+  } catch (again) {
+    await recover(again);
+  }
 }
 
 /** What the browser tells of the adapter that it will give, and whether that is software. */
@@ -138,8 +143,9 @@ async function work() {
 
 async function turnOnce() {
   if (queue.length) {
-    const next = queue.shift();
-    await actions[next.type](next);
+    // What a lost device interrupts is done once more.
+    await actions[queue[0].type](queue[0]);
+    queue.shift();
   } else if (running) {
     const events = await race.advance();
     if (events) {

@@ -83,6 +83,9 @@ try {
   await page.goto(`${address}?model=linear&batch_size=16&limit_train=${TAKEN}&limit_test=100&look_every=10`);
   await drop([["notes.txt", "text/plain", Buffer.from("no picture")]]);
   expect("a file of no use is refused in words", (await page.textContent("#status")).includes("notes.txt is neither"), await page.textContent("#status"));
+  await drop([["train-images-idx3-ubyte.gz", "application/gzip", gzipSync(Buffer.alloc(1 << 28), { level: 9 })]]);
+  await until(page, () => document.getElementById("status").textContent.includes("could not be unpacked"));
+  expect("a small file that unpacks to 256 MiB is refused", (await page.textContent("#status")).includes("more than MNIST's largest file"), await page.textContent("#status"));
   // One by one, unpacked and not.
   for (const [i, name] of Object.keys(files).entries()) {
     await drop([i % 2 ? [name, "", files[name].subarray(0)] : [`${name}.gz`, "application/gzip", packed[`/data/${name}.gz`]]]);

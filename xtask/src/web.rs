@@ -22,6 +22,7 @@ pub fn build(consent: Consent) -> Result<PathBuf> {
     empty(&dist)?;
     copy(&root().join("web/page"), &dist)?;
     bundle(&toolchain, "mexhat-web", &dist)?;
+    bundle(&toolchain, "mexhat-web-doctor", &dist)?;
     println!("\nthe page is in {}", dist.display());
     Ok(dist)
 }
@@ -79,7 +80,8 @@ pub fn serve(dist: &Path) -> Result {
 }
 
 /// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
-pub const PARTS: [&str; 8] = ["states", "article", "race", "habits", "data", "losses", "browser", "checks"];
+pub const PARTS: [&str; 10] =
+    ["states", "article", "race", "habits", "data", "losses", "lost", "browser", "doctor", "checks"];
 
 /// Drives the page in Chromium and runs the reference vectors and operations there; `wanted` names some of [`PARTS`], or none for all.
 ///

@@ -1,6 +1,7 @@
 //! What a learner goes back to when its device goes away, so that training ends with the same bytes as without that.
 
 use super::Learner;
+use crate::gpu::Gpu;
 use crate::tape::Session;
 use crate::{Error, Result};
 
@@ -77,18 +78,27 @@ impl Learner {
         self.flights.is_empty() && self.kept.as_ref().is_some_and(|kept| kept.step == self.step)
     }
 
-    /// Opens the adapter anew and builds everything as it was at the moment that is kept. Steps since are made again, at the
-    /// same learning rates, whatever is asked for.
+    /// Opens the adapter anew and goes on there; see [`Learner::move_to`].
     ///
     /// # Errors
-    /// Nothing is kept, the adapter does not come back, or the new device fails too.
+    /// As [`Learner::move_to`], or the adapter does not come back.
     pub(in crate::train) async fn reopen(&mut self) -> Result<()> {
+        let gpu = self.session.gpu().reopen().await?;
+        self.move_to(&gpu)
+    }
+
+    /// Builds everything on another device, as it was at the moment that is kept. Steps since are made again, at the same learning
+    /// rates, whatever is asked for.
+    ///
+    /// # Errors
+    /// Nothing is kept, or the new device fails too.
+    pub(in crate::train) fn move_to(&mut self, gpu: &Gpu) -> Result<()> {
         let nothing = || Error::DeviceLost("nothing was kept to go on from".into());
         self.kept.as_ref().ok_or_else(nothing)?;
         self.go_back();
-        let passes: Vec<_> = self.passes.drain(..).map(|(pass, _)| pass).collect();
-        let gpu = self.session.gpu().reopen().await?;
-        self.session = Session::new(&gpu, &self.state)?;
+        let passes: Vec<_> = self.passes.iter().map(|(pass, _)| *pass).collect();
+        self.session = Session::new(gpu, &self.state)?;
+        self.passes.clear();
         self.prepare(&passes)?;
         gpu.check()
     }

@@ -53,6 +53,45 @@ pub(super) fn begin_again<T>(gpu: &Gpu, begin: impl Fn(&Gpu) -> Result<T>) -> (R
 }
 
 impl Trainer {
+    /// Waits for the steps in flight, whose events follow, and keeps the values in memory for [`Trainer::move_to`].
+    ///
+    /// # Errors
+    /// The device failed; then what was kept before still is.
+    pub async fn keep(&mut self) -> Result<()> {
+        self.drain().await?;
+        self.learner.keep().await
+    }
+
+    /// Builds everything on another device after the first went away, as it was when it was last kept; [`Trainer::catch_up`] must
+    /// follow. A run that opens its own devices does both by itself; this is for several that share one. Returns the step that was
+    /// kept.
+    ///
+    /// # Errors
+    /// The new device fails too; this can be called again with another one.
+    pub fn move_to(&mut self, gpu: &Gpu) -> Result<u64> {
+        let kept = self.learner.kept_step().unwrap_or_default();
+        self.learner.move_to(gpu)?;
+        (self.stage, self.failure, self.epoch) = (Stage::Train, None, None);
+        Ok(kept)
+    }
+
+    /// Makes the steps since the last [`Trainer::keep`] once more, up to the last that was told. They are the same to the bit and are
+    /// not told again.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub async fn catch_up(&mut self) -> Result<()> {
+        while self.learner.steps() < self.told {
+            let Some(batch) = self.next_batch() else {
+                self.epoch = None;
+                continue;
+            };
+            self.submit(batch).await?;
+            self.drain().await?;
+        }
+        Ok(())
+    }
+
     /// Ends the run with `error`, or goes on where that can be.
     pub(super) fn failed(&mut self, error: Error) {
         let Error::DeviceLost(reason) = error else {

@@ -219,7 +219,7 @@ impl Trainer {
         self.epoch.as_mut()?.next()
     }
 
-    async fn submit(&mut self, batch: Batch) -> Result<()> {
+    pub(super) async fn submit(&mut self, batch: Batch) -> Result<()> {
         self.timer.resume();
         let lr = self.plan.schedule.lr(self.options.base_lr(), self.learner.steps());
         let labels = bytemuck::cast_slice(&batch.labels);

@@ -5,8 +5,7 @@ use mexhat::Result;
 use mexhat::data::Splits;
 use mexhat::gpu::Gpu;
 use mexhat::models::Norm;
-use mexhat::train::{NetOptions, Options, Saved, Trainer};
-use std::path::Path;
+use mexhat::train::{NetOptions, Options, Trainer};
 use web_time::Instant;
 
 /// Least share of a new turn in the running mean of step times; at first all turns count the same.
@@ -29,34 +28,16 @@ pub(super) struct Lane {
     pub(super) ms: Option<f64>,
     pub(super) turns: u64,
     pub(super) over: bool,
-    /// A checkpoint to go on from when the GPU goes away.
-    pub(super) kept: Vec<u8>,
 }
 
 impl Lane {
-    /// The network of this norm, fresh or (when `kept` holds one) at a checkpoint.
-    pub(super) fn new(gpu: &Gpu, options: &RaceOptions, splits: Splits, norm: Norm, kept: &[u8]) -> Result<Self> {
+    /// The network of this norm.
+    pub(super) fn new(gpu: &Gpu, options: &RaceOptions, splits: Splits, norm: Norm) -> Result<Self> {
         let net = NetOptions { norm, ..options.run.net.clone() };
         let network = options.run.network.clone().map(|network| network.norm(norm));
         let run = Options { net, network, ..options.run.clone() };
-        let trainer = if kept.is_empty() {
-            Trainer::new(gpu, &run, splits)?
-        } else {
-            Trainer::resume(gpu, &run, splits, &Saved::read(Path::new("checkpoint"), kept)?)?
-        };
-        let step = trainer.summary().steps;
-        Ok(Self {
-            norm,
-            trainer,
-            step,
-            judged: None,
-            seconds: 0.0,
-            turn: None,
-            ms: None,
-            turns: 0,
-            over: false,
-            kept: kept.to_vec(),
-        })
+        let trainer = Trainer::new(gpu, &run, splits)?;
+        Ok(Self { norm, trainer, step: 0, judged: None, seconds: 0.0, turn: None, ms: None, turns: 0, over: false })
     }
 
     /// Seconds of its turns so far.

@@ -34,6 +34,8 @@ pub struct Race {
     goal: u64,
     pictured: Instant,
     kept: Option<Instant>,
+    /// What has happened and is not told yet: a device that goes away takes none of it along.
+    events: Array,
 }
 
 #[wasm_bindgen]
@@ -70,7 +72,7 @@ impl Race {
         let mut lanes = options
             .norms
             .into_iter()
-            .map(|norm| Lane::new(&gpu, &options, splits.clone(), norm, &[]))
+            .map(|norm| Lane::new(&gpu, &options, splits.clone(), norm))
             .collect::<Result<Vec<_>>>()
             .map_err(thrown)?;
         if let Some(saved) = &saved
@@ -79,7 +81,7 @@ impl Race {
             let options = Options { net: saved.spec.net.clone(), ..options.run.clone() };
             lane.trainer = Trainer::warm(&gpu, &options, splits.clone(), saved).map_err(thrown)?;
         }
-        Ok(Race { gpu, options, splits, lanes, goal: 0, pictured: Instant::now(), kept: None })
+        Ok(Race { gpu, options, splits, lanes, goal: 0, pictured: Instant::now(), kept: None, events: Array::new() })
     }
 
     /// The network of a lane as `model.safetensors`, which `mexhat eval` reads.
@@ -142,19 +144,31 @@ impl Race {
         Ok(list)
     }
 
-    /// Opens the GPU anew after it went away; each network goes on from its last checkpoint. Returns the step of each.
-    pub async fn recover(&mut self) -> Result<Vec<u32>, JsValue> {
-        let gpu = Gpu::open_async(None).await.map_err(thrown)?;
+    /// Opens the GPU anew after it went away and builds both networks there; [`Race::catch_up`] must follow. Returns the steps at which
+    /// they were kept.
+    pub async fn reopen(&mut self) -> Result<Vec<u32>, JsValue> {
+        self.gpu = Gpu::open_async(None).await.map_err(thrown)?;
+        let mut kept = Vec::new();
         for lane in &mut self.lanes {
-            let (lr, seconds, ms) = (lane.trainer.options().lr, lane.seconds, lane.ms);
-            let kept = std::mem::take(&mut lane.kept);
-            let fresh = Lane::new(&gpu, &self.options, self.splits.clone(), lane.norm, &kept).map_err(thrown)?;
-            *lane = Lane { seconds, ms, judged: Some(fresh.step), ..fresh };
-            lane.trainer.set_lr(lr.unwrap_or(self.options.run.base_lr())).map_err(thrown)?;
+            // The turn in which it happened is no measure.
+            lane.turn = None;
+            kept.push(lane.trainer.move_to(&self.gpu).map(|step| step as u32));
         }
-        self.gpu = gpu;
-        self.goal = self.furthest();
-        Ok(self.lanes.iter().map(|lane| lane.step as u32).collect())
+        match kept.into_iter().collect() {
+            Ok(kept) => Ok(kept),
+            Err(error) => Err(self.explained(error).await),
+        }
+    }
+
+    /// Each network makes the steps since it was kept once more, and stands where it stood.
+    #[wasm_bindgen(js_name = catchUp)]
+    pub async fn catch_up(&mut self) -> Result<(), JsValue> {
+        for index in 0..self.lanes.len() {
+            if let Err(error) = self.lanes[index].trainer.catch_up().await {
+                return Err(self.explained(error).await);
+            }
+        }
+        Ok(())
     }
 
     /// `{ device, software, networks: [{ norm, parameters, bytes }], images, tests, batch, model }`.
@@ -185,61 +199,47 @@ impl Race {
 
     /// Goes on until something has happened; returns its events, of which there may be none; `undefined` when both networks are over.
     pub async fn advance(&mut self) -> Result<Option<Array>, JsValue> {
-        let events = Array::new();
         if self.lanes.iter().all(|lane| lane.over) {
             return Ok(None);
         }
         if let Some(index) = self.behind() {
-            self.train(index, &events).await?;
+            self.train(index).await?;
         } else if let Some(index) = self.unjudged() {
-            self.look_at(index, &events).await?;
+            self.look_at(index).await?;
         } else {
             self.keep().await?;
             if self.goal > 0 && self.pictured.elapsed().as_millis() > PICTURE_MS {
-                self.picture(&events).await?;
+                self.picture().await?;
             }
             self.goal = self.next_goal();
         }
-        Ok(Some(events))
+        Ok(Some(self.told()))
     }
 
     /// One step of each network, nothing in flight before or after.
     #[wasm_bindgen(js_name = stepOnce)]
     pub async fn step_once(&mut self) -> Result<Array, JsValue> {
-        let events = self.settle().await?;
+        self.settled().await?;
         self.goal = self.furthest() + 1;
-        self.finish(&events).await?;
-        self.picture(&events).await?;
-        Ok(events)
+        self.finish().await?;
+        self.picture().await?;
+        Ok(self.told())
     }
 
     /// Waits for the steps in flight and brings both networks to the same step, for a pause.
     pub async fn settle(&mut self) -> Result<Array, JsValue> {
-        let events = Array::new();
-        for index in 0..self.lanes.len() {
-            if self.lanes[index].over {
-                continue;
-            }
-            match self.lanes[index].trainer.settle().await {
-                Ok(settled) => settled.iter().for_each(|event| self.report(index, event, &events)),
-                Err(error) => self.fail(index, error, &events).await?,
-            }
-            self.lanes[index].end_turn();
-        }
-        self.goal = self.furthest();
-        self.finish(&events).await?;
-        Ok(events)
+        self.settled().await?;
+        Ok(self.told())
     }
 
     /// Evaluates both networks now, on all test images.
     pub async fn look(&mut self) -> Result<Array, JsValue> {
-        let events = Array::new();
         for index in 0..self.lanes.len() {
             if !self.lanes[index].over {
-                self.evaluate(index, &events).await?;
+                self.evaluate(index).await?;
             }
         }
-        Ok(events)
+        Ok(self.told())
     }
 
     /// The learning rate from the next step on.

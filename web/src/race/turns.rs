@@ -19,7 +19,7 @@ const EARLY: [u64; 5] = [0, 1, 2, 5, 10];
 const FEW: usize = 64;
 /// Milliseconds between two pictures of the kernels.
 pub(super) const PICTURE_MS: u128 = 500;
-/// Milliseconds between two checkpoints in memory.
+/// Milliseconds between two moments at which the networks are kept in memory.
 const KEEP_MS: u128 = 5000;
 
 impl Race {
@@ -74,25 +74,46 @@ impl Race {
         (self.goal + steps).min(early).min(next(self.options.look_every)).min(next(self.epoch()))
     }
 
+    /// What has happened since it was told last.
+    pub(super) fn told(&mut self) -> Array {
+        std::mem::replace(&mut self.events, Array::new())
+    }
+
+    /// Waits for the steps in flight and brings both networks to the same step.
+    pub(super) async fn settled(&mut self) -> Result<(), JsValue> {
+        for index in 0..self.lanes.len() {
+            if self.lanes[index].over {
+                continue;
+            }
+            match self.lanes[index].trainer.settle().await {
+                Ok(settled) => settled.iter().for_each(|event| self.report(index, event)),
+                Err(error) => self.fail(index, error).await?,
+            }
+            self.lanes[index].end_turn();
+        }
+        self.goal = self.furthest();
+        self.finish().await
+    }
+
     /// Trains the networks that are behind up to the goal.
-    pub(super) async fn finish(&mut self, events: &Array) -> Result<(), JsValue> {
+    pub(super) async fn finish(&mut self) -> Result<(), JsValue> {
         while let Some(index) = self.behind() {
-            self.train(index, events).await?;
+            self.train(index).await?;
         }
         Ok(())
     }
 
     /// The next event of a network's turn.
-    pub(super) async fn train(&mut self, index: usize, events: &Array) -> Result<(), JsValue> {
+    pub(super) async fn train(&mut self, index: usize) -> Result<(), JsValue> {
         let (goal, ahead) = (self.goal, self.options.ahead);
         let lane = &mut self.lanes[index];
         lane.turn.get_or_insert_with(|| (Instant::now(), lane.step));
         // Nothing is submitted beyond the turn.
         lane.trainer.set_ahead(ahead.min((goal - lane.step) as usize));
         match lane.trainer.next().await {
-            Ok(Some(event)) => self.report(index, &event, events),
+            Ok(Some(event)) => self.report(index, &event),
             Ok(None) => lane.over = true,
-            Err(error) => self.fail(index, error, events).await?,
+            Err(error) => self.fail(index, error).await?,
         }
         let lane = &mut self.lanes[index];
         if lane.over || lane.step >= goal {
@@ -102,13 +123,13 @@ impl Race {
     }
 
     /// A network that has diverged is over, and the other goes on; other errors end the race.
-    pub(super) async fn fail(&mut self, index: usize, error: Error, events: &Array) -> Result<(), JsValue> {
+    pub(super) async fn fail(&mut self, index: usize, error: Error) -> Result<(), JsValue> {
         if !matches!(error, Error::Run(_)) {
             return Err(self.explained(error).await);
         }
         let lane = &mut self.lanes[index];
         lane.over = true;
-        events.push(&object(&[
+        self.events.push(&object(&[
             ("event", "failed".into()),
             ("lane", (index as u32).into()),
             ("step", ((lane.step + 1) as f64).into()),
@@ -118,38 +139,41 @@ impl Race {
     }
 
     /// Judges a network: early by a few of the test images, which is quick.
-    pub(super) async fn look_at(&mut self, index: usize, events: &Array) -> Result<(), JsValue> {
+    pub(super) async fn look_at(&mut self, index: usize) -> Result<(), JsValue> {
         let lane = &mut self.lanes[index];
-        lane.judged = Some(lane.step);
-        if !EARLY.contains(&lane.step) {
-            return self.evaluate(index, events).await;
+        let step = lane.step;
+        if EARLY.contains(&step) {
+            let guesses = match lane.trainer.guesses_of(FEW).await {
+                Ok(guesses) => guesses,
+                Err(error) => return Err(self.explained(error).await),
+            };
+            let right = guesses.iter().filter(|guess| guess.guess == guess.label).count();
+            let images = guesses.len();
+            self.judged(index, right as f64 / images.max(1) as f64, images);
+        } else {
+            self.evaluate(index).await?;
         }
-        let guesses = match lane.trainer.guesses_of(FEW).await {
-            Ok(guesses) => guesses,
-            Err(error) => return Err(self.explained(error).await),
-        };
-        let right = guesses.iter().filter(|guess| guess.guess == guess.label).count();
-        let images = guesses.len();
-        self.judged(index, right as f64 / images.max(1) as f64, images, events);
+        // A device that went away meanwhile has judged nothing.
+        self.lanes[index].judged = Some(step);
         Ok(())
     }
 
     /// Judges a network by all test images.
-    pub(super) async fn evaluate(&mut self, index: usize, events: &Array) -> Result<(), JsValue> {
+    pub(super) async fn evaluate(&mut self, index: usize) -> Result<(), JsValue> {
         let seen = match self.lanes[index].trainer.look().await {
             Ok(seen) => seen,
             // Evaluating adds nothing to a network that has diverged; its next step says so.
             Err(Error::Run(_)) => Vec::new(),
             Err(error) => return Err(self.explained(error).await),
         };
-        seen.iter().for_each(|event| self.report(index, event, events));
+        seen.iter().for_each(|event| self.report(index, event));
         Ok(())
     }
 
     /// Tells the accuracy of a network on so many test images.
-    fn judged(&self, index: usize, accuracy: f64, images: usize, events: &Array) {
+    fn judged(&self, index: usize, accuracy: f64, images: usize) {
         let lane = &self.lanes[index];
-        events.push(&object(&[
+        self.events.push(&object(&[
             ("event", "eval".into()),
             ("lane", (index as u32).into()),
             ("step", (lane.step as f64).into()),
@@ -160,7 +184,7 @@ impl Race {
         ]));
     }
 
-    /// Keeps checkpoints of both networks now and then, of the same step.
+    /// Keeps both networks in memory now and then, at the same step.
     pub(super) async fn keep(&mut self) -> Result<(), JsValue> {
         if self.kept.is_some_and(|kept| kept.elapsed().as_millis() < KEEP_MS) {
             return Ok(());
@@ -169,9 +193,8 @@ impl Race {
             if self.lanes[index].over {
                 continue;
             }
-            match self.lanes[index].trainer.snapshot().await {
-                Ok(snapshot) => self.lanes[index].kept = snapshot.checkpoint,
-                Err(error) => return Err(self.explained(error).await),
+            if let Err(error) = self.lanes[index].trainer.keep().await {
+                return Err(self.explained(error).await);
             }
         }
         self.kept = Some(Instant::now());
@@ -179,7 +202,7 @@ impl Race {
     }
 
     /// Pictures of each network's deconvolutions.
-    pub(super) async fn picture(&mut self, events: &Array) -> Result<(), JsValue> {
+    pub(super) async fn picture(&mut self) -> Result<(), JsValue> {
         self.pictured = Instant::now();
         for index in 0..self.lanes.len() {
             let lane = &mut self.lanes[index];
@@ -191,7 +214,7 @@ impl Race {
                 Err(error) => return Err(self.explained(error).await),
             };
             let mode = self.options.run.net.mode;
-            events.push(&object(&[
+            self.events.push(&object(&[
                 ("event", "layers".into()),
                 ("lane", (index as u32).into()),
                 ("step", (self.lanes[index].step as f64).into()),
@@ -202,14 +225,14 @@ impl Race {
     }
 
     /// Adds a step or an evaluation as a plain object that also names its network and the seconds of its turns so far.
-    pub(super) fn report(&mut self, index: usize, event: &Event, events: &Array) {
+    pub(super) fn report(&mut self, index: usize, event: &Event) {
         match event {
             Event::Step { step, epoch, loss, lr, accuracy } => {
                 let runner = &mut self.lanes[index];
                 runner.step = *step;
                 let rate = runner.ms.map(|ms| self.options.batch_size as f64 / ms * 1e3);
                 let or_null = |value: Option<f64>| value.map_or(JsValue::NULL, JsValue::from);
-                events.push(&object(&[
+                self.events.push(&object(&[
                     ("event", "step".into()),
                     ("lane", (index as u32).into()),
                     ("step", (*step as f64).into()),
@@ -223,7 +246,7 @@ impl Race {
                 ]));
             }
             Event::Eval { accuracy, .. } => {
-                self.judged(index, f64::from(*accuracy), self.splits.test.len(), events);
+                self.judged(index, f64::from(*accuracy), self.splits.test.len());
             }
             // The pictures of all layers come on their own, and the page knows the rest.
             _ => {}
