@@ -42,6 +42,9 @@ pub(super) struct Inner {
     pub pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
     layouts: Mutex<HashMap<&'static str, wgpu::BindGroupLayout>>,
     pub failures: Failures,
+    /// Those that train along.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub processes: std::sync::OnceLock<Arc<dyn super::Processes>>,
     #[cfg(not(target_arch = "wasm32"))]
     pub f16: bool,
     #[cfg(not(target_arch = "wasm32"))]
@@ -163,6 +166,8 @@ impl Gpu {
                 info: adapter.get_info(),
                 #[cfg(not(target_arch = "wasm32"))]
                 progress: Mutex::default(),
+                #[cfg(not(target_arch = "wasm32"))]
+                processes: std::sync::OnceLock::new(),
                 device,
                 queue,
                 summary,
@@ -183,6 +188,10 @@ impl Gpu {
 
     /// What kernel choice depends on.
     pub fn profile(&self) -> Profile {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(processes) = self.processes() {
+            return Profile { processes: processes.count(), ..self.inner.profile };
+        }
         self.inner.profile
     }
 

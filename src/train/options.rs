@@ -282,6 +282,10 @@ pub struct Options {
     /// Images per step [default: 128, fewer where there are fewer than 512 training images]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N", help_heading = "Training"))]
     pub batch_size: Option<usize>,
+    /// Processes that train as one, each with batches of that size.
+    #[cfg_attr(feature = "cli", arg(skip = 1usize))]
+    #[serde(skip_serializing_if = "is_1")]
+    pub processes: usize,
     /// Update rule: sgd, adam or adamw
     #[cfg_attr(feature = "cli", arg(long, default_value = "sgd", help_heading = "Training"))]
     pub optimizer: OptimizerKind,
@@ -360,6 +364,7 @@ impl Default for Options {
             epochs: None,
             steps: None,
             batch_size: None,
+            processes: 1,
             optimizer: OptimizerKind::Sgd,
             lr: None,
             momentum: 0.9,
@@ -379,6 +384,10 @@ impl Default for Options {
     }
 }
 
+fn is_1(count: &usize) -> bool {
+    *count == 1
+}
+
 impl Options {
     /// Refuses what no run can be made from, before anything is loaded.
     ///
@@ -389,6 +398,7 @@ impl Options {
             Some(network) => self.net.of(network).numbers()?,
             None => self.net.validate()?,
         }
+        at_least_1("processes", self.processes)?;
         at_least_1("batch_size", self.batch_size.unwrap_or(BATCH_SIZE))?;
         let count = |value: Option<u64>| value.map_or(1, |n| n.min(usize::MAX as u64) as usize);
         at_least_1("epochs", count(self.epochs))?;

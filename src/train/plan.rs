@@ -23,6 +23,8 @@ fn batch_size(asked: Option<usize>, images: usize) -> usize {
 pub struct RunPlan {
     /// Images per step.
     pub batch_size: usize,
+    /// Processes with such a batch each, which train as one.
+    pub processes: usize,
     /// Images per step that were asked for, where they were.
     pub asked: Option<usize>,
     /// Training images.
@@ -59,16 +61,26 @@ impl RunPlan {
     /// # Errors
     /// As [`RunPlan::new`], and when the progress is not that of a run with such batches.
     pub fn going_on(options: &Options, images: usize, done: &Progress) -> Result<Self> {
-        let size = batch_size(options.batch_size, images);
+        let processes = options.processes;
+        let size = batch_size(options.batch_size, images / processes);
+        let all = size.saturating_mul(processes);
+        if all > images && processes > 1 {
+            return Err(Error::Usage(format!(
+                "{processes} processes with batches of {size} take {all} images a step, but the data set '{}' has only {images} training \
+                 images; choose a smaller `batch_size`, or fewer processes",
+                options.data
+            )));
+        }
         if size > images {
             return Err(Error::Usage(format!(
                 "`batch_size` is {size}, but the data set '{}' has only {images} training images; expected 1 to {images}",
                 options.data
             )));
         }
-        let rest = images % size;
-        let keep = rest > 0 && keeps(rest, size);
-        let batches = (images / size) as u64 + u64::from(keep);
+        let rest = images % all;
+        // The shares of a shorter batch would differ, and with them what their means weigh.
+        let keep = rest > 0 && keeps(rest, size) && processes == 1;
+        let batches = (images / all) as u64 + u64::from(keep);
         let needed = options.steps.map_or(0, |steps| steps.div_ceil(batches));
         let epochs = options.epochs.unwrap_or(EPOCHS.max(needed).max(done.epochs));
         if (done.epoch, done.batch) != (done.step / batches, done.step % batches) {
@@ -90,6 +102,7 @@ impl RunPlan {
         let left_over = if keep { 0 } else { rest };
         Ok(Self {
             batch_size: size,
+            processes,
             asked: options.batch_size,
             images,
             batches,
@@ -105,6 +118,13 @@ impl RunPlan {
     pub fn notes(&self) -> Vec<String> {
         let Self { batch_size, asked, images, left_over, .. } = self;
         let mut notes = Vec::new();
+        if self.processes > 1 {
+            notes.push(format!(
+                "note: {} processes with batches of {batch_size} train as one with batches of {}",
+                self.processes,
+                batch_size * self.processes
+            ));
+        }
         if asked.is_none() && *batch_size != BATCH_SIZE {
             notes.push(format!(
                 "note: batches of {batch_size} instead of {BATCH_SIZE}, because there are {images} training images; `batch_size` \
@@ -130,7 +150,7 @@ impl RunPlan {
 
     /// Whether the shorter last batch is left out.
     pub fn drops_last(&self, images: usize) -> bool {
-        self.batches == (images / self.batch_size) as u64
+        self.batches == (images / (self.batch_size * self.processes)) as u64
     }
 }
 

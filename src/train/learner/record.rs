@@ -6,7 +6,7 @@ use crate::gpu::Profile;
 use crate::models::Model;
 use crate::nn::{self, Forward, Mode};
 use crate::ops;
-use crate::tape::{State, Tape};
+use crate::tape::{State, Tape, Var};
 
 /// What a tape is for, and how many images it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +53,8 @@ pub(crate) fn record(
     };
     let loss = if let Pass::Train(..) = pass { loss } else { loss.judging() };
     let (loss, hits) = loss.record(&mut tape, output, targets)?;
-    tape.output(loss);
-    hits.into_iter().for_each(|hits| tape.output(hits));
+    let told: Vec<Var> = [loss].into_iter().chain(hits).collect();
+    ops::average(&mut tape, &told)?.into_iter().for_each(|value| tape.output(value));
     if let (Pass::Train(..), Some(update)) = (pass, update) {
         let gradients = tape.backward(loss)?;
         update.record(&mut tape, state, gradients)?;

@@ -43,6 +43,7 @@ impl Update {
     /// Appends the update of all parameters that `gradients` reach.
     pub(super) fn record(&self, tape: &mut Tape, state: &mut State, mut gradients: Gradients) -> Result<()> {
         let parameters = state.parameters();
+        average_gradients(tape, state, &mut gradients)?;
         if let Some(norm) = self.clip_grad_norm {
             let reached = parameters.iter().filter_map(|id| {
                 let parameter = tape.state(state, *id);
@@ -54,6 +55,21 @@ impl Update {
         }
         self.rule.apply(tape, state, &parameters, &gradients)
     }
+}
+
+/// Puts the means over all processes that train as one in the place of the gradients of one.
+fn average_gradients(tape: &mut Tape, state: &State, gradients: &mut Gradients) -> Result<()> {
+    if tape.processes() == 1 {
+        return Ok(());
+    }
+    let found = state.parameters().into_iter().filter_map(|id| {
+        let parameter = tape.state(state, id);
+        gradients.get(parameter).map(|gradient| (parameter, gradient))
+    });
+    let (reached, own): (Vec<Var>, Vec<Var>) = found.unzip();
+    let means = ops::average(tape, &own)?;
+    reached.into_iter().zip(means).for_each(|(parameter, mean)| gradients.set(parameter, mean));
+    Ok(())
 }
 
 /// Stochastic gradient descent.

@@ -150,6 +150,7 @@ impl Trainer {
     ) -> Result<Self> {
         let mut timer = Timer::start();
         options.validate()?;
+        let rank = rank(gpu, options)?;
         let images = splits.train.len();
         let progress = saved.and_then(|saved| saved.run.as_ref()).map_or_else(Progress::default, |run| run.progress);
         timer.seconds = progress.seconds;
@@ -167,6 +168,7 @@ impl Trainer {
                 shuffle: true,
                 drop_last: plan.drops_last(images),
                 seed: options.seed,
+                share: (rank, options.processes),
             },
         )?;
         let validation =
@@ -402,6 +404,24 @@ impl Trainer {
             last_validation: self.last_validation,
         }
     }
+}
+
+/// The number of this process among those that train as one.
+#[cfg(not(target_arch = "wasm32"))]
+fn rank(gpu: &Gpu, options: &Options) -> Result<usize> {
+    let (rank, count) = gpu.processes().map_or((0, 1), |processes| (processes.rank(), processes.count()));
+    if count != options.processes {
+        return Err(Error::Usage(format!(
+            "the run is one of {} processes, found {count}; start as many, or begin a new run",
+            options.processes
+        )));
+    }
+    Ok(rank)
+}
+
+#[cfg(target_arch = "wasm32")]
+fn rank(_: &Gpu, _: &Options) -> Result<usize> {
+    Ok(0)
 }
 
 /// Takes the values of a run's network or of a file; says which did not fit.
