@@ -30,6 +30,7 @@
 //! - [`models`] are networks that are written down already.
 //! - [`train`] makes them learn: [`train::Learner`] with data of one's own, [`train::Trainer`] as the program does it.
 //! - [`data`] reads and draws images.
+//! - [`processes`] trains on several GPUs and machines.
 //! - [`method`] describes the algorithm; [`Error`] is everything that can go wrong.
 //!
 //! What lies below is open to tools and hidden here. From the bottom up, each module uses only those before it: `gpu` speaks wgpu;
@@ -73,6 +74,8 @@ pub mod ops;
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod optim;
 mod portable;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod processes;
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod rng;

@@ -306,3 +306,17 @@ fn a_run_with_patience_says_why_it_ended_and_keeps_the_best() {
     refused(dir.path(), "train --class-weights even", 2, &["balanced"]);
     refused(dir.path(), "train --ema 1", 2, &["--ema is 1"]);
 }
+
+/// Started as one of several without MPI, each process would train a network of its own.
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn one_of_several_needs_mpi() {
+    let dir = TempDir::new().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mexhat"));
+    command.current_dir(dir.path()).args(["train", "--out", "run"]).env("OMPI_COMM_WORLD_SIZE", "2");
+    let refused = command.output().unwrap();
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(said.contains("started 2 processes") && said.contains("--features mpi"), "{said}");
+    assert!(!dir.path().join("run").exists());
+}

@@ -4,17 +4,14 @@ use super::runner::Runner;
 use crate::Result;
 use crate::gpu::{Dispatch, Gpu, Kernel, Program, Shader, Slot, SlotInfo, SlotKind, flat_grid};
 use crate::kernel_params;
+use crate::ops::{COPY, CopyParams};
 
 kernel_params! {
     struct FmaParams { rounds: u32, factor: f32 }
 }
-kernel_params! {
-    struct CopyParams { vectors: u32 }
-}
 
 static FMA: Shader = Shader::new::<FmaParams>("bench/peak_fma.wgsl", 0, 1);
-static COPY: Shader = Shader::new::<CopyParams>("bench/copy.wgsl", 1, 1);
-pub(super) const SHADERS: &[&Shader] = &[&FMA, &COPY];
+pub(super) const SHADERS: &[&Shader] = &[&FMA];
 
 /// Rounds of `peak_fma.wgsl`, each of 4 multiply-adds on 12 chains.
 const ROUNDS: u32 = 512;
@@ -38,7 +35,7 @@ fn slot(bytes: u64) -> SlotInfo {
 }
 
 fn dispatch(kernel: Kernel, params: Vec<u8>, reads: Vec<Slot>, writes: Vec<Slot>, items: usize) -> Dispatch {
-    Dispatch { op: "peak", kernel, copies: vec![], params, reads, writes, grid: flat_grid(items) }
+    Dispatch { op: "peak", kernel, copies: vec![], params, reads, writes, grid: flat_grid(items), average: None }
 }
 
 fn fma(gpu: &Gpu, groups: usize) -> Result<Runner> {
@@ -53,7 +50,7 @@ fn fma(gpu: &Gpu, groups: usize) -> Result<Runner> {
 }
 
 fn copy(gpu: &Gpu) -> Result<Runner> {
-    let params = crate::gpu::params_bytes(&CopyParams { vectors: VECTORS as u32 });
+    let params = crate::gpu::params_bytes(&CopyParams::new(VECTORS));
     let bytes = VECTORS as u64 * 16;
     let mut program = Program {
         slots: vec![slot(bytes), slot(bytes)],

@@ -15,6 +15,7 @@ mod inspect;
 mod kernels;
 mod output;
 mod predict;
+mod processes;
 mod reproduce;
 mod signals;
 mod timings;
@@ -26,6 +27,7 @@ use crate::gpu::{AdapterSummary, Gpu};
 use crate::{Error, OpenOptions, Result};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use output::{note, say, say_json};
+use processes::World;
 use std::collections::HashSet;
 use std::process::ExitCode;
 use std::sync::LazyLock;
@@ -89,7 +91,21 @@ impl DeviceArgs {
 
     /// Opens the adapter, and says so when it computes on the CPU.
     fn open(&self) -> Result<Gpu> {
-        let gpu = Gpu::open_with(self.options()?)?;
+        self.open_with(self.options()?)
+    }
+
+    /// As [`DeviceArgs::open`] for this process of several, each on a GPU of its own as far as there are so many.
+    fn open_in(&self, world: &World) -> Result<Gpu> {
+        let options = self.options()?;
+        let own = || world.device(&pollster::block_on(crate::gpu::adapters()));
+        let device = if world.count() == 1 { options.device } else { options.device.or_else(own) };
+        let gpu = self.open_with(OpenOptions { device, ..options })?;
+        world.join(&gpu)?;
+        Ok(gpu)
+    }
+
+    fn open_with(&self, options: OpenOptions) -> Result<Gpu> {
+        let gpu = Gpu::open_with(options)?;
         if let Some(warning) = software_warning(gpu.adapter()) {
             note(&warning);
         }

@@ -4,6 +4,7 @@
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::io::{ErrorKind, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// The first failed write to stdout.
@@ -19,8 +20,19 @@ fn reader_gone(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::BrokenPipe || HUNG_UP.is_some_and(|code| error.raw_os_error() == Some(code))
 }
 
+/// Whether nothing is printed but what [`tell`] is given.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// From now on only [`tell`] prints: another process does the talking.
+pub(super) fn keep_quiet() {
+    QUIET.store(true, Ordering::Relaxed);
+}
+
 /// Prints one line to stdout.
 pub(super) fn say(line: &str) {
+    if QUIET.load(Ordering::Relaxed) {
+        return;
+    }
     remember(writeln!(std::io::stdout(), "{}", with_flags(line)));
 }
 
@@ -85,6 +97,17 @@ pub(super) fn say_json(value: &impl serde::Serialize) -> Result<()> {
 
 /// Prints text to stderr as it is; where that cannot be written there is nobody to tell.
 pub(super) fn mutter(text: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        print(text);
+    }
+}
+
+/// Prints one line to stderr, whoever else talks.
+pub(super) fn tell(line: &str) {
+    print(&format!("{}\n", with_flags(line)));
+}
+
+fn print(text: &str) {
     let mut stderr = std::io::stderr();
     stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush()).ok();
 }

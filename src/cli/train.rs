@@ -2,7 +2,8 @@
 
 use super::DeviceArgs;
 use super::console::Console;
-use super::output::{Side, say_table};
+use super::output::{Side, keep_quiet, say_table};
+use super::processes::World;
 use super::signals::stop_flag;
 use super::timings::show_timings;
 use super::{note, say, say_json};
@@ -78,8 +79,8 @@ fn settled_option(matches: Option<&ArgMatches>) -> Result<()> {
     )))
 }
 
-/// A run that is ready to step, and where it is kept.
-type Ready = (Trainer, RunFolder);
+/// A run that is ready to step, and where the first process keeps it.
+type Ready = (Trainer, Option<RunFolder>);
 
 /// The whole path of data that is no name of a set, so that the run finds it again from anywhere.
 fn whole_path(data: &str) -> String {
@@ -90,8 +91,8 @@ fn whole_path(data: &str) -> String {
 }
 
 /// What is asked for, checked, and its data. A network in a file is read before the data, whose images it is then made for.
-fn asked(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<(Options, data::Splits)> {
-    let mut options = args.options.clone();
+fn asked(args: &TrainArgs, matches: Option<&ArgMatches>, world: &World) -> Result<(Options, data::Splits)> {
+    let mut options = Options { processes: world.count(), ..args.options.clone() };
     let file =
         if NetworkFile::is_one(&options.net.model) { Some(NetworkFile::read(&options.net.model)?) } else { None };
     let settled = file.iter().flat_map(NetworkFile::settles).find(|id| given(matches, id));
@@ -118,8 +119,8 @@ fn asked(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<(Options, dat
 }
 
 /// Shows the network in place of training it.
-fn summary(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> {
-    let (options, splits) = asked(args, matches)?;
+fn summary(args: &TrainArgs, matches: Option<&ArgMatches>, world: &World) -> Result<()> {
+    let (options, splits) = asked(args, matches, world)?;
     let found = summarize(&args.device.open()?, &options, &splits)?;
     if args.json {
         return say_json(&found);
@@ -157,15 +158,19 @@ fn summary(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> {
 }
 
 /// A new run. Its folder is claimed before the long work begins, and given back when that fails.
-fn begin(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<Ready> {
+fn begin(args: &TrainArgs, matches: Option<&ArgMatches>, world: &World) -> Result<Ready> {
+    if !world.is_first() {
+        let (options, splits) = asked(args, matches, world)?;
+        return Ok((Trainer::new(&args.device.open_in(world)?, &options, splits)?, None));
+    }
     if let Some(out) = &args.out {
         RunFolder::check(out)?;
     }
-    let (options, splits) = asked(args, matches)?;
+    let (options, splits) = asked(args, matches, world)?;
     let folder = RunFolder::create(args.out.as_deref(), &options)?;
-    let ready = args.device.open().and_then(|gpu| Trainer::new(&gpu, &options, splits));
+    let ready = args.device.open_in(world).and_then(|gpu| Trainer::new(&gpu, &options, splits));
     match ready.and_then(|trainer| folder.keep_data(&trainer).map(|()| trainer)) {
-        Ok(trainer) => Ok((trainer, folder)),
+        Ok(trainer) => Ok((trainer, Some(folder))),
         Err(error) => {
             folder.abandon();
             Err(error)
@@ -174,8 +179,8 @@ fn begin(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<Ready> {
 }
 
 /// An earlier run from its last whole checkpoint; `None` when nothing is left to do.
-fn go_on(args: &TrainArgs, path: &Path, matches: Option<&ArgMatches>) -> Result<Option<Ready>> {
-    let earlier = EarlierRun::open(path)?;
+fn go_on(args: &TrainArgs, path: &Path, matches: Option<&ArgMatches>, world: &World) -> Result<Option<Ready>> {
+    let earlier = if world.is_first() { EarlierRun::open(path)? } else { EarlierRun::read(path)? };
     earlier.notes.iter().for_each(|text| note(&format!("note: {text}")));
     let saved = earlier.saved()?;
     let run = saved.as_ref().and_then(|saved| saved.run.clone());
@@ -216,30 +221,42 @@ fn go_on(args: &TrainArgs, path: &Path, matches: Option<&ArgMatches>) -> Result<
     }
     options.validate()?;
     let splits = data::load(&options.data, &options.load())?;
-    let gpu = args.device.open()?;
+    let gpu = args.device.open_in(world)?;
     let trainer = match &saved {
         Some(saved) => Trainer::resume(&gpu, &options, splits, saved)?,
         None => Trainer::new(&gpu, &options, splits)?,
     };
     drop(saved);
+    if !world.is_first() {
+        return Ok(Some((trainer, None)));
+    }
     let folder = RunFolder::resume(earlier, &options, run.map_or(0, |run| run.progress.step))?;
     folder.notes().iter().for_each(|text| note(&format!("note: {text}")));
-    Ok(Some((trainer, folder)))
+    Ok(Some((trainer, Some(folder))))
 }
 
 pub(super) fn run(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> {
+    let world = World::begin()?;
+    if !world.is_first() {
+        keep_quiet();
+    }
+    world.end(run_in(args, matches, &world))
+}
+
+fn run_in(args: &TrainArgs, matches: Option<&ArgMatches>, world: &World) -> Result<()> {
     if args.summary {
-        return summary(args, matches);
+        return summary(args, matches, world);
     }
     let ready = match &args.resume {
         Some(path) => {
             settled_option(matches)?;
-            go_on(args, path, matches)?
+            go_on(args, path, matches, world)?
         }
-        None => Some(begin(args, matches)?),
+        None => Some(begin(args, matches, world)?),
     };
-    let Some((mut trainer, mut folder)) = ready else { return Ok(()) };
+    let Some((mut trainer, folder)) = ready else { return Ok(()) };
     let stop = stop_flag();
+    let Some(mut folder) = folder else { return pollster::block_on(train_along(&mut trainer, &stop)) };
     let console = Console::new(args.json);
     #[cfg(feature = "watch")]
     let console = {
@@ -250,10 +267,26 @@ pub(super) fn run(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> 
         console.with_screen(screen)
     };
     pollster::block_on(follow(&mut trainer, &mut folder, console, &stop))?;
+    let summary = trainer.summary();
+    if let Some(report) = world.report(summary.train_seconds, summary.steps) {
+        note(&report);
+    }
     if args.profile {
         show_timings(&pollster::block_on(trainer.profile())?, args.json)?;
     }
     Ok(())
+}
+
+/// Trains along with the first process, which tells and keeps what happens.
+async fn train_along(trainer: &mut Trainer, stop: &AtomicBool) -> Result<()> {
+    loop {
+        if stop.load(Ordering::SeqCst) {
+            trainer.stop();
+        }
+        if trainer.next().await?.is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Shows and keeps every event until the run is over; a run that fails leaves a folder that tells how far it came.

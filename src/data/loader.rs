@@ -36,12 +36,22 @@ pub struct LoaderOptions {
     pub drop_last: bool,
     /// Seed of order and augmentation.
     pub seed: u64,
+    /// Of several processes that train as one: the number of this one, and how many they are. Each takes its share of every batch, in
+    /// the order of their numbers; with `drop_last` the shares are equal.
+    pub share: (usize, usize),
 }
 
 impl Default for LoaderOptions {
     /// The recipe for training (method, section 10.2): batches of 128, shuffled, the last one kept.
     fn default() -> Self {
-        Self { batch_size: 128, shuffle: true, drop_last: false, seed: 0 }
+        Self { batch_size: 128, shuffle: true, drop_last: false, seed: 0, share: (0, 1) }
+    }
+}
+
+impl LoaderOptions {
+    /// Images of a step of all processes.
+    fn together(&self) -> usize {
+        self.batch_size * self.share.1
     }
 }
 
@@ -75,13 +85,13 @@ impl Loader {
         if options.batch_size == 0 {
             return Err(Error::Usage("the batch size is 0; expected at least 1".into()));
         }
-        if options.drop_last && dataset.len() < options.batch_size {
+        if options.drop_last && dataset.len() < options.together() {
             return Err(Error::Usage(format!(
                 "data set '{}' has {} images, fewer than the batch size {}, and dropping the last short batch leaves \
                  none; choose a smaller batch size",
                 dataset.name,
                 dataset.len(),
-                options.batch_size
+                options.together()
             )));
         }
         let tables = Tables::new(&dataset, &normalize)?;
@@ -96,7 +106,7 @@ impl Loader {
 
     /// Number of batches of an epoch.
     pub fn batches(&self) -> usize {
-        let (n, size) = (self.shared.dataset.len(), self.shared.options.batch_size);
+        let (n, size) = (self.shared.dataset.len(), self.shared.options.together());
         if self.shared.options.drop_last { n / size } else { n.div_ceil(size) }
     }
 
@@ -156,7 +166,7 @@ impl Iterator for Maker {
             return None;
         }
         let Shared { dataset, tables, augment, options, spare } = &*self.shared;
-        let start = self.next * options.batch_size;
+        let start = (self.next * options.together() + options.share.0 * options.batch_size).min(self.order.len());
         let indices = &self.order[start..(start + options.batch_size).min(self.order.len())];
         let mut batch = spare.lock().unwrap_or_else(|e| e.into_inner()).pop().unwrap_or_default();
         batch.images.clear();

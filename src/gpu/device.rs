@@ -51,6 +51,9 @@ pub(super) struct Inner {
     pub pipelines: Mutex<HashMap<String, wgpu::ComputePipeline>>,
     layouts: Mutex<HashMap<&'static str, wgpu::BindGroupLayout>>,
     pub failures: Failures,
+    /// Those that train along.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub processes: std::sync::OnceLock<Arc<dyn super::Processes>>,
     pub f16: bool,
     #[cfg(not(target_arch = "wasm32"))]
     pub info: wgpu::AdapterInfo,
@@ -170,6 +173,8 @@ impl Gpu {
                 info: adapter.get_info(),
                 #[cfg(not(target_arch = "wasm32"))]
                 progress: Mutex::default(),
+                #[cfg(not(target_arch = "wasm32"))]
+                processes: std::sync::OnceLock::new(),
                 device,
                 queue,
                 summary,
@@ -190,6 +195,10 @@ impl Gpu {
 
     /// What kernel choice depends on.
     pub fn profile(&self) -> Profile {
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(processes) = self.processes() {
+            return Profile { processes: processes.count(), ..self.inner.profile };
+        }
         self.inner.profile
     }
 

@@ -87,6 +87,8 @@ pub struct Executable {
     downloads: Vec<(Buffer, u64, u64)>,
     ring: Ring,
     ring_bytes: u64,
+    #[cfg(not(target_arch = "wasm32"))]
+    exchanges: super::processes::Exchanges,
 }
 
 /// An input of every step.
@@ -140,6 +142,11 @@ impl Executable {
             program.dispatches.iter().zip(starts).map(|(dispatch, start)| bound.launch(dispatch, start)).collect();
         #[cfg(not(target_arch = "wasm32"))]
         warm(gpu, program, &launches, &new);
+        #[cfg(not(target_arch = "wasm32"))]
+        let exchanges = super::processes::Exchanges::new(gpu, program, |slot| match resource(slot) {
+            Resource::Buffer(buffer) => Some(buffer),
+            Resource::Image(_) => None,
+        });
         let (placed, up) = offsets(sized(&program.inputs));
         let uploads = program.inputs.iter().zip(placed).map(|(slot, (buffer, offset, _))| {
             let info = &program.slots[slot.0];
@@ -157,6 +164,8 @@ impl Executable {
             downloads,
             ring,
             ring_bytes: (up + down) * 3 + params.size(),
+            #[cfg(not(target_arch = "wasm32"))]
+            exchanges,
         })
     }
 
@@ -186,7 +195,8 @@ impl Executable {
 
     /// Uploads `inputs` (bytes of each program input, in order), runs one step and asks for its outputs.
     ///
-    /// One submission. Waits only when the ring is full, that is when the GPU is several steps behind.
+    /// One submission, and one more for each time that several processes average. Waits only for them and when the ring is full, that
+    /// is when the GPU is several steps behind.
     ///
     /// # Errors
     /// An input is missing or has another length than its buffer's content; the device fails.
@@ -200,7 +210,20 @@ impl Executable {
                 encoder.copy_buffer_to_buffer(&staging, *offset, &buffer.raw, 0, buffer.bytes());
             }
         }
-        self.encode_all(&mut encoder);
+        #[cfg(not(target_arch = "wasm32"))]
+        let from = {
+            let mut from = 0;
+            for (index, end) in self.exchanges.ends().into_iter().enumerate() {
+                encode_all(&self.launches[from..end], &mut encoder);
+                let next = self.gpu.inner.device.create_command_encoder(&Default::default());
+                self.exchanges.run(&self.gpu, std::mem::replace(&mut encoder, next), index).await?;
+                from = end;
+            }
+            from
+        };
+        #[cfg(target_arch = "wasm32")]
+        let from = 0;
+        encode_all(&self.launches[from..], &mut encoder);
         if let Some(readback) = self.ring.readback() {
             for (buffer, offset, bytes) in &self.downloads {
                 encoder.copy_buffer_to_buffer(&buffer.raw, 0, &readback, *offset, *bytes);
@@ -210,18 +233,6 @@ impl Executable {
         Live::add(&self.gpu.inner.live.dispatches, self.launches.len() as u64);
         self.gpu.check()?;
         Ok(self.ring.submitted(submission))
-    }
-
-    /// A pass lasts until something has to be copied, which no pass can do.
-    fn encode_all(&self, encoder: &mut wgpu::CommandEncoder) {
-        let mut rest = &self.launches[..];
-        while let Some((first, others)) = rest.split_first() {
-            first.copies.iter().for_each(|copy| copy.encode(encoder));
-            let length = 1 + others.iter().take_while(|launch| launch.copies.is_empty()).count();
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            rest[..length].iter().for_each(|launch| launch.encode(&mut pass));
-            rest = &rest[length..];
-        }
     }
 
     /// Appends the copies before dispatch `index`; whether there are any.
@@ -278,6 +289,17 @@ impl Executable {
     pub async fn wait_idle(&mut self) -> Result<()> {
         while self.take().await?.is_some() {}
         Ok(())
+    }
+}
+
+/// A pass lasts until something has to be copied, which no pass can do.
+fn encode_all(mut launches: &[Launch], encoder: &mut wgpu::CommandEncoder) {
+    while let Some((first, others)) = launches.split_first() {
+        first.copies.iter().for_each(|copy| copy.encode(encoder));
+        let length = 1 + others.iter().take_while(|launch| launch.copies.is_empty()).count();
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        launches[..length].iter().for_each(|launch| launch.encode(&mut pass));
+        launches = &launches[length..];
     }
 }
 

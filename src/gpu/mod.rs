@@ -15,6 +15,8 @@ mod image;
 mod known;
 #[cfg(not(target_arch = "wasm32"))]
 mod poll;
+#[cfg(not(target_arch = "wasm32"))]
+mod processes;
 mod profile;
 mod program;
 mod reopen;
@@ -33,8 +35,10 @@ pub(crate) use device::params_bytes;
 pub use device::{Buffer, Gpu, KernelCache};
 pub use executable::{Executable, Pool, PoolSizes, Ticket};
 pub use image::{ImageLayout, Storage, Texel};
+#[cfg(not(target_arch = "wasm32"))]
+pub use processes::Processes;
 pub use profile::{Profile, Tile, Tiles, crossed};
-pub use program::{Dispatch, Kernel, Params, Program, Shader, Slot, SlotInfo, SlotKind, flat_grid};
+pub use program::{Average, Dispatch, Kernel, Params, Program, Shader, Slot, SlotInfo, SlotKind, flat_grid};
 pub(crate) use ring::DEPTH as RING_DEPTH;
 pub(crate) use shader::whole;
 pub use shader::{SHADERS, TextPass, specialize};

@@ -20,12 +20,14 @@ pub struct Tiles {
 /// [`software`](crate::software).
 #[derive(Clone, Copy)]
 pub struct Profile {
-    /// For people and reports; no two profiles have the same.
+    /// For people and reports; no two profiles of one number of processes have the same.
     pub name: &'static str,
     /// The adapter computes on the CPU: few lanes, and tiny launches are dear.
     pub software: bool,
     /// The kernel and tiles in place of those for GPUs.
     pub tiles: fn(&'static Tiles) -> &'static Tiles,
+    /// Processes that train as one, each on a device of its own: statistics and gradients are averaged over them.
+    pub processes: usize,
     /// A pass over a recorded program: more resources, and copies between them.
     pub program: fn(&mut Program),
     /// A pass over the text of a shader.
@@ -35,12 +37,12 @@ pub struct Profile {
 impl Profile {
     /// What GPUs are given, and every adapter can run.
     pub const GPU: Self =
-        Self { name: "gpu", software: false, tiles: |tiles| tiles, program: |_| {}, text: |text| text };
+        Self { name: "gpu", software: false, tiles: |tiles| tiles, processes: 1, program: |_| {}, text: |text| text };
 }
 
 impl PartialEq for Profile {
     fn eq(&self, other: &Self) -> bool {
-        self.name == other.name
+        (self.name, self.processes) == (other.name, other.processes)
     }
 }
 

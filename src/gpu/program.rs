@@ -130,6 +130,15 @@ impl SlotInfo {
     }
 }
 
+/// How the processes that train as one make one of what each has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Average {
+    /// The mean of each element.
+    Mean,
+    /// Of two buffers with as many means and variances: those of all processes' values together.
+    Moments,
+}
+
 /// One kernel launch.
 #[derive(Clone, Debug)]
 pub struct Dispatch {
@@ -147,6 +156,8 @@ pub struct Dispatch {
     pub writes: Vec<Slot>,
     /// Workgroups.
     pub grid: [u32; 3],
+    /// What becomes of what it has written where several processes train as one.
+    pub average: Option<Average>,
 }
 
 /// A list of dispatches over numbered buffers: all that the GPU will do in one step.

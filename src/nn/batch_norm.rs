@@ -48,7 +48,7 @@ impl BatchNorm {
             return ops::batch_norm_eval(ctx.tape, x, weight, bias, [running_mean, running_var], options);
         }
         let ty = ctx.tape.ty(x);
-        let count = (ty.len() / ty.inner()) as f32;
+        let count = (ty.len() / ty.inner() * ctx.tape.processes()) as f32;
         if count < 2.0 {
             return Err(Error::Usage(
                 "batch norm sees one value of each channel, whose deviation is 0; choose a batch size of at least 2, or no \

@@ -118,7 +118,8 @@ impl Core {
         let (mean, deconv, covariance) = if frozen {
             (running_mean, running_deconv, None)
         } else {
-            let statistics = ops::covariance(ctx.tape, x, self.layout, self.sampling, self.whitening.eps)?;
+            let own = ops::covariance(ctx.tape, x, self.layout, self.sampling, self.whitening.eps)?;
+            let statistics = ops::average_covariance(ctx.tape, own)?;
             let deconv = ops::newton_schulz(ctx.tape, statistics.covariance, self.whitening.iterations)?;
             let momentum = self.whitening.momentum;
             ops::running_average(ctx.tape, running_mean, statistics.mean, momentum, 1.0)?;

@@ -37,10 +37,13 @@ pub use norm::scalar_norm::{ScalarStatistics, scalar_norm, scalar_statistics};
 pub(crate) use patches::blocks::RowGeometry;
 pub use patches::blocks::{BlockLayout, BlockMode, Sampling, block_size};
 pub(crate) use patches::covariance::is_covariance;
-pub use patches::covariance::{CovarianceVars, col2im_blocks, covariance, im2col_blocks};
+pub use patches::covariance::{CovarianceVars, average_covariance, col2im_blocks, covariance, im2col_blocks};
 pub use patches::im2col::{PatchOptions, col2im, im2col};
 pub use patches::second_moment::second_moment;
 pub use pointwise::add::{add, add_relu};
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use pointwise::average::{COPY, CopyParams};
+pub use pointwise::average::{average, averaged_copies};
 pub use pointwise::concat::concat;
 pub use pointwise::dropout::{dropout, dropout_with_mask};
 pub use pointwise::fill::constant;

@@ -86,6 +86,7 @@ mod tests {
             reads: vec![Slot(*a), Slot(*b)],
             writes: vec![Slot(*c)],
             grid: [1, 1, 1],
+            average: None,
         };
         let mut program = Program {
             slots: bytes.iter().map(slot).collect(),

@@ -1,7 +1,7 @@
 //! From operations to kernel launches over numbered buffers.
 
 use super::{Source, Tape, Type, Var};
-use crate::gpu::{Dispatch, Kernel, Params, Profile, Program, Slot, SlotInfo, SlotKind, flat_grid};
+use crate::gpu::{Average, Dispatch, Kernel, Params, Profile, Program, Slot, SlotInfo, SlotKind, flat_grid};
 use crate::{Error, Result};
 use std::collections::HashMap;
 
@@ -59,7 +59,17 @@ impl Launch<'_> {
             reads: reads.to_vec(),
             writes: writes.to_vec(),
             grid,
+            average: None,
         });
+    }
+
+    /// Averages what the last launch has written over the processes that train as one, where there are several.
+    pub fn average(&mut self, average: Average) {
+        if self.profile.processes > 1
+            && let Some(last) = self.program.dispatches.last_mut()
+        {
+            last.average = Some(average);
+        }
     }
 
     /// [`Launch::dispatch`] of workgroups of 64 over `items` work items.

@@ -126,6 +126,11 @@ impl Tape {
         self.profile
     }
 
+    /// How many processes train as one on what is recorded.
+    pub(crate) fn processes(&self) -> usize {
+        self.profile.map_or(1, |profile| profile.processes)
+    }
+
     /// Operations in order.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes

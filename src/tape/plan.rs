@@ -139,6 +139,7 @@ mod tests {
                 reads: Vec::new(),
                 writes: touched,
                 grid: [1, 1, 1],
+                average: None,
             });
         }
         program

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// An earlier run, held so that no other process goes on with it, and the last checkpoint of it that is whole.
 pub struct EarlierRun {
     pub(super) dir: PathBuf,
-    pub(super) lock: Lock,
+    pub(super) lock: Option<Lock>,
     /// Path and bytes; `None` of a run that ended before its first.
     pub(super) checkpoint: Option<(PathBuf, Vec<u8>)>,
     /// Whether a later checkpoint was refused.
@@ -51,6 +51,18 @@ impl EarlierRun {
     /// # Errors
     /// There is no run, no checkpoint of it is whole, or another process writes it.
     pub fn open(path: &Path) -> Result<Self> {
+        Self::find(path, |dir| Lock::take(dir).map(Some))
+    }
+
+    /// As [`EarlierRun::open`] to read only, while another process of the run holds it.
+    ///
+    /// # Errors
+    /// There is no run, or no checkpoint of it is whole.
+    pub fn read(path: &Path) -> Result<Self> {
+        Self::find(path, |_| Ok(None))
+    }
+
+    fn find(path: &Path, lock: impl Fn(&Path) -> Result<Option<Lock>>) -> Result<Self> {
         if !path.exists() {
             let what = "does not exist; expected a run folder or a checkpoint.safetensors of `mexhat train`";
             return Err(Error::input(path, what));
@@ -67,7 +79,7 @@ impl EarlierRun {
                 "holds no run; expected a folder with checkpoint.safetensors or options.json",
             ));
         }
-        let lock = Lock::take(&dir)?;
+        let lock = lock(&dir)?;
         let Choice { checkpoint, refused } = choose(&paths)?;
         let mut notes = Vec::new();
         match (&checkpoint, &refused) {

@@ -34,7 +34,7 @@ pub struct Evaluation {
 /// Batches of a test split, in order, without augmentation.
 pub(super) fn loader(dataset: Arc<Dataset>, normalize: &Normalize, batch_size: usize) -> Result<Loader> {
     let batch_size = batch_size.min(dataset.len());
-    let options = LoaderOptions { batch_size, shuffle: false, drop_last: false, seed: 0 };
+    let options = LoaderOptions { batch_size, shuffle: false, drop_last: false, ..LoaderOptions::default() };
     Loader::new(dataset, normalize.clone(), Some(Augment::NONE), options)
 }
 

@@ -125,6 +125,7 @@ impl RunFolder {
     /// The metrics cannot be read or written.
     pub fn resume(earlier: EarlierRun, options: &Options, step: u64) -> Result<Self> {
         let EarlierRun { dir, lock, checkpoint, damaged, .. } = earlier;
+        let lock = lock.map_or_else(|| Lock::take(&dir), Ok)?;
         let path = dir.join(METRICS);
         let mut curves = RunCurves::default();
         let mut kept = Vec::new();

@@ -115,6 +115,10 @@ pub struct Options {
     /// Add up the gradients of so many batches for each step, one after the other, so that only one needs memory
     #[cfg_attr(feature = "cli", arg(long, default_value_t = 1, value_name = "N", help_heading = "Training"))]
     pub accumulate: usize,
+    /// Processes that train as one, each with batches of that size.
+    #[cfg_attr(feature = "cli", arg(skip = 1usize))]
+    #[serde(skip_serializing_if = "is_1")]
+    pub processes: usize,
     /// Update rule: sgd, adam or adamw
     #[cfg_attr(feature = "cli", arg(long, default_value = "sgd", help_heading = "Training"))]
     pub optimizer: OptimizerKind,
@@ -212,6 +216,7 @@ impl Default for Options {
             steps: None,
             batch_size: None,
             accumulate: 1,
+            processes: 1,
             optimizer: OptimizerKind::Sgd,
             lr: None,
             momentum: 0.9,
@@ -234,6 +239,10 @@ impl Default for Options {
     }
 }
 
+fn is_1(count: &usize) -> bool {
+    *count == 1
+}
+
 impl Options {
     /// Refuses what no run can be made from, before anything is loaded.
     ///
@@ -243,6 +252,12 @@ impl Options {
         match &self.network {
             Some(network) => self.net.of(network).numbers()?,
             None => self.net.validate()?,
+        }
+        at_least_1("processes", self.processes)?;
+        if self.processes > 1 && self.class_weights.is_some() {
+            let what =
+                "`class_weights` divide by the weights of a batch, which differ between processes; leave them out";
+            return Err(Error::Usage(what.into()));
         }
         at_least_1("batch_size", self.batch_size.unwrap_or(BATCH_SIZE))?;
         let count = |value: Option<u64>| value.map_or(1, |n| n.min(usize::MAX as u64) as usize);

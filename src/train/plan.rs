@@ -27,6 +27,8 @@ pub struct RunPlan {
     pub parts: usize,
     /// Images of each of them.
     pub part_size: usize,
+    /// Processes that take as many each in a step, and train as one.
+    pub processes: usize,
     /// Images of a batch that were asked for, where they were.
     pub asked: Option<usize>,
     /// Training images.
@@ -63,9 +65,17 @@ impl RunPlan {
     /// # Errors
     /// As [`RunPlan::new`], and when the progress is not that of a run with such batches.
     pub fn going_on(options: &Options, images: usize, done: &Progress) -> Result<Self> {
-        let parts = options.accumulate;
-        let part_size = batch_size(options.batch_size, images / parts);
+        let (parts, processes) = (options.accumulate, options.processes);
+        let part_size = batch_size(options.batch_size, images / parts / processes);
         let size = part_size.saturating_mul(parts);
+        let all = size.saturating_mul(processes);
+        if all > images && processes > 1 {
+            return Err(Error::Usage(format!(
+                "{processes} processes with {size} images a step each take {all}, but the data set '{}' has only {images} training \
+                 images; choose a smaller `batch_size`, or fewer processes",
+                options.data
+            )));
+        }
         if size > images {
             let most = images / parts;
             let times = if parts > 1 { format!(" and `accumulate` {parts}") } else { String::new() };
@@ -74,9 +84,10 @@ impl RunPlan {
                 options.data
             )));
         }
-        let rest = images % size;
-        let keep = rest > 0 && keeps(rest, size);
-        let batches = (images / size) as u64 + u64::from(keep);
+        let rest = images % all;
+        // The shares of a shorter batch would differ, and with them what their means weigh.
+        let keep = rest > 0 && keeps(rest, size) && processes == 1;
+        let batches = (images / all) as u64 + u64::from(keep);
         let needed = options.steps.map_or(0, |steps| steps.div_ceil(batches));
         let epochs = options.epochs.unwrap_or(EPOCHS.max(needed).max(done.epochs));
         if (done.epoch, done.batch) != (done.step / batches, done.step % batches) {
@@ -100,6 +111,7 @@ impl RunPlan {
             batch_size: size,
             parts,
             part_size,
+            processes,
             asked: options.batch_size,
             images,
             batches,
@@ -115,6 +127,13 @@ impl RunPlan {
     pub fn notes(&self) -> Vec<String> {
         let Self { batch_size, part_size, asked, images, left_over, .. } = self;
         let mut notes = Vec::new();
+        if self.processes > 1 {
+            notes.push(format!(
+                "note: {} processes with {batch_size} images a step train as one with {}",
+                self.processes,
+                batch_size * self.processes
+            ));
+        }
         if asked.is_none() && *part_size != BATCH_SIZE {
             notes.push(format!(
                 "note: batches of {part_size} instead of {BATCH_SIZE}, because there are {images} training images; `batch_size` \
@@ -140,7 +159,7 @@ impl RunPlan {
 
     /// Whether the shorter last batch is left out.
     pub fn drops_last(&self, images: usize) -> bool {
-        self.batches == (images / self.batch_size) as u64
+        self.batches == (images / (self.batch_size * self.processes)) as u64
     }
 }
 

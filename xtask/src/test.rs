@@ -42,8 +42,22 @@ pub fn run(consent: Consent) -> Result {
     let mut kernels = cargo("test --release --workspace --test reference --test golden -- --skip model_step");
     kernels.env("MEXHAT_FAMILY", "shared").env("MEXHAT_LOADS", "buffers");
     summary::run(kernels)?;
+    mpi(consent)?;
     println!("\nall passed in {:.0} minutes", start.elapsed().as_secs_f64() / 60.0);
     Ok(())
+}
+
+/// Two processes that train as one, where there is an MPI or Debian has one.
+fn mpi(consent: Consent) -> Result {
+    heading("processes");
+    if !succeeds(command("mpirun", &["--version"])) || !succeeds(command("mpicc", &["--version"])) {
+        if !debian::is_here() {
+            println!("not found: training over MPI goes untested; an MPI with `mpicc` and libclang are needed");
+            return Ok(());
+        }
+        debian::install("Training over MPI", &["openmpi-bin", "libopenmpi-dev", "libclang-dev"], consent)?;
+    }
+    summary::run(cargo("test --release --workspace --features mexhat/mpi --test mpi"))
 }
 
 /// The validator of the shaders' SPIR-V. Without it one test passes with a notice, except in CI.

@@ -275,6 +275,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         let (x, y) = (b.activation(&s.map())?, b.activation(&s.map())?);
         Ok(vec![ops::mul(&mut b.tape, x, y, 1.5)?])
     }),
+    op("average", |b, s| {
+        let (x, y) = (b.activation(&s.map())?, b.activation(&[s.n, s.c])?);
+        ops::averaged_copies(&mut b.tape, &[x, y])
+    }),
     op("mul_channels", |b, s| {
         let (x, scale) = (b.activation(&s.map())?, b.activation(&[s.n, s.c])?);
         Ok(vec![ops::mul_channels(&mut b.tape, x, scale)?])

@@ -11,8 +11,8 @@
 //! reads `x` and `gy` twice and writes `gx` once; under constant statistics `gx = weight / deviation g`. With a relu
 //! `g` is `gy` where `y > 0`, found again from `x`, so the relu costs no memory and no reads.
 
-use super::column_sum::chunks;
-use crate::gpu::{Kernel, Shader, Slot};
+use super::column_sum::{chunks, launch_column_sum};
+use crate::gpu::{Average, Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::expect_activation;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
@@ -136,6 +136,7 @@ fn launch_moments(launch: &mut Launch<'_>, [rows, columns4]: [usize; 2], from: S
     };
     launch.flat(Kernel::new(&MOMENTS, 0), &params, &[from], &[partial], splits * columns4);
     launch.flat(Kernel::new(&MERGE, 0), &params, &[partial], &[mean, variance], 64 * columns4);
+    launch.average(Average::Moments);
 }
 
 /// Appends the normalisation itself; `reads` are x, weight, bias, mean, variance.
@@ -257,6 +258,16 @@ impl Op for NormGrad {
         let (splits32, rows_per_split) = (splits as u32, rows_per_split as u32);
         let sums = SumsParams { rows: rows32, columns4: columns32, splits: splits32, rows_per_split, eps };
         launch.flat(Kernel::new(&SUMS, relu), &sums, &reads, &[partial], splits * columns4);
+
+        // Several processes average one sum of each kind, not those of all chunks.
+        let (partial, splits32) = if launch.profile.processes > 1 {
+            let total = launch.scratch("total", 2 * columns4 * 4);
+            launch_column_sum(launch, [2, splits, columns4], 1.0, partial, total);
+            launch.average(Average::Mean);
+            (total, 1)
+        } else {
+            (partial, splits32)
+        };
 
         let finish = CoefficientsParams { rows: rows32, columns4: columns32, splits: splits32, eps };
         let from = [partial, reads[2], reads[3], reads[4], reads[5]];

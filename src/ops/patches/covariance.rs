@@ -10,10 +10,12 @@ use super::blocks::{BlockLayout, RowGeometry, Sampling};
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::norm::column_sum::{launch_column_sum, launch_shifted_sum};
+use crate::ops::pointwise::{add::add, average::average, fill::constant, mul::mul};
 use crate::ops::products::gram::GramProduct;
+use crate::ops::products::matmul::matmul;
 use crate::ops::products::matrix::{product, transposed};
 use crate::ops::products::product::Product;
-use crate::ops::products::transpose::launch_transpose;
+use crate::ops::products::transpose::{launch_transpose, transpose};
 use crate::ops::{expect_activation, expect_same};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
@@ -78,6 +80,28 @@ pub fn covariance(
 ) -> Result<CovarianceVars> {
     let outputs = tape.apply(Covariance { layout, sampling, eps }, &[x])?;
     Ok(CovarianceVars { mean: outputs[0], covariance: outputs[1] })
+}
+
+/// The statistics of the patches of all processes that train as one, from those of each: the mean of the means, and the mean of the
+/// covariances, each taken about the mean of all.
+///
+/// # Errors
+/// As the operations that it records.
+pub fn average_covariance(tape: &mut Tape, own: CovarianceVars) -> Result<CovarianceVars> {
+    if tape.processes() == 1 {
+        return Ok(own);
+    }
+    let ty = tape.ty(own.mean).clone();
+    let [s, d] = [ty.shape[0], ty.shape[1]];
+    let mean = average(tape, &[own.mean])?[0];
+    let minus = constant(tape, ty.clone(), -1.0)?;
+    let negative = mul(tape, mean, minus, 1.0)?;
+    let off = add(tape, own.mean, negative)?;
+    let off = tape.view(off, &[s, 1, d])?;
+    let column = transpose(tape, off)?;
+    let outer = matmul(tape, column, off)?;
+    let about = add(tape, own.covariance, outer)?;
+    Ok(CovarianceVars { mean, covariance: average(tape, &[about])?[0] })
 }
 
 /// Whether `op` is that of [`covariance`].
@@ -340,7 +364,7 @@ impl Op for Covariance {
         let rows = context.outputs[2];
         let ty = context.tape.ty(context.outputs[1]).clone();
         let [g_mean, g_cov] = [0, 1].map(|i| context.grads[i]);
-        let g_cov = g_cov.map_or_else(|| crate::ops::constant(context.tape, ty, 0.0), Ok)?;
+        let g_cov = g_cov.map_or_else(|| constant(context.tape, ty, 0.0), Ok)?;
         let inputs: Vec<Var> = [rows, g_cov].into_iter().chain(g_mean).collect();
         let g_rows = context.tape.apply1(CovarianceGrad, &inputs)?;
         col2im_gradient(context, g_rows, self.layout, self.sampling)

@@ -1,6 +1,7 @@
 //! Element by element, and what only moves elements.
 
 pub(super) mod add;
+pub(super) mod average;
 pub(super) mod concat;
 pub(super) mod dropout;
 pub(super) mod fill;

@@ -6,7 +6,7 @@ use crate::gpu::Profile;
 use crate::models::Model;
 use crate::nn::{self, Forward, Mode};
 use crate::ops;
-use crate::tape::{State, Tape};
+use crate::tape::{State, Tape, Var};
 
 /// What a tape is for, and how many images it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +71,8 @@ pub(crate) fn record(
         return Ok(tape);
     };
     let (loss, hits) = loss.record(&mut tape, output, targets)?;
-    tape.output(loss);
-    hits.into_iter().for_each(|hits| tape.output(hits));
+    let told: Vec<Var> = [loss].into_iter().chain(hits).collect();
+    ops::average(&mut tape, &told)?.into_iter().for_each(|value| tape.output(value));
     if let Some(update) = update.filter(|_| pass.trains()) {
         let mut gradients = tape.backward(loss)?;
         match pass {

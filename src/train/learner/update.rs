@@ -124,6 +124,7 @@ impl Update {
             self.gather(tape, state, &mut gradients)?;
         }
         let parameters = state.parameters();
+        average_gradients(tape, state, &mut gradients)?;
         if let Some(norm) = self.clip_grad_norm {
             let reached = parameters.iter().filter_map(|id| {
                 let parameter = tape.state(state, *id);
@@ -140,6 +141,21 @@ impl Update {
         }
         Ok(())
     }
+}
+
+/// Puts the means over all processes that train as one in the place of the gradients of one.
+fn average_gradients(tape: &mut Tape, state: &State, gradients: &mut Gradients) -> Result<()> {
+    if tape.processes() == 1 {
+        return Ok(());
+    }
+    let found = state.parameters().into_iter().filter_map(|id| {
+        let parameter = tape.state(state, id);
+        gradients.get(parameter).map(|gradient| (parameter, gradient))
+    });
+    let (reached, own): (Vec<Var>, Vec<Var>) = found.unzip();
+    let means = ops::average(tape, &own)?;
+    reached.into_iter().zip(means).for_each(|(parameter, mean)| gradients.set(parameter, mean));
+    Ok(())
 }
 
 /// Stochastic gradient descent.

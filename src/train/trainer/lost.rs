@@ -104,7 +104,9 @@ impl Trainer {
             // Half an evaluation is not told: it is made again.
             self.events.retain(|event| !matches!(event, Event::Eval { .. } | Event::Best(_)));
         }
-        let from = self.learner.kept_step().filter(|_| self.losses.bearable(self.told));
+        // The other processes do not go back along with it.
+        let alone = self.options.processes == 1;
+        let from = self.learner.kept_step().filter(|_| alone && self.losses.bearable(self.told));
         self.events.push_back(Event::DeviceLost { step: self.told, from, reason: reason.clone() });
         self.stage = Stage::Reopen;
         if from.is_none() {

@@ -172,6 +172,7 @@ impl Trainer {
     ) -> Result<Self> {
         let mut timer = Timer::start();
         options.validate()?;
+        let rank = rank(gpu, options)?;
         let images = splits.train.len();
         let progress = saved.and_then(|saved| saved.run.as_ref()).map_or_else(Progress::default, |run| run.progress);
         timer.seconds = progress.seconds;
@@ -196,6 +197,7 @@ impl Trainer {
                 shuffle: true,
                 drop_last: plan.drops_last(images),
                 seed: options.seed,
+                share: (rank, options.processes),
             },
         )?;
         let validation =
@@ -439,6 +441,24 @@ impl Trainer {
             best: self.best,
         }
     }
+}
+
+/// The number of this process among those that train as one.
+#[cfg(not(target_arch = "wasm32"))]
+fn rank(gpu: &Gpu, options: &Options) -> Result<usize> {
+    let (rank, count) = gpu.processes().map_or((0, 1), |processes| (processes.rank(), processes.count()));
+    if count != options.processes {
+        return Err(Error::Usage(format!(
+            "the run is one of {} processes, found {count}; start as many, or begin a new run",
+            options.processes
+        )));
+    }
+    Ok(rank)
+}
+
+#[cfg(target_arch = "wasm32")]
+fn rank(_: &Gpu, _: &Options) -> Result<usize> {
+    Ok(0)
 }
 
 /// Takes the values of a run's network or of a file; says which did not fit.

@@ -184,7 +184,7 @@ impl Trainer {
                 self.events.push_back(event);
             }
         }
-        let save = self.save_is_due();
+        let save = self.agreed_save()?;
         let batch = if save || self.ended() { None } else { self.next_batch() };
         if let Some(batch) = batch {
             return self.submit(batch).await;
@@ -202,6 +202,23 @@ impl Trainer {
             self.stage = if interrupted || fresh || within { Stage::Save } else { Stage::Evaluate };
         }
         Ok(())
+    }
+
+    /// Whether a checkpoint is due, as all processes see it; asks them also whether one is to stop. They must drain and submit alike.
+    #[cfg(not(target_arch = "wasm32"))]
+    fn agreed_save(&mut self) -> Result<bool> {
+        let mut votes = [self.save_is_due(), self.stopping].map(|vote| f32::from(u8::from(vote)));
+        if let Some(processes) = self.learner.gpu().processes() {
+            processes.average(&mut votes)?;
+        }
+        let [save, stopping] = votes.map(|vote| vote > 0.0);
+        self.stopping = stopping;
+        Ok(save)
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    fn agreed_save(&mut self) -> Result<bool> {
+        Ok(self.save_is_due())
     }
 
     fn wants_kernels(&self) -> bool {
@@ -223,9 +240,18 @@ impl Trainer {
         self.timer.resume();
         let lr = self.plan.schedule.lr(self.options.base_lr(), self.learner.steps());
         let labels = bytemuck::cast_slice(&batch.labels);
-        self.learner.submit_raw(&batch.images, labels, batch.len, lr, self.options.seed).await?;
+        self.learner.submit_raw(&batch.images, labels, batch.len, lr, self.dropout_seed()).await?;
         self.train.recycle(batch);
         Ok(())
+    }
+
+    /// What is dropped is another in each process.
+    fn dropout_seed(&self) -> u64 {
+        #[cfg(not(target_arch = "wasm32"))]
+        let rank = self.learner.gpu().processes().map_or(0, |processes| processes.rank());
+        #[cfg(target_arch = "wasm32")]
+        let rank = 0;
+        self.options.seed.wrapping_add((rank as u64) << 32)
     }
 
     /// Waits for every step in flight.

@@ -1,4 +1,4 @@
-// What the adapter's memory reaches: each invocation moves one vector.
+// Copies vectors: what the adapter's memory reaches, and what several processes average.
 struct Params {
     vectors: u32,
 }

@@ -1,0 +1,157 @@
+//! Several processes that train as one: what they average, and when.
+//!
+//! A step is cut behind each launch whose results are averaged: what it has written is read, averaged on the host, and written back.
+
+use super::ring::{map, mapped};
+use super::{Average, Buffer, Gpu, Program, Slot};
+use crate::{Error, Result};
+use std::sync::Arc;
+
+/// The processes of one run, each with a device of its own, which train as one with a batch as large as all of theirs together.
+///
+/// They all do the same in the same order, on other images. `Mpi` of [`processes`](crate::processes) is one; a program may bring its own.
+pub trait Processes: Send + Sync {
+    /// How many there are.
+    fn count(&self) -> usize;
+
+    /// The number of this one, from 0.
+    fn rank(&self) -> usize;
+
+    /// Puts the mean over the processes into each value, the same bits in each of them. All call it with equally many values, and
+    /// wait for each other.
+    ///
+    /// # Errors
+    /// Another process is gone.
+    fn average(&self, values: &mut [f32]) -> Result<()>;
+}
+
+impl Gpu {
+    /// Has what is trained on this device trained along with the other `processes`.
+    ///
+    /// # Errors
+    /// It belongs to some already.
+    pub fn join(&self, processes: Arc<dyn Processes>) -> Result<()> {
+        let again = || Error::Usage("this device belongs to a run of several processes already; open another".into());
+        self.inner.processes.set(processes).map_err(|_| again())
+    }
+
+    /// Those that train along, where there are any.
+    pub fn processes(&self) -> Option<&dyn Processes> {
+        self.inner.processes.get().map(|processes| &**processes)
+    }
+}
+
+/// What is averaged between two launches of a step.
+struct Exchange {
+    /// Launches of the step before it.
+    end: usize,
+    parts: Vec<(Average, Vec<Buffer>)>,
+}
+
+impl Exchange {
+    fn buffers(&self) -> impl Iterator<Item = &Buffer> {
+        self.parts.iter().flat_map(|(_, buffers)| buffers)
+    }
+}
+
+/// What is averaged in each step of a program, with the memory for it.
+pub(super) struct Exchanges {
+    list: Vec<Exchange>,
+    staging: Option<wgpu::Buffer>,
+    values: Vec<f32>,
+}
+
+impl Exchanges {
+    /// Those of `program`, whose slots lie in what `buffer` says. Launches in a row are averaged at once, unless one reads what another
+    /// has yet to average.
+    pub fn new(gpu: &Gpu, program: &Program, buffer: impl Fn(Slot) -> Option<Buffer>) -> Self {
+        let mut list: Vec<Exchange> = Vec::new();
+        let mut open: Vec<Slot> = Vec::new();
+        for (index, dispatch) in program.dispatches.iter().enumerate() {
+            let Some(average) = dispatch.average else { continue };
+            let follows = list.last().is_some_and(|last| last.end == index);
+            if !follows || dispatch.reads.iter().any(|slot| open.contains(slot)) {
+                list.push(Exchange { end: index, parts: Vec::new() });
+                open.clear();
+            }
+            open.extend(&dispatch.writes);
+            if let Some(last) = list.last_mut() {
+                last.end = index + 1;
+                last.parts.push((average, dispatch.writes.iter().filter_map(|slot| buffer(*slot)).collect()));
+            }
+        }
+        let bytes = |exchange: &Exchange| exchange.buffers().map(Buffer::bytes).sum::<u64>();
+        let most = list.iter().map(bytes).max().unwrap_or(0);
+        let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
+        let staging = (most > 0).then(|| gpu.raw_buffer("averages", most, usage, false));
+        Self { list, staging, values: Vec::with_capacity(most as usize / 4) }
+    }
+
+    /// The number of launches before each.
+    pub fn ends(&self) -> Vec<usize> {
+        self.list.iter().map(|exchange| exchange.end).collect()
+    }
+
+    /// Submits what `encoder` holds, and averages exchange `index`.
+    pub async fn run(&mut self, gpu: &Gpu, mut encoder: wgpu::CommandEncoder, index: usize) -> Result<()> {
+        let (exchange, Some(staging)) = (&self.list[index], &self.staging) else { return Ok(()) };
+        let Some(processes) = gpu.processes() else {
+            return Err(Error::Usage("a step of several processes was compiled for a device that has none".into()));
+        };
+        let mut at = 0;
+        for buffer in exchange.buffers() {
+            encoder.copy_buffer_to_buffer(&buffer.raw, 0, staging, at, buffer.bytes());
+            at += buffer.bytes();
+        }
+        let submission = gpu.submit(encoder);
+        let pending = map(staging, wgpu::MapMode::Read);
+        gpu.wait(submission);
+        mapped(pending, gpu).await?;
+        self.values.clear();
+        {
+            let view = staging.slice(..at).get_mapped_range().map_err(|error| gpu.explain(error))?;
+            self.values.extend_from_slice(bytemuck::cast_slice(&view));
+        }
+        staging.unmap();
+        average(processes, exchange, &mut self.values)?;
+        let mut at = 0;
+        for buffer in exchange.buffers() {
+            let end = at + buffer.bytes() as usize / 4;
+            gpu.write(buffer, bytemuck::cast_slice(&self.values[at..end]));
+            at = end;
+        }
+        Ok(())
+    }
+}
+
+/// Averages `values`, those of all parts of `exchange` one after the other.
+fn average(processes: &dyn Processes, exchange: &Exchange, values: &mut [f32]) -> Result<()> {
+    let own = values.to_vec();
+    processes.average(values)?;
+    if exchange.parts.iter().all(|(average, _)| *average == Average::Mean) {
+        return Ok(());
+    }
+    // The variance of all is the mean of the variances about the mean of all.
+    let mut variances = own.clone();
+    let mut at = 0;
+    for (average, buffers) in &exchange.parts {
+        let sizes: Vec<usize> = buffers.iter().map(|buffer| buffer.bytes() as usize / 4).collect();
+        if let (Average::Moments, [means, _]) = (average, &sizes[..]) {
+            for i in at..at + means {
+                let off = f64::from(own[i]) - f64::from(values[i]);
+                variances[i + means] = (f64::from(own[i + means]) + off * off) as f32;
+            }
+        }
+        at += sizes.iter().sum::<usize>();
+    }
+    processes.average(&mut variances)?;
+    let mut at = 0;
+    for (average, buffers) in &exchange.parts {
+        let sizes: Vec<usize> = buffers.iter().map(|buffer| buffer.bytes() as usize / 4).collect();
+        if let (Average::Moments, [means, _]) = (average, &sizes[..]) {
+            values[at + means..at + 2 * means].copy_from_slice(&variances[at + means..at + 2 * means]);
+        }
+        at += sizes.iter().sum::<usize>();
+    }
+    Ok(())
+}
