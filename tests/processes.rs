@@ -58,8 +58,11 @@ fn options(norm: Norm, batch_size: usize, processes: usize) -> Options {
     }
 }
 
+/// What a process saw, and what it has in the end.
+type Ended = (Vec<[f32; 2]>, Vec<f32>);
+
 /// Losses and accuracies of the steps, and the values of the network at the end; stopped after `stop` steps.
-fn run(gpu: &Gpu, options: &Options, stop: Option<u64>) -> Result<(Vec<[f32; 2]>, Vec<f32>)> {
+fn run(gpu: &Gpu, options: &Options, stop: Option<u64>) -> Result<Ended> {
     let mut trainer = Trainer::new(gpu, options, data::load(&options.data, &options.load())?)?;
     pollster::block_on(async {
         let mut steps = Vec::new();
@@ -81,7 +84,7 @@ fn gpu() -> Gpu {
 }
 
 /// As [`run`], by `count` threads; `stop` is what the last of them does alone.
-fn run_by(count: usize, options: &Options, stop: Option<u64>) -> Result<Vec<(Vec<[f32; 2]>, Vec<f32>)>> {
+fn run_by(count: usize, options: &Options, stop: Option<u64>) -> Result<Vec<Ended>> {
     let table = Arc::new(Table { values: Mutex::new(vec![Vec::new(); count]), meet: Barrier::new(count) });
     let threads: Vec<_> = (0..count)
         .map(|rank| {
