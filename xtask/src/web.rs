@@ -80,8 +80,8 @@ pub fn serve(dist: &Path) -> Result {
 }
 
 /// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
-pub const PARTS: [&str; 10] =
-    ["states", "article", "race", "habits", "data", "losses", "lost", "browser", "doctor", "checks"];
+pub const PARTS: [&str; 11] =
+    ["states", "article", "race", "habits", "data", "losses", "onnx", "lost", "browser", "doctor", "checks"];
 
 /// Drives the page in Chromium and runs the reference vectors and operations there; `wanted` names some of [`PARTS`], or none for all.
 ///
@@ -115,6 +115,7 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
         let args = match part {
             "data" => vec![dist.clone(), native_network()?, shots.clone()],
             "checks" => vec![checks(consent, &folder.join("checks"))?],
+            "onnx" => vec![crate::command::program()?, native_network()?, onnx_runtime(&folder)?],
             "losses" => vec![dist.clone(), native_losses(&folder)?],
             _ => vec![dist.clone(), shots.clone()],
         };
@@ -129,6 +130,15 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
         println!("     {part} took {:.0} s", begun.elapsed().as_secs_f64());
     }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
+}
+
+/// ONNX Runtime for browsers.
+fn onnx_runtime(folder: &Path) -> Result<PathBuf> {
+    let package = folder.join("onnx-runtime");
+    if !package.join("node_modules/onnxruntime-web").is_dir() {
+        npm_install(&package, "onnxruntime-web@1.30.0")?;
+    }
+    Ok(package.join("node_modules/onnxruntime-web/dist"))
 }
 
 /// The page of reference vectors and operations.
