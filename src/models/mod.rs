@@ -116,7 +116,7 @@ pub fn network(name: &str, options: &ModelOptions) -> Result<Network> {
 ///
 /// ```
 /// use mexhat::models::{self, ModelOptions};
-/// let mut state = mexhat::tape::State::new();
+/// let mut state = mexhat::nn::State::new();
 /// let model = models::build("linear", &ModelOptions { input: [1, 28, 28], classes: 10, ..Default::default() }, &mut state)?;
 /// assert_eq!(model.output, [10]);
 /// assert_eq!(state.parameter_count(), 784 * 10 + 10);

@@ -30,7 +30,7 @@ pub struct ChannelDeconv {
 /// use mexhat::nn::{ChannelWhitening, Conv, Layer, Network};
 /// let mut net = Network::new([3, 32, 32]);
 /// net.conv(Conv::new(16, 3)).push(Layer::ChannelDeconv(ChannelWhitening { block: 8, ..Default::default() }));
-/// let mut state = mexhat::tape::State::new();
+/// let mut state = mexhat::nn::State::new();
 /// assert_eq!(net.build(&mut state)?.output, [16, 32, 32]);
 /// assert!(state.find("channel_deconv1.running_deconv").is_some());
 /// # Ok::<(), mexhat::Error>(())

@@ -60,7 +60,7 @@ pub use module::{AvgPool, Forward, MaxPool, Mode, Module};
 #[doc(inline)]
 pub use crate::ops::BlockMode;
 #[doc(inline)]
-pub use crate::tape::{StateId, Tape, Var};
+pub use crate::tape::{DType, State, StateId, Tape, Var};
 
 pub mod functional;
 

@@ -44,7 +44,7 @@ impl Mode {
 ///
 /// ```
 /// use mexhat::nn::{Forward, Mode, Module, Tape, Var, functional as f};
-/// use mexhat::tape::State;
+/// use mexhat::nn::State;
 ///
 /// /// Each channel times its own mean.
 /// #[derive(Debug)]
@@ -199,7 +199,7 @@ impl Module for Activate {
 /// use mexhat::nn::{Layer, MaxPool, Network};
 /// let mut net = Network::new([3, 32, 32]);
 /// net.push(Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 })); // .max_pool(2) where windows do not overlap
-/// let model = net.build(&mut mexhat::tape::State::new())?;
+/// let model = net.build(&mut mexhat::nn::State::new())?;
 /// assert_eq!(model.output, [3, 16, 16]);
 /// # Ok::<(), mexhat::Error>(())
 /// ```
@@ -243,7 +243,7 @@ impl Module for MaxPool {
 /// let mut net = Network::new([3, 32, 32]);
 /// net.avg_pool(4);
 /// assert_eq!(net.nodes[0].layer, Layer::AvgPool(AvgPool { kernel: 4 }));
-/// assert_eq!(net.build(&mut mexhat::tape::State::new())?.output, [3, 8, 8]);
+/// assert_eq!(net.build(&mut mexhat::nn::State::new())?.output, [3, 8, 8]);
 /// # Ok::<(), mexhat::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -25,7 +25,7 @@ use std::collections::HashMap;
 /// net.flatten().custom("product", |init, input| {
 ///     Ok(Box::new(Product { weight: init.uniform("weight", &[3, input[0]], input[0]) }))
 /// });
-/// assert_eq!(net.build(&mut mexhat::tape::State::new())?.output, [3]);
+/// assert_eq!(net.build(&mut mexhat::nn::State::new())?.output, [3]);
 /// # Ok::<(), mexhat::Error>(())
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,7 +50,16 @@ pub struct StateTensor {
     pub values: Vec<f32>,
 }
 
-/// All tensors of a run.
+/// All tensors of a network: parameters, running statistics, and what an optimiser keeps.
+///
+/// ```
+/// use mexhat::nn::{Network, Norm, State};
+/// let mut state = State::new();
+/// Network::new([1, 4, 4]).norm(Norm::None).flatten().linear(3).build(&mut state)?;
+/// let shapes: Vec<_> = state.iter().map(|(_, tensor)| (tensor.name.as_str(), &tensor.ty.shape[..])).collect();
+/// assert_eq!(shapes, [("fc1.weight", &[3, 16][..]), ("fc1.bias", &[3])]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct State {
     tensors: Vec<StateTensor>,

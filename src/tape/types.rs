@@ -3,6 +3,13 @@
 use std::fmt;
 
 /// Element type.
+///
+/// ```
+/// use mexhat::nn::{DType, Tape};
+/// let mut tape = Tape::new();
+/// let labels = tape.input("labels", &[8], DType::U32);
+/// assert_eq!(tape.shape(labels), [8]);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {
     /// 32-bit float.

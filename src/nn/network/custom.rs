@@ -30,7 +30,7 @@ pub(super) type Build = dyn Fn(&mut Init<'_>, &[usize]) -> Result<Box<dyn Module
 /// net.push(Layer::Custom(Custom::new("square", |_, _| Ok(Box::new(Square))))); // as net.custom("square", ...)
 /// let text = serde_json::to_string(&net.nodes[0]).expect("plain data");
 /// assert_eq!(text, r#"{"type":"custom","kind":"square"}"#);
-/// assert_eq!(net.build(&mut mexhat::tape::State::new())?.output, [1, 4, 4]);
+/// assert_eq!(net.build(&mut mexhat::nn::State::new())?.output, [1, 4, 4]);
 /// # Ok::<(), mexhat::Error>(())
 /// ```
 #[derive(Clone, Serialize, Deserialize)]
@@ -94,7 +94,7 @@ impl PartialEq for Custom {
 ///     Ok(Box::new(Shares(init.parameter("weight", &[2, input[0]], vec![0.5; 2 * input[0]])?)))
 /// }
 ///
-/// let (mut net, mut state) = (Network::new([1, 2, 2]), mexhat::tape::State::new());
+/// let (mut net, mut state) = (Network::new([1, 2, 2]), mexhat::nn::State::new());
 /// net.flatten().custom("shares", shares);
 /// assert_eq!(net.build(&mut state)?.output, [2]);
 /// assert!(state.find("shares1.weight").is_some());

@@ -9,7 +9,7 @@ use crate::tape::Var;
 ///
 /// ```
 /// use mexhat::nn::{Conv, Forward, Mode, Network, Tape};
-/// let (mut net, mut state) = (Network::new([1, 8, 8]), mexhat::tape::State::new());
+/// let (mut net, mut state) = (Network::new([1, 8, 8]), mexhat::nn::State::new());
 /// net.residual(|body| body.conv(Conv::new(1, 3))).relu();
 /// let model = net.build(&mut state)?;
 ///

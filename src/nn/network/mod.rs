@@ -155,7 +155,7 @@ const FREEZE_ITER: u64 = 100;
 ///
 /// ```
 /// use mexhat::nn::{Conv, Forward, Mode, Network, Tape};
-/// let (mut net, mut state) = (Network::new([1, 28, 28]), mexhat::tape::State::new());
+/// let (mut net, mut state) = (Network::new([1, 28, 28]), mexhat::nn::State::new());
 /// net.conv(Conv::new(16, 5)).relu().max_pool(2);
 /// let model = net.build(&mut state)?;
 /// assert_eq!(model.output, [16, 14, 14]);

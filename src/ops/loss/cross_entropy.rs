@@ -49,8 +49,7 @@ pub struct CrossEntropy {
 /// not a class at all, do not count.
 ///
 /// ```
-/// use mexhat::nn::{Tape, functional as f};
-/// use mexhat::tape::DType;
+/// use mexhat::nn::{DType, Tape, functional as f};
 /// let mut tape = Tape::new();
 /// let (logits, labels) = (tape.leaf("logits", &[2, 2]), tape.input("labels", &[2], DType::U32));
 /// let logits = f::to_vec4(&mut tape, logits)?;

@@ -17,8 +17,7 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&ONE_HOT];
 /// u32 `labels` are (N) or (N,H,W). A label of C or more gives a row of zeros.
 ///
 /// ```
-/// use mexhat::nn::{Tape, functional as f};
-/// use mexhat::tape::DType;
+/// use mexhat::nn::{DType, Tape, functional as f};
 /// let mut tape = Tape::new();
 /// let (logits, labels) = (tape.leaf("logits", &[2, 3]), tape.input("labels", &[2], DType::U32));
 /// let logits = f::to_vec4(&mut tape, logits)?;

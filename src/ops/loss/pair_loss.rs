@@ -82,8 +82,7 @@ pub fn l2_onehot(tape: &mut Tape, x: Var, target: Var) -> Result<Var> {
 /// [`l2_onehot`] with u32 labels (N) or (N,H,W) in place of the targets.
 ///
 /// ```
-/// use mexhat::nn::{Tape, functional as f};
-/// use mexhat::tape::DType;
+/// use mexhat::nn::{DType, Tape, functional as f};
 /// let mut tape = Tape::new();
 /// let (x, labels) = (tape.leaf("x", &[1, 2]), tape.input("labels", &[1], DType::U32));
 /// let x = f::to_vec4(&mut tape, x)?;

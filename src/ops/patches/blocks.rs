@@ -10,7 +10,7 @@ named! {
     /// use mexhat::nn::{BlockMode, Conv, Network, Whitening};
     /// let shape = |mode| {
     ///     let whitening = Whitening { mode, block: 2, ..Default::default() };
-    ///     let (mut net, mut state) = (Network::new([6, 8, 8]).whitening(whitening), mexhat::tape::State::new());
+    ///     let (mut net, mut state) = (Network::new([6, 8, 8]).whitening(whitening), mexhat::nn::State::new());
     ///     net.conv(Conv::new(4, 1));
     ///     net.build(&mut state)?;
     ///     let deconv = state.find("conv1.running_deconv").expect("a deconvolution");
