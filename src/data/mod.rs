@@ -188,7 +188,7 @@ impl Normalize {
 /// ```
 /// use mexhat::data::Augment;
 /// use mexhat::train::Fit;
-/// let fit = Fit { augment: Augment { pad: 2, flip: true }, ..Fit::default() };
+/// let fit = Fit { augment: Augment { pad: 2, flip: true, cutout: 0 }, ..Fit::default() };
 /// assert_eq!(fit.augment.to_string(), "flip, crop (window moved by up to 2 pixels)");
 /// assert!(Augment::NONE.is_none() && !Augment::CIFAR.is_none());
 /// ```

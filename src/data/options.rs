@@ -58,13 +58,13 @@ impl LoadOptions {
 /// ```
 /// use mexhat::data::{self, Augment, Augmentation, LoadOptions, Normalization, Normalize, Preparation};
 /// let prepare = Preparation {
-///     augment: Some(Augmentation { flip: false, crop: true }),
+///     augment: Some(Augmentation { flip: false, crop: true, cutout: false }),
 ///     normalize: Some(Normalization::Mnist),
 ///     ..Default::default()
 /// };
 /// let options = LoadOptions { limit_train: Some(10), limit_test: Some(10), prepare, ..Default::default() };
 /// let splits = data::load("glyphs", &options)?;
-/// assert_eq!((splits.augment, splits.normalize), (Augment { pad: 3, flip: false }, Normalize::mnist()));
+/// assert_eq!((splits.augment, splits.normalize), (Augment { pad: 3, flip: false, cutout: 0 }, Normalize::mnist()));
 /// # Ok::<(), mexhat::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -136,7 +136,7 @@ impl Reading {
 ///
 /// ```
 /// use mexhat::data::Augmentation;
-/// assert_eq!("flip,crop".parse(), Ok(Augmentation { flip: true, crop: true }));
+/// assert_eq!("flip,crop".parse(), Ok(Augmentation { flip: true, crop: true, cutout: false }));
 /// assert_eq!("none".parse(), Ok(Augmentation::default()));
 /// let error = "spin".parse::<Augmentation>().unwrap_err();
 /// assert_eq!(error, "'spin' is no augmentation; expected none, or a list of flip and crop");

@@ -64,8 +64,6 @@ pub use crate::tape::{DType, State, StateId, Tape, Var};
 
 pub mod functional;
 
-use crate::tape::DType;
-
 /// The input of `count` images of (C, H, W).
 pub(crate) fn images(tape: &mut Tape, count: usize, [c, h, w]: [usize; 3]) -> Var {
     tape.input("images", &[count, c, h, w], DType::F32)

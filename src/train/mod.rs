@@ -84,6 +84,7 @@ pub use learner::{
 #[doc(hidden)]
 pub use look::{Guess, LayerDeconv};
 pub use net_options::{NetOptions, WhiteningPreset};
+pub(crate) use network_summary::check_fits;
 #[doc(hidden)]
 pub use network_summary::{LayerSummary, MemorySummary, NetworkSummary, summarize};
 pub use options::{OptimizerKind, Options, ScheduleKind};

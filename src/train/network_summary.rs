@@ -5,7 +5,7 @@ use crate::Result;
 use crate::data::{Dataset, Splits};
 use crate::gpu::{Gpu, RING_DEPTH};
 use crate::nn::{self, Forward, Mode};
-use crate::tape::{State, Tape, planned_pool_bytes};
+use crate::tape::{State, Tape, planned_pool, planned_pool_bytes};
 use serde::Serialize;
 
 /// One layer.
@@ -81,9 +81,7 @@ pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Networ
     let moments = state.bytes() - parameters - buffers;
 
     let plan = RunPlan::new(options, splits.train.len())?;
-    let judged = [splits.validation.as_ref(), Some(&splits.test)];
-    let judged: Vec<usize> = judged.into_iter().flatten().map(Dataset::len).collect();
-    let tapes = memory::tapes(gpu, &plan, (&model, &mut state), &judged, &update)?;
+    let tapes = memory::tapes(gpu, &plan, (&model, &mut state), &judged(splits), &update)?;
     let moved = |tape: &Tape| {
         let values = tape.inputs().into_iter().chain(tape.outputs().iter().copied());
         values.map(|var| tape.ty(var).bytes()).sum::<u64>()
@@ -100,6 +98,29 @@ pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Networ
         batch_size: plan.batch_size,
         memory: MemorySummary { parameters, buffers, moments, activations, transfers },
     })
+}
+
+/// Refuses what training on `gpu` would refuse once it had built the network of `options`. Allocates nothing there.
+///
+/// # Errors
+/// As [`summarize`], and where a buffer is larger than the adapter binds, or all are larger than its memory.
+pub(crate) fn check_fits(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<()> {
+    let spec = ModelSpec::new(options, splits);
+    let mut state = State::new();
+    let model = spec.build(options.seed, &mut state)?;
+    let update = options.update();
+    update.reserve(&mut state);
+    let plan = RunPlan::new(options, splits.train.len())?;
+    let tapes = memory::tapes(gpu, &plan, (&model, &mut state), &judged(splits), &update)?;
+    let pool = planned_pool(&tapes.iter().collect::<Vec<_>>(), gpu.profile())?;
+    state.iter().try_for_each(|(_, tensor)| gpu.check_buffer(&tensor.name, tensor.ty.bytes()))?;
+    gpu.check_pool(&pool)?;
+    gpu.check_room(state.bytes() + pool.bytes())
+}
+
+/// Images of each split that is evaluated.
+fn judged(splits: &Splits) -> Vec<usize> {
+    [splits.validation.as_ref(), Some(&splits.test)].into_iter().flatten().map(Dataset::len).collect()
 }
 
 fn bytes(state: &State, wanted: impl Fn(bool) -> bool) -> u64 {

@@ -5,7 +5,7 @@ use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::data::{Augmentation, LoadOptions, Normalization, Preparation, Reading, Size, Splits, load, title};
 use crate::gpu::Gpu;
 use crate::models::Norm;
-use crate::train::{Event, NetOptions, Options, Trainer};
+use crate::train::{Event, NetOptions, Options, Trainer, check_fits};
 use crate::viz::lines::{Line, lines_svg};
 use crate::{Error, Result};
 
@@ -285,9 +285,13 @@ pub(super) async fn tables(gpu: &Gpu, experiment: Experiment, run: &ExperimentOp
     let (shape, classes) = load(data, &few).map(|first| (first.train.shape, first.train.classes()))?;
     let shared = shared(name, data, shape, classes, run);
     let entries = entries(name, &shared, classes, run);
-    // All are known to be fine before the first, which may take hours.
+    // All are known to be fine, and to fit, before the first, which may take hours.
     entries.iter().try_for_each(|entry| entry.options.validate())?;
     let splits = load(data, &shared.load())?;
+    for (entry, norm) in entries.iter().flat_map(|entry| [(entry, Norm::Batch), (entry, Norm::Deconv)]) {
+        let net = NetOptions { norm, ..entry.options.net.clone() };
+        check_fits(gpu, &Options { net, ..entry.options.clone() }, &splits)?;
+    }
     let seeds = run.runs.seeds.unwrap_or(1).max(1);
     let mut found = Vec::new();
     for entry in entries {
