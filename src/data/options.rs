@@ -139,7 +139,7 @@ impl Reading {
 /// assert_eq!("flip,crop".parse(), Ok(Augmentation { flip: true, crop: true, cutout: false }));
 /// assert_eq!("none".parse(), Ok(Augmentation::default()));
 /// let error = "spin".parse::<Augmentation>().unwrap_err();
-/// assert_eq!(error, "'spin' is no augmentation; expected none, or a list of flip and crop");
+/// assert_eq!(error, "'spin' is no augmentation; expected none, or a list of flip, crop and cutout");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
