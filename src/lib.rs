@@ -74,7 +74,6 @@ pub mod ops;
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod optim;
 mod portable;
-#[cfg(not(target_arch = "wasm32"))]
 pub mod processes;
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]

@@ -224,3 +224,35 @@ fn refused_run(dir: &Path, args: &str, wanted: &str) {
     assert!(error.contains(wanted) && error.contains("at least 2"), "{args}: {error}");
     assert!(!dir.join("d").exists() && !dir.join("b").exists(), "{args} left a folder");
 }
+
+/// A run that averages its weights is judged, used and exported with the averages, by its folder and by its checkpoint alike.
+#[test]
+fn averages_of_weights_are_what_every_command_takes() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path();
+    let train = "train --model lenet --norm deconv --limit-train 128 --limit-test 64 --batch-size 16 --epochs 1";
+    ok(path, &format!("{train} --ema 0.5 --out run"));
+    ok(path, &format!("{train} --out plain"));
+    image::GrayImage::from_fn(28, 28, |x, y| image::Luma([(9 * x + 5 * y) as u8])).save(path.join("a.png")).unwrap();
+    let judged = |file: &str| {
+        let loss = json_lines(&ok(path, &format!("eval {file} --json"))).remove(0)["loss"].as_f64().unwrap();
+        let shares = json_lines(&ok(path, &format!("predict {file} a.png --top 10 --json"))).remove(0)["shares"].take();
+        (loss, shares)
+    };
+    let (expected, without) = (judged("run"), judged("plain"));
+    let metrics = json_lines(&fs::read_to_string(path.join("run/metrics.jsonl")).unwrap());
+    let told = metrics.iter().rfind(|line| line["event"] == "eval").unwrap();
+    assert!((told["loss"].as_f64().unwrap() - expected.0).abs() < 1e-5, "{told} {expected:?}");
+    assert!((expected.0 - without.0).abs() > 1e-3, "the averages are others: {expected:?} {without:?}");
+    assert_eq!(judged("run/checkpoint.safetensors"), expected);
+    for from in ["run", "run/checkpoint.safetensors"] {
+        ok(path, &format!("export {from} --out exported.safetensors"));
+        let (loss, _) = judged("exported.safetensors");
+        assert!((loss - expected.0).abs() < 1e-5, "{from}: {loss} {expected:?}");
+    }
+    let models = ["run", "run/checkpoint.safetensors"].map(|from| {
+        ok(path, &format!("export {from} --out model.onnx"));
+        fs::read(path.join("model.onnx")).unwrap()
+    });
+    assert!(models[0] == models[1], "ONNX of the checkpoint is another network's");
+}

@@ -116,7 +116,7 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     let saved = Saved::read(&path, &bytes)?;
     let mut state = saved.state();
     saved.spec.build(0, &mut state)?;
-    saved.restore(&mut state)?;
+    saved.restore_judged(&mut state)?;
     let spec = &saved.spec;
     let name = args.data.as_deref().unwrap_or(&spec.data);
     let own = same_place(name, &spec.data);

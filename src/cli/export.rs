@@ -32,7 +32,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<()> {
     let network = saved.spec.network.clone().ok_or_else(unknown)?;
     let mut state = saved.state();
     network.build(&mut state)?;
-    saved.restore_model(&mut state)?;
+    saved.restore_judged(&mut state)?;
     let out = args.out.clone().unwrap_or_else(|| path.with_file_name("model.onnx"));
     let ending = out.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     let bytes = match ending.as_deref() {

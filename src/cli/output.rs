@@ -103,7 +103,6 @@ pub(super) fn mutter(text: &str) {
 }
 
 /// Prints one line to stderr, whoever else talks.
-#[cfg(feature = "mpi")]
 pub(super) fn tell(line: &str) {
     print(&format!("{}\n", with_flags(line)));
 }

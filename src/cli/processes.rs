@@ -1,9 +1,17 @@
 //! The processes of a run that a launcher of MPI has started: `mpirun -n 4 mexhat train …`.
 
-use crate::gpu::Gpu;
+use super::output::tell;
+use crate::gpu::{AdapterSummary, Gpu};
 #[cfg(feature = "mpi")]
+use crate::processes::Mpi;
 use crate::processes::Processes;
 use crate::{Error, Result};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+/// How long the others wait with what they have to say, as the first process often ends for the same reason and ends them.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many processes a launcher says that it has started, if it is one.
 fn launched() -> Option<usize> {
@@ -13,60 +21,18 @@ fn launched() -> Option<usize> {
 
 /// The processes of a run; the first one tells and writes, the others only train.
 pub(super) struct World {
-    #[cfg(feature = "mpi")]
-    mpi: Option<std::sync::Arc<crate::processes::Mpi>>,
+    /// None of a process alone.
+    mpi: Option<Arc<Mpi>>,
 }
 
-#[cfg(not(feature = "mpi"))]
 impl World {
-    /// This process alone.
+    /// Those that a launcher has started, or this process alone.
     ///
     /// # Errors
-    /// A launcher has started several, which would each train a network of their own.
+    /// MPI does not begin, or this program was built without.
     pub fn begin() -> Result<Self> {
-        match launched() {
-            Some(count) if count > 1 => Err(Error::Usage(format!(
-                "a launcher has started {count} processes, but this program was built without MPI, so that each would train a network of \
-                 its own; build it with: cargo install --path . --features mpi"
-            ))),
-            _ => Ok(Self {}),
-        }
-    }
-
-    pub fn count(&self) -> usize {
-        1
-    }
-
-    pub fn is_first(&self) -> bool {
-        true
-    }
-
-    pub fn device(&self, _adapters: &[crate::gpu::AdapterSummary]) -> Option<String> {
-        None
-    }
-
-    pub fn join(&self, _gpu: &Gpu) -> Result<()> {
-        Ok(())
-    }
-
-    pub fn report(&self, _seconds: f64, _steps: u64) -> Option<String> {
-        None
-    }
-
-    pub fn end<T>(&self, ended: Result<T>) -> Result<T> {
-        ended
-    }
-}
-
-#[cfg(feature = "mpi")]
-impl World {
-    /// MPI where a launcher has started this process, otherwise this process alone.
-    ///
-    /// # Errors
-    /// MPI does not begin.
-    pub fn begin() -> Result<Self> {
-        let Some(launched) = launched() else { return Ok(Self { mpi: None }) };
-        let mpi = crate::processes::Mpi::begin()?;
+        let Some(launched) = launched().filter(|count| *count > 1) else { return Ok(Self { mpi: None }) };
+        let mpi = Mpi::begin()?;
         if mpi.count() != launched {
             return Err(Error::Usage(format!(
                 "a launcher has started {launched} processes, but MPI finds {}; start them with the mpirun of the MPI that this program \
@@ -74,11 +40,7 @@ impl World {
                 mpi.count()
             )));
         }
-        Ok(Self { mpi: Some(std::sync::Arc::new(mpi)) })
-    }
-
-    fn rank(&self) -> usize {
-        self.mpi.as_ref().map_or(0, |mpi| mpi.rank())
+        Ok(Self { mpi: Some(Arc::new(mpi)) })
     }
 
     /// How many there are.
@@ -88,11 +50,11 @@ impl World {
 
     /// Whether this is the one that tells and writes.
     pub fn is_first(&self) -> bool {
-        self.rank() == 0
+        self.mpi.as_ref().is_none_or(|mpi| mpi.rank() == 0)
     }
 
     /// The GPU of `adapters` that this process takes unless it is told one: the processes of a machine take one after the other.
-    pub fn device(&self, adapters: &[crate::gpu::AdapterSummary]) -> Option<String> {
+    pub fn device(&self, adapters: &[AdapterSummary]) -> Option<String> {
         let mpi = self.mpi.as_ref()?;
         let gpus: Vec<_> = adapters.iter().filter(|adapter| !adapter.is_software()).collect();
         let own = gpus.get(mpi.local_rank() % gpus.len().max(1))?;
@@ -101,15 +63,12 @@ impl World {
 
     /// Has what is trained on `gpu` trained along with the others.
     pub fn join(&self, gpu: &Gpu) -> Result<()> {
-        match &self.mpi {
-            Some(mpi) if self.count() > 1 => gpu.join(mpi.clone()),
-            _ => Ok(()),
-        }
+        self.mpi.as_ref().map_or(Ok(()), |mpi| gpu.join(mpi.clone()))
     }
 
     /// What averaging has cost a run of so many seconds and steps.
     pub fn report(&self, seconds: f64, steps: u64) -> Option<String> {
-        let (bytes, time) = self.mpi.as_ref().filter(|_| self.count() > 1)?.spent();
+        let (bytes, time) = self.mpi.as_ref()?.spent();
         Some(format!(
             "each of {} processes sent {:.2} MB a step, and averaging took {:.0} % of the time, waiting for the others included",
             self.count(),
@@ -121,15 +80,54 @@ impl World {
     /// What has ended well ends. Otherwise all processes do, once one has said why: the first where it knows.
     pub fn end<T>(&self, ended: Result<T>) -> Result<T> {
         let (Err(error), Some(mpi)) = (&ended, &self.mpi) else { return ended };
-        if self.count() == 1 {
-            return ended;
-        }
         if self.is_first() {
-            super::output::tell(&format!("error: {error}"));
+            tell(&format!("error: {error}"));
         } else {
-            std::thread::sleep(std::time::Duration::from_secs(2));
-            super::output::tell(&format!("error: process {} of {}: {error}", self.rank(), self.count()));
+            thread::sleep(PATIENCE);
+            tell(&format!("error: process {} of {}: {error}", mpi.rank(), mpi.count()));
         }
         mpi.abort()
+    }
+}
+
+/// What a program without MPI has in its place: nothing that could begin.
+#[cfg(not(feature = "mpi"))]
+enum Mpi {}
+
+#[cfg(not(feature = "mpi"))]
+impl Mpi {
+    fn begin() -> Result<Self> {
+        Err(Error::Usage(
+            "a launcher has started several processes, but this program was built without MPI, so that each would train a network of \
+             its own; build it with: cargo install --path . --features mpi"
+                .into(),
+        ))
+    }
+
+    fn local_rank(&self) -> usize {
+        match *self {}
+    }
+
+    fn spent(&self) -> (u64, Duration) {
+        match *self {}
+    }
+
+    fn abort(&self) -> ! {
+        match *self {}
+    }
+}
+
+#[cfg(not(feature = "mpi"))]
+impl Processes for Mpi {
+    fn count(&self) -> usize {
+        match *self {}
+    }
+
+    fn rank(&self) -> usize {
+        match *self {}
+    }
+
+    fn average(&self, _values: &mut [f32]) -> Result<()> {
+        match *self {}
     }
 }

@@ -52,7 +52,6 @@ pub(super) struct Inner {
     layouts: Mutex<HashMap<&'static str, wgpu::BindGroupLayout>>,
     pub failures: Failures,
     /// Those that train along.
-    #[cfg(not(target_arch = "wasm32"))]
     pub processes: std::sync::OnceLock<Arc<dyn super::Processes>>,
     pub f16: bool,
     #[cfg(not(target_arch = "wasm32"))]
@@ -173,7 +172,6 @@ impl Gpu {
                 info: adapter.get_info(),
                 #[cfg(not(target_arch = "wasm32"))]
                 progress: Mutex::default(),
-                #[cfg(not(target_arch = "wasm32"))]
                 processes: std::sync::OnceLock::new(),
                 device,
                 queue,
@@ -195,7 +193,6 @@ impl Gpu {
 
     /// What kernel choice depends on.
     pub fn profile(&self) -> Profile {
-        #[cfg(not(target_arch = "wasm32"))]
         if let Some(processes) = self.processes() {
             return Profile { processes: processes.count(), ..self.inner.profile };
         }

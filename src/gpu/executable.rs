@@ -2,6 +2,7 @@
 
 use super::counters::Live;
 use super::image::{self, Copy};
+use super::processes::Exchanges;
 use super::ring::Ring;
 use super::{Buffer, Dispatch, Gpu, Program, Slot, SlotInfo, SlotKind, Storage};
 use crate::{Error, Result};
@@ -87,8 +88,7 @@ pub struct Executable {
     downloads: Vec<(Buffer, u64, u64)>,
     ring: Ring,
     ring_bytes: u64,
-    #[cfg(not(target_arch = "wasm32"))]
-    exchanges: super::processes::Exchanges,
+    exchanges: Exchanges,
 }
 
 /// An input of every step.
@@ -142,8 +142,7 @@ impl Executable {
             program.dispatches.iter().zip(starts).map(|(dispatch, start)| bound.launch(dispatch, start)).collect();
         #[cfg(not(target_arch = "wasm32"))]
         warm(gpu, program, &launches, &new);
-        #[cfg(not(target_arch = "wasm32"))]
-        let exchanges = super::processes::Exchanges::new(gpu, program, |slot| match resource(slot) {
+        let exchanges = Exchanges::new(gpu, program, |slot| match resource(slot) {
             Resource::Buffer(buffer) => Some(buffer),
             Resource::Image(_) => None,
         });
@@ -164,7 +163,6 @@ impl Executable {
             downloads,
             ring,
             ring_bytes: (up + down) * 3 + params.size(),
-            #[cfg(not(target_arch = "wasm32"))]
             exchanges,
         })
     }
@@ -210,19 +208,13 @@ impl Executable {
                 encoder.copy_buffer_to_buffer(&staging, *offset, &buffer.raw, 0, buffer.bytes());
             }
         }
-        #[cfg(not(target_arch = "wasm32"))]
-        let from = {
-            let mut from = 0;
-            for (index, end) in self.exchanges.ends().into_iter().enumerate() {
-                encode_all(&self.launches[from..end], &mut encoder);
-                let next = self.gpu.inner.device.create_command_encoder(&Default::default());
-                self.exchanges.run(&self.gpu, std::mem::replace(&mut encoder, next), index).await?;
-                from = end;
-            }
-            from
-        };
-        #[cfg(target_arch = "wasm32")]
-        let from = 0;
+        let (mut from, mut index) = (0, 0);
+        while let Some(end) = self.exchanges.end(index) {
+            encode_all(&self.launches[from..end], &mut encoder);
+            let next = self.gpu.inner.device.create_command_encoder(&Default::default());
+            self.exchanges.run(&self.gpu, std::mem::replace(&mut encoder, next), index).await?;
+            (from, index) = (end, index + 1);
+        }
         encode_all(&self.launches[from..], &mut encoder);
         if let Some(readback) = self.ring.readback() {
             for (buffer, offset, bytes) in &self.downloads {

@@ -15,7 +15,6 @@ mod image;
 mod known;
 #[cfg(not(target_arch = "wasm32"))]
 mod poll;
-#[cfg(not(target_arch = "wasm32"))]
 mod processes;
 mod profile;
 mod program;
@@ -35,7 +34,6 @@ pub(crate) use device::params_bytes;
 pub use device::{Buffer, Gpu, KernelCache};
 pub use executable::{Executable, Pool, PoolSizes, Ticket};
 pub use image::{ImageLayout, Storage, Texel};
-#[cfg(not(target_arch = "wasm32"))]
 pub use processes::Processes;
 pub use profile::{Profile, Tile, Tiles, crossed};
 pub use program::{Average, Dispatch, Kernel, Params, Program, Shader, Slot, SlotInfo, SlotKind, flat_grid};

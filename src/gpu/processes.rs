@@ -5,6 +5,7 @@
 use super::ring::{map, mapped};
 use super::{Average, Buffer, Gpu, Program, Slot};
 use crate::{Error, Result};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The processes of one run, each with a device of its own, which train as one with a batch as large as all of theirs together.
@@ -52,6 +53,19 @@ impl Exchange {
     fn buffers(&self) -> impl Iterator<Item = &Buffer> {
         self.parts.iter().flat_map(|(_, buffers)| buffers)
     }
+
+    /// Where means lie among the values that have their variances behind them.
+    fn moments(&self) -> Vec<Range<usize>> {
+        let (mut at, mut found) = (0, Vec::new());
+        for (average, buffers) in &self.parts {
+            let count = |buffer: &Buffer| buffer.bytes() as usize / 4;
+            if let (Average::Moments, [means, _]) = (average, &buffers[..]) {
+                found.push(at..at + count(means));
+            }
+            at += buffers.iter().map(count).sum::<usize>();
+        }
+        found
+    }
 }
 
 /// What is averaged in each step of a program, with the memory for it.
@@ -87,9 +101,9 @@ impl Exchanges {
         Self { list, staging, values: Vec::with_capacity(most as usize / 4) }
     }
 
-    /// The number of launches before each.
-    pub fn ends(&self) -> Vec<usize> {
-        self.list.iter().map(|exchange| exchange.end).collect()
+    /// The number of launches before exchange `index`; `None` behind the last.
+    pub fn end(&self, index: usize) -> Option<usize> {
+        self.list.get(index).map(|exchange| exchange.end)
     }
 
     /// Submits what `encoder` holds, and averages exchange `index`.
@@ -126,32 +140,25 @@ impl Exchanges {
 
 /// Averages `values`, those of all parts of `exchange` one after the other.
 fn average(processes: &dyn Processes, exchange: &Exchange, values: &mut [f32]) -> Result<()> {
-    let own = values.to_vec();
-    processes.average(values)?;
-    if exchange.parts.iter().all(|(average, _)| *average == Average::Mean) {
-        return Ok(());
+    let moments = exchange.moments();
+    if moments.is_empty() {
+        return processes.average(values);
     }
     // The variance of all is the mean of the variances about the mean of all.
-    let mut variances = own.clone();
-    let mut at = 0;
-    for (average, buffers) in &exchange.parts {
-        let sizes: Vec<usize> = buffers.iter().map(|buffer| buffer.bytes() as usize / 4).collect();
-        if let (Average::Moments, [means, _]) = (average, &sizes[..]) {
-            for i in at..at + means {
-                let off = f64::from(own[i]) - f64::from(values[i]);
-                variances[i + means] = (f64::from(own[i + means]) + off * off) as f32;
-            }
-        }
-        at += sizes.iter().sum::<usize>();
+    let own = values.to_vec();
+    processes.average(values)?;
+    let mut variances = Vec::new();
+    for Range { start, end } in moments.iter().cloned() {
+        let count = end - start;
+        let about = |i: usize| f64::from(own[i + count]) + (f64::from(own[i]) - f64::from(values[i])).powi(2);
+        variances.extend((start..end).map(|i| about(i) as f32));
     }
     processes.average(&mut variances)?;
-    let mut at = 0;
-    for (average, buffers) in &exchange.parts {
-        let sizes: Vec<usize> = buffers.iter().map(|buffer| buffer.bytes() as usize / 4).collect();
-        if let (Average::Moments, [means, _]) = (average, &sizes[..]) {
-            values[at + means..at + 2 * means].copy_from_slice(&variances[at + means..at + 2 * means]);
-        }
-        at += sizes.iter().sum::<usize>();
+    let mut rest = &variances[..];
+    for Range { start, end } in moments {
+        let (found, others) = rest.split_at(end - start);
+        values[end..end + found.len()].copy_from_slice(found);
+        rest = others;
     }
     Ok(())
 }

@@ -269,25 +269,30 @@ impl<'a> Saved<'a> {
     pub fn restore(&self, state: &mut State) -> Result<()> {
         // A saved network has no moments.
         let all = self.run.is_some();
-        self.restore_some(state, |tensor| tensor.lasting && (all || tensor.model))
+        self.restore_some(state, |tensor| (tensor.lasting && (all || tensor.model)).then(|| tensor.name.clone()))
     }
 
-    /// As [`Saved::restore`], without moments.
-    pub(crate) fn restore_model(&self, state: &mut State) -> Result<()> {
-        self.restore_some(state, |tensor| tensor.model)
+    /// The network as it is judged: without moments, and of a checkpoint whose run averages its weights, the averages.
+    pub(crate) fn restore_judged(&self, state: &mut State) -> Result<()> {
+        let averaged = |name: &str| {
+            let average = format!("average.{name}");
+            (self.run.is_some() && self.tensors.tensor(&average).is_ok()).then_some(average)
+        };
+        self.restore_some(state, |tensor| {
+            tensor.model.then(|| averaged(&tensor.name).unwrap_or_else(|| tensor.name.clone()))
+        })
     }
 
-    fn restore_some(&self, state: &mut State, wanted: impl Fn(&StateTensor) -> bool) -> Result<()> {
+    /// Of each tensor for which `source` names one of the file, its values.
+    fn restore_some(&self, state: &mut State, source: impl Fn(&StateTensor) -> Option<String>) -> Result<()> {
         let ids: Vec<_> = state.iter().map(|(id, _)| id).collect();
         for id in ids {
             let tensor = state.get_mut(id);
-            if !wanted(tensor) {
-                continue;
-            }
+            let Some(name) = source(tensor) else { continue };
             let wrong = |what: String| {
-                Error::input(self.path, format!("tensor '{}' {what}; the file belongs to another network", tensor.name))
+                Error::input(self.path, format!("tensor '{name}' {what}; the file belongs to another network"))
             };
-            let view = self.tensors.tensor(&tensor.name).map_err(|_| wrong("is missing".into()))?;
+            let view = self.tensors.tensor(&name).map_err(|_| wrong("is missing".into()))?;
             if view.dtype() != Dtype::F32 || view.shape() != tensor.ty.shape {
                 let found = format!("{:?} {:?}", view.dtype(), view.shape());
                 return Err(wrong(format!("should be F32 {:?}, but is {found}", tensor.ty.shape)));

@@ -5,7 +5,7 @@ use crate::Result;
 use crate::data::{Dataset, Splits};
 use crate::gpu::{Gpu, RING_DEPTH};
 use crate::nn::{self, Forward, Mode};
-use crate::tape::{State, Tape, planned_pool, planned_pool_bytes};
+use crate::tape::{State, StateTensor, Tape, planned_pool, planned_pool_bytes};
 use serde::Serialize;
 
 /// One layer.
@@ -69,19 +69,11 @@ pub struct NetworkSummary {
 /// # Errors
 /// The network does not fit the data, or cannot be trained on the adapter.
 pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<NetworkSummary> {
-    options.validate()?;
-    let spec = ModelSpec::new(options, splits);
-    let mut state = State::new();
-    let model = spec.build(options.seed, &mut state)?;
-    spec.check(&model)?;
+    let Recorded { model, state, plan, tapes, norm } = Recorded::of(gpu, options, splits)?;
     let layers = layers(&model, &state)?;
-    let (parameters, buffers) = (bytes(&state, |parameter| parameter), bytes(&state, |parameter| !parameter));
-    let update = options.update();
-    update.reserve(&mut state);
+    let parameters = bytes(&state, |tensor| tensor.parameter);
+    let buffers = bytes(&state, |tensor| tensor.model && !tensor.parameter);
     let moments = state.bytes() - parameters - buffers;
-
-    let plan = RunPlan::new(options, splits.train.len())?;
-    let tapes = memory::tapes(gpu, &plan, (&model, &mut state), &judged(splits), &update)?;
     let moved = |tape: &Tape| {
         let values = tape.inputs().into_iter().chain(tape.outputs().iter().copied());
         values.map(|var| tape.ty(var).bytes()).sum::<u64>()
@@ -90,7 +82,7 @@ pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Networ
     let activations = planned_pool_bytes(&tapes.iter().collect::<Vec<_>>(), gpu.profile())?;
     Ok(NetworkSummary {
         model: model.name.clone(),
-        norm: spec.net.norm.to_string(),
+        norm,
         input: model.input,
         parameters: state.parameter_count(),
         flops: layers.iter().map(|layer| layer.flops).sum(),
@@ -105,26 +97,41 @@ pub fn summarize(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Networ
 /// # Errors
 /// As [`summarize`], and where a buffer is larger than the adapter binds, or all are larger than its memory.
 pub(crate) fn check_fits(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<()> {
-    let spec = ModelSpec::new(options, splits);
-    let mut state = State::new();
-    let model = spec.build(options.seed, &mut state)?;
-    let update = options.update();
-    update.reserve(&mut state);
-    let plan = RunPlan::new(options, splits.train.len())?;
-    let tapes = memory::tapes(gpu, &plan, (&model, &mut state), &judged(splits), &update)?;
+    let Recorded { state, tapes, .. } = Recorded::of(gpu, options, splits)?;
     let pool = planned_pool(&tapes.iter().collect::<Vec<_>>(), gpu.profile())?;
     state.iter().try_for_each(|(_, tensor)| gpu.check_buffer(&tensor.name, tensor.ty.bytes()))?;
     gpu.check_pool(&pool)?;
     gpu.check_room(state.bytes() + pool.bytes())
 }
 
-/// Images of each split that is evaluated.
-fn judged(splits: &Splits) -> Vec<usize> {
-    [splits.validation.as_ref(), Some(&splits.test)].into_iter().flatten().map(Dataset::len).collect()
+/// A run before it takes anything of an adapter.
+struct Recorded {
+    model: nn::Model,
+    state: State,
+    plan: RunPlan,
+    tapes: Vec<Tape>,
+    norm: String,
 }
 
-fn bytes(state: &State, wanted: impl Fn(bool) -> bool) -> u64 {
-    state.iter().filter(|(_, tensor)| wanted(tensor.parameter)).map(|(_, tensor)| tensor.ty.bytes()).sum()
+impl Recorded {
+    fn of(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Self> {
+        options.validate()?;
+        let spec = ModelSpec::new(options, splits);
+        let mut state = State::new();
+        let model = spec.build(options.seed, &mut state)?;
+        spec.check(&model)?;
+        let update = options.update();
+        update.reserve(&mut state);
+        let plan = RunPlan::new(options, splits.train.len())?;
+        let judged = [splits.validation.as_ref(), Some(&splits.test)];
+        let judged: Vec<usize> = judged.into_iter().flatten().map(Dataset::len).collect();
+        let tapes = memory::tapes(gpu, &plan, (&model, &mut state), &judged, &update)?;
+        Ok(Self { model, state, plan, tapes, norm: spec.net.norm.to_string() })
+    }
+}
+
+fn bytes(state: &State, wanted: impl Fn(&StateTensor) -> bool) -> u64 {
+    state.iter().filter(|(_, tensor)| wanted(tensor)).map(|(_, tensor)| tensor.ty.bytes()).sum()
 }
 
 fn layers(model: &nn::Model, state: &State) -> Result<Vec<LayerSummary>> {

@@ -165,7 +165,7 @@ pub struct Options {
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<ClassWeights>,
-    /// Judge and save averages of the weights over the steps, of which each step keeps this share, such as 0.999
+    /// Judge, save and export averages of the weights over the steps, of which each step keeps this share, such as 0.999
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "DECAY", allow_negative_numbers = true, help_heading = "Training")

@@ -12,11 +12,11 @@ const TINY = "?model=linear&batch_size=8&limit_train=512&limit_test=64";
 const later = () => asked.filter((path) => path.includes("doctor"));
 const verdict = (page) => page.getAttribute("#check-note", "data-verdict");
 const over = () => !["", "refused"].includes(document.getElementById("check-note").dataset.verdict ?? "");
-// Keys instead of clicks: the page moves below the charts while networks train.
 /** The checks take a software adapter minutes. */
 const long = (page, what) => page.waitForFunction(what, null, { timeout: 900_000, polling: 200 });
 const rows = (page) => page.evaluate(() => [...document.querySelectorAll("#check-table tr")].map((row) => [row.className, ...[...row.cells].map((cell) => cell.textContent)]));
 
+// Keys instead of clicks: the page moves below the charts while networks train.
 try {
   const { browser, page, complaints } = await open(GPU, address + TINY, { viewport: { width: 900, height: 700 } });
   await until(page, () => mexhat.lanes.ready);

@@ -1,7 +1,6 @@
 //! Updates of parameters.
 
-pub(super) mod accumulate;
 pub(super) mod adam;
+pub(super) mod axpby;
 pub(super) mod clip;
 pub(super) mod sgd;
-pub(super) mod weight_average;

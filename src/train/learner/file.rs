@@ -159,7 +159,7 @@ impl Learner {
             || Error::input(path, format!("holds a network '{}', which is not known here", saved.spec.net.model));
         let mut network = saved.spec.network.clone().ok_or_else(unknown)?;
         define(&mut network)?;
-        let mut learner = Self::begin(gpu, network, None, saved.state(), |state| saved.restore_model(state))?;
+        let mut learner = Self::begin(gpu, network, None, saved.state(), |state| saved.restore_judged(state))?;
         learner.data = saved.spec.data.clone();
         learner.class_names = saved.spec.class_names.clone();
         learner.with_normalize(saved.spec.normalize.clone())

@@ -124,15 +124,11 @@ impl Update {
             self.gather(tape, state, &mut gradients)?;
         }
         let parameters = state.parameters();
-        average_gradients(tape, state, &mut gradients)?;
+        if tape.processes() > 1 {
+            replace(tape, state, &mut gradients, ops::average)?;
+        }
         if let Some(norm) = self.clip_grad_norm {
-            let reached = parameters.iter().filter_map(|id| {
-                let parameter = tape.state(state, *id);
-                gradients.get(parameter).map(|gradient| (parameter, gradient))
-            });
-            let (reached, found): (Vec<Var>, Vec<Var>) = reached.unzip();
-            let clipped = ops::clip_grad_norm(tape, &found, norm)?;
-            reached.into_iter().zip(clipped).for_each(|(parameter, gradient)| gradients.set(parameter, gradient));
+            replace(tape, state, &mut gradients, |tape, found| ops::clip_grad_norm(tape, found, norm))?;
         }
         self.rule.apply(tape, state, &parameters, &gradients)?;
         for (id, average) in state.averages() {
@@ -143,18 +139,20 @@ impl Update {
     }
 }
 
-/// Puts the means over all processes that train as one in the place of the gradients of one.
-fn average_gradients(tape: &mut Tape, state: &State, gradients: &mut Gradients) -> Result<()> {
-    if tape.processes() == 1 {
-        return Ok(());
-    }
+/// Puts in the place of the gradients of all parameters what `changed` makes of them.
+fn replace(
+    tape: &mut Tape,
+    state: &State,
+    gradients: &mut Gradients,
+    changed: impl FnOnce(&mut Tape, &[Var]) -> Result<Vec<Var>>,
+) -> Result<()> {
     let found = state.parameters().into_iter().filter_map(|id| {
         let parameter = tape.state(state, id);
         gradients.get(parameter).map(|gradient| (parameter, gradient))
     });
-    let (reached, own): (Vec<Var>, Vec<Var>) = found.unzip();
-    let means = ops::average(tape, &own)?;
-    reached.into_iter().zip(means).for_each(|(parameter, mean)| gradients.set(parameter, mean));
+    let (reached, found): (Vec<Var>, Vec<Var>) = found.unzip();
+    let changed = changed(tape, &found)?;
+    reached.into_iter().zip(changed).for_each(|(parameter, gradient)| gradients.set(parameter, gradient));
     Ok(())
 }
 

@@ -444,7 +444,6 @@ impl Trainer {
 }
 
 /// The number of this process among those that train as one.
-#[cfg(not(target_arch = "wasm32"))]
 fn rank(gpu: &Gpu, options: &Options) -> Result<usize> {
     let (rank, count) = gpu.processes().map_or((0, 1), |processes| (processes.rank(), processes.count()));
     if count != options.processes {
@@ -454,11 +453,6 @@ fn rank(gpu: &Gpu, options: &Options) -> Result<usize> {
         )));
     }
     Ok(rank)
-}
-
-#[cfg(target_arch = "wasm32")]
-fn rank(_: &Gpu, _: &Options) -> Result<usize> {
-    Ok(0)
 }
 
 /// Takes the values of a run's network or of a file; says which did not fit.

@@ -205,7 +205,6 @@ impl Trainer {
     }
 
     /// Whether a checkpoint is due, as all processes see it; asks them also whether one is to stop. They must drain and submit alike.
-    #[cfg(not(target_arch = "wasm32"))]
     fn agreed_save(&mut self) -> Result<bool> {
         let mut votes = [self.save_is_due(), self.stopping].map(|vote| f32::from(u8::from(vote)));
         if let Some(processes) = self.learner.gpu().processes() {
@@ -214,11 +213,6 @@ impl Trainer {
         let [save, stopping] = votes.map(|vote| vote > 0.0);
         self.stopping = stopping;
         Ok(save)
-    }
-
-    #[cfg(target_arch = "wasm32")]
-    fn agreed_save(&mut self) -> Result<bool> {
-        Ok(self.save_is_due())
     }
 
     fn wants_kernels(&self) -> bool {
@@ -247,10 +241,7 @@ impl Trainer {
 
     /// What is dropped is another in each process.
     fn dropout_seed(&self) -> u64 {
-        #[cfg(not(target_arch = "wasm32"))]
         let rank = self.learner.gpu().processes().map_or(0, |processes| processes.rank());
-        #[cfg(target_arch = "wasm32")]
-        let rank = 0;
         self.options.seed.wrapping_add((rank as u64) << 32)
     }
 

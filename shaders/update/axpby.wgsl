@@ -1,12 +1,14 @@
-// total = keep total + share gradient, keep and share from the scalars. One vector per invocation: two reads, one write.
+// y = a x + b y, a and b those of the step's scalars that the parameters name. One vector per invocation: two reads, one write.
 struct Params {
     vectors: u32,
+    a: u32,
+    b: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> gradient: array<vec4f>;
+@group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> scalars: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> total: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
 
 // #import shared/index.wgsl
 
@@ -20,5 +22,7 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    total[i] = fma(vec4f(scalars[1].w), total[i], scalars[1].z * gradient[i]);
+    let a = scalars[params.a / 4u][params.a % 4u];
+    let b = scalars[params.b / 4u][params.b % 4u];
+    y[i] = fma(vec4f(b), y[i], a * x[i]);
 }
