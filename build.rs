@@ -10,10 +10,16 @@ fn main() -> io::Result<()> {
     for folder in ["shaders", "src/ops"] {
         println!("cargo:rerun-if-changed={folder}");
     }
+    let wasm = env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32");
+    // The page does not download what operations are held against; the checks in a browser do.
+    println!("cargo:rustc-check-cfg=cfg(reference)");
+    if !wasm || env::var_os("CARGO_FEATURE_REFERENCE").is_some() {
+        println!("cargo:rustc-cfg=reference");
+    }
     let mut texts = String::from("&[\n");
     for path in files(&root.join("shaders"), "wgsl")? {
         let name = below(&path, &root.join("shaders"));
-        if env::var("CARGO_CFG_TARGET_ARCH").is_ok_and(|arch| arch == "wasm32") {
+        if wasm {
             let _ = writeln!(texts, "    ({name:?}, {:?}),", short(&fs::read_to_string(&path)?));
         } else {
             let _ = writeln!(texts, "    ({name:?}, include_str!({path:?})),");

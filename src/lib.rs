@@ -39,11 +39,15 @@
 //! looks at photographs, networks and the paper's experiments; `bench` measures kernels; `cli` is the program; `viz` draws pictures;
 //! `rng` is the one source of randomness.
 
+// What only references need stays unused where there are none: in a page.
+#![cfg_attr(not(reference), allow(dead_code, unused_imports))]
+
 // Links within hidden modules lead to hidden items, which rustdoc does not resolve.
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod bench;
+#[cfg(reference)]
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod check;
@@ -52,6 +56,7 @@ pub mod check;
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links, rustdoc::invalid_html_tags)]
 pub mod cli;
 pub mod data;
+#[cfg(reference)]
 #[doc(hidden)]
 pub mod doctor;
 #[doc(hidden)]

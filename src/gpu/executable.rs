@@ -1,8 +1,9 @@
 //! A program with its buffers, pipelines and bind groups, ready to be replayed.
 
 use super::counters::Live;
+#[cfg(not(target_arch = "wasm32"))]
+use super::exchange::Exchanges;
 use super::image::{self, Copy};
-use super::processes::Exchanges;
 use super::ring::Ring;
 use super::{Buffer, Dispatch, Gpu, Program, Slot, SlotInfo, SlotKind, Storage};
 use crate::{Error, Result};
@@ -88,6 +89,7 @@ pub struct Executable {
     downloads: Vec<(Buffer, u64, u64)>,
     ring: Ring,
     ring_bytes: u64,
+    #[cfg(not(target_arch = "wasm32"))]
     exchanges: Exchanges,
 }
 
@@ -142,6 +144,7 @@ impl Executable {
             program.dispatches.iter().zip(starts).map(|(dispatch, start)| bound.launch(dispatch, start)).collect();
         #[cfg(not(target_arch = "wasm32"))]
         warm(gpu, program, &launches, &new);
+        #[cfg(not(target_arch = "wasm32"))]
         let exchanges = Exchanges::new(gpu, program, |slot| match resource(slot) {
             Resource::Buffer(buffer) => Some(buffer),
             Resource::Image(_) => None,
@@ -163,6 +166,7 @@ impl Executable {
             downloads,
             ring,
             ring_bytes: (up + down) * 3 + params.size(),
+            #[cfg(not(target_arch = "wasm32"))]
             exchanges,
         })
     }
@@ -208,13 +212,11 @@ impl Executable {
                 encoder.copy_buffer_to_buffer(&staging, *offset, &buffer.raw, 0, buffer.bytes());
             }
         }
-        let (mut from, mut index) = (0, 0);
-        while let Some(end) = self.exchanges.end(index) {
-            encode_all(&self.launches[from..end], &mut encoder);
-            let next = self.gpu.inner.device.create_command_encoder(&Default::default());
-            self.exchanges.run(&self.gpu, std::mem::replace(&mut encoder, next), index).await?;
-            (from, index) = (end, index + 1);
-        }
+        // A page has no other processes, and would download what waits for them.
+        #[cfg(target_arch = "wasm32")]
+        let from = 0;
+        #[cfg(not(target_arch = "wasm32"))]
+        let from = self.average(&mut encoder).await?;
         encode_all(&self.launches[from..], &mut encoder);
         if let Some(readback) = self.ring.readback() {
             for (buffer, offset, bytes) in &self.downloads {
@@ -225,6 +227,19 @@ impl Executable {
         Live::add(&self.gpu.inner.live.dispatches, self.launches.len() as u64);
         self.gpu.check()?;
         Ok(self.ring.submitted(submission))
+    }
+
+    /// Runs all launches up to the last whose results several processes average; returns how many.
+    #[cfg(not(target_arch = "wasm32"))]
+    async fn average(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<usize> {
+        let (mut from, mut index) = (0, 0);
+        while let Some(end) = self.exchanges.end(index) {
+            encode_all(&self.launches[from..end], encoder);
+            let next = self.gpu.inner.device.create_command_encoder(&Default::default());
+            self.exchanges.run(&self.gpu, std::mem::replace(encoder, next), index).await?;
+            (from, index) = (end, index + 1);
+        }
+        Ok(from)
     }
 
     /// Appends the copies before dispatch `index`; whether there are any.

@@ -9,6 +9,8 @@ mod adapter;
 mod cache;
 mod counters;
 mod device;
+#[cfg(not(target_arch = "wasm32"))]
+mod exchange;
 mod executable;
 mod failure;
 mod image;

@@ -8,6 +8,7 @@
 
 mod array;
 mod backward;
+#[cfg(reference)]
 mod interpret;
 mod layout;
 mod lower;
@@ -19,6 +20,7 @@ mod types;
 
 pub use array::Array;
 pub use backward::{Backward, Gradients};
+#[cfg(reference)]
 pub use interpret::{Values, interpret};
 pub use lower::{Launch, lower};
 pub use op::Op;

@@ -37,5 +37,6 @@ pub trait Op: Any + Debug {
 
     /// The same in plain Rust: row-major inputs to row-major outputs. For an update, `inputs` end with the
     /// present values of the targets.
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array>;
 }

@@ -117,6 +117,7 @@ impl Op for ShiftedBias {
         launch_shifted_bias(launch, [columns, mean], bias, (&self.shape, self.groups), write);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let rows = rows_of(inputs[0], &self.shape, self.groups);
         vec![reference::shifted_bias(&rows, inputs[1], inputs.get(2).copied(), self.groups)]
@@ -155,6 +156,7 @@ impl Op for MeanGrad {
         launch.flat(Kernel::new(&MEAN_GRAD, 0), &params, &[columns, g], &[write], items);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let rows = rows_of(inputs[0], &self.shape, self.groups);
         let mut grad = Array::zeros(&mean_type(&self.shape, self.groups).shape);

@@ -263,6 +263,7 @@ impl Op for Conv {
         }
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let weight = self.weight.rows(inputs[1], self.options.groups);
         let [bias, added] = self.epilogue(inputs);

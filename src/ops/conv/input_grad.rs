@@ -41,6 +41,7 @@ impl Op for ConvInputGrad {
         }
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let weight = self.weight.rows(inputs[1], self.options.groups);
         let gx = reference::input_grad(inputs[0], &weight, &self.x.shape, self.options);

@@ -154,6 +154,7 @@ impl Op for WeightColumns {
         launch_columns(launch, weight, &self.shape, self.groups, columns);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![columns_of(inputs[0], self.groups)]
     }
@@ -191,6 +192,7 @@ impl Op for WeightRows {
         launch_rows(launch, columns, (&self.shape, self.groups), weight);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![rows_of(inputs[0], &self.shape, self.groups)]
     }

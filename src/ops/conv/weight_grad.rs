@@ -47,6 +47,7 @@ impl Op for ConvWeightGrad {
         }
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let groups = self.options.groups;
         let shape = if let Weight::Columns(shape) = &self.weight { shape } else { &self.w.shape };

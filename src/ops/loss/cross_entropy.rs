@@ -194,6 +194,7 @@ impl Op for Loss {
         launch.dispatch(Kernel::new(&FINISH, 0), &FinishParams::default(), &[sums], &writes, [1, 1, 1]);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let smoothing = f64::from(self.0.label_smoothing);
         let (mut loss, mut count, mut hits) = (0.0, 0.0, 0.0);
@@ -230,6 +231,7 @@ impl Op for LossGrad {
         launch.flat(Kernel::new(&GRAD, wide), &params, &reads, &writes, pixels * lanes);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut grad = Array::zeros(&inputs[0].shape);
         let scale = inputs[3].data[0] / divisor(inputs[2].data[0]);

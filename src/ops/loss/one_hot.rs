@@ -64,6 +64,7 @@ impl Op for OneHot {
         launch.flat(Kernel::new(&ONE_HOT, 0), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut y = Array::zeros(&self.like.shape);
         let [_, c, h, w] = y.nchw();

@@ -169,6 +169,7 @@ impl Op for PairLoss {
         launch.dispatch(Kernel::new(&TOTAL, 0), &total, &[terms], &writes, [1, 1, 1]);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let terms = inputs[0].zip(inputs[1], |x, target| self.kind.value(x, target));
         let mean = terms.data.iter().sum::<f64>() / terms.data.len() as f64;
@@ -201,6 +202,7 @@ impl Op for PairLossGrad {
         launch.flat(Kernel::new(&GRAD, self.0.kind as usize), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let scale = f64::from(self.0.scale) / inputs[0].data.len() as f64 * inputs[2].data[0];
         vec![inputs[0].zip(inputs[1], |x, target| scale * self.0.kind.slope(x, target))]

@@ -181,6 +181,7 @@ impl Op for NewtonSchulz {
         scale(launch, shape, true, [stack[stack.len() - 1], norm], out[0]);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         forward(inputs[0], &(self.steps_of)(self.iterations))
     }
@@ -224,6 +225,7 @@ impl Op for NewtonSchulzGrad {
         launch.flat(Kernel::new(&GRAD_FINISH, 0), &params, &[dz, a, norm, g_dot_z, gb_dot_a], &[ga], s * d * d4);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![gradient([inputs[0], inputs[1]], &inputs[2].data, &inputs[3..], &(self.steps_of)(self.iterations))]
     }
@@ -262,6 +264,7 @@ impl Op for Uncoupled {
         }
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let squared = squared_norms(inputs[0]);
         let stack = run(&uncoupled(self.iterations), scaled(inputs[0], |batch| 1.0 / squared[batch].sqrt()));

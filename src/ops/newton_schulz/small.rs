@@ -77,6 +77,7 @@ impl Op for SmallNewtonSchulz {
         launch.dispatch(Kernel::new(&SMALL, 0), &params(shape, self.iterations), &reads, &writes, [s as u32, 1, 1]);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut found = forward(inputs[0], &coupled(self.iterations));
         let stack = found.split_off(2);
@@ -117,6 +118,7 @@ impl Op for SmallNewtonSchulzGrad {
         );
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (a, stack) = (inputs[0], inputs[3]);
         let matrices =

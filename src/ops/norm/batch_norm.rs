@@ -181,6 +181,7 @@ impl Op for Train {
         launch_norm(launch, size, self.options, &[reads[0], reads[1], reads[2], mean, variance], y);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [mean, variance] = reference_moments(inputs[0]);
         let y = reference_norm(&[inputs[0], inputs[1], inputs[2], &mean, &variance], self.options);
@@ -218,6 +219,7 @@ impl Op for Eval {
         launch_norm(launch, size, self.options, &reads, y);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![reference_norm(inputs, self.options)]
     }
@@ -280,6 +282,7 @@ impl Op for NormGrad {
         launch.flat(Kernel::new(&NORM_GRAD, relu), &params, &from, &[writes[0]], spacing * columns4);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [x, gy, weight, bias, mean, variance] = [0, 1, 2, 3, 4, 5].map(|i| inputs[i]);
         let y = reference_norm(&[x, weight, bias, mean, variance], self.options);

@@ -113,6 +113,7 @@ impl Op for ColumnSum {
         launch_column_sum(launch, [1, ty.rows(), ty.inner4()], 1.0, from, to);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [n, c, h, w] = inputs[0].nchw();
         let mut sums = Array::zeros(&[c]);

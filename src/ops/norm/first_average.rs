@@ -58,6 +58,7 @@ impl Op for FirstAverage {
         launch.flat(Kernel::new(&FIRST_AVERAGE, 0), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let momentum = if inputs[1].data[0] == 0.0 { 1.0 } else { f64::from(self.momentum) };
         vec![inputs[2].zip(inputs[0], |average, value| (1.0 - momentum) * average + momentum * value)]
@@ -81,6 +82,7 @@ impl Op for CountStep {
         launch.dispatch(Kernel::new(&COUNT_STEP, 0), &CountStepParams { amount: 1.0 }, &[], &[count], [1, 1, 1]);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![inputs[0].map(|steps| steps + 1.0)]
     }

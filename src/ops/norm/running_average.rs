@@ -45,6 +45,7 @@ impl Op for RunningAverage {
         launch.flat(Kernel::new(&RUNNING_AVERAGE, 0), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (momentum, factor) = (f64::from(self.momentum), f64::from(self.factor));
         vec![inputs[1].zip(inputs[0], |average, value| (1.0 - momentum) * average + momentum * factor * value)]

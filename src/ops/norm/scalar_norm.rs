@@ -154,6 +154,7 @@ impl Op for Statistics {
         launch.dispatch(Kernel::new(&STATISTICS, 0), &params, &reads, &writes, [1, 1, 1]);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let left = Leftover::new(inputs[0].nchw(), self.first, self.step);
         let count = left.count() as f64;
@@ -194,6 +195,7 @@ impl Op for StatisticsGrad {
         launch.flat(Kernel::new(&STATISTICS_GRAD, 0), &params, &reads, &writes, left.vectors());
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let left = Leftover::new(inputs[0].nchw(), self.first, self.step);
         let count = left.count() as f64;
@@ -272,6 +274,7 @@ impl Op for Norm {
         launch_norm(launch, self.first, self.eps, true);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![normed(inputs, self.first, self.eps, true)]
     }
@@ -297,6 +300,7 @@ impl Op for NormGradX {
         launch_norm(launch, self.first, self.eps, false);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![normed(inputs, self.first, self.eps, false)]
     }
@@ -332,6 +336,7 @@ impl Op for NormGrad {
         launch.dispatch(Kernel::new(&NORM_GRAD, 0), &params, &reads, &writes, [1, 1, 1]);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (g, x, mean) = (inputs[0], inputs[1], inputs[2].data[0]);
         let s = 1.0 / (inputs[3].data[0] + f64::from(self.eps)).sqrt();

@@ -325,6 +325,7 @@ impl Op for Im2colBlocks {
         gather(launch, &g, x, rows);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let g = RowGeometry::new(self.name(), inputs[0].nchw(), self.layout, self.sampling);
         g.map(|g| vec![gathered(&g, inputs[0])]).unwrap_or_default()
@@ -392,6 +393,7 @@ impl Op for Covariance {
         );
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let Ok(g) = RowGeometry::new(self.name(), inputs[0].nchw(), self.layout, self.sampling) else { return vec![] };
         let mut rows = gathered(&g, inputs[0]);
@@ -435,6 +437,7 @@ impl Op for CovarianceGrad {
         product.launch(launch, [s, r, d, d], out);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let symmetric = inputs[1].zip(&transposed(inputs[1]), |a, b| a + b);
         let (r, d) = (inputs[0].shape[1], inputs[0].shape[2]);
@@ -486,6 +489,7 @@ impl Op for Col2imBlocks {
         launch_col2im(launch, col2im_kernel(&g), self.masked, &g);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let Ok(g) = RowGeometry::new(self.name(), self.x.nchw(), self.layout, self.sampling) else { return vec![] };
         added_back(&self.x, g.sources().into_iter(), self.masked, inputs)

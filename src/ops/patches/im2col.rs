@@ -134,6 +134,7 @@ impl Op for Im2col {
         launch.flat(Kernel::new(&IM2COL, 0), &params, &reads, &writes, elements);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let Ok(g) = self.options.geometry(self.name(), &inputs[0].shape) else { unreachable!("checked by infer") };
         let mut y = Array::zeros(&columns(&g));
@@ -194,6 +195,7 @@ impl Op for Col2im {
         launch.flat(Kernel::new(&COL2IM, 0), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let Ok(g) = self.options.geometry(self.name(), &self.maps.shape) else { unreachable!("checked by infer") };
         let mut x = Array::zeros(&self.maps.shape);

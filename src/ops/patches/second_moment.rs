@@ -48,6 +48,7 @@ impl Op for SecondMoment {
         gram.launch(launch, [s, r, d, d], moment);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (s, r, d) = (inputs[0].shape[0], inputs[0].shape[1], inputs[0].shape[2]);
         let mut moment = product(&transposed(inputs[0]), inputs[0]).map(|v| v / r as f64);

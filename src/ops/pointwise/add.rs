@@ -85,6 +85,7 @@ impl Op for Add {
         launch.flat(kernel, &AddParams { vectors: count as u32 }, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let sum = inputs[0].zip(inputs[1], |a, b| a + b);
         vec![if self.relu { sum.map(super::unary::relu_of) } else { sum }]

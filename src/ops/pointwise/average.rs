@@ -72,6 +72,7 @@ impl Op for Mean {
         }
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         inputs.iter().map(|array| (*array).clone()).collect()
     }

@@ -94,6 +94,7 @@ impl Op for Concat {
         }
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [n, _, h, w] = inputs[0].nchw();
         let mut shape = inputs[0].shape.clone();

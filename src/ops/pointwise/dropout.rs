@@ -99,6 +99,7 @@ impl Op for Dropout {
         launch.flat(Kernel::new(&DROPOUT, 0), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (mut y, scalars) = (inputs[0].clone(), &inputs[1].data);
         let seed = scalars[4] as u32 | ((scalars[5] as u32) << 16);

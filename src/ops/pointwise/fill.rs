@@ -54,6 +54,7 @@ impl Op for Fill {
         launch.flat(Kernel::new(&FILL, 0), &params, &[], &[write], vectors(ty));
     }
 
+    #[cfg(reference)]
     fn reference(&self, _: &[&Array]) -> Vec<Array> {
         vec![Array::zeros(&self.ty.shape).map(|_| f64::from(self.value))]
     }

@@ -61,6 +61,7 @@ impl Op for Mul {
         launch.flat(Kernel::new(&MUL, 0), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![inputs[0].zip(inputs[1], |a, b| f64::from(self.scale) * a * b)]
     }

@@ -74,6 +74,7 @@ impl Op for MulChannels {
         launch.flat(Kernel::new(&MUL_CHANNELS, 0), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (mut y, s) = (inputs[0].clone(), inputs[1]);
         let [_, _, h, w] = y.nchw();
@@ -120,6 +121,7 @@ impl Op for ChannelDot {
         launch_column_sum(launch, [n, splits, channels4], 1.0, partial, write);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [_, _, h, w] = inputs[0].nchw();
         let mut s = Array::zeros(&self.s.shape);

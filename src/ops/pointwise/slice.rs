@@ -96,6 +96,7 @@ impl Op for Shift {
         launch.flat(Kernel::new(&SLICE, 0), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let x = inputs[0];
         let mut y = Array::zeros(&self.out.shape);

@@ -188,6 +188,7 @@ impl Op for Unary {
         launch.flat(Kernel::new(&UNARY, self.f.kind()), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![inputs[0].map(|x| self.f.value(x))]
     }
@@ -234,6 +235,7 @@ impl Op for UnaryGrad {
         launch.flat(Kernel::new(&UNARY_GRAD, self.f.kind()), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![inputs[0].zip(inputs[1], |x, g| g * self.f.derivative(x))]
     }

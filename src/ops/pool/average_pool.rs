@@ -202,6 +202,7 @@ impl Op for AveragePool {
         launch.flat(Kernel::new(&AVERAGE_POOL, variant), &params, &reads, &writes, params.vectors as usize);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let x = inputs[0];
         let [n, c, _, _] = x.nchw();
@@ -236,6 +237,7 @@ impl Op for AveragePoolGrad {
         launch.flat(Kernel::new(&AVERAGE_POOL_GRAD, variant), &params, &reads, &writes, params.vectors as usize);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let gy = inputs[0];
         let mut gx = Array::zeros(&self.x.shape);

@@ -113,6 +113,7 @@ impl Op for Bilinear {
         launch.flat(Kernel::new(&BILINEAR, 0), &params, &reads, &writes, params.vectors as usize);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let x = inputs[0];
         let [n, c, _, _] = x.nchw();
@@ -145,6 +146,7 @@ impl Op for BilinearGrad {
         launch.flat(Kernel::new(&BILINEAR_GRAD, 0), &params, &reads, &writes, params.vectors as usize);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let gy = inputs[0];
         let mut gx = Array::zeros(&self.x.shape);

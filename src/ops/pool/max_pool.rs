@@ -124,6 +124,7 @@ impl Op for MaxPool {
         launch.flat(Kernel::new(&MAX_POOL, variant(self.window)), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let x = inputs[0];
         let [n, c, h, w] = x.nchw();
@@ -205,6 +206,7 @@ impl Op for MaxPoolGrad {
         launch.flat(Kernel::new(&MAX_POOL_GRAD, variant), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (gy, tap) = (inputs[0], inputs[1]);
         let [n, c, oh, ow] = gy.nchw();

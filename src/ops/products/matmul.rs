@@ -66,6 +66,7 @@ impl Op for Matmul {
         Product::new(launch.reads[0], launch.reads[1]).launch(launch, [s, m, n, k], c);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![product(inputs[0], inputs[1])]
     }
@@ -105,6 +106,7 @@ impl Op for MatmulNt {
         Product { transposed: true, ..Product::new(a, b) }.launch(launch, [s, m, n, k], c);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![product(inputs[0], &transposed(inputs[1]))]
     }
@@ -154,6 +156,7 @@ impl Op for Gram {
         launch_gram(launch, [s, r, da, db], factors, c);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![product(&transposed(inputs[0]), inputs[1])]
     }

@@ -71,6 +71,7 @@ impl Op for StridedRows {
         launch.flat(Kernel::new(&STRIDED_ROWS, usize::from(self.scatter)), &params, &[x], &[y], vectors);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let (s, d, kept) = (inputs[0].shape[0], inputs[0].shape[2], self.rows.div_ceil(self.step));
         let mut y = Array::zeros(&[s, if self.scatter { self.rows } else { kept }, d]);

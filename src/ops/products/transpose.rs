@@ -69,6 +69,7 @@ impl Op for Transpose {
         launch_transpose(launch, shape, [0.0, 1.0], x, y);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         vec![transposed(inputs[0])]
     }

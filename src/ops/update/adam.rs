@@ -70,6 +70,7 @@ impl Op for Adam {
         launch.flat(Kernel::new(&ADAM, usize::from(decoupled)), &params, &reads, &writes, len.div_ceil(4));
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter, first, second] = inputs else { return Vec::new() };
         let AdamOptions { beta1, beta2, eps, weight_decay, decoupled } = self.options;

@@ -61,6 +61,7 @@ impl Op for Axpby {
         launch.flat(Kernel::new(&AXPBY, 0), &params, &reads, &writes, count);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [a, b] = [self.a, self.b].map(|at| inputs[1].data[at]);
         vec![inputs[2].zip(inputs[0], |y, x| a * x + b * y)]

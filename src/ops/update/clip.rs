@@ -70,6 +70,7 @@ impl Op for SquaredNorm {
         launch.dispatch(Kernel::new(&TOTAL, 0), &params, &[parts, before], &[total], [1, 1, 1]);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let before = inputs.get(1).map_or(0.0, |before| before.data[0]);
         let sum = inputs[0].data.iter().map(|v| v * v).sum::<f64>();
@@ -99,6 +100,7 @@ impl Op for Clip {
         launch.flat(Kernel::new(&CLIP, 0), &params, &reads, &writes, vectors);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let factor = (f64::from(self.max_norm) / (inputs[1].data[0].sqrt() + 1e-6)).min(1.0);
         vec![inputs[0].map(|v| v * factor)]

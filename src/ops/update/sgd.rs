@@ -70,6 +70,7 @@ impl Op for Sgd {
         launch.flat(Kernel::new(&SGD, 0), &params, &reads, &writes, len.div_ceil(4));
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter] = inputs else { return Vec::new() };
         let (lr, decay) = (scalars.data[0], f64::from(self.weight_decay));
@@ -99,6 +100,7 @@ impl Op for SgdMomentum {
         launch.flat(Kernel::new(&SGD_MOMENTUM, usize::from(nesterov)), &params, &reads, &writes, len.div_ceil(4));
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter, buffer] = inputs else { return Vec::new() };
         let (lr, momentum) = (scalars.data[0], f64::from(self.options.momentum));

@@ -84,6 +84,7 @@ impl Op for FeatureMean {
         launch_it(launch, self.layout, false);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut features = Array::zeros(&[1, self.layout.features()]);
         places(self.layout).for_each(|(feature, at)| features.data[feature] = inputs[0].data[at]);
@@ -110,6 +111,7 @@ impl Op for FeatureMeanGrad {
         launch_it(launch, self.layout, true);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut sums = Array::zeros(&blocks(self.layout).shape);
         places(self.layout).for_each(|(feature, at)| sums.data[at] += inputs[0].data[feature]);

@@ -112,6 +112,7 @@ impl Op for FoldWeight {
         product.launch(launch, [s, d, n, d], folded);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let columns = columns_of(inputs[0], self.0.layout.groups);
         let folded = product(&transposed(inputs[1]), &self.0.cut(&columns));
@@ -142,6 +143,7 @@ impl Op for WeightGrad {
         launch_rows(launch, columns, (shape, layout.groups), write);
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let columns = product(inputs[0], &self.0.cut(inputs[1]));
         vec![rows_of(&columns, &self.0.shape, self.0.layout.groups)]
@@ -173,6 +175,7 @@ impl Op for DeconvGrad {
         }
     }
 
+    #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let mut out = Array::zeros(&self.0.deconv().shape);
         let products = product(&self.0.cut(inputs[0]), &transposed(&self.0.cut(inputs[1])));
