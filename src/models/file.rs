@@ -116,7 +116,7 @@ impl NetworkFile {
     /// The options of a command line that the file has settled, so that none of them may stand beside it.
     pub fn settles(&self) -> Vec<&'static str> {
         let Written { norm, whitening, block_fc, .. } = &self.written;
-        let mut settled = vec!["first_iterations"];
+        let mut settled = vec!["first_iterations", "width"];
         settled.extend(norm.is_some().then_some("norm"));
         settled.extend(block_fc.is_some().then_some("block_fc"));
         if whitening.is_some() {

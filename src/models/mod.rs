@@ -109,7 +109,7 @@ pub fn network(name: &str, options: &ModelOptions) -> Result<Network> {
         ..Network::new(options.input).norm(options.norm).whitening(options.whitening).seed(options.seed)
     };
     write(&mut net, options);
-    Ok(net)
+    Ok(if options.width == 1.0 { net } else { net.scale_width(options.width) })
 }
 
 /// The network called `name` built, its tensors added to `state`.
@@ -184,6 +184,16 @@ mod tests {
     #[test]
     fn networks_of_table_2_have_the_parameters_of_torchvision() -> Result<()> {
         held_to(&IMAGENET, &ModelOptions { input: [3, 224, 224], classes: 1000, ..Default::default() })
+    }
+
+    #[test]
+    fn every_network_can_be_a_quarter_as_wide() -> Result<()> {
+        for (name, whole, _) in PARAMETERS {
+            let options = ModelOptions { width: 0.25, input: [3, 32, 32], ..Default::default() };
+            let share = parameters(name, options)? as f64 / whole as f64;
+            assert!((0.05..0.3).contains(&share), "{name}: {share}");
+        }
+        Ok(())
     }
 
     #[test]

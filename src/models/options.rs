@@ -22,6 +22,8 @@ pub struct ModelOptions {
     pub first_iterations: usize,
     /// Features per block of linear layers.
     pub block_fc: usize,
+    /// Times the channels of the architecture, as [`Network::scale_width`](crate::nn::Network::scale_width).
+    pub width: f64,
     /// (C, H, W) of one image.
     pub input: [usize; 3],
     /// Outputs.
@@ -71,6 +73,7 @@ impl Default for ModelOptions {
             whitening: Whitening::default(),
             first_iterations: 15,
             block_fc: crate::nn::block_fc(),
+            width: 1.0,
             input: [1, 28, 28],
             classes: 10,
             seed: 0,

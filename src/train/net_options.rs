@@ -53,6 +53,9 @@ pub struct NetOptions {
         )
     )]
     pub model: String,
+    /// Times the channels of a network known by name: 0.25 makes it four times narrower
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().width, value_name = "TIMES", help_heading = "Network"))]
+    pub width: f64,
     /// Normalisation: deconv, batch or none
     #[cfg_attr(feature = "cli", arg(long, default_value = "deconv", help_heading = "Network"))]
     pub norm: Norm,
@@ -123,6 +126,7 @@ impl Default for NetOptions {
         let (whitening, model) = (Whitening::default(), ModelOptions::default());
         Self {
             model: "lenet".into(),
+            width: model.width,
             norm: Norm::Deconv,
             whitening: WhiteningPreset::Paper,
             mode: whitening.mode,
@@ -135,6 +139,9 @@ impl Default for NetOptions {
         }
     }
 }
+
+/// Most times the width of an architecture.
+const MOST_WIDTH: f64 = 16.0;
 
 fn paper() -> WhiteningPreset {
     WhiteningPreset::Paper
@@ -191,6 +198,12 @@ impl NetOptions {
 
     /// Refuses numbers that no network can be built from.
     pub(super) fn numbers(&self) -> Result<()> {
+        number(
+            "width",
+            self.width,
+            self.width > 0.0 && self.width <= MOST_WIDTH,
+            "a number above 0 and up to 16, such as 0.5",
+        )?;
         at_least_1("block", self.block)?;
         at_least_1("block_fc", self.block_fc)?;
         iterations("iterations", self.iterations)?;
@@ -213,6 +226,7 @@ impl NetOptions {
             norm: self.norm,
             whitening,
             first_iterations: self.first_iterations,
+            width: self.width,
             block_fc: self.block_fc,
             input,
             classes,

@@ -5,6 +5,7 @@ mod custom;
 mod graph;
 mod layer;
 mod layers;
+mod width;
 
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use build::named;

@@ -16,6 +16,9 @@ pub struct Runs {
     /// Networks of table1, table2 and fig8a [default: vgg16, resnet18-imagenet and vgg13; with --full all of the table]
     #[cfg_attr(feature = "cli", arg(long = "model", value_name = "NAME,...", value_delimiter = ','))]
     pub models: Vec<String>,
+    /// Times the channels of these networks: 0.25 makes them four times narrower [default: 1]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "TIMES"))]
+    pub width: Option<f64>,
     /// Passes over the training images [default: 1; with --full the paper's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub epochs: Option<u64>,
@@ -200,7 +203,8 @@ fn models(name: &str, run: &ExperimentOptions) -> Vec<String> {
 fn entries(name: &str, shared: &Options, classes: usize, run: &ExperimentOptions) -> Vec<Entry> {
     let mut entries = Vec::new();
     for model in models(name, run) {
-        let net = NetOptions { model: model.clone(), ..Default::default() };
+        let width = run.runs.width.unwrap_or(1.0);
+        let net = NetOptions { model: model.clone(), width, ..Default::default() };
         let options = Options { net, ..shared.clone() };
         if name == "fig8a" {
             entries.extend(DECAYS.map(|weight_decay| Entry {
@@ -317,11 +321,12 @@ pub(super) async fn tables(gpu: &Gpu, experiment: Experiment, run: &ExperimentOp
     let pictures = found.iter().map(|(entry, trials)| picture(name, entry, trials));
     Ok(Findings {
         note: format!(
-            "{} of {}, {} epoch(s), batches of {}, {seeds} seed(s){}",
+            "{} of {}, {} epoch(s), batches of {}, {seeds} seed(s){}{}",
             splits.train.len(),
             title(data),
             shared.epochs.unwrap_or(1),
             shared.batch_size.unwrap_or(0),
+            run.runs.width.map_or_else(String::new, |width| format!("; networks {width} times as wide")),
             if name == "table2" {
                 "; crops of pictures scaled to 224 x 224, where the paper resizes at random"
             } else {

@@ -1,0 +1,53 @@
+//! Networks made narrower or wider as a whole.
+
+use super::layer::{CLASSES, Layer};
+use super::{Layers, Network};
+
+/// So many of `width` times `n`, at least one.
+fn scaled(n: usize, width: f64) -> usize {
+    ((n as f64 * width).round() as usize).max(1)
+}
+
+impl Network {
+    /// With `width` times the channels and features in every layer but the last, whose outputs are the classes: the width multiplier
+    /// of MobileNets ([Howard et al. 2017](https://arxiv.org/abs/1704.04861), section 3.3). Groups shrink along, so each keeps its number
+    /// of channels, and so do blocks of whitening that a layer has of its own. Modules of the user's stay as they are.
+    ///
+    /// Numbers are rounded. Where sums or groups no longer fit after that, [`Network::build`] names the layer: halves, quarters and eighths
+    /// fit most networks.
+    ///
+    /// ```
+    /// use mexhat::nn::{Conv, Layer, Network};
+    /// let mut net = Network::new([3, 32, 32]);
+    /// net.conv(Conv::new(64, 3)).relu().conv(Conv::new(64, 3).groups(64)).flatten().linear(10);
+    /// let narrow = net.scale_width(0.25);
+    /// assert_eq!(narrow.nodes[2].layer, Layer::Conv(Conv::new(16, 3).groups(16)));
+    /// ```
+    pub fn scale_width(mut self, width: f64) -> Self {
+        let block = self.whitening.block;
+        let last = self.layers.nodes.pop();
+        scale(&mut self.layers, width, block);
+        self.layers.nodes.extend(last);
+        self
+    }
+}
+
+fn scale(layers: &mut Layers, width: f64, block: usize) {
+    for layer in layers.nodes.iter_mut().map(|node| &mut node.layer) {
+        match layer {
+            Layer::Conv(conv) if conv.outputs != CLASSES => {
+                conv.outputs = scaled(conv.outputs, width);
+                if conv.groups > 1 {
+                    conv.groups = scaled(conv.groups, width);
+                }
+                if let Some(own) = conv.whitening.as_mut().filter(|own| own.block != block) {
+                    own.block = scaled(own.block, width);
+                }
+            }
+            Layer::Linear(linear) if linear.outputs != CLASSES => linear.outputs = scaled(linear.outputs, width),
+            Layer::DualPath { sum, .. } => *sum = scaled(*sum, width),
+            _ => {}
+        }
+        layer.inner_mut().into_iter().for_each(|inner| scale(inner, width, block));
+    }
+}
