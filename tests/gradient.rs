@@ -94,7 +94,7 @@ fn dot(a: &Array, b: &Array) -> f64 {
 }
 
 fn check(operation: &Operation, sizes: Sizes, tape: Tape) -> Result<bool, String> {
-    let named = |why: String| format!("{} at {sizes:?}: {why}", operation.name);
+    let named = |why: String| format!("{} at {sizes}: {why}", operation.name);
     let case = Case::build(operation, sizes, tape).map_err(|e| named(e.to_string()))?;
     if case.outputs.is_empty() {
         return Ok(false);

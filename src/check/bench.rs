@@ -35,6 +35,15 @@ pub struct Sizes {
     pub seed: u64,
 }
 
+/// What a report says: `batch 2, channels 3 to 5, map 5 x 4, kernel 3 (stride 1, padding 1, dilation 1, groups 1), choice 0, seed 1`.
+impl std::fmt::Display for Sizes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { n, c, o, h, w, k, stride, padding, dilation, groups, choice, seed } = self;
+        write!(f, "batch {n}, channels {c} to {o}, map {h} x {w}, kernel {k} (stride {stride}, padding {padding}, ")?;
+        write!(f, "dilation {dilation}, groups {groups}), choice {choice}, seed {seed}")
+    }
+}
+
 impl Sizes {
     /// A small odd case, to be varied by hand.
     pub const SMALL: Self =

@@ -51,7 +51,7 @@ fn compare(expected: &[f64], found: &[f64], tolerance: f64) -> Result<f64, Strin
 /// # Errors
 /// The engines disagree, or one refuses the case.
 pub async fn check(gpu: &Gpu, operation: &Operation, sizes: Sizes, profile: Profile) -> Result<Agreement, String> {
-    let named = |what: &str| format!("{} at {sizes:?} under {profile:?}: {what}", operation.name);
+    let named = |what: &str| format!("{} at {sizes} with kernels for '{}': {what}", operation.name, profile.name);
     let bench = build(operation, sizes, profile).map_err(|e| named(&e.to_string()))?;
     let (found, kernels) = engines::run(gpu, &bench.tape, &bench.state, &bench.values, profile)
         .await

@@ -103,6 +103,10 @@ fn limits(adapter: &wgpu::Limits) -> wgpu::Limits {
     }
 }
 
+/// What a driver that compiles kernels for the CPU must find free: without it Mesa's crashes, where no one can catch it. LeNet's
+/// kernels take 20 MB of it.
+const COMPILER_BYTES: u64 = 64 << 20;
+
 /// The kernels are written for WebGPU's guaranteed limits; an adapter below them is named rather than crashed on.
 fn check_limits(summary: &AdapterSummary, limits: &wgpu::Limits) -> Result<()> {
     let floor = wgpu::Limits::default();
@@ -162,7 +166,7 @@ impl Gpu {
             .map_err(|e| Error::NoAdapter(format!("the adapter '{}' refused to open a device: {e}", summary.name)))?;
         let failures = Failures::default();
         failures.watch(&device);
-        Ok(Self {
+        let gpu = Self {
             inner: Arc::new(Inner {
                 #[cfg(not(target_arch = "wasm32"))]
                 cache: super::cache::Cache::open(&device, &adapter.get_info(), cache.clone()),
@@ -183,7 +187,11 @@ impl Gpu {
                 layouts: Mutex::default(),
                 failures,
             }),
-        })
+        };
+        if gpu.adapter().is_software() {
+            gpu.check_room(COMPILER_BYTES)?;
+        }
+        Ok(gpu)
     }
 
     /// The adapter this device belongs to.
