@@ -344,7 +344,7 @@ fn a_residual_network_of_ones_own_learns_cifar_from_arrays() -> Result<()> {
     };
     let few = data::LoadOptions { limit_train: Some(1024), limit_test: Some(512), ..Default::default() };
     let cifar = data::load(&path, &few)?;
-    let arrays = |d: &data::Dataset| (d.images.clone(), d.shape, d.labels.clone());
+    let arrays = |d: &data::Dataset| (d.images.to_vec(), d.shape, d.labels.clone());
     let ((images, shape, labels), (tests, _, truth)) = (arrays(&cifar.train), arrays(&cifar.test));
     let (train, test) = (Examples::new(&images, shape, &labels)?, Examples::new(&tests, shape, &truth)?);
 

@@ -116,7 +116,7 @@ fn fitted(path: &Path, spec: &ModelSpec) -> Result<(Vec<u8>, [bool; 2])> {
     let flat = flat.scaled(width as u32, height as u32);
     let mut one = flat.to_dataset(path.display().to_string())?;
     one.to_channels(channels)?;
-    Ok((one.images, [resized, clear]))
+    Ok((one.images.to_vec(), [resized, clear]))
 }
 
 pub(super) fn run(args: &PredictArgs) -> Result<()> {

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 use unicode_normalization::UnicodeNormalization;
 
 use super::Size;
+use super::store::{ImageStore, StoreWriter};
 use crate::error::{Error, Result};
 
 /// Labelled images of one size, as bytes.
@@ -27,7 +28,7 @@ pub struct Dataset {
     /// Channels, height, width of every image.
     pub shape: [usize; 3],
     /// All pixels, (N, C, H, W), 0 to 255.
-    pub images: Vec<u8>,
+    pub images: ImageStore,
     /// One class per image.
     pub labels: Vec<u32>,
 }
@@ -63,7 +64,17 @@ impl Dataset {
         images: Vec<u8>,
         labels: Vec<u32>,
     ) -> Result<Self> {
-        let name = name.into();
+        Self::of(name.into(), classes, shape, images.into(), labels)
+    }
+
+    /// As [`new`](Self::new), wherever the pixels lie.
+    pub(super) fn of(
+        name: String,
+        classes: usize,
+        shape: [usize; 3],
+        images: ImageStore,
+        labels: Vec<u32>,
+    ) -> Result<Self> {
         let wanted = shape.iter().try_fold(labels.len(), |n, &d| n.checked_mul(d));
         if labels.is_empty() || shape.contains(&0) {
             return Err(Error::Usage(format!("data set '{name}' is empty: {} images of {shape:?}", labels.len())));
@@ -147,14 +158,19 @@ impl Dataset {
     }
 
     /// The images at `places`, each below [`len`](Self::len), in this order.
-    pub fn pick(&self, places: &[usize]) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// [`Error::Input`] when they are kept in a file and the disk is full.
+    pub fn pick(&self, places: &[usize]) -> Result<Self> {
+        let mut images = StoreWriter::new((places.len() * self.pixels()) as u64)?;
+        places.iter().try_for_each(|&i| images.extend(self.image(i)))?;
+        Ok(Self {
             name: self.name.clone(),
             class_names: self.class_names.clone(),
             shape: self.shape,
-            images: places.iter().flat_map(|&i| self.image(i)).copied().collect(),
+            images: images.finish()?,
             labels: places.iter().map(|&i| self.labels[i]).collect(),
-        }
+        })
     }
 
     /// Stretches all images to `size` with a triangle filter; returns how many changed.
@@ -178,13 +194,13 @@ impl Dataset {
             );
             return Err(Error::Usage(what));
         };
-        let mut images = Vec::with_capacity(total);
+        let mut images = StoreWriter::new(total as u64)?;
         for plane in self.images.chunks_exact(height as usize * width as usize) {
             let plane = GrayImage::from_raw(width, height, plane.to_vec()).expect("one byte a pixel");
             let filter = imageops::FilterType::Triangle;
-            images.extend(imageops::resize(&plane, to_width, to_height, filter).into_raw());
+            images.extend(&imageops::resize(&plane, to_width, to_height, filter).into_raw())?;
         }
-        self.images = images;
+        self.images = images.finish()?;
         self.shape = [channels as usize, to_height as usize, to_width as usize];
         Ok(self.len())
     }
@@ -200,7 +216,7 @@ impl Dataset {
     pub fn checksum(&self) -> String {
         let mut hash = Sha256::new();
         hash.update(format!("{:?} {} {:?}\n", self.shape, self.len(), self.class_names));
-        hash.update(&self.images);
+        hash.update(&*self.images);
         for labels in self.labels.chunks(4096) {
             hash.update(labels.iter().flat_map(|label| label.to_le_bytes()).collect::<Vec<u8>>());
         }
@@ -241,10 +257,14 @@ impl Dataset {
     pub fn to_channels(&mut self, channels: usize) -> Result<()> {
         let [from, height, width] = self.shape;
         let area = height * width;
-        self.images = match (from, channels) {
+        let mut images = StoreWriter::new((self.len() * channels * area) as u64)?;
+        match (from, channels) {
             (from, to) if from == to => return Ok(()),
-            (1, 3) => self.images.chunks_exact(area).flat_map(|plane| plane.repeat(3)).collect(),
-            (3, 1) => self.images.chunks_exact(3 * area).flat_map(|image| luma(image, area)).collect(),
+            (1, 3) => self.images.chunks_exact(area).try_for_each(|plane| images.extend(&plane.repeat(3)))?,
+            (3, 1) => {
+                let grey = |image: &[u8]| luma(image, area).collect::<Vec<u8>>();
+                self.images.chunks_exact(3 * area).try_for_each(|image| images.extend(&grey(image)))?;
+            }
             _ => {
                 return Err(Error::Usage(format!(
                     "images of data set '{}' have {from} channel(s) and cannot be turned into {channels}; \
@@ -252,7 +272,8 @@ impl Dataset {
                     self.name
                 )));
             }
-        };
+        }
+        self.images = images.finish()?;
         self.shape[0] = channels;
         Ok(())
     }
@@ -298,7 +319,7 @@ mod tests {
     fn truncation_keeps_images_and_labels_together() {
         let mut data = Dataset::new("x", 3, [1, 1, 2], vec![1, 2, 3, 4, 5, 6], vec![0, 1, 2]).unwrap();
         data.truncate(2);
-        assert_eq!((data.images.as_slice(), data.labels.as_slice()), (&[1, 2, 3, 4][..], &[0, 1][..]));
+        assert_eq!((&data.images[..], data.labels.as_slice()), (&[1, 2, 3, 4][..], &[0, 1][..]));
         data.truncate(9);
         assert_eq!(data.len(), 2);
     }
@@ -323,12 +344,12 @@ mod tests {
     fn grey_and_colour_are_turned_into_each_other() {
         let mut data = Dataset::new("x", 1, [1, 1, 2], vec![7, 200], vec![0]).unwrap();
         data.to_channels(3).unwrap();
-        assert_eq!((data.shape, data.images.as_slice()), ([3, 1, 2], &[7, 200, 7, 200, 7, 200][..]));
+        assert_eq!((data.shape, &data.images[..]), ([3, 1, 2], &[7, 200, 7, 200, 7, 200][..]));
         data.to_channels(1).unwrap();
-        assert_eq!(data.images, [7, 200]);
+        assert_eq!(data.images[..], [7, 200]);
         let mut red = Dataset::new("x", 1, [3, 1, 1], vec![255, 0, 0], vec![0]).unwrap();
         red.to_channels(1).unwrap();
-        assert_eq!(red.images, [54]);
+        assert_eq!(red.images[..], [54]);
         assert!(red.to_channels(4).is_err());
     }
 
@@ -338,7 +359,7 @@ mod tests {
         let renamed = Dataset { name: "y".into(), ..data.clone() };
         assert_eq!(data.checksum(), renamed.checksum(), "where it lies does not matter");
         let others = [
-            Dataset { images: vec![1, 2, 3, 5], ..data.clone() },
+            Dataset { images: vec![1, 2, 3, 5].into(), ..data.clone() },
             Dataset { labels: vec![1, 0], ..data.clone() },
             Dataset { class_names: names(&["0", "2"]), ..data.clone() },
             Dataset { shape: [2, 1, 1], ..data.clone() },

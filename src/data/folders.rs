@@ -8,13 +8,16 @@ use super::files::Files;
 use super::layout::{Classes, Layout, hold_back};
 use super::picture::{self, Flat};
 use super::source::{Found, Want};
+use super::store::{ImageStore, StoreWriter};
 use super::{Dataset, LoadOptions, Reading, Size, threads};
 use crate::error::{Error, Result};
 
 /// A picture file is smaller; a link to something endless is not.
 const MAX_FILE: u64 = 1 << 28;
-/// Above this the pixels would not fit the memory of a common machine.
-const MAX_BYTES: u64 = if cfg!(target_pointer_width = "64") { 1 << 34 } else { 1 << 30 };
+/// Above this the pixels would not fit the disk of a common machine, or the memory of a browser's tab.
+const MAX_BYTES: u64 = if cfg!(target_pointer_width = "64") { 1 << 40 } else { 1 << 30 };
+/// Pixels that are decoded before they are put where they belong.
+const AT_ONCE: usize = 64 << 20;
 /// Bytes of pixels that any files may ask for; beyond them the files must be large themselves.
 const FREE_BYTES: u64 = 1 << 30;
 const PIXELS_PER_BYTE: u64 = 200;
@@ -60,8 +63,8 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
         chosen[1].clear();
     }
     let mut decoded = Decoded::of(files, &chosen, &options.prepare.reading)?;
-    for (chosen, pictures) in chosen.iter().zip(&decoded.pictures) {
-        let lost = |label: u32| !chosen.iter().zip(pictures).any(|((l, _), p)| *l == label && p.is_some());
+    for (chosen, pictures) in chosen.iter().zip(&decoded.splits) {
+        let lost = |label: u32| !chosen.iter().zip(&pictures.kinds).any(|((l, _), p)| *l == label && p.is_some());
         if let Some(&(label, _)) = chosen.iter().find(|(label, _)| lost(*label)) {
             let what = format!("no picture of the class '{}' can be read; mend or remove it", names[label as usize]);
             return Err(Error::input(files.path(), what));
@@ -69,22 +72,17 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
     }
     decoded.notes(&mut found);
     // One channel only where no picture of any split has colour.
-    let grey = decoded.pictures.iter().flatten().flatten().all(|p| matches!(p, Flat::Grey(_)));
+    let grey = decoded.splits.iter().flat_map(|split| &split.kinds).flatten().all(|kind| *kind == Kind::Grey);
     let Size { height, width } = decoded.size;
     let shape = [if grey { 1 } else { 3 }, height as usize, width as usize];
-    let mut parts = decoded.pictures.into_iter().zip(&chosen).map(|(pictures, chosen)| {
+    let mut parts = decoded.splits.into_iter().zip(&chosen).map(|(pictures, chosen)| {
         if chosen.is_empty() {
             return Ok(None);
         }
-        let (mut images, mut labels) =
-            (Vec::with_capacity(pictures.len() * shape.iter().product::<usize>()), Vec::new());
-        for (picture, (label, _)) in pictures.into_iter().zip(chosen) {
-            if let Some(picture) = picture {
-                picture.append(grey, &mut images);
-                labels.push(*label);
-            }
-        }
-        Dataset::new(name, names.len(), shape, images, labels)?.with_class_names(&names).map(Some)
+        let read = chosen.iter().zip(&pictures.kinds).filter(|(_, kind)| kind.is_some());
+        let labels = read.map(|((label, _), _)| *label).collect();
+        let images = if grey { pictures.store } else { pictures.in_colour(shape[1] * shape[2])? };
+        Dataset::of(name.into(), names.len(), shape, images, labels)?.with_class_names(&names).map(Some)
     });
     let mut next = || parts.next().unwrap_or(Ok(None));
     (found.train, found.validation, found.test) = (next()?, next()?, next()?);
@@ -172,10 +170,42 @@ fn turns(names: &[String], classes: &Classes, limit: Option<usize>) -> Chosen {
         .collect()
 }
 
-/// Pictures of all splits, `None` where one was left out.
+/// Channels of a decoded picture.
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Grey,
+    Colour,
+}
+
+/// Pictures one after the other, each with the channels that it has.
+struct Pictures {
+    store: ImageStore,
+    /// `None` where one was left out.
+    kinds: Vec<Option<Kind>>,
+}
+
+impl Pictures {
+    /// All with three channels, of `area` pixels.
+    fn in_colour(self, area: usize) -> Result<ImageStore> {
+        let kinds: Vec<Kind> = self.kinds.into_iter().flatten().collect();
+        if kinds.iter().all(|kind| *kind == Kind::Colour) {
+            return Ok(self.store);
+        }
+        let mut images = StoreWriter::new((kinds.len() * 3 * area) as u64)?;
+        let mut rest = &self.store[..];
+        for kind in kinds {
+            let (picture, others) = rest.split_at(if kind == Kind::Grey { area } else { 3 * area });
+            (0..3 * area / picture.len()).try_for_each(|_| images.extend(picture))?;
+            rest = others;
+        }
+        images.finish()
+    }
+}
+
+/// The pictures of all splits.
 struct Decoded {
     size: Size,
-    pictures: Vec<Vec<Option<Flat>>>,
+    splits: Vec<Pictures>,
     bad: Vec<(String, String)>,
     scaled: u64,
     turned: u64,
@@ -219,19 +249,10 @@ impl Decoded {
             return Err(Error::input(files.path(), what));
         }
         let counts = Counts::default();
-        let all: Vec<usize> = chosen.iter().flatten().map(|&(_, i)| i).collect();
-        let parts = threads::split(all.len(), |range| {
-            all[range].iter().map(|&i| one(files, i, size, reading, &counts)).collect::<Result<Vec<_>>>()
-        });
-        let mut outcomes = Vec::with_capacity(all.len());
-        for part in parts {
-            outcomes.extend(part?);
+        let (mut splits, mut bad, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        for chosen in chosen {
+            splits.push(decode(files, chosen, size, reading, &counts, &mut bad, &mut others)?);
         }
-        let others = outcomes.iter().zip(&all).filter_map(|(outcome, &i)| match outcome {
-            Outcome::Other(width, height) => Some((i, *width, *height)),
-            _ => None,
-        });
-        let others: Vec<_> = others.collect();
         if let (Some((i, width, height)), Some(first)) = (others.first(), first) {
             let what = format!(
                 "expected {}x{} pixels, as {} has, found {width}x{height}; {} of {total} pictures differ. `size` {},{} scales \
@@ -245,26 +266,12 @@ impl Decoded {
             );
             return Err(Error::input(files.path_of(*i), what));
         }
-        let mut bad = Vec::new();
-        let mut flat = Vec::with_capacity(all.len());
-        for (outcome, &i) in outcomes.into_iter().zip(&all) {
-            flat.push(match outcome {
-                Outcome::Picture(picture) => Some(picture),
-                Outcome::Bad(why) => {
-                    bad.push((i, why));
-                    None
-                }
-                Outcome::Other(..) => None,
-            });
-        }
         if !bad.is_empty() && !reading.skip_bad {
             return Err(unreadable(files, &bad, total));
         }
-        let mut flat = flat.into_iter();
-        let pictures = chosen.iter().map(|chosen| flat.by_ref().take(chosen.len()).collect()).collect();
         let bad = bad.into_iter().map(|(i, why)| (files.names()[i].clone(), why)).collect();
         let [scaled, turned, clear] = [counts.scaled, counts.turned, counts.clear].map(AtomicU64::into_inner);
-        Ok(Self { size, pictures, bad, scaled, turned, clear, reading: reading.clone() })
+        Ok(Self { size, splits, bad, scaled, turned, clear, reading: reading.clone() })
     }
 
     fn notes(&mut self, found: &mut Found) {
@@ -284,6 +291,48 @@ impl Decoded {
             found.notes.push(format!("{} pictures turned as their EXIF orientation says", self.turned));
         }
     }
+}
+
+/// Decodes the pictures of a split, some at a time on several threads, so that few are in memory at once. Tells the `bad`, and those of
+/// `others`' sizes: width and height.
+fn decode(
+    files: &dyn Files,
+    chosen: &Chosen,
+    size: Size,
+    reading: &Reading,
+    counts: &Counts,
+    bad: &mut Vec<(usize, String)>,
+    others: &mut Vec<(usize, u32, u32)>,
+) -> Result<Pictures> {
+    let each = 3 * size.width as usize * size.height as usize;
+    let mut to = StoreWriter::new((chosen.len() * each) as u64)?;
+    let (mut kinds, mut pixels) = (Vec::with_capacity(chosen.len()), Vec::new());
+    for some in chosen.chunks((AT_ONCE / each).max(1)) {
+        let parts = threads::split(some.len(), |range| {
+            some[range].iter().map(|&(_, i)| one(files, i, size, reading, counts)).collect::<Result<Vec<_>>>()
+        });
+        let outcomes = parts.into_iter().collect::<Result<Vec<_>>>()?;
+        for (outcome, &(_, i)) in outcomes.into_iter().flatten().zip(some) {
+            kinds.push(match outcome {
+                Outcome::Picture(picture) => {
+                    let kind = if matches!(picture, Flat::Grey(_)) { Kind::Grey } else { Kind::Colour };
+                    pixels.clear();
+                    picture.append(kind == Kind::Grey, &mut pixels);
+                    to.extend(&pixels)?;
+                    Some(kind)
+                }
+                Outcome::Bad(why) => {
+                    bad.push((i, why));
+                    None
+                }
+                Outcome::Other(width, height) => {
+                    others.push((i, width, height));
+                    None
+                }
+            });
+        }
+    }
+    Ok(Pictures { store: to.finish()?, kinds })
 }
 
 /// The size of the first picture that can be read, and which it is.

@@ -318,18 +318,22 @@ impl Tables {
         let planes = dataset.image(i).chunks_exact(height * width);
         for (plane, table) in planes.zip(&self.0) {
             for y in 0..height {
-                let row = y.checked_add_signed(view.down).filter(|&y| y < height);
                 let start = images.len();
-                let Some(row) = row.map(|y| &plane[y * width..][..width]) else {
-                    images.resize(start + width, table[0]);
-                    images[start..][view.blank(y, width)].fill(0.0);
-                    continue;
-                };
-                if view.right == 0 {
-                    images.extend(row.iter().map(|&v| table[usize::from(v)]));
-                } else {
-                    let at = |x: usize| x.checked_add_signed(view.right).and_then(|x| row.get(x)).copied().unwrap_or(0);
-                    images.extend((0..width).map(|x| table[usize::from(at(x))]));
+                match (view.part, y.checked_add_signed(view.down).filter(|&y| y < height)) {
+                    (Some(part), _) => {
+                        let value = |at: usize| table[usize::from(plane[at])];
+                        images.extend((0..width).map(|x| part.sample([height, width], [y, x], value)));
+                    }
+                    (None, None) => images.resize(start + width, table[0]),
+                    (None, Some(y)) => {
+                        let row = &plane[y * width..][..width];
+                        if view.right == 0 {
+                            images.extend(row.iter().map(|&v| table[usize::from(v)]));
+                        } else {
+                            let at = |x: usize| x.checked_add_signed(view.right).and_then(|x| row.get(x)).copied();
+                            images.extend((0..width).map(|x| table[usize::from(at(x).unwrap_or(0))]));
+                        }
+                    }
                 }
                 if view.flip {
                     images[start..].reverse();
@@ -346,7 +350,7 @@ mod tests {
 
     /// `n` images of 1x2x3 whose pixels tell which image and which place they are.
     fn numbered(n: usize) -> Arc<Dataset> {
-        let images = (0..n * 6).map(|i| (i / 6 * 10 + i % 6 + 1) as u8).collect();
+        let images: Vec<u8> = (0..n * 6).map(|i| (i / 6 * 10 + i % 6 + 1) as u8).collect();
         Arc::new(Dataset::new("numbered", n, [1, 2, 3], images, (0..n as u32).collect()).unwrap())
     }
 
@@ -401,7 +405,7 @@ mod tests {
 
     #[test]
     fn a_resumed_epoch_goes_on_as_it_would_have() {
-        let augment = Some(Augment { pad: 2, flip: true, cutout: 1 });
+        let augment = Some(Augment { pad: 2, flip: true, cutout: 1, resized_crop: false });
         let loader = loader(25, augment, options(4));
         let whole: Vec<Batch> = loader.epoch(1, 0).collect();
         for start in 0..=7 {
@@ -447,7 +451,7 @@ mod tests {
 
     #[test]
     fn every_offset_and_both_sides_occur() {
-        let augment = Augment { pad: 1, flip: true, cutout: 0 };
+        let augment = Augment { pad: 1, flip: true, ..Augment::NONE };
         let mut seen = std::collections::BTreeSet::new();
         for i in 0..400 {
             let view = View::random(&augment, [1, 2, 3], Rng::new(0).fork(i));

@@ -39,6 +39,7 @@ pub(crate) mod picture;
 mod places;
 mod report;
 mod source;
+mod store;
 mod threads;
 mod view;
 
@@ -46,7 +47,6 @@ use crate::error::{Error, Result};
 
 pub use dataset::{Dataset, class_name};
 pub(crate) use loader::fill_augmented;
-#[doc(hidden)]
 pub use loader::{Batch, Epoch, Loader, LoaderOptions, fill};
 pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Reading, Size};
 #[cfg(not(target_arch = "wasm32"))]
@@ -54,6 +54,8 @@ pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparat
 pub use places::{data_home, places};
 pub use report::{ClassCount, Report, Skipped};
 pub use source::{NAMES, load, load_files, load_test};
+#[doc(hidden)]
+pub use store::ImageStore;
 
 /// What titles call the data `spec`, a name or a path: the last part of it.
 pub(crate) fn title(spec: &str) -> &str {
@@ -65,7 +67,7 @@ pub(crate) fn title(spec: &str) -> &str {
 /// ```
 /// use mexhat::data::{Augment, Dataset, Normalize, Splits};
 /// let train = Dataset::new("dots", 2, [1, 1, 2], vec![0, 255, 255, 0], vec![0, 1])?;
-/// let test = train.pick(&[1]);
+/// let test = train.pick(&[1])?;
 /// let normalize = Normalize::of(&train);
 /// let splits = Splits::new(train, test, normalize, Augment::NONE);
 /// assert_eq!((splits.train.len(), splits.test.len(), splits.validation), (2, 1, None));
@@ -188,7 +190,7 @@ impl Normalize {
 /// ```
 /// use mexhat::data::Augment;
 /// use mexhat::train::Fit;
-/// let fit = Fit { augment: Augment { pad: 2, flip: true, cutout: 0 }, ..Fit::default() };
+/// let fit = Fit { augment: Augment { pad: 2, flip: true, ..Augment::NONE }, ..Fit::default() };
 /// assert_eq!(fit.augment.to_string(), "flip, crop (window moved by up to 2 pixels)");
 /// assert!(Augment::NONE.is_none() && !Augment::CIFAR.is_none());
 /// ```
@@ -201,6 +203,9 @@ pub struct Augment {
     /// Side of a square at a random place whose values are 0 after normalisation (DeVries and Taylor, 2017); 0 for none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cutout: usize,
+    /// A random part, of 8 to 100 % of the area and of sides 3:4 to 4:3, stretched over the whole image (PyTorch's `RandomResizedCrop`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resized_crop: bool,
 }
 
 fn is_zero(n: &usize) -> bool {
@@ -209,9 +214,9 @@ fn is_zero(n: &usize) -> bool {
 
 impl Augment {
     /// The recipe for CIFAR (method, section 10.2).
-    pub const CIFAR: Self = Self { pad: 4, flip: true, cutout: 0 };
+    pub const CIFAR: Self = Self { pad: 4, flip: true, ..Self::NONE };
     /// Images as they are.
-    pub const NONE: Self = Self { pad: 0, flip: false, cutout: 0 };
+    pub const NONE: Self = Self { pad: 0, flip: false, cutout: 0, resized_crop: false };
 
     /// Whether this leaves every image as it is.
     pub fn is_none(&self) -> bool {
@@ -234,10 +239,11 @@ impl std::fmt::Display for Augment {
         if self.is_none() {
             return f.write_str("none");
         }
-        let Self { pad, flip, cutout } = *self;
+        let Self { pad, flip, cutout, resized_crop } = *self;
         let crop = (pad > 0).then(|| format!("crop (window moved by up to {pad} pixels)"));
         let cutout = (cutout > 0).then(|| format!("cutout (a square of {cutout} pixels)"));
-        let parts = [flip.then(|| "flip".to_owned()), crop, cutout];
+        let resized = resized_crop.then(|| "resized crop (a part of 8 to 100 % of the area)".to_owned());
+        let parts = [flip.then(|| "flip".to_owned()), crop, resized, cutout];
         f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 }

@@ -58,13 +58,13 @@ impl LoadOptions {
 /// ```
 /// use mexhat::data::{self, Augment, Augmentation, LoadOptions, Normalization, Normalize, Preparation};
 /// let prepare = Preparation {
-///     augment: Some(Augmentation { flip: false, crop: true, cutout: false }),
+///     augment: Some(Augmentation { crop: true, ..Default::default() }),
 ///     normalize: Some(Normalization::Mnist),
 ///     ..Default::default()
 /// };
 /// let options = LoadOptions { limit_train: Some(10), limit_test: Some(10), prepare, ..Default::default() };
 /// let splits = data::load("glyphs", &options)?;
-/// assert_eq!((splits.augment, splits.normalize), (Augment { pad: 3, flip: false, cutout: 0 }, Normalize::mnist()));
+/// assert_eq!((splits.augment, splits.normalize), (Augment { pad: 3, ..Augment::NONE }, Normalize::mnist()));
 /// # Ok::<(), mexhat::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -72,8 +72,9 @@ impl LoadOptions {
 #[serde(default)]
 pub struct Preparation {
     /// Random changes to training images: none, or a list of flip (mirrored left to right every other time), crop (moved by up to an
-    /// eighth of the side) and cutout (a square of half the side is blank) [default: none; flip,crop for the names cifar10 and cifar100]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "none|flip,crop,cutout", help_heading = "Data"))]
+    /// eighth of the side), resized-crop (a random part of 8 to 100 % of the area is stretched over the image) and cutout (a square of
+    /// half the side is blank) [default: none; flip,crop for the names cifar10 and cifar100]
+    #[cfg_attr(feature = "cli", arg(long, value_name = "none|flip,crop,resized-crop,cutout", help_heading = "Data"))]
     pub augment: Option<Augmentation>,
     /// Mean and deviation that pixels are normalised by: data (of the training images), none, mnist, cifar10, cifar100
     /// [default: data, and what is published for sets known by name or checksum]
@@ -136,10 +137,10 @@ impl Reading {
 ///
 /// ```
 /// use mexhat::data::Augmentation;
-/// assert_eq!("flip,crop".parse(), Ok(Augmentation { flip: true, crop: true, cutout: false }));
+/// assert_eq!("flip,crop".parse(), Ok(Augmentation { flip: true, crop: true, ..Default::default() }));
 /// assert_eq!("none".parse(), Ok(Augmentation::default()));
 /// let error = "spin".parse::<Augmentation>().unwrap_err();
-/// assert_eq!(error, "'spin' is no augmentation; expected none, or a list of flip, crop and cutout");
+/// assert_eq!(error, "'spin' is no augmentation; expected none, or a list of flip, crop, resized-crop and cutout");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -148,6 +149,8 @@ pub struct Augmentation {
     pub flip: bool,
     /// Move by up to an eighth of the side, black coming in (4 pixels at 32 x 32, spec 10.2).
     pub crop: bool,
+    /// Stretch a random part over the whole image, in place of `crop`.
+    pub resized_crop: bool,
     /// Blank a square of half the side at a random place.
     pub cutout: bool,
 }
@@ -161,13 +164,17 @@ impl FromStr for Augmentation {
             match part {
                 "flip" => found.flip = true,
                 "crop" => found.crop = true,
+                "resized-crop" => found.resized_crop = true,
                 "cutout" => found.cutout = true,
                 _ => {
                     return Err(format!(
-                        "'{part}' is no augmentation; expected none, or a list of flip, crop and cutout"
+                        "'{part}' is no augmentation; expected none, or a list of flip, crop, resized-crop and cutout"
                     ));
                 }
             }
+        }
+        if found.crop && found.resized_crop {
+            return Err("crop and resized-crop both cut images; expected one of them".into());
         }
         Ok(found)
     }
@@ -175,7 +182,8 @@ impl FromStr for Augmentation {
 
 impl fmt::Display for Augmentation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts = [(self.flip, "flip"), (self.crop, "crop"), (self.cutout, "cutout")];
+        let parts =
+            [(self.flip, "flip"), (self.crop, "crop"), (self.resized_crop, "resized-crop"), (self.cutout, "cutout")];
         let named: Vec<&str> = parts.into_iter().filter(|part| part.0).map(|part| part.1).collect();
         f.write_str(if named.is_empty() { "none" } else { "" })?;
         f.write_str(&named.join(","))
@@ -326,7 +334,10 @@ mod tests {
                 assert!(complaint.contains("expected"), "'{text}': {complaint}");
             }
         }
-        back::<Augmentation>(&["none", "flip", "crop", "flip,crop", "flip,cutout"], &["", "flip,spin", "cifar"]);
+        back::<Augmentation>(
+            &["none", "flip", "crop", "flip,crop", "flip,cutout", "flip,resized-crop"],
+            &["", "flip,spin", "cifar", "crop,resized-crop"],
+        );
         back::<Normalization>(&["data", "none", "mnist", "cifar10", "cifar100"], &["imagenet"]);
         back::<Size>(&["32,48", "1,4096"], &["0,3", "32,", "-1", "5000", "3,4,5", "9999999999999"]);
         back::<Background>(&["white", "black", "#0a10ff"], &["#fff", "red", "#+12345", "#1234567"]);

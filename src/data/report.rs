@@ -44,7 +44,7 @@ pub struct Report {
 /// ```
 /// use mexhat::data::{Augment, Dataset, Normalize, Splits};
 /// let train = Dataset::new("dots", 2, [1, 1, 1], vec![0, 9, 9], vec![0, 1, 1])?;
-/// let test = train.pick(&[0]);
+/// let test = train.pick(&[0])?;
 /// let splits = Splits::new(train, test, Normalize::none(1), Augment::NONE);
 /// for class in &splits.report.classes {
 ///     println!("{}: {} to learn from, {} to judge by", class.name, class.train, class.test);

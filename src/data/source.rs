@@ -257,7 +257,7 @@ fn hold_back_images(data: &Dataset, option: &str, share: f64, seed: u64) -> Resu
         places.sort_unstable();
         data.pick(&places)
     };
-    Ok((part(train), part(test)))
+    Ok((part(train)?, part(test)?))
 }
 
 /// Everything that is decided about training data, and the report of it.
@@ -355,7 +355,7 @@ fn augment(name: &str, shape: [usize; 3], options: &LoadOptions) -> (Augment, St
             // 4 pixels at 32 x 32 (spec 10.2).
             let pad = if wish.crop { (shape[1].min(shape[2]) / 8).max(1) } else { 0 };
             let cutout = if wish.cutout { (shape[1].min(shape[2]) / 2).max(1) } else { 0 };
-            (Augment { pad, flip: wish.flip, cutout }, ", as `augment` says".into())
+            (Augment { pad, flip: wish.flip, cutout, resized_crop: wish.resized_crop }, ", as `augment` says".into())
         }
         None if matches!(name, "cifar10" | "cifar100") && shape == cifar::SHAPE => {
             (Augment::CIFAR, format!(", the recipe of {name}; `augment` none turns it off"))

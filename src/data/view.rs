@@ -3,15 +3,60 @@
 use super::Augment;
 use crate::rng::Rng;
 
-/// The part of an image that the network sees.
+/// What the network sees of an image.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct View {
     /// Offset of the window from the image, down and right; beyond the image is black.
     pub down: isize,
     pub right: isize,
     pub flip: bool,
+    /// The part that is stretched over the image.
+    pub part: Option<Part>,
     /// Middle of a blank square, down and right, and its side.
     pub blank: Option<([usize; 2], usize)>,
+}
+
+/// A rectangle of an image.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Part {
+    pub top: usize,
+    pub left: usize,
+    pub height: usize,
+    pub width: usize,
+}
+
+impl Part {
+    /// As PyTorch's `RandomResizedCrop` chooses it: area, then the ratio of the sides, until they fit, at most ten times; then the middle.
+    fn random([height, width]: [usize; 2], rng: &mut Rng) -> Self {
+        let ratios = [3.0 / 4.0, 4.0 / 3.0f32];
+        for _ in 0..10 {
+            let area = (height * width) as f32 * rng.range(0.08, 1.0);
+            let ratio = rng.range(ratios[0].ln(), ratios[1].ln()).exp();
+            let (h, w) = ((area / ratio).sqrt().round() as usize, (area * ratio).sqrt().round() as usize);
+            if (1..=height).contains(&h) && (1..=width).contains(&w) {
+                return Self { top: rng.below(height - h + 1), left: rng.below(width - w + 1), height: h, width: w };
+            }
+        }
+        let h = height.min((width as f32 / ratios[0]).round() as usize);
+        let w = width.min((height as f32 * ratios[1]).round() as usize);
+        Self { top: (height - h) / 2, left: (width - w) / 2, height: h, width: w }
+    }
+
+    /// Around place `i` of `whole` that `part` pixels from `start` on are stretched over: two pixels, and the share of the second. A pixel's
+    /// value is in its middle (PyTorch's `align_corners=False`).
+    fn around(i: usize, whole: usize, start: usize, part: usize) -> ([usize; 2], f32) {
+        let at = ((i as f32 + 0.5) * part as f32 / whole as f32 - 0.5).clamp(0.0, (part - 1) as f32);
+        let first = at.floor() as usize;
+        ([start + first, start + (first + 1).min(part - 1)], at - first as f32)
+    }
+
+    /// The value at (y, x) of this part stretched to (height, width), bilinear, of a plane of that size.
+    pub fn sample(&self, [height, width]: [usize; 2], [y, x]: [usize; 2], value: impl Fn(usize) -> f32) -> f32 {
+        let ([above, below], down) = Self::around(y, height, self.top, self.height);
+        let ([left, right], across) = Self::around(x, width, self.left, self.width);
+        let row = |y: usize| value(y * width + left) * (1.0 - across) + value(y * width + right) * across;
+        row(above) * (1.0 - down) + row(below) * down
+    }
 }
 
 impl View {
@@ -22,7 +67,8 @@ impl View {
         let (down, right) = (offset(), offset());
         let flip = augment.flip && rng.below(2) == 1;
         let blank = (augment.cutout > 0).then(|| ([rng.below(height), rng.below(width)], augment.cutout));
-        Self { down, right, flip, blank }
+        let part = augment.resized_crop.then(|| Part::random([height, width], &mut rng));
+        Self { down, right, flip, part, blank }
     }
 
     /// Columns of row `y` that are blank.
@@ -34,5 +80,41 @@ impl View {
             return 0..0;
         }
         around(right).start..around(right).end.min(width)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_of_all_sizes_and_lie_within() {
+        let mut seen = [usize::MAX, 0];
+        for i in 0..2000 {
+            let side = [40, 30];
+            let Part { top, left, height, width } = Part::random(side, &mut Rng::new(0).fork(i));
+            assert!(top + height <= side[0] && left + width <= side[1] && height * width > 0, "{i}");
+            let area = height * width;
+            assert!(
+                (80..=1200).contains(&area) && (0.7..1.45).contains(&(width as f32 / height as f32)),
+                "{height} x {width}"
+            );
+            seen = [seen[0].min(area), seen[1].max(area)];
+        }
+        assert!(seen[0] < 110 && seen[1] > 1000, "{seen:?}");
+        // No part of these fits but the middle.
+        assert_eq!(Part::random([1, 40], &mut Rng::new(0)), Part { top: 0, left: 19, height: 1, width: 1 });
+    }
+
+    #[test]
+    fn a_whole_image_stays_and_a_part_is_stretched() {
+        let plane: Vec<f32> = (0..16).map(|v| v as f32).collect();
+        let show =
+            |part: Part| -> Vec<f32> { (0..16).map(|i| part.sample([4, 4], [i / 4, i % 4], |at| plane[at])).collect() };
+        assert_eq!(show(Part { top: 0, left: 0, height: 4, width: 4 }), plane);
+        // As torch.nn.functional.interpolate([[5, 6], [9, 10]], size=(4, 4), mode="bilinear") has it.
+        let rows = [5.0, 6.0, 8.0, 9.0];
+        let wanted: Vec<f32> = rows.iter().flat_map(|row| [0.0, 0.25, 0.75, 1.0].map(|x| row + x)).collect();
+        assert_eq!(show(Part { top: 1, left: 1, height: 2, width: 2 }), wanted);
     }
 }

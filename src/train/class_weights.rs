@@ -94,7 +94,8 @@ mod tests {
     fn balanced_weights_are_those_of_scikit_learn() {
         let names = ["a", "b", "c"].map(String::from).to_vec();
         let labels = vec![0, 0, 0, 1];
-        let train = Dataset { name: "few".into(), class_names: names, shape: [1, 1, 1], images: vec![0; 4], labels };
+        let train =
+            Dataset { name: "few".into(), class_names: names, shape: [1, 1, 1], images: vec![0; 4].into(), labels };
         assert_eq!(ClassWeights::Balanced.of(&train).unwrap(), [4.0 / 9.0, 4.0 / 3.0, 0.0]);
         assert!(ClassWeights::Each(vec![1.0]).of(&train).unwrap_err().to_string().contains("a, b, c"));
     }

@@ -57,7 +57,7 @@ pub fn dataset(seed: u64, start: u64, n: usize) -> Dataset {
         name: "glyphs".into(),
         class_names: numbered(10),
         shape: [1, SIDE, SIDE],
-        images: images.concat(),
+        images: images.concat().into(),
         labels: labels.concat(),
     }
 }
@@ -84,7 +84,7 @@ mod tests {
             let (label, image) = render(3, i as u64);
             assert_eq!((all.labels[i], all.image(i)), (label, &image[..]));
         }
-        assert_eq!(dataset(3, 30, 10).images, all.images[30 * 784..]);
+        assert_eq!(dataset(3, 30, 10).images[..], all.images[30 * 784..]);
         assert_ne!(render(3, 5).1, render(4, 5).1);
         assert_ne!(render(3, 5).1, render(3, 15).1);
     }

@@ -160,7 +160,12 @@ fn shared(name: &str, data: &str, shape: [usize; 3], classes: usize, run: &Exper
     let cifar = shape == [3, 32, 32];
     let normalize = if classes == 100 { Normalization::Cifar100 } else { Normalization::Cifar10 };
     let prepare = Preparation {
-        augment: (large || cifar).then_some(Augmentation { flip: true, crop: true, cutout: false }),
+        augment: (large || cifar).then_some(Augmentation {
+            flip: true,
+            crop: !large,
+            resized_crop: large,
+            cutout: false,
+        }),
         normalize: cifar.then_some(normalize),
         reading: Reading { size: large.then_some(Size { height: 224, width: 224 }), ..Default::default() },
         ..Default::default()
@@ -328,7 +333,7 @@ pub(super) async fn tables(gpu: &Gpu, experiment: Experiment, run: &ExperimentOp
             shared.batch_size.unwrap_or(0),
             run.runs.width.map_or_else(String::new, |width| format!("; networks {width} times as wide")),
             if name == "table2" {
-                "; crops of pictures scaled to 224 x 224, where the paper resizes at random"
+                "; random parts of pictures scaled to 224 x 224, and judged whole, where the paper cuts the middle out"
             } else {
                 ""
             }
