@@ -1,10 +1,10 @@
-// A server of static files and Chromium with a software GPU, for the tests.
+// Chromium with a software GPU, for the tests.
 import { chromium } from "playwright-core";
-import { createServer } from "node:http";
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
-import { extname, join, normalize } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { join } from "node:path";
 
-const TYPES = { ".png": "image/png", ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".wasm": "application/wasm", ".json": "application/json" };
+export * from "./server.mjs";
+
 const BROWSERS = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/snap/bin/chromium"];
 const executablePath = process.env.CHROMIUM ?? BROWSERS.find(existsSync);
 
@@ -13,23 +13,6 @@ const FLAGS = "--no-sandbox --disable-quic --no-first-run --disable-background-n
 export const GPU = `${FLAGS} --enable-unsafe-webgpu --use-webgpu-adapter=swiftshader --enable-features=Vulkan`;
 /** A camera that shows a moving picture, and nobody who is asked about it. */
 export const CAMERA = "--use-fake-device-for-media-stream --use-fake-ui-for-media-stream";
-
-/** Serves `folder`; returns the server and its address. `more` answers first: null, bytes, or a function of the response. */
-export async function serve(folder, more = () => null) {
-  const server = createServer(async (request, response) => {
-    const path = normalize(new URL(request.url, "http://x").pathname).replace(/\/$/, "/index.html");
-    try {
-      const known = await more(path);
-      if (typeof known === "function") return known(response);
-      const body = known ?? readFileSync(join(folder, path));
-      response.writeHead(200, { "content-type": TYPES[extname(path)] ?? "application/octet-stream", "content-length": body.length }).end(body);
-    } catch {
-      response.writeHead(404).end();
-    }
-  });
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return { server, address: `http://127.0.0.1:${server.address().port}/` };
-}
 
 /** Opens `url`; returns the browser, the page and what it complains of. */
 export async function open(args, url, view = {}) {
@@ -50,15 +33,3 @@ export const keeper = (folder) => {
   mkdirSync(folder, { recursive: true });
   return (page, name) => page.screenshot({ path: join(folder, `${name}.png`), fullPage: true });
 };
-
-let failures = 0;
-
-export function expect(what, holds, detail = "") {
-  console.log(`${holds ? "ok  " : "FAIL"} ${what}${detail === "" ? "" : `: ${detail}`}`);
-  if (!holds) failures += 1;
-}
-
-export function finish() {
-  console.log(failures ? `${failures} failed` : "all passed");
-  process.exit(failures ? 1 : 0);
-}

@@ -23,7 +23,7 @@ Tasks of the mexhat repository.
     cargo xtask demo [--yes]    install a missing GPU driver, then run the main job: cargo run --release -- train
     cargo xtask test [--yes]    install what the tests need, then run them all
     cargo xtask web [--build]   build the page and serve it on this machine; with --build only leave it in web/dist
-    cargo xtask test-web [PART] build the page and drive it in Chromium (needs Node.js and Chromium);
+    cargo xtask test-web [PART] build the page and drive it in Chromium (needs Node.js and Chromium; Firefox for one part);
                                 parts: {}
     cargo xtask gpu-lab [PART]  what Mesa's compilers for AMD and NVIDIA make of the kernels for GPUs (no GPU needed), or of
                                 those with PART in their name, beside benches/gpu-lab.json; --json prints all as JSON,

@@ -36,11 +36,14 @@ fn bundle(toolchain: &Toolchain, package: &str, folder: &Path) -> Result {
     run(bindgen)
 }
 
-/// Installs one npm package into a folder of its own.
+/// Installs one npm package into a folder, beside what is there.
 fn npm_install(folder: &Path, package: &str) -> Result {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::create_dir_all(folder).map_err(failed)?;
-    fs::write(folder.join("package.json"), "{\"private\":true}").map_err(failed)?;
+    let own = folder.join("package.json");
+    if !own.exists() {
+        fs::write(own, "{\"private\":true}").map_err(failed)?;
+    }
     let mut npm = command("npm", &["install", "--no-audit", "--no-fund", package]);
     npm.current_dir(folder);
     run(npm)
@@ -80,10 +83,10 @@ pub fn serve(dist: &Path) -> Result {
 }
 
 /// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
-pub const PARTS: [&str; 11] =
-    ["states", "article", "race", "habits", "data", "losses", "onnx", "lost", "browser", "doctor", "checks"];
+pub const PARTS: [&str; 12] =
+    ["states", "article", "race", "habits", "data", "losses", "onnx", "lost", "browser", "doctor", "checks", "firefox"];
 
-/// Drives the page in Chromium and runs the reference vectors and operations there; `wanted` names some of [`PARTS`], or none for all.
+/// Drives the page in Chromium, in one part in Firefox, and runs the reference vectors and operations there; `wanted` names some of [`PARTS`], or none for all.
 ///
 /// # Errors
 /// Something is missing and cannot be installed, the build fails, or a check fails.
@@ -95,7 +98,7 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
         ));
     }
     let wanted: Vec<&str> = PARTS.into_iter().filter(|part| wanted.is_empty() || wanted.contains(part)).collect();
-    ensure_browser(consent)?;
+    ensure_browser(consent, wanted.contains(&"firefox"))?;
     let dist = build(consent)?;
     let folder = target_dir().join("web-test");
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
@@ -109,12 +112,16 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
     if !folder.join("node_modules/playwright-core").is_dir() {
         npm_install(&folder, "playwright-core@1.65.1")?;
     }
+    if wanted.contains(&"firefox") && !folder.join("node_modules/puppeteer-core").is_dir() {
+        npm_install(&folder, "puppeteer-core@24.43.1")?;
+    }
     let shots = folder.join("shots");
     let mut broken = Vec::new();
     for part in wanted {
         let args = match part {
             "data" => vec![dist.clone(), native_network()?, shots.clone()],
             "checks" => vec![checks(consent, &folder.join("checks"))?],
+            "firefox" => vec![dist.clone(), checks(consent, &folder.join("checks"))?],
             "onnx" => vec![crate::command::program()?, native_network()?, onnx_runtime(&folder)?],
             "losses" => vec![dist.clone(), native_losses(&folder)?],
             _ => vec![dist.clone(), shots.clone()],
@@ -198,11 +205,15 @@ fn native_losses(folder: &Path) -> Result<PathBuf> {
 const BROWSERS: [&str; 4] =
     ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/snap/bin/chromium"];
 
-/// Makes sure that there are Node.js, npm and Chromium.
-fn ensure_browser(consent: Consent) -> Result {
+const FIREFOXES: [&str; 3] = ["/usr/bin/firefox", "/usr/bin/firefox-esr", "/snap/bin/firefox"];
+
+/// Makes sure that there are Node.js, npm and Chromium, and Firefox where it is wanted.
+fn ensure_browser(consent: Consent, firefox: bool) -> Result {
     heading("browser");
     let program = |name: &str| succeeds(command(name, &["--version"]));
-    let browser = || std::env::var_os("CHROMIUM").is_some() || BROWSERS.iter().any(|path| Path::new(path).exists());
+    let any = |variable: &str, paths: &[&str]| {
+        std::env::var_os(variable).is_some() || paths.iter().any(|path| Path::new(path).exists())
+    };
     let mut missing = Vec::new();
     if !program("node") {
         missing.push("nodejs");
@@ -210,18 +221,23 @@ fn ensure_browser(consent: Consent) -> Result {
     if !program("npm") {
         missing.push("npm");
     }
-    if !browser() {
+    if !any("CHROMIUM", &BROWSERS) {
         missing.push("chromium");
     }
+    if firefox && !any("FIREFOX", &FIREFOXES) {
+        missing.push("firefox-esr");
+    }
     if missing.is_empty() {
-        println!("Node.js and Chromium are there");
+        println!("Node.js and the browsers are there");
         return Ok(());
     }
     if debian::is_here() {
         return debian::install("The test of the page", &missing, consent);
     }
     let list = missing.join(", ");
-    Err(format!("the test of the page needs {list}; install them (the variable CHROMIUM names a Chromium or Chrome)"))
+    Err(format!(
+        "the test of the page needs {list}; install them (the variables CHROMIUM and FIREFOX name browsers elsewhere)"
+    ))
 }
 
 /// Chromium's software adapter as a native driver, which Debian's package brings along.
