@@ -113,7 +113,8 @@ fn bad_input_is_refused_and_leaves_nothing_behind() {
     fs::write(path.join("file"), "x").unwrap();
     for (args, wanted) in [
         ("--model alexnet", &["unknown model 'alexnet'", "lenet"][..]),
-        ("--norm layer", &["unknown norm 'layer'", "deconv, batch, none"]),
+        ("--norm instance", &["unknown norm 'instance'", "deconv, batch, group, layer, iterative, none"]),
+        ("--num-groups 0", &["--num-groups is 0"]),
         ("--mode authors", &["unknown mode 'authors'"]),
         ("--schedule linear", &["unknown schedule 'linear'", "cosine, multistep, constant"]),
         ("--optimizer lion", &["unknown optimizer 'lion'"]),

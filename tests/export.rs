@@ -12,14 +12,22 @@ static GPU: LazyLock<Gpu> = LazyLock::new(|| Gpu::open_by(|name| std::env::var(n
 
 const INPUT: [usize; 3] = [3, 12, 10];
 
+const NORMS: [Norm; 5] = [Norm::Deconv, Norm::Batch, Norm::Group, Norm::Layer, Norm::Iterative];
+
 /// Every kind of layer that is shipped.
 fn all_layers(norm: Norm) -> Network {
-    let mut net = Network::new(INPUT).norm(norm).whitening(Whitening { block: 4, ..Whitening::default() });
+    let mut net =
+        Network::new(INPUT).norm(norm).num_groups(2).whitening(Whitening { block: 4, ..Whitening::default() });
     net.conv(Conv::new(8, 3)).relu().push(Layer::ChannelDeconv(ChannelWhitening { block: 3, ..Default::default() }));
     net.conv(Conv::new(8, 3).groups(2).dilation(2).bias(false)).push(Layer::LeakyRelu { slope: 0.1 });
     net.residual(|body| body.conv(Conv::new(8, 3)).relu().conv(Conv::new(8, 1))).relu();
     net.residual_with(|body| body.conv(Conv::new(12, 3).stride(2)), |cut| cut.conv(Conv::new(12, 1).stride(2)));
-    net.push(Layer::Swish).batch_norm().named("between");
+    net.push(Layer::Swish)
+        .batch_norm()
+        .named("between")
+        .push(Layer::GroupNorm)
+        .push(Layer::LayerNorm)
+        .push(Layer::IterNorm);
     net.concat([Layers::default(), Layers::of(|b| b.conv(Conv::new(4, 3).padding(1)).push(Layer::Relu6))]);
     net.squeeze_excitation(16, 4);
     let path = |outputs| Layers::of(|b| b.conv(Conv::new(outputs, 1)));
@@ -27,7 +35,7 @@ fn all_layers(norm: Norm) -> Network {
     net.push(Layer::Resize { size: [7, 9] }).push(Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 }));
     net.push(Layer::AdaptiveAvgPool { size: [3, 4] }).push(Layer::AvgPool(AvgPool { kernel: 2 }));
     net.push(Layer::Sequence { layers: Layers::of(|b| b.conv(Conv::new(6, 1)).push(Layer::Tanh)) });
-    net.flatten().dropout(0.2).linear(Linear::new(20)).sigmoid();
+    net.flatten().dropout(0.2).linear(Linear::new(20)).push(Layer::IterNorm).push(Layer::GroupNorm).sigmoid();
     net.push(Layer::ChannelDeconv(ChannelWhitening { block: 4, ..Default::default() })).linear(5);
     net
 }
@@ -49,16 +57,14 @@ fn trained(network: Network) -> (Learner, Vec<f32>) {
 #[test]
 fn plain_networks_compute_the_same_without_deconvolution() {
     let zoo = |name| models::network(name, &ModelOptions { classes: 5, input: [3, 16, 16], ..Default::default() });
-    for network in
-        [all_layers(Norm::Deconv), all_layers(Norm::Batch), zoo("lenet").expect("lenet"), zoo("mlp").expect("mlp")]
-    {
+    for network in NORMS.map(all_layers).into_iter().chain(["lenet", "mlp"].map(|name| zoo(name).expect(name))) {
         let name = format!("{} with {}", network.name, network.norm);
         let (mut learner, images) = trained(network);
         let plain = pollster::block_on(learner.to_plain()).expect("a plain network");
         let mut plain = Learner::from_bytes(&GPU, Path::new("plain.safetensors"), &plain, |_| Ok(())).expect("a file");
         let text = serde_json::to_string(plain.network()).expect("JSON");
-        let deconvolves =
-            ["\"norm\":\"deconv\"", "\"type\":\"channel_deconv\""].into_iter().find(|kind| text.contains(kind));
+        let folded = ["norm\":\"deconv", "norm\":\"iterative", "type\":\"channel_deconv", "type\":\"iter_norm"];
+        let deconvolves = folded.into_iter().find(|kind| text.contains(kind));
         assert_eq!(deconvolves, None, "{name}: {text}");
         let (expected, found) = (learner.outputs(&images), plain.outputs(&images));
         let (expected, found) = (expected.expect("outputs").values, found.expect("outputs").values);
@@ -145,7 +151,7 @@ assert worst <= 1e-4 * max(1, size)
 #[test]
 #[ignore = "needs ONNX Runtime: MEXHAT_PYTHON"]
 fn onnx_runtime_agrees() {
-    for norm in [Norm::Deconv, Norm::Batch] {
+    for norm in NORMS {
         hold_against_onnx_runtime(all_layers(norm));
     }
 }

@@ -207,6 +207,9 @@ fn one_image_has_no_statistics() {
         );
     }
     refused_run(dir.path(), &format!("{args} --model mlp --norm batch --out b"), "one value of each channel");
+    refused_run(dir.path(), &format!("{args} --model mlp --norm iterative --out i"), "one value of each channel");
+    // Groups are of one image.
+    ok(dir.path(), &format!("{args} --model mlp --norm group --out g"));
     // A convolution has many positions.
     ok(dir.path(), &format!("{args} --model lenet --norm batch --out c"));
     // One image over is left out.

@@ -42,16 +42,19 @@ fn refused<T>(result: Result<T>) -> String {
 fn a_network_learns_from_arrays_and_says_what_it_sees() -> Result<()> {
     let (images, labels) = halves(256);
     let train = Examples::new(&images, [1, 8, 8], &labels)?;
-    for norm in [Norm::Deconv, Norm::Batch, Norm::None] {
+    for norm in [Norm::Deconv, Norm::Batch, Norm::Group, Norm::Layer, Norm::Iterative, Norm::None] {
         let mut learner = Learner::new(&GPU, small(norm), Sgd::new(0.1).momentum(0.9))?;
         let fit = Fit { epochs: 4, batch_size: 32, test: Some(&train), ..Fit::default() };
-        let mut accuracy = 0.0;
+        let (mut accuracy, mut losses) = (0.0, Vec::new());
         for event in learner.fit(&train, fit)? {
-            if let Event::Eval { accuracy: found, .. } = event? {
-                accuracy = found;
+            match event? {
+                Event::Eval { accuracy: found, .. } => accuracy = found,
+                Event::Step { loss, .. } => losses.push(loss),
+                _ => {}
             }
         }
         assert!(accuracy > 0.95, "{norm}: {accuracy}");
+        assert!(losses[losses.len() - 1] < 0.5 * losses[0], "{norm}: {losses:?}");
         // 100 images: a full pass and the rest in smaller ones; one image alone says the same.
         let shares = learner.predict(&images[..100 * 64])?;
         assert_eq!(shares.shape, [100, 2]);
@@ -60,6 +63,9 @@ fn a_network_learns_from_arrays_and_says_what_it_sees() -> Result<()> {
         let alone = learner.predict(&images[99 * 64..100 * 64])?;
         assert!(alone.values.iter().zip(shares.row(99)).all(|(a, b)| (a - b).abs() < 1e-5), "{alone:?}");
         assert!((shares.row(7).iter().sum::<f32>() - 1.0).abs() < 1e-5);
+        let file = tempfile::NamedTempFile::new().map_err(|e| Error::Run(e.to_string()))?;
+        learner.save(file.path())?;
+        assert_eq!(Learner::load(&GPU, file.path())?.predict(&images[..100 * 64])?, shares, "{norm}");
     }
     Ok(())
 }

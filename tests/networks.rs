@@ -44,6 +44,8 @@ fn a_summary_foretells_parameters_and_memory() {
     for model in [
         "--model lenet".into(),
         "--model lenet --norm batch".into(),
+        "--model lenet --norm group --num-groups 8".into(),
+        "--model densenet121 --norm iterative --block 16".into(),
         "--model lenet --accumulate 2 --ema 0.9".into(),
         "--model resnet18 --norm none --optimizer adam".into(),
         format!("--model {}", file("residual.toml")),

@@ -166,7 +166,7 @@ fn what_does_not_fit_is_refused_with_both_shapes() -> Result<()> {
     assert!(refused(ops::bilinear(tape, x, [0, 1])).contains("0x1"));
     let norm = ops::batch_norm(tape, x, w, long, NormOptions::default()).map(|norm| norm.y);
     assert!(refused(norm).contains("bias [3]"));
-    let norm = ops::batch_norm(tape, x, w, w, NormOptions { eps: 0.0, relu: false }).map(|norm| norm.y);
+    let norm = ops::batch_norm(tape, x, w, w, NormOptions { eps: 0.0, ..Default::default() }).map(|norm| norm.y);
     assert!(refused(norm).contains("eps"));
     Ok(())
 }

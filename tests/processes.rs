@@ -139,6 +139,12 @@ fn batch_norm_is_that_of_the_whole_batch() -> Result<()> {
 }
 
 #[test]
+fn relatives_of_batch_norm_are_those_of_the_whole_batch() -> Result<()> {
+    train_as_one(Norm::Iterative, 2, 32)?;
+    train_as_one(Norm::Group, 2, 32)
+}
+
+#[test]
 fn three_processes_without_normalisation() -> Result<()> {
     train_as_one(Norm::None, 3, 21)
 }

@@ -76,7 +76,7 @@ fn last_model(seen: &Seen) -> &[u8] {
 #[test]
 fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
     let gpu = gpu();
-    for norm in [Norm::Deconv, Norm::Batch] {
+    for norm in [Norm::Deconv, Norm::Batch, Norm::Group, Norm::Iterative] {
         let options = small(norm);
         let (first, second) = (train(&gpu, &options, None).unwrap(), train(&gpu, &options, None).unwrap());
         assert_eq!(first.losses, second.losses);
@@ -89,7 +89,9 @@ fn the_same_seed_gives_the_same_bytes_and_another_does_not() {
 #[test]
 fn a_run_that_goes_on_ends_like_one_that_never_stopped() {
     let gpu = gpu();
-    for (norm, optimizer) in [(Norm::Deconv, "sgd"), (Norm::None, "adamw")] {
+    for (norm, optimizer) in
+        [(Norm::Deconv, "sgd"), (Norm::None, "adamw"), (Norm::Iterative, "sgd"), (Norm::Layer, "sgd")]
+    {
         let options = Options { optimizer: optimizer.parse().unwrap(), lr: None, ..small(norm) };
         let whole = train(&gpu, &options, None).unwrap();
         // In the middle of the first epoch, and just before the short batch of the second.

@@ -45,6 +45,7 @@ struct Written {
     norm: Option<Norm>,
     whitening: Option<Whitening>,
     block_fc: Option<usize>,
+    num_groups: Option<usize>,
     layers: Layers,
 }
 
@@ -88,7 +89,7 @@ impl NetworkFile {
     /// # Errors
     /// The file is for images of another shape, or no layer has as many outputs as there are classes.
     pub fn network(&self, options: &ModelOptions) -> Result<Network> {
-        let Written { name, input, norm, whitening, block_fc, layers } = self.written.clone();
+        let Written { name, input, norm, whitening, block_fc, num_groups, layers } = self.written.clone();
         if let Some(input) = input.filter(|input| *input != options.input) {
             let found = options.input;
             let what = format!("is for images of {input:?} (channels, height, width), but the data has {found:?}");
@@ -98,6 +99,7 @@ impl NetworkFile {
         let mut network = Network {
             name: name.or(stem).unwrap_or_else(|| "custom".into()),
             block_fc: block_fc.unwrap_or(options.block_fc),
+            num_groups: num_groups.unwrap_or(options.num_groups),
             layers,
             ..Network::new(options.input)
                 .norm(norm.unwrap_or(options.norm))
@@ -115,10 +117,11 @@ impl NetworkFile {
 
     /// The options of a command line that the file has settled, so that none of them may stand beside it.
     pub fn settles(&self) -> Vec<&'static str> {
-        let Written { norm, whitening, block_fc, .. } = &self.written;
+        let Written { norm, whitening, block_fc, num_groups, .. } = &self.written;
         let mut settled = vec!["first_iterations", "width"];
         settled.extend(norm.is_some().then_some("norm"));
         settled.extend(block_fc.is_some().then_some("block_fc"));
+        settled.extend(num_groups.is_some().then_some("num_groups"));
         if whitening.is_some() {
             settled.extend(["whitening", "mode", "block", "iterations", "eps", "sampling_stride"]);
         }

@@ -3,7 +3,7 @@
 use super::ModelOptions;
 use crate::nn::{ChannelWhitening, Layer, Linear, Network, Norm};
 
-/// Linear layers of 128, 128 and `classes`, sigmoids between them. Batch norm stands before the sigmoids, a whitening of 32
+/// Linear layers of 128, 128 and `classes`, sigmoids between them. A norm that follows layers stands before the sigmoids, a whitening of 32
 /// channels before each linear layer (Fig. 5c,d of the paper).
 pub(super) fn mlp(net: &mut Network, options: &ModelOptions) {
     net.flatten();
@@ -19,19 +19,15 @@ pub(super) fn mlp(net: &mut Network, options: &ModelOptions) {
         if last {
             break;
         }
-        if options.norm == Norm::Batch {
-            net.batch_norm().named(format!("{name}_bn"));
-        }
+        options.joint_norm(net, &format!("{name}_bn"));
         net.sigmoid();
         features = outputs;
     }
 }
 
-/// One linear layer; with batch norm, its input is normalised.
+/// One linear layer; with a norm that follows layers, its input is normalised.
 pub(super) fn linear(net: &mut Network, options: &ModelOptions) {
     net.flatten();
-    if options.norm == Norm::Batch {
-        net.batch_norm().named("bn");
-    }
+    options.joint_norm(net, "bn");
     net.linear(options.classes).named("fc");
 }

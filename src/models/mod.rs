@@ -1,4 +1,5 @@
-//! The architectures, each a short function that writes down a [`Network`], with deconvolution, batch norm or nothing in its joints.
+//! The architectures, each a short function that writes down a [`Network`], with deconvolution, batch norm, one of their relatives
+//! or nothing in its joints.
 //!
 //! ```
 //! use mexhat::models::{self, ModelOptions};
@@ -106,6 +107,7 @@ pub fn network(name: &str, options: &ModelOptions) -> Result<Network> {
     let mut net = Network {
         name: name.into(),
         block_fc: options.block_fc,
+        num_groups: options.num_groups,
         ..Network::new(options.input).norm(options.norm).whitening(options.whitening).seed(options.seed)
     };
     write(&mut net, options);

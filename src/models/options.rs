@@ -26,6 +26,8 @@ pub struct ModelOptions {
     pub width: f64,
     /// (C, H, W) of one image.
     pub input: [usize; 3],
+    /// Groups of channels of group norm.
+    pub num_groups: usize,
     /// Outputs.
     pub classes: usize,
     /// Seed of the initial values.
@@ -43,19 +45,19 @@ impl ModelOptions {
         Whitening { iterations, freeze: true, ..self.whitening }
     }
 
-    /// A convolution that no batch norm follows, where the architecture has it elsewhere; deconvolution stays.
+    /// A convolution that no norm follows, where the architecture has it elsewhere; deconvolution stays.
     pub(super) fn bare(&self, conv: Conv) -> Conv {
-        if self.norm == Norm::Batch { conv.norm(Norm::None).bias(false) } else { conv }
+        if self.norm.behind().is_some() { conv.norm(Norm::None).bias(false) } else { conv }
     }
 
-    /// Batch norm between layers, in networks that have batch norm.
+    /// The norm between layers, in networks with one that follows layers: whichever it is, its name is batch norm's.
     pub(super) fn joint_norm(&self, layers: &mut Layers, name: &str) {
-        if self.norm == Norm::Batch {
-            layers.batch_norm().named(name);
+        if let Some(norm) = Layer::of_norm(self.norm) {
+            layers.push(norm).named(name);
         }
     }
 
-    /// Squeeze and excitation, whose convolutions whiten or else are plain: batch norm never stands there.
+    /// Squeeze and excitation, whose convolutions whiten or else are plain: no norm stands behind them.
     pub(super) fn squeeze_excitation(&self, layers: &mut Layers, channels: usize, hidden: usize) {
         let conv = |outputs| match self.norm {
             Norm::Deconv => Conv::new(outputs, 1),
@@ -74,6 +76,7 @@ impl Default for ModelOptions {
             first_iterations: 15,
             block_fc: crate::nn::block_fc(),
             width: 1.0,
+            num_groups: crate::nn::num_groups(),
             input: [1, 28, 28],
             classes: 10,
             seed: 0,

@@ -43,7 +43,7 @@ impl BatchNorm {
     fn normalize(&self, ctx: &mut Forward<'_>, x: Var, relu: bool) -> Result<Var> {
         let [weight, bias, running_mean, running_var] =
             [self.weight, self.bias, self.running_mean, self.running_var].map(|id| ctx.tape.state(ctx.state, id));
-        let options = NormOptions { eps: EPS, relu };
+        let options = NormOptions { eps: EPS, relu, own: false };
         if !ctx.mode.training() {
             return ops::batch_norm_eval(ctx.tape, x, weight, bias, [running_mean, running_var], options);
         }

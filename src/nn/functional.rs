@@ -9,8 +9,8 @@
 
 #[doc(inline)]
 pub use crate::ops::{
-    Activation, ConvOptions, Epilogue, activation, adaptive_avg_pool2d, add, add_relu, avg_pool2d, bce_with_logits,
-    bilinear, concat, constant, conv2d, cross_entropy, dropout, flatten, global_avg_pool, l2_onehot, l2_onehot_labels,
-    linear, log_softmax, matmul, max_pool2d, mse, mul, mul_channels, one_hot, relu, sigmoid, slice, softmax, to_plain,
-    to_vec4, transpose,
+    Activation, ConvOptions, Epilogue, NormOptions, activation, adaptive_avg_pool2d, add, add_relu, avg_pool2d,
+    bce_with_logits, bilinear, concat, constant, conv2d, cross_entropy, dropout, flatten, global_avg_pool, group_norm,
+    l2_onehot, l2_onehot_labels, linear, log_softmax, matmul, max_pool2d, mse, mul, mul_channels, one_hot, relu,
+    sigmoid, slice, softmax, to_plain, to_vec4, transpose,
 };

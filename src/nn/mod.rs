@@ -26,7 +26,9 @@ mod batch_norm;
 mod channel_deconv;
 mod conv;
 mod deconv;
+mod group_norm;
 mod init;
+mod iter_norm;
 mod linear;
 mod module;
 mod network;
@@ -46,11 +48,15 @@ pub use deconv::Whitening;
 #[doc(hidden)]
 pub use deconv::{Delinear, FastDeconv, Folded};
 #[doc(hidden)]
+pub use group_norm::GroupNorm;
+#[doc(hidden)]
+pub use iter_norm::IterNorm;
+#[doc(hidden)]
 pub use linear::PlainLinear;
-pub(crate) use network::block_fc;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use network::{CLASSES, named};
 pub use network::{Conv, Custom, Init, Layer, Layers, Linear, Model, Network, Node, Watch};
+pub(crate) use network::{block_fc, num_groups};
 pub use norm::Norm;
 
 #[doc(hidden)]

@@ -31,6 +31,7 @@ pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newt
 pub use norm::batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
 pub use norm::column_sum::column_sum;
 pub use norm::first_average::{count_step, first_then_average};
+pub use norm::group_norm::{group_norm, groups_that_fit};
 pub use norm::running_average::running_average;
 pub use norm::scalar_norm::{ScalarStatistics, scalar_norm, scalar_statistics};
 #[cfg(not(target_arch = "wasm32"))]

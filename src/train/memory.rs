@@ -122,7 +122,7 @@ impl Paper<'_> {
     /// The largest batch by halves that fits.
     fn batch(&self, spec: &ModelSpec, from: usize) -> Option<String> {
         // One image has no covariance.
-        let least = if self.spec.net.norm == Norm::None { 1 } else { 2 };
+        let least = if matches!(self.spec.net.norm, Norm::Group | Norm::Layer | Norm::None) { 1 } else { 2 };
         let mut sizes = std::iter::successors(Some(from / 2), |size| Some(size / 2)).take_while(|size| *size >= least);
         sizes.find(|size| self.fits(spec, *size)).map(|size| format!("`batch_size` {size}"))
     }

@@ -56,7 +56,7 @@ pub struct NetOptions {
     /// Times the channels of a network known by name: 0.25 makes it four times narrower
     #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().width, value_name = "TIMES", help_heading = "Network"))]
     pub width: f64,
-    /// Normalisation: deconv, batch or none
+    /// Normalisation: deconv, batch, group, layer, iterative or none
     #[cfg_attr(feature = "cli", arg(long, default_value = "deconv", help_heading = "Network"))]
     pub norm: Norm,
     /// Preset of deconvolution: paper, or fast (--mode paper --block 4 --block-fc 32 --iterations 2); options beside it win
@@ -74,7 +74,7 @@ pub struct NetOptions {
         )
     )]
     pub mode: BlockMode,
-    /// Channels per block of deconvolution in convolutions
+    /// Channels per block of deconvolution in convolutions, and per group of iterative norm
     #[cfg_attr(
         feature = "cli",
         arg(
@@ -110,6 +110,10 @@ pub struct NetOptions {
         )
     )]
     pub iterations: usize,
+    /// Groups of channels of group norm: the largest divisor of a layer's channels that is at most N
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().num_groups, value_name = "N", help_heading = "Network"))]
+    #[serde(skip_serializing_if = "is_usual")]
+    pub num_groups: usize,
     /// Newton-Schulz iterations of the first layer, in networks that treat it apart
     #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().first_iterations, value_name = "N", help_heading = "Network"))]
     pub first_iterations: usize,
@@ -133,6 +137,7 @@ impl Default for NetOptions {
             block: whitening.block,
             block_fc: model.block_fc,
             iterations: whitening.iterations,
+            num_groups: model.num_groups,
             first_iterations: model.first_iterations,
             eps: whitening.eps,
             sampling_stride: whitening.sampling_stride,
@@ -145,6 +150,11 @@ const MOST_WIDTH: f64 = 16.0;
 
 fn paper() -> WhiteningPreset {
     WhiteningPreset::Paper
+}
+
+/// Whether a file may leave these groups out.
+fn is_usual(groups: &usize) -> bool {
+    *groups == ModelOptions::default().num_groups
 }
 
 fn iterations(option: &str, value: usize) -> Result<()> {
@@ -181,7 +191,8 @@ impl NetOptions {
     pub(super) fn of(&self, network: &Network) -> Self {
         let Whitening { mode, block, iterations, eps, sampling_stride, .. } = network.whitening;
         let (model, norm, block_fc) = (network.name.clone(), network.norm, network.block_fc);
-        Self { model, norm, mode, block, block_fc, iterations, eps, sampling_stride, ..self.clone() }
+        let num_groups = network.num_groups;
+        Self { model, norm, mode, block, block_fc, num_groups, iterations, eps, sampling_stride, ..self.clone() }
     }
 
     /// Refuses what no network can be built from.
@@ -206,6 +217,7 @@ impl NetOptions {
         )?;
         at_least_1("block", self.block)?;
         at_least_1("block_fc", self.block_fc)?;
+        at_least_1("num_groups", self.num_groups)?;
         iterations("iterations", self.iterations)?;
         iterations("first_iterations", self.first_iterations)?;
         at_least_1("sampling_stride", self.sampling_stride)?;
@@ -228,6 +240,7 @@ impl NetOptions {
             first_iterations: self.first_iterations,
             width: self.width,
             block_fc: self.block_fc,
+            num_groups: self.num_groups,
             input,
             classes,
             seed,

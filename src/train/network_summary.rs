@@ -48,7 +48,7 @@ impl MemorySummary {
 pub struct NetworkSummary {
     /// Name of the network.
     pub model: String,
-    /// `deconv`, `batch` or `none`.
+    /// `deconv`, `batch`, `group`, `layer`, `iterative` or `none`.
     pub norm: String,
     /// (C,H,W) of one image.
     pub input: [usize; 3],
@@ -155,11 +155,12 @@ fn layers(model: &nn::Model, state: &State) -> Result<Vec<LayerSummary>> {
     Ok(layers)
 }
 
-/// The innermost layer that the tensor `name` belongs to: itself, or the batch norm behind it.
+/// The innermost layer that the tensor `name` belongs to: itself, or the norm behind it.
 fn owner<'a>(layers: &'a mut [LayerSummary], name: &str) -> Option<&'a mut LayerSummary> {
+    let own = |rest: &str, ending: &str| rest.strip_prefix(ending).is_some_and(|rest| rest.starts_with('.'));
     let of = |layer: &LayerSummary| {
         let rest = name.strip_prefix(&layer.name);
-        rest.is_some_and(|rest| rest.starts_with('.') || rest.starts_with("_bn."))
+        rest.is_some_and(|rest| ["", "_bn", "_gn", "_ln", "_iter"].iter().any(|ending| own(rest, ending)))
     };
     layers.iter_mut().filter(|layer| of(layer)).max_by_key(|layer| layer.name.len())
 }

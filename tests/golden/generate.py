@@ -16,7 +16,7 @@ usage: generate.py --out DIR [--seed S] [--profile dev|held] [--only PART]
 needs: torch numpy safetensors
 
 This folder holds a part of the cases of `--seed 1 --profile dev`, chosen for their size. With --only (basic, linalg, nd,
-means, optim, traces or models) the cases of that part replace those of the same files in DIR, and its others stay:
+means, norms, optim, traces or models) the cases of that part replace those of the same files in DIR, and its others stay:
 
     tests/golden/generate.py --out tests/golden --only models
 
@@ -869,6 +869,73 @@ def gen_means(R):
                     R.cases[-1]["outputs"]["gx"].update(tol=1e-6, scale=10.0 * float(cfg["eps"] ** -0.5))
 
 
+class IterNorm(torch.nn.Module):
+    """Iterative normalisation (Huang et al. 2019): groups of `block` channels are centred and multiplied by the inverse root of their covariance,
+    here divided by its Frobenius norm, where the authors take the trace; then weight and bias."""
+
+    def __init__(self, channels, block, n_iter, eps, momentum, dtype):
+        super().__init__()
+        self.groups, self.d = channels // block, block
+        self.n_iter, self.eps, self.momentum = n_iter, eps, momentum
+        self.running_mean = torch.zeros(self.groups, self.d, dtype=dtype)
+        self.running_wm = torch.eye(self.d, dtype=dtype).repeat(self.groups, 1, 1)
+
+    def forward(self, x, weight, bias):
+        c = x.shape[1]
+        rows = x.transpose(0, 1).reshape(self.groups, self.d, -1)
+        if self.training:
+            mean = rows.mean(2)
+            xc = rows - mean[:, :, None]
+            cov = xc @ xc.mT / rows.shape[2] + self.eps * torch.eye(self.d, dtype=x.dtype)
+            wm = ns_coupled(cov, self.n_iter)
+            self.running_mean = (1 - self.momentum) * self.running_mean + self.momentum * mean.detach()
+            self.running_wm = (1 - self.momentum) * self.running_wm + self.momentum * wm.detach()
+        else:
+            xc, wm = rows - self.running_mean[:, :, None], self.running_wm
+        y = (wm @ xc).reshape(c, x.shape[0], *x.shape[2:]).transpose(0, 1)
+        side = [1, c] + [1] * (x.dim() - 2)
+        return y * weight.reshape(side) + bias.reshape(side)
+
+
+def gen_norms(R):
+    """Relatives of whitening and batch norm that stand behind layers."""
+    P = R.profile
+    for i, (shape, groups) in enumerate(pick(P, [((3, 6, 5, 4), 3), ((4, 12), 3), ((2, 5, 4, 3), 1), ((2, 8, 3, 3), 8)],
+                                             [((2, 10, 3, 7), 5), ((5, 14), 7), ((3, 7, 5, 3), 1), ((1, 6, 4, 5), 2)])):
+        name = f"group_norm_{i}"
+        r = R.rng(name)
+        c = shape[1]
+        inp = dict(x=(normal(r, *shape) * 2 + 1).astype(np.float32), w=(1 + 0.3 * normal(r, c)).astype(np.float32), b=normal(r, c), gy=normal(r, *shape))
+
+        def fn(t, dt, groups=groups, c=c):
+            lv = leaf(t, "x", "w", "b")
+            norm = torch.nn.GroupNorm(groups, c, eps=1e-5, dtype=dt)
+            y = torch.func.functional_call(norm, dict(weight=t["w"], bias=t["b"]), t["x"])
+            if groups == 1:         # layer norm over (C,H,W), whose weight and bias are one a channel
+                side = [1, c] + [1] * (t["x"].dim() - 2)
+                also = F.layer_norm(t["x"], t["x"].shape[1:]) * t["w"].reshape(side) + t["b"].reshape(side)
+                assert (y - also).abs().max() < 1e-4
+            return dict(y=y, **dict(zip(("gx", "gw", "gb"), grad(y, t["gy"], *lv))))
+        R.case("norms", name, "group_norm", dict(eps=1e-5, num_groups=groups), inp, fn, tol=2e-5)
+    for i, (shape, block, n_iter) in enumerate(pick(P, [((4, 8, 5, 4), 4, 5), ((3, 6, 4, 4), 6, 3), ((24, 12), 6, 5), ((2, 9, 5, 5), 3, 7)],
+                                                    [((3, 10, 4, 5), 5, 5), ((2, 7, 6, 3), 7, 4), ((19, 8), 4, 5), ((3, 6, 3, 7), 2, 6)])):
+        name = f"iter_norm_{i}"
+        r = R.rng(name)
+        c = shape[1]
+        x = structured(r, *shape) if len(shape) == 4 else (normal(r, *shape) @ normal(r, c, c) + 0.5).astype(np.float32)
+        inp = dict(x=x, w=(1 + 0.3 * normal(r, c)).astype(np.float32), b=normal(r, c), gy=normal(r, *shape))
+        cfg = dict(block=block, n_iter=n_iter, eps=1e-3, momentum=0.1)
+
+        def fn(t, dt, c=c, cfg=cfg):
+            lv = leaf(t, "x", "w", "b")
+            norm = IterNorm(c, dtype=dt, **cfg)
+            y = norm(*lv)
+            out = dict(y=y, **dict(zip(("gx", "gw", "gb"), grad(y, t["gy"], *lv))))
+            norm.eval()
+            return dict(out, running_mean=norm.running_mean, running_wm=norm.running_wm, y_eval=norm(*lv))
+        R.case("norms", name, "iter_norm", cfg, inp, fn, tol=2e-5, note="the covariance divided by its Frobenius norm; y_eval uses the updated buffers")
+
+
 def nd_conv_cases(P):
     D = dict(stride=1, padding=0, dilation=1, groups=1, block=64, bias=True, eps=1e-5, n_iter=5, momentum=0.1, sampling=3)
     dev = {
@@ -1520,7 +1587,7 @@ def main():
     ap.add_argument("--out", required=True)
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--profile", choices=("dev", "held"), default="dev")
-    parts = dict(basic=gen_basic, linalg=gen_linalg, nd=gen_nd, means=gen_means, optim=gen_optim, traces=gen_traces, models=gen_models)
+    parts = dict(basic=gen_basic, linalg=gen_linalg, nd=gen_nd, means=gen_means, norms=gen_norms, optim=gen_optim, traces=gen_traces, models=gen_models)
     ap.add_argument("--only", choices=parts)
     a = ap.parse_args()
     R = Recorder(a.out, a.seed, a.profile)

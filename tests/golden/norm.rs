@@ -2,6 +2,7 @@
 
 use super::case::Run;
 use mexhat::Result;
+use mexhat::nn::{Forward, IterNorm, Mode, Module, Whitening};
 use mexhat::ops::{self, NormOptions};
 use mexhat::tape::{Type, Var};
 
@@ -10,6 +11,8 @@ type Runner = fn(&mut Run) -> Result<()>;
 pub fn runner(op: &str) -> Option<Runner> {
     Some(match op {
         "batchnorm" => batch_norm,
+        "group_norm" => group_norm,
+        "iter_norm" => iter_norm,
         _ => return None,
     })
 }
@@ -22,7 +25,7 @@ fn buffer(run: &mut Run, name: &str) -> Result<Var> {
 }
 
 fn batch_norm(run: &mut Run) -> Result<()> {
-    let options = NormOptions { eps: run.number("eps") as f32, relu: false };
+    let options = NormOptions { eps: run.number("eps") as f32, ..Default::default() };
     let momentum = run.number("momentum") as f32;
     let (leaf, x) = run.activation("x")?;
     let (w, b) = (run.plain("w")?, run.plain("b")?);
@@ -44,4 +47,52 @@ fn batch_norm(run: &mut Run) -> Result<()> {
     run.out("y_eval", y);
     let gradients = run.pull(y, "gy")?;
     run.out_grad("gx_eval", &gradients, leaf)
+}
+
+fn group_norm(run: &mut Run) -> Result<()> {
+    let options = NormOptions { eps: run.number("eps") as f32, ..Default::default() };
+    let (leaf, x) = run.activation("x")?;
+    let (w, b) = (run.plain("w")?, run.plain("b")?);
+    let groups = run.size("num_groups");
+    let y = ops::group_norm(&mut run.tape, x, groups, [w, b], options)?;
+    run.out("y", y);
+    let gradients = run.pull(y, "gy")?;
+    for (name, of) in [("gx", leaf), ("gw", w), ("gb", b)] {
+        run.out_grad(name, &gradients, of)?;
+    }
+    Ok(())
+}
+
+fn iter_norm(run: &mut Run) -> Result<()> {
+    let (leaf, x) = run.activation("x")?;
+    let whitening = Whitening {
+        block: run.size("block"),
+        iterations: run.size("n_iter"),
+        eps: run.number("eps") as f32,
+        momentum: run.number("momentum") as f32,
+        ..Default::default()
+    };
+    let channels = run.tape.shape(x)[1];
+    let norm = IterNorm::new(&mut run.state, "norm", channels, whitening)?;
+    let id = |run: &Run, key: &str| run.state.find(&format!("norm.{key}")).expect("a tensor");
+    for (key, input) in [("weight", "w"), ("bias", "b")] {
+        let (id, value) = (id(run, key), run.stored(input)?);
+        run.state.get_mut(id).values = value.data.iter().map(|v| *v as f32).collect();
+    }
+    let state = run.state.clone();
+    let y = norm.forward(&mut Forward { tape: &mut run.tape, state: &state, mode: Mode::Train }, x)?;
+    run.out("y", y);
+    let gradients = run.pull(y, "gy")?;
+    run.out_grad("gx", &gradients, leaf)?;
+    for (key, name) in [("weight", "gw"), ("bias", "gb")] {
+        let var = run.tape.state(&state, id(run, key));
+        run.out_grad(name, &gradients, var)?;
+    }
+    for key in ["running_mean", "running_wm"] {
+        let var = run.tape.state(&state, id(run, key));
+        run.out(key, var);
+    }
+    let y = norm.forward(&mut Forward { tape: &mut run.tape, state: &state, mode: Mode::Eval }, x)?;
+    run.out("y_eval", y);
+    Ok(())
 }

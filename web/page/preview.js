@@ -49,6 +49,8 @@ export function still() {
 /** Height or width after a window of `kernel` at every `stride`, with a border of `padding`. */
 const windowed = (size, kernel, stride, padding) => Math.floor((size + 2 * padding - kernel) / stride) + 1;
 
+const JOINTS = { batch_norm: "batch norm", group_norm: "group norm", layer_norm: "layer norm", iter_norm: "iterative norm", channel_deconv: "whiten" };
+
 /** The layers of a network: what each is, what comes out of it, and whether the network's normalisation belongs to it. */
 function layers({ input: [channels, height], layers }) {
   let [c, side] = [channels, height];
@@ -63,8 +65,8 @@ function layers({ input: [channels, height], layers }) {
       made.push({ what: "max-pool", out: `${c}×${side}×${side}` });
     } else if (layer.type === "linear") {
       made.push({ normed: layer.norm !== "none", what: "linear", out: String(layer.outputs) });
-    } else if (layer.type === "batch_norm" || layer.type === "channel_deconv") {
-      made.push({ what: layer.type === "batch_norm" ? "batch norm" : "whiten", joint: true });
+    } else if (JOINTS[layer.type]) {
+      made.push({ what: JOINTS[layer.type], joint: true });
     }
   }
   return made;
@@ -73,7 +75,7 @@ function layers({ input: [channels, height], layers }) {
 function chain(text) {
   const network = JSON.parse(text);
   const before = network.norm === "deconv" ? "whiten" : null;
-  const after = network.norm === "batch" ? "batch norm" : null;
+  const after = ["deconv", "none"].includes(network.norm) ? null : `${network.norm} norm`;
   const box = (what, out, kind) => {
     const item = Object.assign(document.createElement("li"), { className: kind, textContent: what });
     if (out) item.append(Object.assign(document.createElement("small"), { textContent: out }));

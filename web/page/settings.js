@@ -11,7 +11,7 @@ const WORDS = ["model", "mode", "data", "left", "right"];
 const DEFAULTS = { left: "batch", right: "deconv", data: "glyphs", model: "lenet", limit_train: 4096, limit_test: 512, momentum: 0.9, batch_size: 64, iterations: 5, block: 4, block_fc: 64, mode: "paper", seed: 0 };
 /** What a CPU that plays GPU is given instead, unless the address or the form says otherwise. */
 const ON_SOFTWARE = { model: "small", batch_size: 32, limit_test: 256 };
-export const LONG = { batch: "Batch norm", deconv: "Deconvolution", none: "No norm" };
+export const LONG = { batch: "Batch norm", deconv: "Deconvolution", iterative: "Iterative norm", group: "Group norm", layer: "Layer norm", none: "No norm" };
 
 const query = new URLSearchParams(location.search);
 const chosen = { ...DEFAULTS };

@@ -103,7 +103,7 @@ pub(super) fn covariance_of_relu(b: &mut Bench, s: Sizes) -> Result<(Var, [Var; 
 pub(super) fn batch_norm(b: &mut Bench, s: Sizes, relu: bool) -> Result<Vec<Var>> {
     let x = b.activation(&s.map())?;
     let (weight, bias) = (b.leaf(&[s.c]), b.leaf(&[s.c]));
-    let norm = ops::batch_norm(&mut b.tape, x, weight, bias, NormOptions { eps: 1e-3, relu })?;
+    let norm = ops::batch_norm(&mut b.tape, x, weight, bias, NormOptions { eps: 1e-3, relu, ..Default::default() })?;
     b.observed.extend([norm.mean, norm.variance]);
     Ok(vec![norm.y])
 }
@@ -112,7 +112,7 @@ pub(super) fn batch_norm_eval(b: &mut Bench, s: Sizes, relu: bool) -> Result<Vec
     let x = b.activation(&s.map())?;
     let (weight, bias) = (b.leaf(&[s.c]), b.leaf(&[s.c]));
     let statistics = [b.state(&[s.c]), b.state(&[s.c])];
-    let options = NormOptions { eps: 1e-3, relu };
+    let options = NormOptions { eps: 1e-3, relu, ..Default::default() };
     Ok(vec![ops::batch_norm_eval(&mut b.tape, x, weight, bias, statistics, options)?])
 }
 

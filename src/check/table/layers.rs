@@ -4,7 +4,7 @@ use super::super::Sizes;
 use super::cases::*;
 use super::{Operation, op};
 use crate::Result;
-use crate::ops::{self, Activation, AdamOptions, ConvOptions, Epilogue, ScalarStatistics, SgdOptions};
+use crate::ops::{self, Activation, AdamOptions, ConvOptions, Epilogue, NormOptions, ScalarStatistics, SgdOptions};
 use crate::tape::{Array, Type, Var};
 
 pub(super) const OPERATIONS: &[Operation] = &[
@@ -136,6 +136,14 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("batch_norm with relu", |b, s| batch_norm(b, s, true)).at(reduction_corners),
     op("batch_norm_eval", |b, s| batch_norm_eval(b, s, false)),
     op("batch_norm_eval with relu", |b, s| batch_norm_eval(b, s, true)),
+    op("group_norm", |b, s| {
+        let s = Sizes { c: s.c * s.groups, w: s.w + 1, ..s };
+        let x = b.activation(&s.map())?;
+        let affine = [b.leaf(&[s.c]), b.leaf(&[s.c])];
+        let options = NormOptions { eps: 1e-3, relu: s.choice % 3 == 2, own: true };
+        Ok(vec![ops::group_norm(&mut b.tape, x, [1, s.groups][s.choice % 2], affine, options)?])
+    })
+    .at(reduction_corners),
     op("running_average", |b, s| {
         let (target, value) = (b.state(&[s.c]), b.leaf(&[s.c]));
         ops::running_average(&mut b.tape, target, value, 0.1, 1.25)?;

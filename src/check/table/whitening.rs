@@ -3,6 +3,7 @@
 use super::super::Sizes;
 use super::cases::*;
 use super::{Operation, op};
+use crate::nn::{Forward, IterNorm, Mode, Module, Whitening};
 use crate::ops::{self, BlockLayout, ConvOptions};
 use crate::tape::Type;
 
@@ -111,6 +112,15 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ops::newton_schulz_uncoupled(&mut b.tape, a, 3)
     })
     .within(1e-3),
+    op("iter_norm", |b, s| {
+        let x = b.activation(&[s.n + 1, s.c, s.h, s.w])?;
+        let (block, iterations) = ([1, 2, 3, 64][s.choice % 4], iterations(s));
+        let whitening = Whitening { block, iterations, eps: 1e-2, ..Whitening::default() };
+        let norm = IterNorm::new(&mut b.state, "norm", s.c, whitening)?;
+        Ok(vec![norm.forward(&mut Forward { tape: &mut b.tape, state: &b.state, mode: Mode::Train }, x)?])
+    })
+    .within(1e-3)
+    .at(block_corners),
     op("weight_columns", |b, s| {
         let w = b.leaf(&[s.o * s.groups, s.c, s.k, s.k]);
         Ok(vec![ops::weight_columns(&mut b.tape, w, s.groups)?])

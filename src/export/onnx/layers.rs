@@ -3,8 +3,8 @@
 use super::graph::{Attr, Builder};
 use super::separable;
 use crate::export::walk::Named;
-use crate::nn::{BATCH_NORM_EPS, Conv, Layer, Layers, Network, Norm, named};
-use crate::{Error, Result};
+use crate::nn::{BATCH_NORM_EPS, Conv, Layer, Layers, Network, named};
+use crate::{Error, Result, ops};
 
 pub(super) struct Writer<'a> {
     pub network: &'a Network,
@@ -33,12 +33,14 @@ impl Writer<'_> {
         let builder = &mut self.builder;
         let mut unary = |op: &str| Ok(builder.node(op, name, &[x], &[]));
         match layer {
-            Layer::Conv(conv) => self.conv(conv, name, x),
+            Layer::Conv(conv) => self.conv(conv, name, (x, input)),
             Layer::Linear(_) => {
                 let inputs = self.weight_and_bias(name, x)?;
                 Ok(self.node("Gemm", name, &inputs, &[("transB", Attr::Int(1))]))
             }
             Layer::BatchNorm => self.batch_norm(name, x),
+            Layer::GroupNorm => self.group_norm(name, (x, input), self.network.num_groups),
+            Layer::LayerNorm => self.group_norm(name, (x, input), 1),
             Layer::Relu => unary("Relu"),
             Layer::Sigmoid => unary("Sigmoid"),
             Layer::Tanh => unary("Tanh"),
@@ -81,7 +83,7 @@ impl Writer<'_> {
                 self.dual_path(*sum, name, [&y, &s])
             }
             Layer::Sequence { layers } => self.layers(layers, name, "", (x, input)),
-            Layer::ChannelDeconv(_) => Err(Error::Run(format!("the layer '{name}' was not folded"))),
+            Layer::ChannelDeconv(_) | Layer::IterNorm => Err(Error::Run(format!("the layer '{name}' was not folded"))),
             Layer::Custom(custom) => Err(Error::Usage(format!(
                 "the layer '{name}' is a module of the kind '{}' that only a program knows, so ONNX has no operation for it; \
                  save the network as plain tensors, or write the module with the shipped layers",
@@ -109,7 +111,7 @@ impl Writer<'_> {
         Ok(inputs)
     }
 
-    fn conv(&mut self, conv: &Conv, name: &str, x: &str) -> Result<String> {
+    fn conv(&mut self, conv: &Conv, name: &str, (x, input): (&str, &[usize])) -> Result<String> {
         let inputs = self.weight_and_bias(name, x)?;
         let options = conv.options();
         let twice = |n: usize| [n as i64; 2];
@@ -125,10 +127,32 @@ impl Writer<'_> {
                 ("group", Attr::Int(options.groups as i64)),
             ],
         );
-        match conv.norm.unwrap_or(self.network.norm) {
-            Norm::Batch => self.batch_norm(&format!("{name}_bn"), &y),
-            _ => Ok(y),
-        }
+        let norm = conv.norm.unwrap_or(self.network.norm);
+        let Some((layer, ending)) = Layer::of_norm(norm).zip(norm.behind()) else { return Ok(y) };
+        let side = |i: usize| conv.output_side(input[i]);
+        self.layer(&layer, &format!("{name}{ending}"), (&y, &[conv.outputs, side(1), side(2)]))
+    }
+
+    /// As one image's channel of its own for each group, which is what ONNX normalises.
+    fn group_norm(&mut self, name: &str, (x, input): (&str, &[usize]), groups: usize) -> Result<String> {
+        let groups = ops::groups_that_fit(input[0], groups);
+        let sides: Vec<i64> = std::iter::once(0).chain(input.iter().map(|side| *side as i64)).collect();
+        let mut affine = |key: &str| -> Result<String> {
+            let (shape, values) = self.named.need(&format!("{name}.{key}"))?;
+            let dims = [shape, &vec![1; input.len() - 1]].concat();
+            Ok(self.builder.floats(&format!("{name}.{key}"), &dims, values))
+        };
+        let (weight, bias) = (affine("weight")?, affine("bias")?);
+        let builder = &mut self.builder;
+        let (apart, back) = (builder.integers(name, &[0, groups as i64, -1]), builder.integers(name, &sides));
+        let one = builder.floats(&format!("{name}.one"), &[groups], &vec![1.0; groups]);
+        let zero = builder.floats(&format!("{name}.zero"), &[groups], &vec![0.0; groups]);
+        let y = builder.node("Reshape", name, &[x, &apart], &[]);
+        let epsilon = [("epsilon", Attr::Float(BATCH_NORM_EPS))];
+        let y = builder.node("InstanceNormalization", name, &[&y, &one, &zero], &epsilon);
+        let y = builder.node("Reshape", name, &[&y, &back], &[]);
+        let y = builder.node("Mul", name, &[&y, &weight], &[]);
+        Ok(builder.node("Add", name, &[&y, &bias], &[]))
     }
 
     fn batch_norm(&mut self, name: &str, x: &str) -> Result<String> {

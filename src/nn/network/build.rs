@@ -5,7 +5,7 @@ use super::graph::{Concat, DualPath, Gate, Graph, Named, Residual};
 use super::{Conv, Layer, Layers, Linear, Model, Network, Node};
 use crate::nn::{
     Activate, AdaptiveAvgPool, BatchNorm, ChannelDeconv, Conv2d, Delinear, Dropout, FastDeconv, Flatten, Forward,
-    GlobalAvgPool, Mode, Module, Norm, PlainLinear, Resize, Sequential, Whitening,
+    GlobalAvgPool, GroupNorm, IterNorm, Mode, Module, Norm, PlainLinear, Resize, Sequential, Whitening,
 };
 use crate::rng::Rng;
 use crate::tape::{State, Tape, Var};
@@ -82,7 +82,9 @@ impl Builder<'_> {
         Ok(match layer {
             Layer::Conv(conv) => self.conv(conv, name, &input).map_err(|e| at(name, &input, &e))?,
             Layer::Linear(linear) => self.linear(linear, name, &input).map_err(|e| at(name, &input, &e))?,
-            Layer::BatchNorm => Box::new(BatchNorm::new(self.state, name, input[0])),
+            Layer::BatchNorm | Layer::GroupNorm | Layer::LayerNorm | Layer::IterNorm => {
+                self.normalization(layer, name, input[0])?
+            }
             Layer::ChannelDeconv(options) => Box::new(ChannelDeconv::new(self.state, name, input[0], *options)?),
             Layer::MaxPool(pool) => Box::new(*pool),
             Layer::AvgPool(pool) => Box::new(*pool),
@@ -150,14 +152,27 @@ impl Builder<'_> {
                 }
                 Box::new(layer)
             }
-            Norm::Batch => {
+            norm => {
+                let Some((layer, ending)) = Layer::of_norm(norm).zip(norm.behind()) else {
+                    return Ok(Box::new(Conv2d::new(state, name, channels, conv, rng)));
+                };
                 let conv = Conv { bias: Some(conv.bias.unwrap_or(false)), ..conv.clone() };
                 let mut both = Sequential::new();
                 both.push(Conv2d::new(state, name, channels, &conv, rng));
-                both.push(BatchNorm::new(state, &format!("{name}_bn"), conv.outputs));
+                both.push(self.normalization(&layer, &format!("{name}{ending}"), conv.outputs)?);
                 Box::new(both)
             }
-            Norm::None => Box::new(Conv2d::new(state, name, channels, conv, rng)),
+        })
+    }
+
+    /// A layer that normalises `channels` channels.
+    fn normalization(&mut self, layer: &Layer, name: &str, channels: usize) -> Result<Box<dyn Module>> {
+        let (network, state) = (self.network, &mut *self.state);
+        Ok(match layer {
+            Layer::GroupNorm => Box::new(GroupNorm::new(state, name, channels, network.num_groups)),
+            Layer::LayerNorm => Box::new(GroupNorm::new(state, name, channels, 1)),
+            Layer::IterNorm => Box::new(IterNorm::new(state, name, channels, network.whitening)?),
+            _ => Box::new(BatchNorm::new(state, name, channels)),
         })
     }
 

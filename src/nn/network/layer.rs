@@ -42,6 +42,15 @@ pub enum Layer {
     /// Batch norm, wherever the network's own normalisation does not put it.
     #[serde(deserialize_with = "nothing_else")]
     BatchNorm,
+    /// Group norm in the network's number of groups, wherever its own normalisation does not put it.
+    #[serde(deserialize_with = "nothing_else")]
+    GroupNorm,
+    /// Group norm of one group.
+    #[serde(deserialize_with = "nothing_else")]
+    LayerNorm,
+    /// Iterative norm with the block, iterations and eps of the network's whitening.
+    #[serde(deserialize_with = "nothing_else")]
+    IterNorm,
     /// Whitening of activations without weights.
     ChannelDeconv(ChannelWhitening),
     /// `max(x, 0)`, in the kernel of the layer before it where that is possible.
@@ -134,6 +143,9 @@ impl Layer {
             Self::Conv(_) => "conv",
             Self::Linear(_) => "fc",
             Self::BatchNorm => "bn",
+            Self::GroupNorm => "gn",
+            Self::LayerNorm => "ln",
+            Self::IterNorm => "iter_norm",
             Self::ChannelDeconv(_) => "channel_deconv",
             Self::MaxPool(_) => "max_pool",
             Self::AvgPool(_) | Self::AdaptiveAvgPool { .. } | Self::GlobalAvgPool => "avg_pool",
@@ -162,6 +174,17 @@ impl Layer {
             Self::Tanh => Activation::Tanh,
             Self::Swish => Activation::Swish,
             _ => return None,
+        })
+    }
+
+    /// What `norm` puts behind other layers, where it puts something.
+    pub(crate) fn of_norm(norm: Norm) -> Option<Self> {
+        Some(match norm {
+            Norm::Deconv | Norm::None => return None,
+            Norm::Batch => Self::BatchNorm,
+            Norm::Group => Self::GroupNorm,
+            Norm::Layer => Self::LayerNorm,
+            Norm::Iterative => Self::IterNorm,
         })
     }
 
@@ -238,7 +261,7 @@ pub struct Conv {
     /// Independent groups of channels.
     #[serde(default = "one")]
     pub groups: usize,
-    /// Whether there is a bias [default: unless batch norm follows].
+    /// Whether there is a bias [default: unless a norm follows that has one].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias: Option<bool>,
     /// Normalisation in place of the network's.
@@ -300,6 +323,13 @@ impl Conv {
         Self { whitening: Some(whitening), ..self }
     }
 
+    /// Side of the result of a map of this side, which fits.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn output_side(&self, side: usize) -> usize {
+        let ConvOptions { padding, dilation, stride, .. } = self.options();
+        (side + 2 * padding - dilation * (self.kernel - 1) - 1) / stride + 1
+    }
+
     /// As the operation takes it.
     pub(crate) fn options(&self) -> ConvOptions {
         let padding = self.padding.unwrap_or(self.kernel / 2 * self.dilation);
@@ -324,7 +354,7 @@ pub struct Linear {
     /// Whether there is a bias [default: yes].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias: Option<bool>,
-    /// Normalisation in place of the network's; batch norm leaves linear layers plain.
+    /// Normalisation in place of the network's; only deconvolution is not plain here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub norm: Option<Norm>,
     /// Whitening in place of the network's; its `block` is in features.

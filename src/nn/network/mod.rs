@@ -52,6 +52,9 @@ pub struct Network {
     /// Features per block of whitening in linear layers.
     #[serde(default = "block_fc")]
     pub block_fc: usize,
+    /// Groups of channels of group norm; where they do not divide a layer's channels, the most below that do.
+    #[serde(default = "num_groups", skip_serializing_if = "is_default")]
+    pub num_groups: usize,
     /// Seed of the initial values; no file keeps it.
     #[serde(skip)]
     pub seed: u64,
@@ -68,6 +71,15 @@ pub(crate) fn block_fc() -> usize {
     512
 }
 
+/// Wu & He's groups.
+pub(crate) fn num_groups() -> usize {
+    32
+}
+
+fn is_default(groups: &usize) -> bool {
+    *groups == num_groups()
+}
+
 impl Network {
     /// No layers yet, for images of (C, H, W); deconvolution with the authors' settings.
     pub fn new(input: [usize; 3]) -> Self {
@@ -77,6 +89,7 @@ impl Network {
             norm: Norm::default(),
             whitening: Whitening::default(),
             block_fc: block_fc(),
+            num_groups: num_groups(),
             seed: 0,
             layers: Layers::default(),
         }
@@ -95,6 +108,11 @@ impl Network {
     /// With this whitening in every layer that does not say otherwise; linear layers keep their own block.
     pub fn whitening(self, whitening: Whitening) -> Self {
         Self { whitening, ..self }
+    }
+
+    /// With so many groups of channels in group norm, or the most below that divide a layer's channels.
+    pub fn num_groups(self, num_groups: usize) -> Self {
+        Self { num_groups, ..self }
     }
 
     /// Gives the modules of kind `kind`, of which a file keeps only the name, what makes them.

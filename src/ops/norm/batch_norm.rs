@@ -69,11 +69,13 @@ pub struct NormOptions {
     pub eps: f32,
     /// True to follow up with `max(y, 0)`.
     pub relu: bool,
+    /// True where each of several processes has channels of its own, so that nothing is averaged over them.
+    pub own: bool,
 }
 
 impl Default for NormOptions {
     fn default() -> Self {
-        Self { eps: 1e-5, relu: false }
+        Self { eps: 1e-5, relu: false, own: false }
     }
 }
 
@@ -125,7 +127,13 @@ fn check(op: &'static str, inputs: &[&Type], options: NormOptions) -> Result<()>
 }
 
 /// Appends launches that put mean and biased variance of each channel of `x` at `from` into two vectors of channels.
-fn launch_moments(launch: &mut Launch<'_>, [rows, columns4]: [usize; 2], from: Slot, [mean, variance]: [Slot; 2]) {
+fn launch_moments(
+    launch: &mut Launch<'_>,
+    [rows, columns4]: [usize; 2],
+    own: bool,
+    from: Slot,
+    [mean, variance]: [Slot; 2],
+) {
     let (splits, rows_per_split) = chunks(launch.profile, rows, columns4);
     let partial = launch.scratch("moments", 2 * splits * columns4 * 4);
     let params = MomentsParams {
@@ -136,7 +144,9 @@ fn launch_moments(launch: &mut Launch<'_>, [rows, columns4]: [usize; 2], from: S
     };
     launch.flat(Kernel::new(&MOMENTS, 0), &params, &[from], &[partial], splits * columns4);
     launch.flat(Kernel::new(&MERGE, 0), &params, &[partial], &[mean, variance], 64 * columns4);
-    launch.average(Average::Moments);
+    if !own {
+        launch.average(Average::Moments);
+    }
 }
 
 /// Appends the normalisation itself; `reads` are x, weight, bias, mean, variance.
@@ -177,7 +187,7 @@ impl Op for Train {
     fn launch(&self, launch: &mut Launch<'_>) {
         let size = [launch.inputs[0].rows(), launch.inputs[0].inner4()];
         let (reads, [y, mean, variance]) = (launch.reads.clone(), [0, 1, 2].map(|i| launch.writes[i]));
-        launch_moments(launch, size, reads[0], [mean, variance]);
+        launch_moments(launch, size, self.options.own, reads[0], [mean, variance]);
         launch_norm(launch, size, self.options, &[reads[0], reads[1], reads[2], mean, variance], y);
     }
 
@@ -262,7 +272,7 @@ impl Op for NormGrad {
         launch.flat(Kernel::new(&SUMS, relu), &sums, &reads, &[partial], splits * columns4);
 
         // Several processes average one sum of each kind, not those of all chunks.
-        let (partial, splits32) = if launch.profile.processes > 1 {
+        let (partial, splits32) = if launch.profile.processes > 1 && !self.options.own {
             let total = launch.scratch("total", 2 * columns4 * 4);
             launch_column_sum(launch, [2, splits, columns4], 1.0, partial, total);
             launch.average(Average::Mean);

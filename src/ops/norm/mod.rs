@@ -3,5 +3,6 @@
 pub(super) mod batch_norm;
 pub(super) mod column_sum;
 pub(super) mod first_average;
+pub(super) mod group_norm;
 pub(super) mod running_average;
 pub(super) mod scalar_norm;

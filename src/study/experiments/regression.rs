@@ -82,6 +82,9 @@ fn norm_name(norm: Norm) -> &'static str {
         Norm::None => "vanilla",
         Norm::Batch => "batch norm",
         Norm::Deconv => "deconvolution",
+        Norm::Group => "group norm",
+        Norm::Layer => "layer norm",
+        Norm::Iterative => "iterative norm",
     }
 }
 
