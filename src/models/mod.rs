@@ -11,7 +11,6 @@
 mod densenet;
 mod dpn;
 mod efficientnet;
-#[cfg(not(target_arch = "wasm32"))]
 mod file;
 mod imagenet;
 mod lenet;
@@ -27,7 +26,6 @@ mod vgg;
 mod yardstick;
 
 pub use crate::nn::{Model, Norm};
-#[cfg(not(target_arch = "wasm32"))]
 pub use file::NetworkFile;
 pub use options::ModelOptions;
 

@@ -47,9 +47,10 @@ pub use deconv::Whitening;
 pub use deconv::{Delinear, FastDeconv, Folded};
 #[doc(hidden)]
 pub use linear::PlainLinear;
+pub(crate) use network::CLASSES;
 pub(crate) use network::block_fc;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use network::{CLASSES, named};
+pub(crate) use network::named;
 pub use network::{Conv, Custom, Init, Layer, Layers, Linear, Model, Network, Node, Watch};
 pub use norm::Norm;
 
