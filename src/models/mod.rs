@@ -8,6 +8,7 @@
 //! # Ok::<(), mexhat::Error>(())
 //! ```
 
+mod deep;
 mod densenet;
 mod dpn;
 mod efficientnet;
@@ -37,9 +38,10 @@ use crate::{Error, Result};
 type Write = fn(&mut Network, &ModelOptions);
 
 /// Every architecture under its name: adding one is a file and a line here.
-const MODELS: [(&str, Write); 22] = [
+const MODELS: [(&str, Write); 23] = [
     ("lenet", lenet::lenet),
     ("small", small::small),
+    ("deep", deep::deep),
     ("mlp", mlp::mlp),
     ("linear", mlp::linear),
     ("yardstick", yardstick::yardstick),

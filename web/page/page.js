@@ -6,6 +6,8 @@ import * as layers from "./layers.js";
 import * as judge from "./judge.js";
 import * as check from "./check.js";
 import * as pad from "./pad.js";
+import * as inside from "./inside.js";
+import * as runs from "./runs.js";
 import * as preview from "./preview.js";
 import * as article from "./article.js";
 import * as cost from "./chapters/cost.js";
@@ -40,6 +42,7 @@ const rate = () => lr;
 
 function showRate() {
   $("rate-value").value = rate();
+  $("rate").value = Math.log10(rate());
   $("rate").setAttribute("aria-valuetext", String(rate()));
 }
 
@@ -66,7 +69,7 @@ function event(e) {
       lane.ms = e.ms;
       speed();
     }
-    if (!e.recorded) pad.learnt();
+    if (!e.recorded) [pad.learnt(), inside.changed()];
   } else if (e.event === "eval") {
     charts.add(lane.accuracy, e.step, e.seconds, e.accuracy);
     lane.row[2] = `${e.quick ? "≈ " : ""}${(100 * e.accuracy).toFixed(e.quick ? 0 : 1)} %`;
@@ -144,6 +147,7 @@ const answers = {
   built({ about }) {
     lanes.built = true;
     if (model) settings.adopt(about.options);
+    lanes.race = { label: settings.label(rate()), link: settings.link(rate()) };
     const norms = about.networks.map(({ norm }) => norm);
     nameLanes(norms);
     charts.build(NAMES, lanes);
@@ -184,7 +188,11 @@ const answers = {
   testImage: ({ index, pixels }) => judge.picture(index, pixels),
   covariances: ({ pairs }) => layers.maps(pairs),
   health: ({ health }) => (lanes.health = health),
-  read: ({ read, id }) => pad.show(id, read, NAMES),
+  read({ read, id }) {
+    pad.show(id, read, NAMES);
+    if (read) inside.drawn(read.picture);
+  },
+  activations: ({ networks }) => inside.show(networks, NAMES),
   lost: () => status("The GPU went away. Opening it again …"),
   recovered({ steps }) {
     lanes.recovered = steps;
@@ -196,11 +204,13 @@ const answers = {
 function fresh() {
   endRecording();
   worker?.terminate();
+  if (lanes?.race) runs.keep(lanes, NAMES, lanes.race);
   lanes = [0, 1].map(() => ({ loss: charts.series(), accuracy: charts.series(), step: 0, row: ["0", "–", "–", "–", "–"] }));
   lanes.whitened = whitened(chosenNorms());
   layers.reset();
   judge.reset();
   pad.reset();
+  inside.reset();
   for (const id of ["save0", "save1", "judge0", "judge1"]) $(id).disabled = true;
   lanes.recovered = null;
   globalThis.mexhat = { lanes, send, state: () => state, pictures: layers.history, viewer: article.viewer, article: article.state };
@@ -349,11 +359,29 @@ $("rate").addEventListener("input", () => {
   send("rate", { lr: rate() });
 });
 $("axis").addEventListener("change", draw);
-$("csv").addEventListener("click", () => save("curves.csv", new Blob([charts.csv(NAMES, lanes)], { type: "text/csv" })));
+$("csv").addEventListener("click", () => save("curves.csv", new Blob([charts.csv(NAMES, lanes, lanes.race?.label ?? "")], { type: "text/csv" })));
 $("png").addEventListener("click", async () => save("charts.png", await charts.picture()));
 
 check.connect(() => state === "running" || state === "building", () => lanes.adapter, save);
 pad.connect((question) => send("read", question));
+inside.connect((question) => send("activations", question));
+$("forget").addEventListener("click", () => {
+  runs.forget();
+  draw();
+});
+for (const link of document.querySelectorAll("#lesson a")) {
+  link.addEventListener("click", (event) => {
+    // A new tab is a new race, too.
+    if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    settings.take(link.search);
+    lr = settings.current().lr ?? 0.1;
+    model = null;
+    showRate();
+    fresh();
+    begin("start");
+  });
+}
 
 // --- start --------------------------------------------------------------------------------------------------------
 
@@ -363,7 +391,6 @@ if (owner) {
   $("repository").href = `https://github.com/${owner}/${location.pathname.split("/")[1]}`;
   $("repository").parentElement.hidden = false;
 }
-$("rate").value = Math.log10(lr);
 showRate();
 fresh();
 if (settings.unknown.length) status(`The address has ${settings.unknown.join(", ")}, which is no setting of this page and does nothing.`);

@@ -13,26 +13,46 @@ const DEFAULTS = { left: "batch", right: "deconv", data: "glyphs", model: "lenet
 const ON_SOFTWARE = { model: "small", batch_size: 32, limit_test: 256 };
 export const LONG = { batch: "Batch norm", deconv: "Deconvolution", none: "No norm" };
 
-const query = new URLSearchParams(location.search);
 const chosen = { ...DEFAULTS };
 /** What of the address cannot be used, by name. */
 const wrong = new Map();
-for (const [name, [least, most, whole]] of Object.entries(NUMBERS)) {
-  const text = query.get(name);
-  if (text === null) continue;
-  const value = text.trim() === "" ? NaN : Number(text);
-  if (value >= least && value <= most && (!whole || Number.isInteger(value))) chosen[name] = value;
-  else wrong.set(name, `${name}: expected a ${whole ? "whole " : ""}number from ${least} to ${most}, found "${text}"`);
+
+function read(query) {
+  for (const [name, [least, most, whole]] of Object.entries(NUMBERS)) {
+    const text = query.get(name);
+    if (text === null) continue;
+    const value = text.trim() === "" ? NaN : Number(text);
+    if (value >= least && value <= most && (!whole || Number.isInteger(value))) chosen[name] = value;
+    else wrong.set(name, `${name}: expected a ${whole ? "whole " : ""}number from ${least} to ${most}, found "${text}"`);
+  }
+  for (const name of WORDS) {
+    const text = query.get(name);
+    if (text === null) continue;
+    const known = [...form.elements[name].options].map((option) => option.value);
+    if (known.includes(text)) chosen[name] = text;
+    else wrong.set(name, `${name}: expected ${known.join(", ")}, found "${text}"`);
+  }
 }
-for (const name of WORDS) {
-  const text = query.get(name);
-  if (text === null) continue;
-  const known = [...form.elements[name].options].map((option) => option.value);
-  if (known.includes(text)) chosen[name] = text;
-  else wrong.set(name, `${name}: expected ${known.join(", ")}, found "${text}"`);
-}
+
+read(new URLSearchParams(location.search));
 /** Names in the address that are no settings: other sites append theirs, so that they are only told of. */
-export const unknown = [...query.keys()].filter((name) => !(name in NUMBERS) && !WORDS.includes(name));
+export const unknown = [...new URLSearchParams(location.search).keys()].filter((name) => !(name in NUMBERS) && !WORDS.includes(name));
+
+/** Takes the settings of an address in place of those there are. */
+export function take(search) {
+  for (const name of Object.keys(chosen)) delete chosen[name];
+  wrong.clear();
+  Object.assign(chosen, DEFAULTS);
+  read(new URLSearchParams(search));
+  history.replaceState(null, "", search || location.pathname);
+  show();
+}
+
+/** What is special about a race of this rate, in words. */
+export function label(lr) {
+  const others = Object.entries(chosen).filter(([name, value]) => value !== DEFAULTS[name] && !["lr", "left", "right"].includes(name));
+  return [`rate ${lr}`, ...others.map(([name, value]) => `${name.replace("_", " ")} ${value}`)].join(", ");
+}
 
 /** What of the address cannot be used, a line each. */
 export const problems = () => [...wrong.values()].join("\n");

@@ -64,6 +64,9 @@ const actions = {
   async read({ ink, width, id }) {
     say("read", { read: race ? await race.read(ink, width) : null, id });
   },
+  async activations({ pixels }) {
+    if (race) say("activations", { networks: await race.activations(pixels) });
+  },
   async save({ lane }) {
     if (race) say("saved", { lane, bytes: await race.save(lane) });
   },

@@ -39,9 +39,9 @@ await race("alive", "", async (page, complaints) => {
   console.log(`     losses and accuracies of both after ${Date.now() - begun} ms`);
   const [csv, png] = await page.evaluate(async () => {
     const charts = await import("./charts.js");
-    return [charts.csv(["A", "B"], mexhat.lanes), (await charts.picture()).size];
+    return [charts.csv(["A", "B"], mexhat.lanes, "rate 0.1"), (await charts.picture()).size];
   });
-  expect("curves are given as CSV, and charts as a picture", /^network,what,step,seconds,value\n"A",loss,1,[\d.]+,[\d.]+\n/.test(csv) && csv.includes('"B",accuracy,') && png > 5000, `${csv.length} characters, ${png} bytes`);
+  expect("curves are given as CSV, and charts as a picture", /^network,what,step,seconds,value,race\n"A",loss,1,[\d.]+,[\d.]+,"rate 0.1"\n/.test(csv) && csv.includes('"B",accuracy,') && png > 5000, `${csv.length} characters, ${png} bytes`);
   const quick = await page.evaluate(() => [document.getElementById("quick").hidden, document.querySelector("#lane1 td:nth-child(4)").textContent]);
   expect("an early accuracy is marked as an estimate", !quick[0] && quick[1].includes("≈"), quick.join());
   expect("nothing is refused by the page's own security policy", complaints.length === 0, complaints.join(" | "));
@@ -79,6 +79,41 @@ await race("equal", `${TINY}&left=none&right=none&batch_size=64`, async (page) =
   await page.click("#reset");
   const reset = await page.evaluate(() => [document.getElementById("answer").textContent, document.getElementById("confusion").hidden, document.getElementById("judge-note").textContent, document.getElementById("said").textContent]);
   expect("a reset takes answers and mistakes along", reset[0].startsWith("Train a little") && reset[1] && !reset[2].includes("misreads") && reset[3] === "", reset.join(" | "));
+});
+
+await race("richer", TINY.replace("linear", "small"), async (page, complaints) => {
+  await page.click("#start");
+  await steps(page, 6);
+  // Whoever looks at a digit sees what the layers make of it.
+  await page.locator("#inside-section").scrollIntoViewIfNeeded();
+  await page.locator("#samples button").nth(7).hover();
+  await until(page, () => document.querySelectorAll("#inside > div").length === 2 || mexhat.state() === "failed");
+  const seen = await page.evaluate(() => ({ note: document.getElementById("inside-note").textContent, texts: [...document.querySelectorAll("#inside figcaption")].map((one) => one.textContent), maps: document.querySelectorAll("#inside > div:first-child .maps-of:first-of-type canvas").length, bright: [...document.querySelectorAll("#inside canvas")].filter((canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((v, i) => i % 4 === 0 && v > 100)).length }));
+  expect("each layer shows what it makes of the digit under the pointer", seen.note.startsWith("A 7,") && seen.texts.length === 6 && /^relu1, 8×28×28, \d+ % zero$/.test(seen.texts[0]) && seen.bright > 10, `${seen.note} ${seen.texts.join("; ")}; ${seen.bright} bright maps`);
+  await page.focus("#pad");
+  await page.keyboard.press("4");
+  await until(page, () => document.getElementById("inside-note").textContent.startsWith("Your drawing,"));
+  expect("and of a drawing", true);
+  await shot(page, "race-inside");
+
+  await page.evaluate(() => document.querySelector("#lesson a").click());
+  await until(page, () => mexhat.state() === "running" && mexhat.lanes.every((lane) => lane.step > 4));
+  const again = await page.evaluate(async () => ({ address: location.search, kept: document.getElementById("runs-list").innerText, link: document.querySelector("#runs-list a").href, rate: document.getElementById("rate-value").value, csv: (await import("./charts.js")).csv(["A", "B"], mexhat.lanes, "now") }));
+  expect("a race to try begins at once, and the one before stays", again.address === "?lr=0.5" && again.rate === "0.5" && again.kept.includes("rate 0.1") && again.kept.includes("batch size 8") && /deconvolution \d+ % after \d+ steps/.test(again.kept), again.kept);
+  expect("its link repeats it, and the curves have both", ["model=small", "batch_size=8", "lr=0.1"].every((word) => again.link.includes(word)) && again.csv.includes('"1: rate 0.1') && again.csv.includes('"now"'), again.link);
+  await page.click("#start");
+  await until(page, () => mexhat.state() === "paused");
+  await page.evaluate(() => document.querySelector(".charts").scrollIntoView());
+  await shot(page, "race-overlaid");
+  await page.evaluate(() => document.querySelectorAll("#lesson a")[3].click());
+  await until(page, () => (mexhat.state() === "running" && mexhat.lanes.every((lane) => lane.step > 1)) || mexhat.state() === "failed");
+  const deep = await page.evaluate(() => [document.querySelectorAll("#chain1 li").length, mexhat.pictures().at(-1)?.layers.length, document.querySelectorAll("#runs-list li").length]);
+  expect("a deep network is a race to try", deep[0] > 20 && deep[2] === 2, deep.join());
+  await page.click("#start");
+  await until(page, () => mexhat.state() === "paused");
+  await page.click("#forget");
+  expect("earlier races can be forgotten", await page.isHidden("#runs"));
+  expect("nothing is in the console", complaints.length === 0, complaints.join(" | "));
 });
 
 await race("impatient", TINY, async (page) => {

@@ -5,6 +5,7 @@ mod debian;
 mod demo;
 mod drivers;
 mod gpu_lab;
+mod lean;
 mod mesa;
 mod npm;
 mod package;

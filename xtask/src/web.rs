@@ -23,6 +23,7 @@ pub fn build(consent: Consent) -> Result<PathBuf> {
     copy(&root().join("web/page"), &dist)?;
     bundle(&toolchain, "mexhat-web", &dist)?;
     bundle(&toolchain, "mexhat-web-doctor", &dist)?;
+    crate::lean::scripts(&dist)?;
     println!("\nthe page is in {}", dist.display());
     Ok(dist)
 }

@@ -103,7 +103,7 @@ export interface TomlDescription extends Common {
 
 /** A network by its name. */
 export interface NamedDescription extends Common {
-  model: "lenet" | "small" | "mlp" | "linear" | "vgg11" | "vgg13" | "vgg16" | "vgg19" | "resnet18" | "preact18" | "senet18" | "densenet121" | "resnext29" | "mobilenetv2" | "dpn92" | "pnasnet-a" | "efficientnet-b0" | "vgg11-imagenet" | "resnet18-imagenet" | "resnet50-imagenet" | "densenet121-imagenet" | (string & {});
+  model: "lenet" | "small" | "deep" | "mlp" | "linear" | "vgg11" | "vgg13" | "vgg16" | "vgg19" | "resnet18" | "preact18" | "senet18" | "densenet121" | "resnext29" | "mobilenetv2" | "dpn92" | "pnasnet-a" | "efficientnet-b0" | "vgg11-imagenet" | "resnet18-imagenet" | "resnet50-imagenet" | "densenet121-imagenet" | (string & {});
   norm?: Norm;
   /** `fast` costs little more than batch norm; the options below win over it. */
   whitening?: "paper" | "fast";

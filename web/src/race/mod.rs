@@ -16,7 +16,7 @@ use mexhat::Result;
 use mexhat::data::{self, Splits};
 use mexhat::gpu::Gpu;
 use mexhat::models;
-use mexhat::train::{Options, Saved, Trainer};
+use mexhat::train::{Options, Saved, Tensor, Trainer};
 use options::RaceOptions;
 use std::path::Path;
 use turns::PICTURE_MS;
@@ -261,6 +261,26 @@ impl Race {
             };
         }
         Ok(object(&[("picture", Uint8ClampedArray::from(&bytes[..]).into()), ("shares", shares.into())]).into())
+    }
+
+    /// What each layer makes of a picture of 28x28, 0 to 255: for each network `[{ name, shape, values }]`, shapes (C,H,W) or (F).
+    pub async fn activations(&mut self, pixels: Vec<u8>) -> Result<Array, JsValue> {
+        let networks = Array::new();
+        for index in 0..self.lanes.len() {
+            let found = match self.lanes[index].trainer.activations(&pixels).await {
+                Ok(found) => found,
+                Err(error) => return Err(self.explained(error).await),
+            };
+            let layer = |(name, tensor): &(String, Tensor)| {
+                object(&[
+                    ("name", name.as_str().into()),
+                    ("shape", numbers(tensor.shape[1..].iter().map(|side| *side as f64))),
+                    ("values", Float32Array::from(&tensor.values[..]).into()),
+                ])
+            };
+            networks.push(&found.iter().map(layer).collect::<Array>());
+        }
+        Ok(networks)
     }
 
     /// What has been created and submitted so far: `{ submissions, dispatches, buffers, bytes, pipelines, bindGroups }`.
