@@ -1,6 +1,6 @@
 // The two charts of the race, and the series that they draw.
 import * as runs from "./runs.js";
-import { axes, between, colour, dot, even, path } from "./draw.js";
+import { LANES, axes, between, colour, dot, even, path } from "./draw.js";
 
 const $ = (id) => document.getElementById(id);
 /** Points of one line at most: from twice as many on, two become one. */
@@ -52,10 +52,11 @@ function chart(canvas, key, y, log, ticks, dots) {
   }
   const draw = (lane, i, number) => {
     const line = lane[key];
-    context.strokeStyle = context.fillStyle = colour(i ? "--deconv" : "--batch");
+    const [tint, dashes] = LANES[i];
+    context.strokeStyle = context.fillStyle = colour(tint);
     context.globalAlpha = number ? 0.4 : 1;
     context.lineWidth = number ? 1.25 : 2;
-    context.setLineDash(i ? [] : [6, 4]);
+    context.setLineDash(dashes);
     const points = line[x].map((at, n) => [across(at), up(line.values[n])]);
     path(context, points);
     context.setLineDash([]);
@@ -115,9 +116,12 @@ export function picture() {
   context.fillStyle = colour("--card");
   context.fillRect(0, 0, whole.width, whole.height);
   context.font = `${14 * ratio}px system-ui, sans-serif`;
-  charts.reduce((x, one, i) => {
-    context.fillStyle = colour(i ? "--deconv" : "--batch");
-    context.fillText(names[i], x, 20 * ratio);
+  names.reduce((x, name, i) => {
+    context.fillStyle = colour(LANES[i][0]);
+    context.fillText(name, x, 20 * ratio);
+    return x + context.measureText(name).width + 2 * gap;
+  }, gap);
+  charts.reduce((x, one) => {
     context.drawImage(one, x, head);
     return x + one.width + gap;
   }, gap);

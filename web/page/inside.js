@@ -84,7 +84,7 @@ export function show(networks, names) {
       maps.setAttribute("role", "img");
       maps.setAttribute("aria-label", `${names[i]}: what ${name} makes of it`);
       const dead = values.filter((v) => v <= 0).length / values.length;
-      figure.append(Object.assign(document.createElement("figcaption"), { textContent: `${name}, ${shape.join("×")}${/^relu/.test(name) ? `, ${(100 * dead).toFixed(0)} % zero` : shape.length === 1 ? ": what it says, brightest" : ""}` }), maps);
+      figure.append(Object.assign(document.createElement("figcaption"), { textContent: `${name}, ${shape.join("×")}${/^relu/.test(name) ? `, ${(100 * dead).toFixed(0)} % zero` : shape.length === 1 ? ": the brightest is what it says" : ""}` }), maps);
       box.append(figure);
     }
     return box;

@@ -1,4 +1,4 @@
-// What there is to see at once: training digits that stream by, and both networks, drawn from their own description.
+// What there is to see at once: training digits that stream by, and the networks, drawn from their own description.
 import * as inside from "./inside.js";
 
 const $ = (id) => document.getElementById(id);
@@ -95,5 +95,5 @@ function chain(text) {
 export function show({ digits, networks }) {
   stream(digits);
   inside.offer(digits);
-  networks.forEach((text, i) => $(`chain${i}`).replaceChildren(...chain(text)));
+  networks.forEach((text, i) => $(`chain${i}`)?.replaceChildren(...chain(text)));
 }

@@ -44,6 +44,8 @@ const actions = {
   async pause() {
     running = false;
     if (race) tell(await race.settle());
+    // Some may have been judged at this step already, and all are to be compared.
+    while (race?.due) tell(await race.advance());
     say("paused");
   },
   async step(wanted) {

@@ -116,6 +116,38 @@ await race("richer", TINY.replace("linear", "small"), async (page, complaints) =
   expect("nothing is in the console", complaints.length === 0, complaints.join(" | "));
 });
 
+await race("four", `${TINY}&third=none&fourth=deconv`, async (page, complaints) => {
+  await until(page, () => document.querySelectorAll("#chain3 li").length > 0);
+  const named = await page.evaluate(() => [document.querySelector("header p").textContent.replace(/\s+/g, " "), ...[...document.querySelectorAll(".lanes .name")].map((one) => one.textContent)]);
+  expect("four networks are introduced, and told apart", named[0].startsWith("Four networks") && named.slice(1).join() === "Batch norm,Deconvolution (2),No norm,Deconvolution (4)", named.join("; "));
+  await page.click("#start");
+  await steps(page, 20);
+  await page.click("#start");
+  await until(page, () => mexhat.state() === "paused");
+  const found = await page.evaluate(() => ({ steps: mexhat.lanes.map((lane) => lane.step), losses: mexhat.lanes.map((lane) => lane.loss.values.join()), judged: mexhat.lanes.map((lane) => lane.accuracy.steps.join()), csv: document.querySelectorAll("#lane3 td").length }));
+  expect("all are paused and judged at the same steps", new Set(found.steps).size === 1 && new Set(found.judged).size === 1, `${found.steps}; ${found.judged[0]}`);
+  expect("two of one norm are the same to the bit, the others are not", found.losses[1] === found.losses[3] && new Set(found.losses).size === 3, found.losses.map((text) => text.slice(0, 20)).join("; "));
+  await page.focus("#pad");
+  await page.keyboard.press("5");
+  await until(page, () => document.querySelectorAll("#bars li:first-child span").length === 4);
+  expect("all four read the drawing", (await page.textContent("#answer")).includes("Deconvolution (4)"), await page.textContent("#answer"));
+  await page.click("#judge2");
+  await until(page, () => mexhat.lanes.judged);
+  expect("each can be asked for its mistakes", (await page.textContent("#judge-note")).startsWith("No norm misreads"), await page.textContent("#judge-note"));
+  await page.locator("#settings summary").click();
+  await page.click("#save3");
+  await until(page, () => mexhat.lanes.saved);
+  await shot(page, "race-four-lanes");
+  await page.setViewportSize({ width: 390, height: 844 });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  expect("four lanes fit a phone", wide <= 390, `${wide} px`);
+  await page.selectOption('select[name="fourth"]', "off");
+  await page.click("#reset");
+  const rows = await page.evaluate(() => [document.querySelectorAll(".lanes tbody tr").length, document.querySelectorAll("#runs-list li").length, mexhat.lanes.length]);
+  expect("a lane can be taken away", rows.join() === "3,1,3", rows.join());
+  expect("nothing is in the console", complaints.length === 0, complaints.join(" | "));
+});
+
 await race("impatient", TINY, async (page) => {
   for (let i = 0; i < 3; i++) await page.click("#start", { force: true, timeout: 1000 }).catch(() => {});
   await until(page, () => mexhat.state() === "running" || mexhat.state() === "paused" || mexhat.state() === "failed");
