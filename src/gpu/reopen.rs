@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How long a driver is left alone before each attempt; a reset takes it a second or two.
 const PAUSES: [Duration; 3] = [Duration::from_millis(500), Duration::from_secs(2), Duration::from_secs(5)];
 
+/// How often a browser is asked before a failure is taken for no loss.
+const ASKED: usize = 20;
+
 impl Gpu {
     /// A new device on the same adapter, with nothing on it. The old one and all that was made on it stay lost.
     ///
@@ -28,6 +31,21 @@ impl Gpu {
             }
         }
         Err(last)
+    }
+
+    /// What is behind a failure: the loss of the device, which a browser reports a moment after its first consequences.
+    pub async fn cause(&self, error: Error) -> Error {
+        if !cfg!(target_arch = "wasm32") || !matches!(error, Error::Gpu(_)) {
+            return error;
+        }
+        for _ in 0..ASKED {
+            // The answer comes from where the report does, and behind it.
+            adapter::adapters().await;
+            if let Err(lost) = self.check_lost() {
+                return lost;
+            }
+        }
+        error
     }
 
     /// Whoever is told of compiling is told of the new device's.

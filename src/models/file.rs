@@ -1,7 +1,7 @@
 //! Networks without Rust: a TOML file that lists the layers.
 
 use super::ModelOptions;
-use crate::nn::{Layer, Layers, Network, Norm, Whitening};
+use crate::nn::{Layer, Layers, Network, Node, Norm, Whitening};
 use crate::{Error, Result};
 use serde::Deserialize;
 use std::path::Path;
@@ -78,6 +78,29 @@ impl NetworkFile {
     pub fn parse(path: &str, text: &str) -> Result<Self> {
         let written: Written = toml::from_str(text)
             .map_err(|e| Error::input(path, format!("is no description of a network\n{}", e.to_string().trim_end())))?;
+        Self::of(path, written)
+    }
+
+    /// As [`NetworkFile::parse`] of JSON with the same keys, as programs write it; errors name the layer by its place.
+    ///
+    /// ```
+    /// use mexhat::models::{ModelOptions, NetworkFile};
+    /// let text = r#"{ "layers": [{ "type": "flatten" }, { "type": "linear", "outputs": "classes" }] }"#;
+    /// let net = NetworkFile::parse_json("the network", text)?.network(&ModelOptions::default())?;
+    /// assert_eq!(net.nodes.len(), 2);
+    /// let error = NetworkFile::parse_json("the network", r#"{ "layers": [{ "type": "flaten" }] }"#).unwrap_err();
+    /// assert!(error.to_string().starts_with("the network: layers[0]: unknown variant `flaten`"));
+    /// # Ok::<(), mexhat::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// It is no description of a network.
+    pub fn parse_json(path: &str, text: &str) -> Result<Self> {
+        let written: Written = serde_json::from_str(text).map_err(|e| Error::input(path, fault(text, &e)))?;
+        Self::of(path, written)
+    }
+
+    fn of(path: &str, written: Written) -> Result<Self> {
         if written.layers.is_empty() {
             return Err(Error::input(path, "has no layers; expected at least one"));
         }
@@ -127,6 +150,24 @@ impl NetworkFile {
         }
         settled
     }
+}
+
+/// What is wrong with `text`, without places in it: nobody has seen a text that a program wrote. The first layer at fault is named instead.
+fn fault(text: &str, error: &serde_json::Error) -> String {
+    #[derive(Deserialize)]
+    struct Loose {
+        layers: Vec<serde_json::Value>,
+    }
+    let plain = |error: &serde_json::Error| {
+        let text = error.to_string();
+        text.rsplit_once(" at line ").map_or(text.clone(), |(what, _)| what.to_owned())
+    };
+    let layers = serde_json::from_str(text).map_or(Vec::new(), |loose: Loose| loose.layers);
+    let faulty = |(place, layer)| {
+        let error = serde_json::from_value::<Node>(layer).err()?;
+        Some(format!("layers[{place}]: {}", plain(&error)))
+    };
+    layers.into_iter().enumerate().find_map(faulty).unwrap_or_else(|| plain(error))
 }
 
 /// Gives layers whose outputs are "classes" their number.
@@ -217,6 +258,23 @@ mod tests {
         assert!(error("layers = []").contains("no layers"));
         assert!(error("layer = []").contains("line 1"));
         assert!(error("norm = \"bach\"\nlayers = [{ type = \"relu\" }]").contains("line 1"));
+    }
+
+    #[test]
+    fn mistakes_in_json_name_the_layer_and_the_key() {
+        let error = |text: &str| NetworkFile::parse_json("net", text).unwrap_err().to_string();
+        let found = error(r#"{ "layers": [{ "type": "relu" }, { "type": "conv", "outputs": 8, "kernal": 3 }] }"#);
+        assert!(
+            found.starts_with("net: layers[1]: ") && found.contains("kernal") && !found.contains("line"),
+            "{found}"
+        );
+        let found = error(r#"{ "norm": "bach", "layers": [{ "type": "relu" }] }"#);
+        assert!(found.contains("bach") && found.contains("deconv") && !found.contains("layers["), "{found}");
+        assert!(error(r#"{ "layers": [] }"#).contains("no layers") && error("[]").starts_with("net: "));
+        let json = r#"{ "layers": [{ "type": "linear", "outputs": "classes" }] }"#;
+        let toml = "layers = [{ type = \"linear\", outputs = \"classes\" }]";
+        let net = |file: Result<NetworkFile>| file.and_then(|file| file.network(&ModelOptions::default()));
+        assert_eq!(net(NetworkFile::parse_json("net", json)).ok(), net(NetworkFile::parse("net", toml)).ok());
     }
 
     #[test]

@@ -9,10 +9,10 @@
 //! # Ok::<(), mexhat::Error>(())
 //! ```
 
+mod deep;
 mod densenet;
 mod dpn;
 mod efficientnet;
-#[cfg(not(target_arch = "wasm32"))]
 mod file;
 mod imagenet;
 mod lenet;
@@ -28,7 +28,6 @@ mod vgg;
 mod yardstick;
 
 pub use crate::nn::{Model, Norm};
-#[cfg(not(target_arch = "wasm32"))]
 pub use file::NetworkFile;
 pub use options::ModelOptions;
 
@@ -40,9 +39,10 @@ use crate::{Error, Result};
 type Write = fn(&mut Network, &ModelOptions);
 
 /// Every architecture under its name: adding one is a file and a line here.
-const MODELS: [(&str, Write); 22] = [
+const MODELS: [(&str, Write); 23] = [
     ("lenet", lenet::lenet),
     ("small", small::small),
+    ("deep", deep::deep),
     ("mlp", mlp::mlp),
     ("linear", mlp::linear),
     ("yardstick", yardstick::yardstick),

@@ -53,8 +53,9 @@ pub use group_norm::GroupNorm;
 pub use iter_norm::IterNorm;
 #[doc(hidden)]
 pub use linear::PlainLinear;
+pub(crate) use network::CLASSES;
 #[cfg(not(target_arch = "wasm32"))]
-pub(crate) use network::{CLASSES, named};
+pub(crate) use network::named;
 pub use network::{Conv, Custom, Init, Layer, Layers, Linear, Model, Network, Node, Watch};
 pub(crate) use network::{block_fc, num_groups};
 pub use norm::Norm;

@@ -1,6 +1,6 @@
 //! Looks at a run from outside while it goes on: the deconvolutions of all layers, and what the network says to each test image.
 
-use super::Trainer;
+use super::{Tensor, Trainer};
 use crate::Result;
 use std::sync::Arc;
 
@@ -90,6 +90,14 @@ impl Trainer {
             Guess { label: *label, guess: guess as u32, share }
         };
         Ok(shares.values.chunks(shares.shape[1]).zip(&test.labels).map(best).collect())
+    }
+
+    /// What each layer makes of one image (C,H,W), bytes, in the order of the layers.
+    ///
+    /// # Errors
+    /// The image is not of the network's size, or the device failed.
+    pub async fn activations(&mut self, image: &[u8]) -> Result<Vec<(String, Tensor)>> {
+        self.learner.all_activations_async(image).await
     }
 
     /// The bytes of test image `index`, (C,H,W).

@@ -1,5 +1,6 @@
 // The two charts of the race, and the series that they draw.
-import { axes, between, colour, dot, even, path } from "./draw.js";
+import * as runs from "./runs.js";
+import { LANES, axes, between, colour, dot, even, path } from "./draw.js";
 
 const $ = (id) => document.getElementById(id);
 /** Points of one line at most: from twice as many on, two become one. */
@@ -27,35 +28,47 @@ export function add(line, step, seconds, value) {
 
 let [lanes, names] = [[], []];
 
+/** The lines of this race and of those before it. */
+const everything = () => [...runs.all().flatMap((run) => run.lanes), ...lanes];
+
 /** Lowest and highest loss that the chart shows: whole powers of ten, or halves of them. */
 function losses() {
-  const known = lanes.flatMap((lane) => lane.loss.values).filter((v) => v > 0 && isFinite(v));
+  const known = everything().flatMap((lane) => lane.loss.values).filter((v) => v > 0 && isFinite(v));
   if (!known.length) return [0.1, 3];
-  const top = CLIP * Math.max(...lanes.map((lane) => lane.loss.values[0] ?? 0));
+  const top = CLIP * Math.max(...everything().map((lane) => lane.loss.values[0] ?? 0));
   const [low, high] = [Math.min(...known), Math.min(Math.max(...known), top)];
   return [0.8 * low, Math.max(2 * low, 1.2 * high)];
 }
 
 function chart(canvas, key, y, log, ticks, dots) {
   const x = $("axis").value === "steps" ? "steps" : "seconds";
-  const most = Math.max(...lanes.map((lane) => Math.max(lane.loss[x].at(-1) ?? 0, lane.accuracy[x].at(-1) ?? 0))) || 10;
+  const most = Math.max(...everything().map((lane) => Math.max(lane.loss[x].at(-1) ?? 0, lane.accuracy[x].at(-1) ?? 0))) || 10;
   const name = x === "steps" ? "steps" : "each network's own seconds";
   const { context, x: across, y: up, inside } = axes(canvas, { x: [0, most], y, log, names: [name, key], ticks: [even(0, most), ticks] });
-  if (!lanes.some((lane) => lane[key].steps.length)) {
+  if (!everything().some((lane) => lane[key].steps.length)) {
     context.fillStyle = colour("--soft");
     context.textAlign = "center";
     context.fillText(key === "loss" ? "Start the race: each step leaves a point here." : "How many test images each network reads appears here.", across(most / 2), up(log ? Math.sqrt(y[0] * y[1]) : (y[0] + y[1]) / 2));
   }
-  inside(() => lanes.forEach((lane, i) => {
+  const draw = (lane, i, number) => {
     const line = lane[key];
-    context.strokeStyle = context.fillStyle = colour(i ? "--deconv" : "--batch");
-    context.lineWidth = 2;
-    context.setLineDash(i ? [] : [6, 4]);
+    const [tint, dashes] = LANES[i];
+    context.strokeStyle = context.fillStyle = colour(tint);
+    context.globalAlpha = number ? 0.4 : 1;
+    context.lineWidth = number ? 1.25 : 2;
+    context.setLineDash(dashes);
     const points = line[x].map((at, n) => [across(at), up(line.values[n])]);
     path(context, points);
     context.setLineDash([]);
-    if (dots) points.forEach(([px, py]) => dot(context, px, py, 2.5));
-  }));
+    if (dots && !number) points.forEach(([px, py]) => dot(context, px, py, 2.5));
+    context.globalAlpha = 1;
+    // Its number in the list stands at its end.
+    if (number && points.length) context.fillText(number, points.at(-1)[0] - 8, points.at(-1)[1] + (i ? 14 : -6));
+  };
+  inside(() => {
+    runs.all().forEach((run) => run.lanes.forEach((lane, i) => draw(lane, i, run.number)));
+    lanes.forEach((lane, i) => draw(lane, i, 0));
+  });
 }
 
 export function build(called, of) {
@@ -66,7 +79,7 @@ export function build(called, of) {
 function show() {
   const [low, high] = losses();
   chart($("loss"), "loss", [low, high], true, between(low, high), false);
-  const least = Math.min(0.8, ...lanes.flatMap((lane) => lane.accuracy.values).map((v) => Math.floor(v * 10) / 10));
+  const least = Math.min(0.8, ...everything().flatMap((lane) => lane.accuracy.values).map((v) => Math.floor(v * 10) / 10));
   chart($("accuracy"), "accuracy", [least, 1], false, even(least, 1).map(([v]) => [v, `${Math.round(100 * v)} %`]), true);
 }
 
@@ -86,10 +99,10 @@ export function draw(of, after = () => {}) {
 
 addEventListener("resize", show);
 
-/** Every point of the race, a line each: network, what, step, seconds of its own, value. */
-export function csv(names, of) {
-  const lines = of.flatMap((lane, i) => ["loss", "accuracy"].flatMap((what) => lane[what].steps.map((step, at) => [`"${names[i]}"`, what, step, lane[what].seconds[at].toFixed(4), lane[what].values[at]].join())));
-  return ["network,what,step,seconds,value", ...lines, ""].join("\n");
+/** Every point of the race and of those before it, a line each: network, what, step, seconds of its own, value, and what was special about the race. */
+export function csv(names, of, label) {
+  const race = (names, of, label) => of.flatMap((lane, i) => ["loss", "accuracy"].flatMap((what) => lane[what].steps.map((step, at) => [`"${names[i]}"`, what, step, lane[what].seconds[at].toFixed(4), lane[what].values[at], `"${label}"`].join())));
+  return ["network,what,step,seconds,value,race", ...runs.all().flatMap((run) => race(run.names, run.lanes, `${run.number}: ${run.label}`)), ...race(names, of, label), ""].join("\n");
 }
 
 /** Both charts as one picture with their names. */
@@ -103,9 +116,12 @@ export function picture() {
   context.fillStyle = colour("--card");
   context.fillRect(0, 0, whole.width, whole.height);
   context.font = `${14 * ratio}px system-ui, sans-serif`;
-  charts.reduce((x, one, i) => {
-    context.fillStyle = colour(i ? "--deconv" : "--batch");
-    context.fillText(names[i], x, 20 * ratio);
+  names.reduce((x, name, i) => {
+    context.fillStyle = colour(LANES[i][0]);
+    context.fillText(name, x, 20 * ratio);
+    return x + context.measureText(name).width + 2 * gap;
+  }, gap);
+  charts.reduce((x, one) => {
     context.drawImage(one, x, head);
     return x + one.width + gap;
   }, gap);

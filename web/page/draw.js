@@ -1,5 +1,8 @@
 // What the chapters draw with: sharp canvases, axes, lines and dots.
 
+/** Colours and dashes of the networks of a race. */
+export const LANES = [["--batch", [6, 4]], ["--deconv", []], ["--third", [2, 3]], ["--fourth", [10, 3, 2, 3]]];
+
 export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 /** Clears a canvas and makes it as sharp as the screen; lengths are in pixels of the page. */

@@ -1,4 +1,4 @@
-// The drawing pad: what is drawn is read by both networks, one question at a time, again whenever they have learnt.
+// The drawing pad: what is drawn is read by all networks, one question at a time, again whenever they have learnt.
 const $ = (id) => document.getElementById(id);
 const pad = $("pad");
 const ink = pad.getContext("2d", { willReadFrequently: true });
@@ -15,7 +15,7 @@ let [drawn, trained, announce, last] = [false, false, false, null];
 export const connect = (send) => (ask = send);
 
 function hint() {
-  $("answer").textContent = trained ? "Draw a digit; both networks read it." : "Train a little, then draw.";
+  $("answer").textContent = trained ? "Draw a digit; the networks read it." : "Train a little, then draw.";
 }
 
 function clearAnswer() {
@@ -73,6 +73,10 @@ function paint({ picture, shares }, names) {
   const image = new ImageData(28, 28);
   picture.forEach((v, i) => image.data.set([v, v, v, 255], 4 * i));
   $("preview").getContext("2d").putImageData(image, 0, 0);
+  for (const { lastChild: bars } of $("bars").children) {
+    while (bars.children.length > shares.length) bars.lastChild.remove();
+    while (bars.children.length < shares.length) bars.append(bar(bars.children.length));
+  }
   shares.forEach((share, i) => share.forEach((p, digit) => ($("bars").children[digit].querySelectorAll("span")[i].style.width = `${100 * p}%`)));
   const best = shares.map((share) => share.indexOf(Math.max(...share)));
   const text = shares.map((share, i) => `${names[i]}: ${best[i]} (${(100 * share[best[i]]).toFixed(0)} %)`).join(", ");
@@ -82,11 +86,12 @@ function paint({ picture, shares }, names) {
   announce = false;
 }
 
+/** The bar of a network. */
+const bar = (lane) => Object.assign(document.createElement("span"), { className: ["batch", "deconv", "third", "fourth"][lane] });
+
 $("bars").append(...Array.from({ length: 10 }, (_, digit) => {
   const [item, bars] = [document.createElement("li"), document.createElement("div")];
-  const [left, right] = [document.createElement("span"), document.createElement("span")];
-  left.className = "batch";
-  bars.append(left, right);
+  bars.append(bar(0), bar(1));
   item.append(String(digit), bars);
   return item;
 }));

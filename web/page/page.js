@@ -6,6 +6,8 @@ import * as layers from "./layers.js";
 import * as judge from "./judge.js";
 import * as check from "./check.js";
 import * as pad from "./pad.js";
+import * as inside from "./inside.js";
+import * as runs from "./runs.js";
 import * as preview from "./preview.js";
 import * as article from "./article.js";
 import * as cost from "./chapters/cost.js";
@@ -22,17 +24,44 @@ let worker, state, lanes;
 
 const options = () => ({ ...settings.options(), lr: rate() });
 
-/** Names of both lanes, where two of the same norm are told apart by their side. */
+/** Classes of the lanes that not every race has. */
+const EXTRA = ["third", "fourth"];
+
+/** Rows, boxes and buttons for so many networks: the page has those of two, and the others are made like the second. */
+function furnish(count) {
+  for (const lane of [2, 3]) {
+    for (const kind of ["lane", "box", "save", "judge"]) {
+      const there = $(kind + lane);
+      if (lane >= count) there?.remove();
+      else if (!there) {
+        const copy = $(`${kind}1`).cloneNode(true);
+        for (const one of [copy, ...copy.querySelectorAll("[id]")]) one.id = one.id.replace("1", lane);
+        copy.querySelector(".key")?.classList.replace("deconv", EXTRA[lane - 2]);
+        $(kind + (lane - 1)).after(copy);
+      }
+    }
+  }
+}
+
+/** Names of the lanes, where those of the same norm are told apart by their place. */
 function nameLanes(norms) {
-  const [left, right] = norms.map((norm) => settings.LONG[norm]);
-  NAMES = left === right ? [`${left} (left)`, `${right} (right)`] : [left, right];
-  NAMES.forEach((name, i) => ($(`lane${i}`).querySelector(".name").textContent = $(`network${i}`).textContent = name));
+  furnish(norms.length);
+  const long = norms.map((norm) => settings.LONG[norm]);
+  const places = norms.length === 2 ? ["left", "right"] : [1, 2, 3, 4];
+  NAMES = long.map((name, i) => (long.indexOf(name) === long.lastIndexOf(name) ? name : `${name} (${places[i]})`));
+  NAMES.forEach((name, i) => {
+    $(`lane${i}`).querySelector(".name").textContent = $(`network${i}`).textContent = $(`judge${i}`).textContent = name;
+    $(`save${i}`).textContent = `Save ${name.toLowerCase()}`;
+  });
+  $("count").textContent = ["One network", "Two networks", "Three networks", "Four networks"][norms.length - 1];
   $("left-name").textContent = NAMES[0].toLowerCase();
   $("right-name").textContent = NAMES[1].toLowerCase();
+  $("joint").textContent = norms.length > 2 ? "others" : "the other";
+  $("others").replaceChildren(...NAMES.slice(2).flatMap((name, i) => [", ", Object.assign(document.createElement("b"), { className: EXTRA[i], textContent: name.toLowerCase() })]));
   $("lesson").hidden = !(norms.includes("batch") && norms.includes("deconv"));
 }
 
-const chosenNorms = () => [settings.current().left, settings.current().right];
+const able = (on) => lanes.forEach((_, i) => ($(`save${i}`).disabled = $(`judge${i}`).disabled = !on));
 
 /** The learning rate as it was given, which the slider may not reach. */
 let lr = settings.current().lr ?? 0.1;
@@ -40,6 +69,7 @@ const rate = () => lr;
 
 function showRate() {
   $("rate-value").value = rate();
+  $("rate").value = Math.log10(rate());
   $("rate").setAttribute("aria-valuetext", String(rate()));
 }
 
@@ -66,7 +96,7 @@ function event(e) {
       lane.ms = e.ms;
       speed();
     }
-    if (!e.recorded) pad.learnt();
+    if (!e.recorded) [pad.learnt(), inside.changed()];
   } else if (e.event === "eval") {
     charts.add(lane.accuracy, e.step, e.seconds, e.accuracy);
     lane.row[2] = `${e.quick ? "≈ " : ""}${(100 * e.accuracy).toFixed(e.quick ? 0 : 1)} %`;
@@ -79,9 +109,8 @@ function event(e) {
   } else if (e.event === "failed") {
     lane.diverged = e.step;
     lane.row[1] = `diverged at step ${e.step}`;
-    const other = lanes[1 - e.lane];
-    const rest = other.diverged ? `${NAMES[1 - e.lane]} did at step ${other.diverged}.` : `${NAMES[1 - e.lane]} goes on.`;
-    status(`${NAMES[e.lane]} diverged at step ${e.step}: its loss is no longer a number, at a learning rate of ${rate()}. ${rest}`);
+    const rest = lanes.map((one, i) => (i === e.lane ? "" : ` ${NAMES[i]} ${one.diverged ? `did at step ${one.diverged}` : "goes on"}.`)).join("");
+    status(`${NAMES[e.lane]} diverged at step ${e.step}: its loss is no longer a number, at a learning rate of ${rate()}.${rest}`);
   }
 }
 
@@ -140,15 +169,16 @@ const answers = {
     if (state !== "fresh") preview.still();
     if (lanes.whitened >= 0) layers.begin(seen.layers);
   },
-  building: () => status("Drawing digits and building both networks …"),
+  building: () => status("Drawing digits and building the networks …"),
   built({ about }) {
     lanes.built = true;
     if (model) settings.adopt(about.options);
+    lanes.race = { label: settings.label(rate()), link: settings.link(rate()) };
     const norms = about.networks.map(({ norm }) => norm);
     nameLanes(norms);
     charts.build(NAMES, lanes);
     lanes.whitened = whitened(norms);
-    for (const id of ["save0", "save1", "judge0", "judge1"]) $(id).disabled = false;
+    able(true);
     const device = lanes.adapter || about.device;
     $("device").textContent = `Adapter: ${device}. ${about.networks.map((n, i) => `${NAMES[i]}: ${n.parameters.toLocaleString("en")} parameters, ${(n.bytes / 2 ** 20).toFixed(0)} MiB`).join("; ")}.`;
     const soft = about.software ? " This adapter is software: the CPU plays GPU, so expect it to be slow." : "";
@@ -172,7 +202,7 @@ const answers = {
     $("start").disabled = $("step").disabled = true;
   },
   saved({ lane, bytes }) {
-    const name = `${NAMES[lane].toLowerCase().replace(/[^a-z]+/g, "-").replace(/-$/, "")}.safetensors`;
+    const name = `${NAMES[lane].toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/-$/, "")}.safetensors`;
     save(name, new Blob([bytes]));
     lanes.saved = bytes;
     status(`${NAMES[lane]} is saved as mexhat-${name}; \`mexhat eval mexhat-${name}\` reads it.`);
@@ -184,11 +214,15 @@ const answers = {
   testImage: ({ index, pixels }) => judge.picture(index, pixels),
   covariances: ({ pairs }) => layers.maps(pairs),
   health: ({ health }) => (lanes.health = health),
-  read: ({ read, id }) => pad.show(id, read, NAMES),
+  read({ read, id }) {
+    pad.show(id, read, NAMES);
+    if (read) inside.drawn(read.picture);
+  },
+  activations: ({ networks }) => inside.show(networks, NAMES),
   lost: () => status("The GPU went away. Opening it again …"),
   recovered({ steps }) {
     lanes.recovered = steps;
-    status(`The GPU went away and is back: a driver reset, sleep, or another program. Both networks have made the steps since ${Math.min(...steps)} again and go on where they were.`);
+    status(`The GPU went away and is back: a driver reset, sleep, or another program. The networks have made the steps since ${Math.min(...steps)} again and go on where they were.`);
   },
   failed: ({ kind, message }) => failure(kind, message),
 };
@@ -196,15 +230,17 @@ const answers = {
 function fresh() {
   endRecording();
   worker?.terminate();
-  lanes = [0, 1].map(() => ({ loss: charts.series(), accuracy: charts.series(), step: 0, row: ["0", "–", "–", "–", "–"] }));
-  lanes.whitened = whitened(chosenNorms());
+  if (lanes?.race) runs.keep(lanes, NAMES, lanes.race);
+  lanes = settings.norms().map(() => ({ loss: charts.series(), accuracy: charts.series(), step: 0, row: ["0", "–", "–", "–", "–"] }));
+  lanes.whitened = whitened(settings.norms());
   layers.reset();
   judge.reset();
   pad.reset();
-  for (const id of ["save0", "save1", "judge0", "judge1"]) $(id).disabled = true;
+  inside.reset();
   lanes.recovered = null;
   globalThis.mexhat = { lanes, send, state: () => state, pictures: layers.history, viewer: article.viewer, article: article.state };
-  nameLanes(chosenNorms());
+  nameLanes(settings.norms());
+  able(false);
   $("failure").hidden = true;
   $("speed").textContent = "";
   $("quick").hidden = true;
@@ -232,6 +268,7 @@ let endRecording = () => {};
 
 async function play() {
   nameLanes(["batch", "deconv"]);
+  lanes.length = 2;
   const mine = lanes;
   mine.recorded = true;
   send("preview", { options: options() });
@@ -303,15 +340,17 @@ addEventListener("drop", (event) => {
   event.preventDefault();
   if (event.dataTransfer.files.length) given([...event.dataTransfer.files]);
 });
-for (const lane of [0, 1]) {
-  $(`save${lane}`).addEventListener("click", () => send("save", { lane }));
-  $(`judge${lane}`).addEventListener("click", () => send("judge", { lane }));
-}
+addEventListener("click", ({ target }) => {
+  const [, what, lane] = target.id?.match(/^(save|judge)(\d)$/) ?? [];
+  if (what) send(what, { lane: Number(lane) });
+});
 $("covariance").addEventListener("click", maps);
 document.querySelector("#settings form").addEventListener("chosen", () => {
   if (state === "fresh") {
-    nameLanes(chosenNorms());
-    lanes.whitened = whitened(chosenNorms());
+    // Another number of networks is another race.
+    if (lanes.length !== settings.norms().length) return fresh();
+    nameLanes(settings.norms());
+    lanes.whitened = whitened(settings.norms());
     layers.reset();
     if (lanes.ready) send("preview", { options: options() });
   }
@@ -349,11 +388,29 @@ $("rate").addEventListener("input", () => {
   send("rate", { lr: rate() });
 });
 $("axis").addEventListener("change", draw);
-$("csv").addEventListener("click", () => save("curves.csv", new Blob([charts.csv(NAMES, lanes)], { type: "text/csv" })));
+$("csv").addEventListener("click", () => save("curves.csv", new Blob([charts.csv(NAMES, lanes, lanes.race?.label ?? "")], { type: "text/csv" })));
 $("png").addEventListener("click", async () => save("charts.png", await charts.picture()));
 
 check.connect(() => state === "running" || state === "building", () => lanes.adapter, save);
 pad.connect((question) => send("read", question));
+inside.connect((question) => send("activations", question));
+$("forget").addEventListener("click", () => {
+  runs.forget();
+  draw();
+});
+for (const link of document.querySelectorAll("#lesson a")) {
+  link.addEventListener("click", (event) => {
+    // A new tab is a new race, too.
+    if (event.metaKey || event.ctrlKey || event.shiftKey) return;
+    event.preventDefault();
+    settings.take(link.search);
+    lr = settings.current().lr ?? 0.1;
+    model = null;
+    showRate();
+    fresh();
+    begin("start");
+  });
+}
 
 // --- start --------------------------------------------------------------------------------------------------------
 
@@ -363,7 +420,6 @@ if (owner) {
   $("repository").href = `https://github.com/${owner}/${location.pathname.split("/")[1]}`;
   $("repository").parentElement.hidden = false;
 }
-$("rate").value = Math.log10(lr);
 showRate();
 fresh();
 if (settings.unknown.length) status(`The address has ${settings.unknown.join(", ")}, which is no setting of this page and does nothing.`);

@@ -1,4 +1,6 @@
-// What there is to see at once: training digits that stream by, and both networks, drawn from their own description.
+// What there is to see at once: training digits that stream by, and the networks, drawn from their own description.
+import * as inside from "./inside.js";
+
 const $ = (id) => document.getElementById(id);
 const SIDE = 28;
 /** Pixels of the strip between two digits, and by which it moves in a second. */
@@ -94,5 +96,6 @@ function chain(text) {
 
 export function show({ digits, networks }) {
   stream(digits);
-  networks.forEach((text, i) => $(`chain${i}`).replaceChildren(...chain(text)));
+  inside.offer(digits);
+  networks.forEach((text, i) => $(`chain${i}`)?.replaceChildren(...chain(text)));
 }

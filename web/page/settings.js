@@ -6,33 +6,53 @@ const NUMBERS = {
   momentum: [0, 0.999, false], weight_decay: [0, 1, false], epochs: [1, 1e9, true], iterations: [1, 20, true], first_iterations: [1, 20, true],
   block: [1, 512, true], block_fc: [1, 2048, true], eps: [1e-12, 1, false], lr: [1e-6, 100, false],
 };
-const WORDS = ["model", "mode", "data", "left", "right"];
+const WORDS = ["model", "mode", "data", "left", "right", "third", "fourth"];
 // Small blocks: nearly all of a step's cost is Newton-Schulz on large ones, and digits are learnt as well without.
-const DEFAULTS = { left: "batch", right: "deconv", data: "glyphs", model: "lenet", limit_train: 4096, limit_test: 512, momentum: 0.9, batch_size: 64, iterations: 5, block: 4, block_fc: 64, mode: "paper", seed: 0 };
+const DEFAULTS = { left: "batch", right: "deconv", third: "off", fourth: "off", data: "glyphs", model: "lenet", limit_train: 4096, limit_test: 512, momentum: 0.9, batch_size: 64, iterations: 5, block: 4, block_fc: 64, mode: "paper", seed: 0 };
 /** What a CPU that plays GPU is given instead, unless the address or the form says otherwise. */
 const ON_SOFTWARE = { model: "small", batch_size: 32, limit_test: 256 };
 export const LONG = { batch: "Batch norm", deconv: "Deconvolution", iterative: "Iterative norm", group: "Group norm", layer: "Layer norm", none: "No norm" };
 
-const query = new URLSearchParams(location.search);
 const chosen = { ...DEFAULTS };
 /** What of the address cannot be used, by name. */
 const wrong = new Map();
-for (const [name, [least, most, whole]] of Object.entries(NUMBERS)) {
-  const text = query.get(name);
-  if (text === null) continue;
-  const value = text.trim() === "" ? NaN : Number(text);
-  if (value >= least && value <= most && (!whole || Number.isInteger(value))) chosen[name] = value;
-  else wrong.set(name, `${name}: expected a ${whole ? "whole " : ""}number from ${least} to ${most}, found "${text}"`);
+
+function read(query) {
+  for (const [name, [least, most, whole]] of Object.entries(NUMBERS)) {
+    const text = query.get(name);
+    if (text === null) continue;
+    const value = text.trim() === "" ? NaN : Number(text);
+    if (value >= least && value <= most && (!whole || Number.isInteger(value))) chosen[name] = value;
+    else wrong.set(name, `${name}: expected a ${whole ? "whole " : ""}number from ${least} to ${most}, found "${text}"`);
+  }
+  for (const name of WORDS) {
+    const text = query.get(name);
+    if (text === null) continue;
+    const known = [...form.elements[name].options].map((option) => option.value);
+    if (known.includes(text)) chosen[name] = text;
+    else wrong.set(name, `${name}: expected ${known.join(", ")}, found "${text}"`);
+  }
 }
-for (const name of WORDS) {
-  const text = query.get(name);
-  if (text === null) continue;
-  const known = [...form.elements[name].options].map((option) => option.value);
-  if (known.includes(text)) chosen[name] = text;
-  else wrong.set(name, `${name}: expected ${known.join(", ")}, found "${text}"`);
-}
+
+read(new URLSearchParams(location.search));
 /** Names in the address that are no settings: other sites append theirs, so that they are only told of. */
-export const unknown = [...query.keys()].filter((name) => !(name in NUMBERS) && !WORDS.includes(name));
+export const unknown = [...new URLSearchParams(location.search).keys()].filter((name) => !(name in NUMBERS) && !WORDS.includes(name));
+
+/** Takes the settings of an address in place of those there are. */
+export function take(search) {
+  for (const name of Object.keys(chosen)) delete chosen[name];
+  wrong.clear();
+  Object.assign(chosen, DEFAULTS);
+  read(new URLSearchParams(search));
+  history.replaceState(null, "", search || location.pathname);
+  show();
+}
+
+/** What is special about a race of this rate, in words. */
+export function label(lr) {
+  const others = Object.entries(chosen).filter(([name, value]) => value !== DEFAULTS[name] && !["lr", "left", "right", "third", "fourth"].includes(name));
+  return [`rate ${lr}`, ...others.map(([name, value]) => `${name.replace("_", " ")} ${value}`)].join(", ");
+}
 
 /** What of the address cannot be used, a line each. */
 export const problems = () => [...wrong.values()].join("\n");
@@ -75,10 +95,13 @@ function show() {
   for (const field of form.elements) if (field.name in chosen) field.value = chosen[field.name];
 }
 
+/** Norms of the networks that race. */
+export const norms = () => [chosen.left, chosen.right, chosen.third, chosen.fourth].filter((norm) => norm !== "off");
+
 /** Options of `mexhat train`, and how the race is shown. */
 export function options() {
-  const { left, right, data, ...rest } = chosen;
-  return { ...rest, norms: [left, right] };
+  const { left, right, third, fourth, data, ...rest } = chosen;
+  return { ...rest, norms: norms() };
 }
 
 export const current = () => chosen;

@@ -44,6 +44,8 @@ const actions = {
   async pause() {
     running = false;
     if (race) tell(await race.settle());
+    // Some may have been judged at this step already, and all are to be compared.
+    while (race?.due) tell(await race.advance());
     say("paused");
   },
   async step(wanted) {
@@ -63,6 +65,9 @@ const actions = {
   },
   async read({ ink, width, id }) {
     say("read", { read: race ? await race.read(ink, width) : null, id });
+  },
+  async activations({ pixels }) {
+    if (race) say("activations", { networks: await race.activations(pixels) });
   },
   async save({ lane }) {
     if (race) say("saved", { lane, bytes: await race.save(lane) });

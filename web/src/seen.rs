@@ -20,7 +20,7 @@ const DIGITS: usize = 48;
 pub fn preview(options: &str) -> Result<JsValue, JsValue> {
     #[derive(serde::Deserialize)]
     struct Norms {
-        norms: [Norm; 2],
+        norms: Vec<Norm>,
     }
     let wrong = |e: serde_json::Error| thrown(Error::Usage(format!("the page's options: {e}")));
     let run: Options = serde_json::from_str(options).map_err(wrong)?;

@@ -39,9 +39,9 @@ await race("alive", "", async (page, complaints) => {
   console.log(`     losses and accuracies of both after ${Date.now() - begun} ms`);
   const [csv, png] = await page.evaluate(async () => {
     const charts = await import("./charts.js");
-    return [charts.csv(["A", "B"], mexhat.lanes), (await charts.picture()).size];
+    return [charts.csv(["A", "B"], mexhat.lanes, "rate 0.1"), (await charts.picture()).size];
   });
-  expect("curves are given as CSV, and charts as a picture", /^network,what,step,seconds,value\n"A",loss,1,[\d.]+,[\d.]+\n/.test(csv) && csv.includes('"B",accuracy,') && png > 5000, `${csv.length} characters, ${png} bytes`);
+  expect("curves are given as CSV, and charts as a picture", /^network,what,step,seconds,value,race\n"A",loss,1,[\d.]+,[\d.]+,"rate 0.1"\n/.test(csv) && csv.includes('"B",accuracy,') && png > 5000, `${csv.length} characters, ${png} bytes`);
   const quick = await page.evaluate(() => [document.getElementById("quick").hidden, document.querySelector("#lane1 td:nth-child(4)").textContent]);
   expect("an early accuracy is marked as an estimate", !quick[0] && quick[1].includes("≈"), quick.join());
   expect("nothing is refused by the page's own security policy", complaints.length === 0, complaints.join(" | "));
@@ -79,6 +79,73 @@ await race("equal", `${TINY}&left=none&right=none&batch_size=64`, async (page) =
   await page.click("#reset");
   const reset = await page.evaluate(() => [document.getElementById("answer").textContent, document.getElementById("confusion").hidden, document.getElementById("judge-note").textContent, document.getElementById("said").textContent]);
   expect("a reset takes answers and mistakes along", reset[0].startsWith("Train a little") && reset[1] && !reset[2].includes("misreads") && reset[3] === "", reset.join(" | "));
+});
+
+await race("richer", TINY.replace("linear", "small"), async (page, complaints) => {
+  await page.click("#start");
+  await steps(page, 6);
+  // Whoever looks at a digit sees what the layers make of it.
+  await page.locator("#inside-section").scrollIntoViewIfNeeded();
+  await page.locator("#samples button").nth(7).hover();
+  await until(page, () => document.querySelectorAll("#inside > div").length === 2 || mexhat.state() === "failed");
+  const seen = await page.evaluate(() => ({ note: document.getElementById("inside-note").textContent, texts: [...document.querySelectorAll("#inside figcaption")].map((one) => one.textContent), maps: document.querySelectorAll("#inside > div:first-child .maps-of:first-of-type canvas").length, bright: [...document.querySelectorAll("#inside canvas")].filter((canvas) => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((v, i) => i % 4 === 0 && v > 100)).length }));
+  expect("each layer shows what it makes of the digit under the pointer", seen.note.startsWith("A 7,") && seen.texts.length === 6 && /^relu1, 8×28×28, \d+ % zero$/.test(seen.texts[0]) && seen.bright > 10, `${seen.note} ${seen.texts.join("; ")}; ${seen.bright} bright maps`);
+  await page.focus("#pad");
+  await page.keyboard.press("4");
+  await until(page, () => document.getElementById("inside-note").textContent.startsWith("Your drawing,"));
+  expect("and of a drawing", true);
+  await shot(page, "race-inside");
+
+  await page.evaluate(() => document.querySelector("#lesson a").click());
+  await until(page, () => mexhat.state() === "running" && mexhat.lanes.every((lane) => lane.step > 4));
+  const again = await page.evaluate(async () => ({ address: location.search, kept: document.getElementById("runs-list").innerText, link: document.querySelector("#runs-list a").href, rate: document.getElementById("rate-value").value, csv: (await import("./charts.js")).csv(["A", "B"], mexhat.lanes, "now") }));
+  expect("a race to try begins at once, and the one before stays", again.address === "?lr=0.5" && again.rate === "0.5" && again.kept.includes("rate 0.1") && again.kept.includes("batch size 8") && /deconvolution \d+ % after \d+ steps/.test(again.kept), again.kept);
+  expect("its link repeats it, and the curves have both", ["model=small", "batch_size=8", "lr=0.1"].every((word) => again.link.includes(word)) && again.csv.includes('"1: rate 0.1') && again.csv.includes('"now"'), again.link);
+  await page.click("#start");
+  await until(page, () => mexhat.state() === "paused");
+  await page.evaluate(() => document.querySelector(".charts").scrollIntoView());
+  await shot(page, "race-overlaid");
+  await page.evaluate(() => document.querySelectorAll("#lesson a")[3].click());
+  await until(page, () => (mexhat.state() === "running" && mexhat.lanes.every((lane) => lane.step > 1)) || mexhat.state() === "failed");
+  const deep = await page.evaluate(() => [document.querySelectorAll("#chain1 li").length, mexhat.pictures().at(-1)?.layers.length, document.querySelectorAll("#runs-list li").length]);
+  expect("a deep network is a race to try", deep[0] > 20 && deep[2] === 2, deep.join());
+  await page.click("#start");
+  await until(page, () => mexhat.state() === "paused");
+  await page.click("#forget");
+  expect("earlier races can be forgotten", await page.isHidden("#runs"));
+  expect("nothing is in the console", complaints.length === 0, complaints.join(" | "));
+});
+
+await race("four", `${TINY}&third=none&fourth=deconv`, async (page, complaints) => {
+  await until(page, () => document.querySelectorAll("#chain3 li").length > 0);
+  const named = await page.evaluate(() => [document.querySelector("header p").textContent.replace(/\s+/g, " "), ...[...document.querySelectorAll(".lanes .name")].map((one) => one.textContent)]);
+  expect("four networks are introduced, and told apart", named[0].startsWith("Four networks") && named.slice(1).join() === "Batch norm,Deconvolution (2),No norm,Deconvolution (4)", named.join("; "));
+  await page.click("#start");
+  await steps(page, 20);
+  await page.click("#start");
+  await until(page, () => mexhat.state() === "paused");
+  const found = await page.evaluate(() => ({ steps: mexhat.lanes.map((lane) => lane.step), losses: mexhat.lanes.map((lane) => lane.loss.values.join()), judged: mexhat.lanes.map((lane) => lane.accuracy.steps.join()), csv: document.querySelectorAll("#lane3 td").length }));
+  expect("all are paused and judged at the same steps", new Set(found.steps).size === 1 && new Set(found.judged).size === 1, `${found.steps}; ${found.judged[0]}`);
+  expect("two of one norm are the same to the bit, the others are not", found.losses[1] === found.losses[3] && new Set(found.losses).size === 3, found.losses.map((text) => text.slice(0, 20)).join("; "));
+  await page.focus("#pad");
+  await page.keyboard.press("5");
+  await until(page, () => document.querySelectorAll("#bars li:first-child span").length === 4);
+  expect("all four read the drawing", (await page.textContent("#answer")).includes("Deconvolution (4)"), await page.textContent("#answer"));
+  await page.click("#judge2");
+  await until(page, () => mexhat.lanes.judged);
+  expect("each can be asked for its mistakes", (await page.textContent("#judge-note")).startsWith("No norm misreads"), await page.textContent("#judge-note"));
+  await page.locator("#settings summary").click();
+  await page.click("#save3");
+  await until(page, () => mexhat.lanes.saved);
+  await shot(page, "race-four-lanes");
+  await page.setViewportSize({ width: 390, height: 844 });
+  const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+  expect("four lanes fit a phone", wide <= 390, `${wide} px`);
+  await page.selectOption('select[name="fourth"]', "off");
+  await page.click("#reset");
+  const rows = await page.evaluate(() => [document.querySelectorAll(".lanes tbody tr").length, document.querySelectorAll("#runs-list li").length, mexhat.lanes.length]);
+  expect("a lane can be taken away", rows.join() === "3,1,3", rows.join());
+  expect("nothing is in the console", complaints.length === 0, complaints.join(" | "));
 });
 
 await race("impatient", TINY, async (page) => {

@@ -5,7 +5,9 @@ mod debian;
 mod demo;
 mod drivers;
 mod gpu_lab;
+mod lean;
 mod mesa;
+mod npm;
 mod package;
 mod summary;
 mod test;
@@ -25,6 +27,7 @@ Tasks of the mexhat repository.
     cargo xtask web [--build]   build the page and serve it on this machine; with --build only leave it in web/dist
     cargo xtask test-web [PART] build the page and drive it in Chromium (needs Node.js and Chromium; Firefox for one part);
                                 parts: {}
+    cargo xtask npm             build the npm package and list what is in it
     cargo xtask gpu-lab [PART]  what Mesa's compilers for AMD and NVIDIA make of the kernels for GPUs (no GPU needed), or of
                                 those with PART in their name, beside benches/gpu-lab.json; --json prints all as JSON,
                                 --write takes it into that file
@@ -60,6 +63,9 @@ fn run(args: &[String]) -> Result<ExitCode> {
             if !flags.contains(&"--build") {
                 web::serve(&dist)?;
             }
+        }
+        ["npm"] => {
+            npm::pack(consent)?;
         }
         ["test-web", ref parts @ ..] => web::test(consent, parts)?,
         ["gpu-lab", ref part @ ..] if part.len() < 2 => {

@@ -23,12 +23,13 @@ pub fn build(consent: Consent) -> Result<PathBuf> {
     copy(&root().join("web/page"), &dist)?;
     bundle(&toolchain, "mexhat-web", &dist)?;
     bundle(&toolchain, "mexhat-web-doctor", &dist)?;
+    crate::lean::scripts(&dist)?;
     println!("\nthe page is in {}", dist.display());
     Ok(dist)
 }
 
 /// Compiles `package` and writes its wasm with the JavaScript around it to `folder`.
-fn bundle(toolchain: &Toolchain, package: &str, folder: &Path) -> Result {
+pub(crate) fn bundle(toolchain: &Toolchain, package: &str, folder: &Path) -> Result {
     run(wasm::cargo_for(toolchain, &format!("{BUILD} {package}")))?;
     let file = format!("wasm32-unknown-unknown/web/{}.wasm", package.replace('-', "_"));
     let mut bindgen = cargo(BINDGEN);
@@ -49,14 +50,14 @@ fn npm_install(folder: &Path, package: &str) -> Result {
     run(npm)
 }
 
-fn empty(folder: &Path) -> Result {
+pub(crate) fn empty(folder: &Path) -> Result {
     if !folder.exists() {
         return Ok(());
     }
     fs::remove_dir_all(folder).map_err(|error| format!("cannot empty {}: {error}", folder.display()))
 }
 
-fn copy(from: &Path, to: &Path) -> Result {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result {
     let failed = |error: std::io::Error| format!("cannot copy {} to {}: {error}", from.display(), to.display());
     fs::create_dir_all(to).map_err(failed)?;
     for entry in fs::read_dir(from).map_err(failed)? {
@@ -83,10 +84,13 @@ pub fn serve(dist: &Path) -> Result {
 }
 
 /// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
-pub const PARTS: [&str; 12] =
-    ["states", "article", "race", "habits", "data", "losses", "onnx", "lost", "browser", "doctor", "checks", "firefox"];
+pub const PARTS: [&str; 13] = [
+    "states", "article", "race", "habits", "npm", "data", "losses", "onnx", "lost", "browser", "doctor", "checks",
+    "firefox",
+];
 
-/// Drives the page in Chromium, in one part in Firefox, and runs the reference vectors and operations there; `wanted` names some of [`PARTS`], or none for all.
+/// Drives the page in Chromium, in one part in Firefox, and runs the reference vectors and operations there; `wanted` names some of
+/// [`PARTS`], or none for all.
 ///
 /// # Errors
 /// Something is missing and cannot be installed, the build fails, or a check fails.
@@ -120,6 +124,7 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
     for part in wanted {
         let args = match part {
             "data" => vec![dist.clone(), native_network()?, shots.clone()],
+            "npm" => vec![npm_app(consent, &folder)?, crate::command::program()?, typescript(&folder)?, shots.clone()],
             "checks" => vec![checks(consent, &folder.join("checks"))?],
             "firefox" => vec![dist.clone(), checks(consent, &folder.join("checks"))?],
             "onnx" => vec![crate::command::program()?, native_network()?, onnx_runtime(&folder)?],
@@ -137,6 +142,23 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
         println!("     {part} took {:.0} s", begun.elapsed().as_secs_f64());
     }
     if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
+}
+
+/// A folder in which the packed npm package is installed, as a user of it has it.
+fn npm_app(consent: Consent, folder: &Path) -> Result<PathBuf> {
+    let (tarball, app) = (crate::npm::pack(consent)?, folder.join("npm-app"));
+    empty(&app)?;
+    npm_install(&app, &tarball.display().to_string())?;
+    Ok(app)
+}
+
+/// TypeScript's compiler, which reads the package's types.
+fn typescript(folder: &Path) -> Result<PathBuf> {
+    let package = folder.join("typescript");
+    if !package.join("node_modules/typescript").is_dir() {
+        npm_install(&package, "typescript@5.9.3")?;
+    }
+    Ok(package.join("node_modules/typescript/bin/tsc"))
 }
 
 /// ONNX Runtime for browsers.

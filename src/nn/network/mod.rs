@@ -11,7 +11,6 @@ mod width;
 pub(crate) use build::named;
 pub use custom::{Custom, Init};
 pub use graph::Watch;
-#[cfg(not(target_arch = "wasm32"))]
 pub(crate) use layer::CLASSES;
 pub use layer::{Conv, Layer, Linear, Node};
 pub use layers::Layers;

@@ -1,17 +1,13 @@
 //! Networks in files: what `mexhat train` writes, and what it, `mexhat eval` and the page read.
 
-#[cfg(not(target_arch = "wasm32"))]
-use super::Update;
-use super::{Learner, Loss};
+use super::{Learner, Loss, Update};
 use crate::data::Normalize;
 use crate::gpu::Gpu;
 use crate::nn::Network;
-#[cfg(not(target_arch = "wasm32"))]
 use crate::tape::Session;
 use crate::train::ModelSpec;
 use crate::train::checkpoint::{Saved, model_bytes};
 use crate::{Error, Result};
-#[cfg(not(target_arch = "wasm32"))]
 use std::collections::VecDeque;
 use std::path::Path;
 
@@ -171,14 +167,28 @@ impl Learner {
     /// A number is out of range, or the GPU lacks memory.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn with_update(mut self, update: impl Into<Update>) -> Result<Self> {
+        pollster::block_on(self.set_update_async(update))?;
+        Ok(self)
+    }
+
+    /// As [`Learner::with_update`], where nothing may block. A rule and constants that it has already keep their moments; then the
+    /// learning rate alone changes.
+    ///
+    /// # Errors
+    /// As [`Learner::with_update`].
+    pub async fn set_update_async(&mut self, update: impl Into<Update>) -> Result<()> {
         let update = update.into();
         update.check()?;
-        pollster::block_on(self.session.download(&mut self.state))?;
+        if self.update.is_some_and(|own| Update { lr: update.lr, ..own } == update) {
+            self.update = Some(update);
+            return Ok(());
+        }
+        self.session.download(&mut self.state).await?;
         update.reserve(&mut self.state);
         self.session = Session::new(self.session.gpu(), &self.state)?;
         (self.passes, self.flights) = (Vec::new(), VecDeque::new());
         self.update = Some(update);
-        Ok(self)
+        Ok(())
     }
 
     /// What this learner makes small.

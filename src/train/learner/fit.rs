@@ -243,7 +243,10 @@ impl Fitting<'_> {
 
     /// Goes on after the device went away, from what was kept; other errors stay.
     async fn survive(&mut self, error: Error) -> Result<()> {
-        let Error::DeviceLost(reason) = error else { return Err(error) };
+        let reason = match self.learner.session.gpu().cause(error).await {
+            Error::DeviceLost(reason) => reason,
+            other => return Err(other),
+        };
         let kept = self.kept.filter(|_| self.losses.bearable(self.told));
         let from = kept.and(self.learner.kept_step());
         self.events.push_back(Event::DeviceLost { step: self.told, from, reason: reason.clone() });

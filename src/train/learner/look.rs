@@ -1,9 +1,10 @@
 //! What is inside a network: tensors, activations, covariances.
 
+use super::record::Pass;
 use super::{Learner, Pixels};
 use crate::nn::{self, Forward, Mode};
 use crate::study::{CovariancePair, covariances};
-use crate::tape::{Session, Tape};
+use crate::tape::{Session, Tape, Var};
 use crate::{Error, Result};
 
 /// Values with their shape, row-major: (N,C,H,W) of activations, (O,C,k,k) of kernels.
@@ -127,6 +128,28 @@ impl Learner {
         let outputs = compiled[0].take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
         let values = outputs.into_iter().next().ok_or_else(|| Error::Run("the images gave no result".into()))?;
         Ok(Tensor { shape, values })
+    }
+
+    /// The output of every layer for these images, by its name, in their order: as [`Learner::activations`] gives one. What it takes is kept for
+    /// the next so many images.
+    ///
+    /// # Errors
+    /// The images are not of the network's size, or the device failed.
+    pub async fn all_activations_async<'a>(&mut self, images: impl Into<Pixels<'a>>) -> Result<Vec<(String, Tensor)>> {
+        let (count, images) = self.normalized(images.into())?;
+        let mut tape = Tape::new();
+        let input = nn::images(&mut tape, count, self.network.input);
+        let mut layers = Vec::new();
+        let mut ctx = Forward { tape: &mut tape, state: &self.state, mode: Mode::Eval };
+        self.model.forward_watched(&mut ctx, input, &mut |name, value| layers.push((name.to_owned(), value)))?;
+        let compiled = self.pass(Pass::Layers(count))?;
+        compiled.submit(&[bytemuck::cast_slice(&images)]).await?;
+        let outputs = compiled.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
+        let named = |((name, var), values): ((String, Var), Vec<f32>)| {
+            let shape = tape.shape(var).to_vec();
+            (name, Tensor { shape, values })
+        };
+        Ok(layers.into_iter().zip(outputs).map(named).collect())
     }
 
     /// The covariance of every deconvolution's input over these images, before and after it, as in training. The network stays as it is.

@@ -21,6 +21,8 @@ pub(crate) enum Pass {
     Outputs(usize),
     /// The softmax of it.
     Shares(usize),
+    /// The output of every layer, with running statistics. Input: images.
+    Layers(usize),
 }
 
 impl Pass {
@@ -34,7 +36,8 @@ impl Pass {
 
     pub(crate) fn images(self) -> usize {
         match self {
-            Self::Train(_, n) | Self::Gather(_, n) | Self::Judge(n) | Self::Outputs(n) | Self::Shares(n) => n,
+            Self::Train(_, n) | Self::Gather(_, n) => n,
+            Self::Judge(n) | Self::Outputs(n) | Self::Shares(n) | Self::Layers(n) => n,
         }
     }
 
@@ -64,6 +67,13 @@ pub(crate) fn record(
     let loss = if pass.trains() { loss } else { loss.judging() };
     let judged = pass.trains() || matches!(pass, Pass::Judge(_));
     let targets = judged.then(|| loss.targets(&mut tape, pass.images(), &model.output));
+    if let Pass::Layers(_) = pass {
+        let mut outputs = Vec::new();
+        let mut ctx = Forward { tape: &mut tape, state, mode: pass.mode() };
+        model.forward_watched(&mut ctx, images, &mut |_, value| outputs.push(value))?;
+        outputs.into_iter().for_each(|value| tape.output(value));
+        return Ok(tape);
+    }
     let output = model.forward(&mut Forward { tape: &mut tape, state, mode: pass.mode() }, images)?;
     let Some(targets) = targets else {
         let output = if let Pass::Shares(_) = pass { ops::softmax(&mut tape, output)? } else { output };

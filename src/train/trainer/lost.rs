@@ -13,6 +13,9 @@ use crate::{Error, Result};
 /// A device that goes away again within so many seconds is not opened a third time.
 const SOON: f64 = 30.0;
 
+/// Whether a run opens a new device by itself. In a page several share one, and the page sees to it; see [`Trainer::move_to`].
+const OPENS: bool = cfg!(not(target_arch = "wasm32"));
+
 /// What is known of devices that went away.
 #[derive(Default)]
 pub(in crate::train) struct Losses {
@@ -24,7 +27,7 @@ impl Losses {
     /// Whether a loss now, after so many steps, is worth another device: it comes late, and there was progress since the last.
     pub fn bearable(&self, told: u64) -> bool {
         let soon = |(opened, before): &(Instant, u64)| opened.elapsed().as_secs_f64() < SOON || told <= *before;
-        cfg!(not(target_arch = "wasm32")) && !self.opened.as_ref().is_some_and(soon)
+        !self.opened.as_ref().is_some_and(soon)
     }
 
     /// A new device is open.
@@ -106,7 +109,7 @@ impl Trainer {
         }
         // The other processes do not go back along with it.
         let alone = self.options.processes == 1;
-        let from = self.learner.kept_step().filter(|_| alone && self.losses.bearable(self.told));
+        let from = self.learner.kept_step().filter(|_| alone && OPENS && self.losses.bearable(self.told));
         self.events.push_back(Event::DeviceLost { step: self.told, from, reason: reason.clone() });
         self.stage = Stage::Reopen;
         if from.is_none() {

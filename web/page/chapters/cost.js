@@ -1,12 +1,12 @@
 // Chapter 6: accuracy over steps and over seconds, of the visitor's race and of recorded runs.
-import { axes, colour, dot, even, path } from "../draw.js";
+import { LANES, axes, colour, dot, even, path } from "../draw.js";
 
 const $ = (id) => document.getElementById(id);
 let [lanes, names, seen] = [[], [], false];
 /** Of the file `recorded.json`: `{ title, names, lanes: [{ steps, seconds, values }] }`. */
 let recorded = [];
 
-/** What is drawn: two names and two lines. */
+/** What is drawn: the names and a line of each. */
 function shown() {
   const one = recorded[Number($("cost-run").value)];
   if ($("cost-run").value && one) return one;
@@ -28,9 +28,10 @@ function chart(canvas, by, name, { lanes: lines }, goal) {
     context.setLineDash([2, 3]);
     path(context, [[x(0), y(goal)], [x(most), y(goal)]]);
     lines.forEach((line, i) => {
-      context.strokeStyle = context.fillStyle = colour(i ? "--deconv" : "--batch");
+      const [tint, dashes] = LANES[i];
+      context.strokeStyle = context.fillStyle = colour(tint);
       context.lineWidth = 2;
-      context.setLineDash(i ? [] : [6, 4]);
+      context.setLineDash(dashes);
       path(context, line[by].map((v, n) => [x(v), y(line.values[n])]));
       context.setLineDash([]);
       const at = line.values.findIndex((v) => v >= goal);

@@ -1,7 +1,7 @@
-//! Two networks of the same seed on the same images, a few steps in turn.
+//! Two to four networks of the same seed on the same images, a few steps in turn.
 //!
 //! The networks share the GPU, so each has it to itself for its turn: what a turn takes is what its steps cost, whoever came before.
-//! Both are at the same step after each round, where they are judged, kept and paused.
+//! All are at the same step after each round, where they are judged, kept and paused.
 
 mod lane;
 mod options;
@@ -16,7 +16,7 @@ use mexhat::Result;
 use mexhat::data::{self, Splits};
 use mexhat::gpu::Gpu;
 use mexhat::models;
-use mexhat::train::{Options, Saved, Trainer};
+use mexhat::train::{Options, Saved, Tensor, Trainer};
 use options::RaceOptions;
 use std::path::Path;
 use turns::PICTURE_MS;
@@ -40,7 +40,7 @@ pub struct Race {
 
 #[wasm_bindgen]
 impl Race {
-    /// Opens the GPU, draws the digits and builds both networks. `options` is JSON: the options of `mexhat train`,
+    /// Opens the GPU, draws the digits and builds the networks. `options` is JSON: the options of `mexhat train`,
     /// `look_every` and `ahead`; what is missing has a default.
     ///
     /// `files` are the four IDX files of MNIST, `{ name: bytes }`, or null for drawn digits. `model` is a saved network, or
@@ -71,8 +71,8 @@ impl Race {
         options.run.data = splits.train.name.clone();
         let mut lanes = options
             .norms
-            .into_iter()
-            .map(|norm| Lane::new(&gpu, &options, splits.clone(), norm))
+            .iter()
+            .map(|norm| Lane::new(&gpu, &options, splits.clone(), *norm))
             .collect::<Result<Vec<_>>>()
             .map_err(thrown)?;
         if let Some(saved) = &saved
@@ -216,6 +216,12 @@ impl Race {
         Ok(Some(self.told()))
     }
 
+    /// Whether networks are to be judged at this step: then [`Race::advance`] judges one of them, a pause or not.
+    #[wasm_bindgen(getter)]
+    pub fn due(&self) -> bool {
+        self.behind().is_none() && self.unjudged().is_some()
+    }
+
     /// One step of each network, nothing in flight before or after.
     #[wasm_bindgen(js_name = stepOnce)]
     pub async fn step_once(&mut self) -> Result<Array, JsValue> {
@@ -226,7 +232,7 @@ impl Race {
         Ok(self.told())
     }
 
-    /// Waits for the steps in flight and brings both networks to the same step, for a pause.
+    /// Waits for the steps in flight and brings the networks to the same step, for a pause.
     pub async fn settle(&mut self) -> Result<Array, JsValue> {
         self.settled().await?;
         Ok(self.told())
@@ -261,6 +267,26 @@ impl Race {
             };
         }
         Ok(object(&[("picture", Uint8ClampedArray::from(&bytes[..]).into()), ("shares", shares.into())]).into())
+    }
+
+    /// What each layer makes of a picture of 28x28, 0 to 255: for each network `[{ name, shape, values }]`, shapes (C,H,W) or (F).
+    pub async fn activations(&mut self, pixels: Vec<u8>) -> Result<Array, JsValue> {
+        let networks = Array::new();
+        for index in 0..self.lanes.len() {
+            let found = match self.lanes[index].trainer.activations(&pixels).await {
+                Ok(found) => found,
+                Err(error) => return Err(self.explained(error).await),
+            };
+            let layer = |(name, tensor): &(String, Tensor)| {
+                object(&[
+                    ("name", name.as_str().into()),
+                    ("shape", numbers(tensor.shape[1..].iter().map(|side| *side as f64))),
+                    ("values", Float32Array::from(&tensor.values[..]).into()),
+                ])
+            };
+            networks.push(&found.iter().map(layer).collect::<Array>());
+        }
+        Ok(networks)
     }
 
     /// What has been created and submitted so far: `{ submissions, dispatches, buffers, bytes, pipelines, bindGroups }`.

@@ -4,12 +4,15 @@ use mexhat::models::Norm;
 use mexhat::train::{Options, ScheduleKind};
 use mexhat::{Error, Result};
 
+/// Networks of a race at most.
+const MOST_LANES: usize = 4;
+
 /// The options of `mexhat train`, and how the race is shown.
 pub(super) struct RaceOptions {
     pub(super) run: Options,
     pub(super) batch_size: usize,
-    /// The two that race.
-    pub(super) norms: [Norm; 2],
+    /// Those that race.
+    pub(super) norms: Vec<Norm>,
     /// Steps between two looks at the test images.
     pub(super) look_every: u64,
     /// Most steps in flight of one network.
@@ -21,6 +24,10 @@ impl RaceOptions {
     pub(super) fn read(text: &str) -> Result<Self> {
         let wrong = |e: serde_json::Error| Error::Usage(format!("the page's options: {e}"));
         let shown: Shown = serde_json::from_str(text).map_err(wrong)?;
+        if !(1..=MOST_LANES).contains(&shown.norms.len()) {
+            let what = format!("expected 1 to {MOST_LANES} networks, found {}", shown.norms.len());
+            return Err(Error::Usage(what));
+        }
         let mut run: Options = serde_json::from_str(text).map_err(wrong)?;
         run.batch_size = Some(shown.batch_size);
         run.limit_train = Some(shown.limit_train);
@@ -42,7 +49,7 @@ struct Shown {
     epochs: u64,
     look_every: u64,
     ahead: usize,
-    norms: [Norm; 2],
+    norms: Vec<Norm>,
 }
 
 impl Default for Shown {
@@ -55,7 +62,7 @@ impl Default for Shown {
             epochs: 1_000_000,
             look_every: 20,
             ahead: 2,
-            norms: [Norm::Batch, Norm::Deconv],
+            norms: vec![Norm::Batch, Norm::Deconv],
         }
     }
 }

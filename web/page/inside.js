@@ -1,0 +1,97 @@
+// What each layer of each network makes of one digit: that under the pointer, or the one that was drawn.
+const $ = (id) => document.getElementById(id);
+const SIDE = 28;
+/** Milliseconds between two answers about the same digit while the networks learn. */
+const PAUSE = 700;
+let ask = () => {};
+/** The digit that is looked at, the button that it came from, and what is known of the networks. */
+let [pixels, chosen, learnt, asking, asked, seen, drawing] = [null, null, false, false, 0, false, null];
+
+/** `send` takes `{ pixels }` to the networks. */
+export const connect = (send) => (ask = send);
+
+function question() {
+  if (!pixels || !learnt || asking || !seen) return;
+  [asking, asked] = [true, performance.now()];
+  ask({ pixels });
+}
+
+/** Looks at other pixels, called `name`. */
+export function look(other, name, button = null) {
+  for (const one of $("samples").children) one.setAttribute("aria-pressed", String(one === button));
+  [pixels, chosen] = [Uint8Array.from(other), name];
+  $("inside-note").textContent = learnt ? `${name}, through the networks as they are now.` : `${name}: start the race to see what the layers make of it.`;
+  question();
+}
+
+/** Digits to choose from, one of each: `[{ label, pixels }]`. */
+export function offer(digits) {
+  const each = Array.from({ length: 10 }, (_, label) => digits.find((one) => one.label === label)).filter(Boolean);
+  $("samples").replaceChildren(...each.map(({ label, pixels: own }) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", ariaLabel: `The digit ${label}` });
+    button.append(picture(own, SIDE, 255));
+    for (const kind of ["pointerenter", "focus", "click"]) button.addEventListener(kind, () => look(own, `A ${label}`, button));
+    return button;
+  }));
+  if (!pixels && each[3]) look(each[3].pixels, "A 3", $("samples").children[3]);
+}
+
+/** Values as a picture, brighter where they are larger. */
+function picture(values, side, most) {
+  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: values.length / side });
+  const image = new ImageData(canvas.width, canvas.height);
+  values.forEach((v, i) => image.data.fill(Math.min(255, (255 * Math.max(0, v)) / most), 4 * i, 4 * i + 3));
+  for (let i = 3; i < image.data.length; i += 4) image.data[i] = 255;
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
+/** What is on the pad, told whenever it is read; another digit may be looked at until it changes. */
+export function drawn(other) {
+  if (drawing?.every((v, i) => v === other[i])) return;
+  drawing = Uint8Array.from(other);
+  look(other, "Your drawing");
+}
+
+/** Another race. */
+export function reset() {
+  [learnt, asking] = [false, false];
+  $("inside").replaceChildren();
+  if (pixels) $("inside-note").textContent = `${chosen}: start the race to see what the layers make of it.`;
+}
+
+/** The networks have learnt. */
+export function changed() {
+  const first = !learnt;
+  learnt = true;
+  if (first || performance.now() - asked > PAUSE) question();
+}
+
+/** The answer: of each network `[{ name, shape, values }]`. */
+export function show(networks, names) {
+  asking = false;
+  $("inside-note").textContent = `${chosen}, through the networks as they are now.`;
+  $("inside").replaceChildren(...networks.map((layers, i) => {
+    const box = document.createElement("div");
+    box.append(Object.assign(document.createElement("h3"), { textContent: names[i] }));
+    // What comes out of each ReLU, and of the last layer.
+    for (const { name, shape, values } of layers.filter(({ name: one }, at) => /^(relu|sigmoid)/.test(one) || at === layers.length - 1)) {
+      const figure = document.createElement("figure");
+      const [channels, height, width] = shape.length === 3 ? shape : [1, 1, shape[0]];
+      const most = Math.max(...values) || 1;
+      const maps = Object.assign(document.createElement("div"), { className: shape.length === 3 ? "maps-of" : "maps-of flat" });
+      maps.append(...Array.from({ length: channels }, (_, c) => picture(values.subarray(c * height * width, (c + 1) * height * width), width, most)));
+      maps.setAttribute("role", "img");
+      maps.setAttribute("aria-label", `${names[i]}: what ${name} makes of it`);
+      const dead = values.filter((v) => v <= 0).length / values.length;
+      figure.append(Object.assign(document.createElement("figcaption"), { textContent: `${name}, ${shape.join("×")}${/^relu/.test(name) ? `, ${(100 * dead).toFixed(0)} % zero` : shape.length === 1 ? ": the brightest is what it says" : ""}` }), maps);
+      box.append(figure);
+    }
+    return box;
+  }));
+}
+
+new IntersectionObserver((entries) => {
+  seen = entries.at(-1).isIntersecting;
+  question();
+}).observe($("inside-section"));
