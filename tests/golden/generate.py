@@ -15,7 +15,7 @@ achievable in single precision.
 usage: generate.py --out DIR [--seed S] [--profile dev|held] [--only PART]
 needs: torch numpy safetensors
 
-This folder holds a part of the cases of `--seed 1 --profile dev`, chosen for their size. With --only (basic, linalg, nd,
+This folder holds a part of the cases of `--seed 1 --profile dev`, chosen for their size. With --only (basic, losses, linalg, nd,
 means, optim, traces or models) the cases of that part replace those of the same files in DIR, and its others stay:
 
     tests/golden/generate.py --out tests/golden --only models
@@ -1515,12 +1515,31 @@ def in_tables(R, entry, hi, lo):
     accept(entry, worst, 5e-3)
 
 
+def gen_losses(R):
+    """Cross entropy of maps with weights of classes, where some pixels have no label that counts."""
+    P = R.profile
+    for i, (shape, smoothing) in enumerate(pick(P, [((2, 5, 4, 6), 0.0), ((1, 21, 5, 3), 0.1)], [((1, 9, 3, 5), 0.2)])):
+        name = f"cross_entropy_weighted_{i}"
+        r = R.rng(name)
+        target = r.integers(0, shape[1], (shape[0],) + shape[2:]).astype(np.int32)
+        target.reshape(-1)[::3] = 255
+        weight = (0.2 + np.abs(normal(r, shape[1]))).astype(np.float32)
+
+        def fn(t, dt, smoothing=smoothing):
+            lv = leaf(t, "x")
+            y = F.cross_entropy(t["x"], t["target"], weight=t["weight"], ignore_index=255, label_smoothing=smoothing)
+            return dict(loss=y, gx=grad(y, None, *lv)[0])
+        R.case("losses", name, "cross_entropy_weighted", dict(ignore_index=255, label_smoothing=smoothing),
+               dict(x=normal(r, *shape, scale=2.5), target=target, weight=weight), fn)
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("--out", required=True)
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--profile", choices=("dev", "held"), default="dev")
-    parts = dict(basic=gen_basic, linalg=gen_linalg, nd=gen_nd, means=gen_means, optim=gen_optim, traces=gen_traces, models=gen_models)
+    parts = dict(basic=gen_basic, losses=gen_losses, linalg=gen_linalg, nd=gen_nd, means=gen_means, optim=gen_optim, traces=gen_traces,
+                 models=gen_models)
     ap.add_argument("--only", choices=parts)
     a = ap.parse_args()
     R = Recorder(a.out, a.seed, a.profile)

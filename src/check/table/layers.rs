@@ -201,6 +201,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         cross_entropy_weighted(b, s, logits, labels)
     })
     .at(reduction_corners),
+    op("cross_entropy of pixels without a label", |b, s| {
+        let logits = b.scaled(&s.map(), 3.0)?;
+        // One value above the classes, as 255 is in masks.
+        let labels = b.labels(&[s.n, s.h, s.w], s.c + 1);
+        if s.choice.is_multiple_of(2) {
+            cross_entropy_weighted(b, s, logits, labels)
+        } else {
+            cross_entropy(b, s, logits, labels)
+        }
+    }),
     op("cross_entropy of ties", |b, s| {
         // Whole numbers, of which none is a negative zero.
         let logits = b.random(&[s.n, s.c]).map(|v| (2.0 * v).round() + 0.0);
