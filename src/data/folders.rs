@@ -12,9 +12,9 @@ use super::{Dataset, LoadOptions, Reading, Size, threads};
 use crate::error::{Error, Result};
 
 /// A picture file is smaller; a link to something endless is not.
-const MAX_FILE: u64 = 1 << 28;
+pub(super) const MAX_FILE: u64 = 1 << 28;
 /// Above this the pixels would not fit the memory of a common machine.
-const MAX_BYTES: u64 = if cfg!(target_pointer_width = "64") { 1 << 34 } else { 1 << 30 };
+pub(super) const MAX_BYTES: u64 = if cfg!(target_pointer_width = "64") { 1 << 34 } else { 1 << 30 };
 /// Bytes of pixels that any files may ask for; beyond them the files must be large themselves.
 const FREE_BYTES: u64 = 1 << 30;
 const PIXELS_PER_BYTE: u64 = 200;
@@ -177,14 +177,12 @@ struct Decoded {
     size: Size,
     pictures: Vec<Vec<Option<Flat>>>,
     bad: Vec<(String, String)>,
-    scaled: u64,
-    turned: u64,
-    clear: u64,
+    counts: Counts,
     reading: Reading,
 }
 
 /// What became of one file.
-enum Outcome {
+pub(super) enum Outcome {
     Picture(Flat),
     Bad(String),
     /// Its size differs: width and height.
@@ -193,7 +191,7 @@ enum Outcome {
 
 /// What is counted while decoding, on several threads.
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     file_bytes: AtomicU64,
     pixel_bytes: AtomicU64,
     scaled: AtomicU64,
@@ -263,26 +261,29 @@ impl Decoded {
         let mut flat = flat.into_iter();
         let pictures = chosen.iter().map(|chosen| flat.by_ref().take(chosen.len()).collect()).collect();
         let bad = bad.into_iter().map(|(i, why)| (files.names()[i].clone(), why)).collect();
-        let [scaled, turned, clear] = [counts.scaled, counts.turned, counts.clear].map(AtomicU64::into_inner);
-        Ok(Self { size, pictures, bad, scaled, turned, clear, reading: reading.clone() })
+        Ok(Self { size, pictures, bad, counts, reading: reading.clone() })
     }
 
     fn notes(&mut self, found: &mut Found) {
         for (name, why) in self.bad.drain(..) {
             found.skipped.add(&name, &why);
         }
-        let Size { height, width } = self.size;
-        if self.scaled > 0 {
-            let n = self.scaled;
-            found.notes.push(format!("{n} pictures stretched to {height} x {width} (triangle filter)"));
-        }
-        if self.clear > 0 {
-            let ground = self.reading.background.unwrap_or_default();
-            found.notes.push(format!("{} transparent pictures laid over {ground} (`background`)", self.clear));
-        }
-        if self.turned > 0 {
-            found.notes.push(format!("{} pictures turned as their EXIF orientation says", self.turned));
-        }
+        notes(&self.counts, self.size, &self.reading, found);
+    }
+}
+
+/// Tells what was done to pictures.
+pub(super) fn notes(counts: &Counts, Size { height, width }: Size, reading: &Reading, found: &mut Found) {
+    let [scaled, turned, clear] = [&counts.scaled, &counts.turned, &counts.clear].map(|count| count.load(Relaxed));
+    if scaled > 0 {
+        found.notes.push(format!("{scaled} pictures stretched to {height} x {width} (triangle filter)"));
+    }
+    if clear > 0 {
+        let ground = reading.background.unwrap_or_default();
+        found.notes.push(format!("{clear} transparent pictures laid over {ground} (`background`)"));
+    }
+    if turned > 0 {
+        found.notes.push(format!("{turned} pictures turned as their EXIF orientation says"));
     }
 }
 
@@ -303,14 +304,35 @@ fn first_size(files: &dyn Files, chosen: &[Chosen]) -> Result<(Size, Option<usiz
     Err(unreadable(files, why.as_slice(), total))
 }
 
-fn one(files: &dyn Files, i: usize, size: Size, reading: &Reading, counts: &Counts) -> Result<Outcome> {
-    let bytes = match files.read(i, MAX_FILE) {
-        Ok(bytes) => bytes,
+/// The bytes of a file, or why it cannot be read.
+///
+/// # Errors
+/// The archive that it is in unpacks to too much.
+pub(super) fn read(files: &dyn Files, i: usize) -> Result<Result<Vec<u8>, String>> {
+    match files.read(i, MAX_FILE) {
+        Ok(bytes) => Ok(Ok(bytes)),
         // Archives have limits over all files; what is behind them is not a bad picture.
-        Err(Error::Input { what, .. }) if !what.contains("unpack") => return Ok(Outcome::Bad(what)),
-        Err(error) => return Err(error),
-    };
-    let opened = match picture::open(&bytes) {
+        Err(Error::Input { what, .. }) if !what.contains("unpack") => Ok(Err(what)),
+        Err(error) => Err(error),
+    }
+}
+
+fn one(files: &dyn Files, i: usize, size: Size, reading: &Reading, counts: &Counts) -> Result<Outcome> {
+    match read(files, i)? {
+        Ok(bytes) => decode(files, &bytes, size, reading, counts),
+        Err(why) => Ok(Outcome::Bad(why)),
+    }
+}
+
+/// The picture in these bytes of a file, in that size.
+pub(super) fn decode(
+    files: &dyn Files,
+    bytes: &[u8],
+    size: Size,
+    reading: &Reading,
+    counts: &Counts,
+) -> Result<Outcome> {
+    let opened = match picture::open(bytes) {
         Ok(opened) => opened,
         Err(fault) => return Ok(Outcome::Bad(fault.to_string())),
     };
@@ -342,7 +364,7 @@ fn one(files: &dyn Files, i: usize, size: Size, reading: &Reading, counts: &Coun
 }
 
 /// The first ten files that cannot be read, and how many there are.
-fn unreadable(files: &dyn Files, bad: &[(usize, String)], total: u64) -> Error {
+pub(super) fn unreadable(files: &dyn Files, bad: &[(usize, String)], total: u64) -> Error {
     let advice = "mend or remove them, or leave them out with `skip_bad`";
     match bad {
         [(i, why)] => Error::input(files.path_of(*i), format!("{why}; {}", advice.replace("them", "it"))),

@@ -332,6 +332,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Ok(vec![ops::log_softmax(&mut b.tape, x)?])
     })
     .at(reduction_corners),
+    #[cfg(not(target_arch = "wasm32"))]
+    op("largest", |b, s| {
+        // Whole numbers, so that there are ties; none is a negative zero.
+        let x = b.random(&s.map()).map(|v| (2.0 * v).round() + 0.0);
+        let x = b.given(x);
+        let x = ops::to_vec4(&mut b.tape, x)?;
+        let y = ops::largest(&mut b.tape, x)?;
+        b.observed.push(y);
+        Ok(Vec::new())
+    })
+    .at(long_corner),
     op("one_hot", |b, s| {
         let labels = b.labels(&[s.n, s.h, s.w], s.c + 1);
         Ok(vec![ops::one_hot(&mut b.tape, labels, &Type::vec4(&s.map()))?])
