@@ -16,9 +16,20 @@ fn main() -> io::Result<()> {
     if !wasm || env::var_os("CARGO_FEATURE_REFERENCE").is_some() {
         println!("cargo:rustc-cfg=reference");
     }
+    let ops = root.join("src/ops");
+    // Operations that no page has, with the kernels of the same names.
+    let mut native = Vec::new();
+    for path in files(&ops, "rs")? {
+        if wasm && fs::read_to_string(&path)?.contains("#![cfg(not(target_arch = \"wasm32\"))]") {
+            native.push(below(&path.with_extension(""), &ops));
+        }
+    }
     let mut texts = String::from("&[\n");
     for path in files(&root.join("shaders"), "wgsl")? {
         let name = below(&path, &root.join("shaders"));
+        if native.iter().any(|op| name == format!("{op}.wgsl")) {
+            continue;
+        }
         if wasm {
             let _ = writeln!(texts, "    ({name:?}, {:?}),", short(&fs::read_to_string(&path)?));
         } else {
@@ -26,12 +37,11 @@ fn main() -> io::Result<()> {
         }
     }
     fs::write(out.join("shaders.rs"), texts + "]\n")?;
-    let ops = root.join("src/ops");
     let mut lists = String::from("&[\n");
     for path in files(&ops, "rs")? {
-        if fs::read_to_string(&path)?.contains("const SHADERS: &[&Shader]") {
-            let module = below(&path.with_extension(""), &ops).replace('/', "::");
-            let _ = writeln!(lists, "    {module}::SHADERS,");
+        let name = below(&path.with_extension(""), &ops);
+        if fs::read_to_string(&path)?.contains("const SHADERS: &[&Shader]") && !native.contains(&name) {
+            let _ = writeln!(lists, "    {}::SHADERS,", name.replace('/', "::"));
         }
     }
     fs::write(out.join("kernels.rs"), lists + "]\n")

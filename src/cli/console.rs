@@ -44,6 +44,11 @@ fn readable(loss: f32) -> String {
     if loss.abs() < 1e4 { format!("{loss:.4}") } else { format!("{loss:.1e}") }
 }
 
+/// Mean intersection over union behind an accuracy, where there is one: then that is of pixels.
+pub(super) fn said_iou(mean_iou: Option<f32>) -> String {
+    mean_iou.map_or_else(String::new, |iou| format!(" of pixels, mean IoU {:.2} %", 100.0 * iou))
+}
+
 /// Seconds as a person says them: `42 s`, `5 min 10 s`, `3 h 20 min`, `2 d 4 h`.
 fn duration(seconds: f64) -> String {
     let s = seconds.round() as u64;
@@ -109,11 +114,12 @@ impl Console {
         match event {
             Event::Started(started) => self.started(started),
             Event::Step { step, epoch, loss, accuracy, .. } => self.step(*step, *epoch, *loss, *accuracy),
-            Event::Eval { step, epoch, split, loss, accuracy } => {
+            Event::Eval { step, epoch, split, loss, accuracy, mean_iou } => {
                 let done = if *epoch > 0 { format!("epoch {epoch}") } else { format!("step {step}") };
                 let percent = 100.0 * accuracy;
                 let loss = readable(*loss);
-                self.line(&format!("after {done}: {split} loss {loss}, {split} accuracy {percent:.2} %"));
+                let iou = said_iou(*mean_iou);
+                self.line(&format!("after {done}: {split} loss {loss}, {split} accuracy {percent:.2} %{iou}"));
             }
             Event::Done(summary) => self.done(summary),
             Event::DeviceLost { step, from: Some(from), reason } => self.warn(&format!(
@@ -240,7 +246,8 @@ impl Console {
         }
         let result = match (summary.loss, summary.accuracy) {
             (Some(loss), Some(accuracy)) => {
-                format!("test accuracy {:.2} %, test loss {}, ", 100.0 * accuracy, readable(loss))
+                let iou = said_iou(summary.mean_iou);
+                format!("test accuracy {:.2} %{iou}, test loss {}, ", 100.0 * accuracy, readable(loss))
             }
             _ => String::new(),
         };

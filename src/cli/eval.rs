@@ -1,5 +1,6 @@
 //! `mexhat eval`.
 
+use super::console::said_iou;
 use super::{DeviceArgs, note, say, say_json};
 use crate::data::{LoadOptions, Preparation, Reading};
 use crate::train::{Confusion, Learner, Saved, evaluate, read_model};
@@ -51,6 +52,8 @@ struct Found<'a> {
     images: usize,
     loss: f32,
     accuracy: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mean_iou: Option<f32>,
     device: &'a str,
     classes: Vec<Class<'a>>,
     confusion: &'a [Vec<u64>],
@@ -59,33 +62,38 @@ struct Found<'a> {
 #[derive(Serialize)]
 struct Class<'a> {
     name: &'a str,
-    images: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    images: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pixels: Option<u64>,
     right: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    iou: Option<f32>,
 }
 
 /// Most classes whose whole matrix is printed.
 const MOST_SHOWN: usize = 12;
 
 /// A table of the classes, and the matrix where it fits a terminal.
-fn show(confusion: &Confusion) {
+fn show(confusion: &Confusion, masks: bool) {
     let names = &confusion.names;
     let wide = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(5);
-    say(&format!("{:wide$}  images    right  accuracy  most often taken for", "class"));
+    let percent = |share: Option<f64>| share.map_or("       -".to_owned(), |share| format!("{:>6.2} %", 100.0 * share));
+    let (things, iou, cell) = if masks { ("pixels", "       IoU", 10) } else { ("images", "", 6) };
+    say(&format!("{:wide$}  {things:>cell$}  {:>cell$}  accuracy{iou}  most often taken for", "class", "right"));
     for (i, name) in names.iter().enumerate() {
-        let (images, right) = confusion.class(i);
-        let accuracy = match images {
-            0 => "       -".to_owned(),
-            _ => format!("{:>6.2} %", 100.0 * right as f64 / images as f64),
-        };
+        let (all, right) = confusion.class(i);
+        let accuracy = percent((all > 0).then(|| right as f64 / all as f64));
+        let iou = if masks { format!("  {}", percent(confusion.iou(i).map(f64::from))) } else { String::new() };
         let taken = confusion.mistaken_for(i).map_or(String::new(), |(other, n)| format!("{other} ({n})"));
-        say(format!("{name:wide$}  {images:>6}  {right:>7}  {accuracy}  {taken}").trim_end());
+        say(format!("{name:wide$}  {all:>cell$}  {right:>cell$}  {accuracy}{iou}  {taken}").trim_end());
     }
     if names.len() > MOST_SHOWN {
         return;
     }
     let largest = confusion.counts.iter().flatten().max().copied().unwrap_or(0);
     let cell = largest.to_string().len().max(3);
-    say("confusion (rows: what images are; columns: what the network says, in the same order)");
+    say(&format!("confusion (rows: what {things} are; columns: what the network says, in the same order)"));
     for (name, row) in names.iter().zip(&confusion.counts) {
         let row: Vec<String> = row.iter().map(|n| format!("{n:>cell$}")).collect();
         say(&format!("{name:wide$}  {}", row.join(" ")));
@@ -152,7 +160,10 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     let test = Arc::new(test);
     let found = pollster::block_on(evaluate(&gpu, spec, &mut state, Arc::clone(&test), args.batch_size))?;
     let mut learner = Learner::from_bytes(&gpu, &path, &bytes, |_| Ok(()))?;
-    let confusion = Confusion::of(&test, &learner.outputs(&*test)?.values)?;
+    let confusion = match spec.masks {
+        true => Confusion::of_pixels(&test, &learner.classes(&*test)?.values)?,
+        false => Confusion::of(&test, &learner.outputs(&*test)?.values)?,
+    };
     if let Some(path) = &args.confusion {
         let (shown, percent) = (data::title(name), 100.0 * found.accuracy);
         let title = format!("{} on {shown}: {percent:.2} % of {} images", spec.net.model, found.images);
@@ -161,8 +172,9 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     }
     if args.json {
         let class = |(i, name)| {
-            let (images, right) = confusion.class(i);
-            Class { name, images, right }
+            let (all, right) = confusion.class(i);
+            let [images, pixels] = [!spec.masks, spec.masks].map(|of| of.then_some(all));
+            Class { name, images, pixels, right, iou: confusion.iou(i).filter(|_| spec.masks) }
         };
         return say_json(&Found {
             event: "eval",
@@ -172,13 +184,15 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
             images: found.images,
             loss: found.loss,
             accuracy: found.accuracy,
+            mean_iou: found.mean_iou,
             device: &gpu.adapter().name,
             classes: confusion.names.iter().map(String::as_str).enumerate().map(class).collect(),
             confusion: &confusion.counts,
         });
     }
     let (percent, loss, images) = (100.0 * found.accuracy, found.loss, found.images);
-    show(&confusion);
-    say(&format!("test accuracy {percent:.2} %, test loss {loss:.4}, on {images} images of {name}"));
+    show(&confusion, spec.masks);
+    let iou = said_iou(found.mean_iou);
+    say(&format!("test accuracy {percent:.2} %{iou}, test loss {loss:.4}, on {images} images of {name}"));
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `mexhat predict`.
 
 use super::{DeviceArgs, note, say, say_json};
+use crate::data::mask;
 use crate::data::picture::{self, ENDINGS, is_picture};
 use crate::train::{Learner, ModelSpec, Saved, best, read_model};
 use crate::{Error, Result};
@@ -17,7 +18,8 @@ const LISTED: usize = 10;
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     mexhat predict runs/20260131-120000-lenet-deconv photo.png\n  \
-    mexhat predict model.safetensors pictures/ --top 1 --json")]
+    mexhat predict model.safetensors pictures/ --top 1 --json\n  \
+    mexhat predict runs/20260131-120000-deeplabv3-resnet50-deconv street.jpg --masks masks")]
 pub(super) struct PredictArgs {
     /// A run folder or a .safetensors file
     run: PathBuf,
@@ -30,6 +32,9 @@ pub(super) struct PredictArgs {
     /// Show so many classes, the most probable first
     #[arg(long, default_value_t = 3, value_name = "N")]
     top: usize,
+    /// Of a network that tells the class of each pixel: folder for the masks, NAME.png of NAME.jpg with one palette value a pixel
+    #[arg(long, value_name = "DIR")]
+    masks: Option<PathBuf>,
     #[command(flatten)]
     device: DeviceArgs,
     /// One JSON object a picture on stdout
@@ -103,36 +108,64 @@ fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// A picture as the network takes it, (C,H,W), made from its file as training pictures are; whether its size was changed, and whether
-/// it was laid over a background.
-fn fitted(path: &Path, spec: &ModelSpec) -> Result<(Vec<u8>, [bool; 2])> {
+/// A picture as the network takes it.
+struct Fitted {
+    /// (C,H,W), made from its file as training pictures are.
+    pixels: Vec<u8>,
+    /// Its own height and width.
+    size: [usize; 2],
+    /// Whether it was laid over a background.
+    clear: bool,
+}
+
+fn fitted(path: &Path, spec: &ModelSpec) -> Result<Fitted> {
     let [channels, height, width] = spec.input;
     let bytes = std::fs::read(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
     let opened = picture::open(&bytes).map_err(|fault| Error::input(path, fault.to_string()))?;
-    let resized = opened.dimensions() != (width as u32, height as u32);
+    let own = opened.dimensions();
     let decoded = opened.decode().map_err(|fault| Error::input(path, fault.to_string()))?;
     let ground = spec.load.prepare.reading.background.unwrap_or_default();
     let (flat, clear) = picture::flatten(decoded, ground.0);
     let flat = flat.scaled(width as u32, height as u32);
     let mut one = flat.to_dataset(path.display().to_string())?;
     one.to_channels(channels)?;
-    Ok((one.images.to_vec(), [resized, clear]))
+    Ok(Fitted { pixels: one.images.to_vec(), size: [own.1 as usize, own.0 as usize], clear })
 }
 
 pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let (path, bytes) = read_model(&args.run)?;
     let spec = Saved::read(&path, &bytes)?.spec;
+    match (&args.masks, spec.masks) {
+        (None, true) => {
+            let what = "the network tells the class of each pixel, not of pictures; name a folder for the masks with --masks DIR";
+            return Err(Error::Usage(what.into()));
+        }
+        (Some(_), false) => {
+            let what = "the network tells one class for each picture, and no masks; leave out --masks";
+            return Err(Error::Usage(what.into()));
+        }
+        _ => {}
+    }
     let pictures = readable(pictures(&args.images)?, args.skip_bad)?;
+    let masks = args.masks.as_deref().map(|folder| MaskFolder::make(folder, &pictures)).transpose()?;
     let gpu = args.device.open()?;
     let mut learner = Learner::from_bytes(&gpu, &path, &bytes, |_| Ok(()))?;
     let ([mut resized, mut clear], [channels, height, width]) = ([0, 0], spec.input);
     for some in pictures.chunks(TOGETHER) {
-        let mut pixels = Vec::new();
+        let (mut pixels, mut sizes) = (Vec::new(), Vec::new());
         for picture in some {
-            let (values, changed) = fitted(picture, &spec)?;
-            pixels.extend(values);
-            resized += usize::from(changed[0]);
-            clear += usize::from(changed[1]);
+            let fitted = fitted(picture, &spec)?;
+            pixels.extend(fitted.pixels);
+            sizes.push(fitted.size);
+            resized += usize::from(fitted.size != [height, width]);
+            clear += usize::from(fitted.clear);
+        }
+        if let Some(masks) = &masks {
+            let classes = learner.classes(&pixels)?;
+            for (i, (picture, size)) in some.iter().zip(sizes).enumerate() {
+                masks.write(args, picture, classes.row(i), ([height, width], size), &spec.class_names)?;
+            }
+            continue;
         }
         let shares = learner.predict(&pixels)?;
         for (picture, row) in some.iter().zip(shares.values.chunks(spec.classes)) {
@@ -172,4 +205,75 @@ fn show(args: &PredictArgs, picture: &Path, names: &[String], row: &[f32]) -> Re
     let shares: Vec<String> = top.iter().map(|&i| format!("{} {:.1} %", names[i], 100.0 * row[i])).collect();
     say(&format!("{}: {}", picture.display(), shares.join(", ")));
     Ok(())
+}
+
+/// Where masks go.
+struct MaskFolder<'a>(&'a Path);
+
+#[derive(Serialize)]
+struct MaskPrediction<'a> {
+    event: &'static str,
+    image: String,
+    mask: String,
+    /// Of all pixels.
+    shares: Vec<Share<'a>>,
+}
+
+impl<'a> MaskFolder<'a> {
+    /// Makes the folder; refuses pictures whose masks would have one name.
+    fn make(folder: &'a Path, pictures: &[PathBuf]) -> Result<Self> {
+        let found = Self(folder);
+        let mut places: Vec<(PathBuf, &PathBuf)> =
+            pictures.iter().map(|picture| (found.place(picture), picture)).collect();
+        places.sort();
+        if let Some(same) = places.windows(2).find(|two| two[0].0 == two[1].0) {
+            let [first, second] = [same[0].1.display(), same[1].1.display()];
+            let what = format!(
+                "{first} and {second} would both become {}; take them one after the other",
+                same[0].0.display()
+            );
+            return Err(Error::Usage(what));
+        }
+        std::fs::create_dir_all(folder).map_err(|e| Error::input(folder, format!("cannot be made: {e}")))?;
+        Ok(found)
+    }
+
+    fn place(&self, picture: &Path) -> PathBuf {
+        self.0.join(picture.file_stem().unwrap_or_default()).with_extension("png")
+    }
+
+    /// Writes the mask in the size of the picture, and tells which classes it shows most of.
+    fn write(
+        &self,
+        args: &PredictArgs,
+        picture: &Path,
+        classes: &[f32],
+        (from, size): ([usize; 2], [usize; 2]),
+        names: &[String],
+    ) -> Result<()> {
+        let values: Vec<u8> = classes.iter().map(|class| *class as u8).collect();
+        let values = mask::nearest(&values, from, size);
+        let place = self.place(picture);
+        if std::fs::canonicalize(&place).is_ok_and(|there| std::fs::canonicalize(picture).is_ok_and(|own| own == there))
+        {
+            let what = "is the picture itself; choose another folder with --masks";
+            return Err(Error::input(place, what));
+        }
+        let bytes = mask::write(&values, size).map_err(|e| Error::Run(format!("a mask could not be encoded: {e}")))?;
+        std::fs::write(&place, bytes).map_err(|e| Error::input(&place, format!("cannot be written: {e}")))?;
+        let mut counts = vec![0usize; names.len()];
+        values.iter().filter_map(|value| counts.get_mut(usize::from(*value)).map(|n| *n += 1)).for_each(drop);
+        let mut order: Vec<usize> = (0..names.len()).filter(|i| counts[*i] > 0).collect();
+        order.sort_by_key(|i| std::cmp::Reverse(counts[*i]));
+        order.truncate(args.top.max(1));
+        let share = |i: usize| counts[i] as f32 / values.len() as f32;
+        let (image, mask) = (picture.display().to_string(), place.display().to_string());
+        if args.json {
+            let shares = order.iter().map(|&i| Share { class: &names[i], share: share(i) }).collect();
+            return say_json(&MaskPrediction { event: "mask", image, mask, shares });
+        }
+        let shares: Vec<String> = order.iter().map(|&i| format!("{} {:.1} %", names[i], 100.0 * share(i))).collect();
+        say(&format!("{image}: {} of its pixels; in {mask}", shares.join(", ")));
+        Ok(())
+    }
 }

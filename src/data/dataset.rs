@@ -7,6 +7,9 @@ use super::Size;
 use super::store::{ImageStore, StoreWriter};
 use crate::error::{Error, Result};
 
+/// What stands in a mask where a pixel has no class: it is neither learnt nor judged.
+pub const IGNORED: u8 = 255;
+
 /// Labelled images of one size, as bytes.
 ///
 /// ```
@@ -29,8 +32,10 @@ pub struct Dataset {
     pub shape: [usize; 3],
     /// All pixels, (N, C, H, W), 0 to 255.
     pub images: ImageStore,
-    /// One class per image.
+    /// One class per image; with masks all 0.
     pub labels: Vec<u32>,
+    /// The class of each pixel, (N, H, W), or [`IGNORED`]; empty where images have one label. See [`with_masks`](Self::with_masks).
+    pub masks: Vec<u8>,
 }
 
 /// `name` in Unicode's composed form (NFC), in which names compare equal however a file system or editor spells them.
@@ -93,7 +98,7 @@ impl Dataset {
                 "image {i} of data set '{name}' has label {label}, but with {classes} classes labels are below {classes}"
             )));
         }
-        Ok(Self { name, class_names: numbered(classes), shape, images, labels })
+        Ok(Self { name, class_names: numbered(classes), shape, images, labels, masks: Vec::new() })
     }
 
     /// Names the classes; they are kept in composed Unicode.
@@ -116,6 +121,57 @@ impl Dataset {
             )));
         }
         Ok(Self { class_names: names, ..self })
+    }
+
+    /// Gives each pixel a class in place of one for the whole image, for networks that put out a map of classes.
+    ///
+    /// ```
+    /// use mexhat::data::{Dataset, IGNORED};
+    /// let two = Dataset::new("sky", 2, [1, 1, 2], vec![200, 20, 210, 30], vec![0, 0])?;
+    /// let sky = two.with_masks(vec![1, 0, 1, IGNORED])?;
+    /// assert_eq!((sky.counts(), sky.pixel_counts(), sky.mask(1)), (vec![1, 2], vec![1, 2], &[1, 255][..]));
+    /// # Ok::<(), mexhat::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Usage`] when there is not one value for each pixel, there are more than 255 classes, or a value is neither below
+    /// [`classes`](Self::classes) nor [`IGNORED`].
+    pub fn with_masks(self, masks: Vec<u8>) -> Result<Self> {
+        let (classes, pixels) = (self.classes(), self.len() * self.area());
+        if masks.len() != pixels || classes > usize::from(IGNORED) {
+            return Err(Error::Usage(format!(
+                "data set '{}' has {pixels} pixels in {classes} classes, and {} values in its masks; expected one for each pixel, and at \
+                 most 255 classes",
+                self.name,
+                masks.len()
+            )));
+        }
+        if let Some(at) = masks.iter().position(|value| *value != IGNORED && usize::from(*value) >= classes) {
+            return Err(Error::Usage(format!(
+                "the mask of image {} of data set '{}' holds {}, but with {classes} classes values are below {classes}, or {IGNORED} \
+                 where a pixel has none",
+                at / self.area(),
+                self.name,
+                masks[at]
+            )));
+        }
+        Ok(Self { labels: vec![0; self.len()], masks, ..self })
+    }
+
+    /// Whether pixels have classes, and not images.
+    pub fn is_masked(&self) -> bool {
+        // The page reads none, and need not download what is made of them.
+        cfg!(not(target_arch = "wasm32")) && !self.masks.is_empty()
+    }
+
+    /// Pixels of a mask, `H * W`.
+    fn area(&self) -> usize {
+        self.shape[1] * self.shape[2]
+    }
+
+    /// The classes of the pixels of image `i`, (H, W), in a data set [with masks](Self::is_masked); `i` below [`len`](Self::len).
+    pub fn mask(&self, i: usize) -> &[u8] {
+        &self.masks[i * self.area()..][..self.area()]
     }
 
     /// Number of images.
@@ -155,6 +211,9 @@ impl Dataset {
         let n = n.min(self.len());
         self.images.truncate(n * self.pixels());
         self.labels.truncate(n);
+        if self.is_masked() {
+            self.masks.truncate(n * self.area());
+        }
     }
 
     /// The images at `places`, each below [`len`](Self::len), in this order.
@@ -170,10 +229,11 @@ impl Dataset {
             shape: self.shape,
             images: images.finish()?,
             labels: places.iter().map(|&i| self.labels[i]).collect(),
+            masks: places.iter().filter(|_| self.is_masked()).flat_map(|&i| self.mask(i)).copied().collect(),
         })
     }
 
-    /// Stretches all images to `size` with a triangle filter; returns how many changed.
+    /// Stretches all images to `size` with a triangle filter, and masks by the nearest value; returns how many changed.
     ///
     /// # Errors
     /// [`Error::Usage`] when they would take more than 16 GiB.
@@ -201,15 +261,37 @@ impl Dataset {
             images.extend(&imageops::resize(&plane, to_width, to_height, filter).into_raw())?;
         }
         self.images = images.finish()?;
+        #[cfg(not(target_arch = "wasm32"))]
+        if self.is_masked() {
+            let (from, to) =
+                ([height, width].map(|side| side as usize), [to_height, to_width].map(|side| side as usize));
+            let masks = self.masks.chunks_exact(self.area());
+            self.masks = masks.flat_map(|mask| super::mask::nearest(mask, from, to)).collect();
+        }
         self.shape = [channels as usize, to_height as usize, to_width as usize];
         Ok(self.len())
     }
 
-    /// Images of each class, in the order of [`class_names`](Self::class_names).
+    /// Images of each class, in the order of [`class_names`](Self::class_names); with masks, images that show it.
     pub fn counts(&self) -> Vec<usize> {
         let mut counts = vec![0; self.classes()];
+        if self.is_masked() {
+            for i in 0..self.len() {
+                let mut seen = [false; 256];
+                self.mask(i).iter().for_each(|&class| seen[usize::from(class)] = true);
+                counts.iter_mut().zip(seen).for_each(|(count, seen)| *count += usize::from(seen));
+            }
+            return counts;
+        }
         self.labels.iter().for_each(|&label| counts[label as usize] += 1);
         counts
+    }
+
+    /// Pixels of each class, those that are [`IGNORED`] left out; without masks all zero.
+    pub fn pixel_counts(&self) -> Vec<u64> {
+        let mut counts = [0; 256];
+        self.masks.iter().for_each(|&class| counts[usize::from(class)] += 1);
+        counts[..self.classes().min(usize::from(IGNORED))].to_vec()
     }
 
     /// The SHA-256 of shape, pixels, labels and class names: equal only for equal data.
@@ -219,6 +301,9 @@ impl Dataset {
         hash.update(&*self.images);
         for labels in self.labels.chunks(4096) {
             hash.update(labels.iter().flat_map(|label| label.to_le_bytes()).collect::<Vec<u8>>());
+        }
+        if self.is_masked() {
+            hash.update(&self.masks);
         }
         hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }
@@ -245,7 +330,17 @@ impl Dataset {
                 some(&known.iter().map(String::as_str).collect::<Vec<_>>())
             )));
         }
-        self.labels.iter_mut().for_each(|label| *label = places[*label as usize].unwrap_or_default());
+        if self.is_masked() {
+            if known.len() > usize::from(IGNORED) {
+                let what = format!("masks tell at most 255 classes, and the network tells {} apart", known.len());
+                return Err(Error::Usage(what));
+            }
+            let of =
+                |class: u8| places.get(usize::from(class)).map_or(IGNORED, |place| place.unwrap_or_default() as u8);
+            self.masks.iter_mut().for_each(|class| *class = of(*class));
+        } else {
+            self.labels.iter_mut().for_each(|label| *label = places[*label as usize].unwrap_or_default());
+        }
         self.class_names = known;
         Ok(())
     }
@@ -341,6 +436,23 @@ mod tests {
     }
 
     #[test]
+    fn masks_go_along_with_their_images() {
+        let data = Dataset::new("x", 3, [1, 1, 2], vec![1, 2, 3, 4, 5, 6], vec![0; 3]).unwrap();
+        assert!(data.clone().with_masks(vec![0; 5]).unwrap_err().to_string().contains("expected one for each pixel"));
+        let beyond = data.clone().with_masks(vec![0, 1, 2, 3, 0, 0]).unwrap_err().to_string();
+        assert!(beyond.contains("mask of image 1") && beyond.contains("holds 3"), "{beyond}");
+        let mut data = data.with_masks(vec![0, 1, IGNORED, 2, 1, 1]).unwrap();
+        assert_eq!((data.counts(), data.pixel_counts()), (vec![1, 2, 1], vec![1, 3, 1]));
+        assert_eq!(data.pick(&[2, 0]).unwrap().masks, [1, 1, 0, 1]);
+        data.map_classes(&names(&["2", "0", "1", "more"])).unwrap();
+        assert_eq!(data.masks, [1, 2, IGNORED, 0, 2, 2]);
+        assert_eq!(data.resize(Size { height: 2, width: 2 }).unwrap(), 3);
+        assert_eq!(data.mask(1), [IGNORED, 0, IGNORED, 0]);
+        data.truncate(1);
+        assert_eq!(data.masks, [1, 2, 1, 2]);
+    }
+
+    #[test]
     fn grey_and_colour_are_turned_into_each_other() {
         let mut data = Dataset::new("x", 1, [1, 1, 2], vec![7, 200], vec![0]).unwrap();
         data.to_channels(3).unwrap();
@@ -363,6 +475,7 @@ mod tests {
             Dataset { labels: vec![1, 0], ..data.clone() },
             Dataset { class_names: names(&["0", "2"]), ..data.clone() },
             Dataset { shape: [2, 1, 1], ..data.clone() },
+            data.clone().with_masks(vec![0, 1, 1, IGNORED]).unwrap(),
         ];
         assert!(others.iter().all(|other| other.checksum() != data.checksum()));
     }

@@ -13,7 +13,7 @@ use super::{Dataset, LoadOptions, Reading, Size, threads};
 use crate::error::{Error, Result};
 
 /// A picture file is smaller; a link to something endless is not.
-const MAX_FILE: u64 = 1 << 28;
+pub(super) const MAX_FILE: u64 = 1 << 28;
 /// Above this the pixels would not fit the disk of a common machine, or the memory of a browser's tab.
 const MAX_BYTES: u64 = if cfg!(target_pointer_width = "64") { 1 << 40 } else { 1 << 30 };
 /// Pixels that are decoded before they are put where they belong.
@@ -207,14 +207,12 @@ struct Decoded {
     size: Size,
     splits: Vec<Pictures>,
     bad: Vec<(String, String)>,
-    scaled: u64,
-    turned: u64,
-    clear: u64,
+    counts: Counts,
     reading: Reading,
 }
 
 /// What became of one file.
-enum Outcome {
+pub(super) enum Outcome {
     Picture(Flat),
     Bad(String),
     /// Its size differs: width and height.
@@ -223,7 +221,7 @@ enum Outcome {
 
 /// What is counted while decoding, on several threads.
 #[derive(Default)]
-struct Counts {
+pub(super) struct Counts {
     file_bytes: AtomicU64,
     pixel_bytes: AtomicU64,
     scaled: AtomicU64,
@@ -251,7 +249,7 @@ impl Decoded {
         let counts = Counts::default();
         let (mut splits, mut bad, mut others) = (Vec::new(), Vec::new(), Vec::new());
         for chosen in chosen {
-            splits.push(decode(files, chosen, size, reading, &counts, &mut bad, &mut others)?);
+            splits.push(decode_split(files, chosen, size, reading, &counts, &mut bad, &mut others)?);
         }
         if let (Some((i, width, height)), Some(first)) = (others.first(), first) {
             let what = format!(
@@ -270,32 +268,35 @@ impl Decoded {
             return Err(unreadable(files, &bad, total));
         }
         let bad = bad.into_iter().map(|(i, why)| (files.names()[i].clone(), why)).collect();
-        let [scaled, turned, clear] = [counts.scaled, counts.turned, counts.clear].map(AtomicU64::into_inner);
-        Ok(Self { size, splits, bad, scaled, turned, clear, reading: reading.clone() })
+        Ok(Self { size, splits, bad, counts, reading: reading.clone() })
     }
 
     fn notes(&mut self, found: &mut Found) {
         for (name, why) in self.bad.drain(..) {
             found.skipped.add(&name, &why);
         }
-        let Size { height, width } = self.size;
-        if self.scaled > 0 {
-            let n = self.scaled;
-            found.notes.push(format!("{n} pictures stretched to {height} x {width} (triangle filter)"));
-        }
-        if self.clear > 0 {
-            let ground = self.reading.background.unwrap_or_default();
-            found.notes.push(format!("{} transparent pictures laid over {ground} (`background`)", self.clear));
-        }
-        if self.turned > 0 {
-            found.notes.push(format!("{} pictures turned as their EXIF orientation says", self.turned));
-        }
+        notes(&self.counts, self.size, &self.reading, found);
+    }
+}
+
+/// Tells what was done to pictures.
+pub(super) fn notes(counts: &Counts, Size { height, width }: Size, reading: &Reading, found: &mut Found) {
+    let [scaled, turned, clear] = [&counts.scaled, &counts.turned, &counts.clear].map(|count| count.load(Relaxed));
+    if scaled > 0 {
+        found.notes.push(format!("{scaled} pictures stretched to {height} x {width} (triangle filter)"));
+    }
+    if clear > 0 {
+        let ground = reading.background.unwrap_or_default();
+        found.notes.push(format!("{clear} transparent pictures laid over {ground} (`background`)"));
+    }
+    if turned > 0 {
+        found.notes.push(format!("{turned} pictures turned as their EXIF orientation says"));
     }
 }
 
 /// Decodes the pictures of a split, some at a time on several threads, so that few are in memory at once. Tells the `bad`, and those of
 /// `others`' sizes: width and height.
-fn decode(
+fn decode_split(
     files: &dyn Files,
     chosen: &Chosen,
     size: Size,
@@ -352,14 +353,35 @@ fn first_size(files: &dyn Files, chosen: &[Chosen]) -> Result<(Size, Option<usiz
     Err(unreadable(files, why.as_slice(), total))
 }
 
-fn one(files: &dyn Files, i: usize, size: Size, reading: &Reading, counts: &Counts) -> Result<Outcome> {
-    let bytes = match files.read(i, MAX_FILE) {
-        Ok(bytes) => bytes,
+/// The bytes of a file, or why it cannot be read.
+///
+/// # Errors
+/// The archive that it is in unpacks to too much.
+pub(super) fn read(files: &dyn Files, i: usize) -> Result<Result<Vec<u8>, String>> {
+    match files.read(i, MAX_FILE) {
+        Ok(bytes) => Ok(Ok(bytes)),
         // Archives have limits over all files; what is behind them is not a bad picture.
-        Err(Error::Input { what, .. }) if !what.contains("unpack") => return Ok(Outcome::Bad(what)),
-        Err(error) => return Err(error),
-    };
-    let opened = match picture::open(&bytes) {
+        Err(Error::Input { what, .. }) if !what.contains("unpack") => Ok(Err(what)),
+        Err(error) => Err(error),
+    }
+}
+
+fn one(files: &dyn Files, i: usize, size: Size, reading: &Reading, counts: &Counts) -> Result<Outcome> {
+    match read(files, i)? {
+        Ok(bytes) => decode(files, &bytes, size, reading, counts),
+        Err(why) => Ok(Outcome::Bad(why)),
+    }
+}
+
+/// The picture in these bytes of a file, in that size.
+pub(super) fn decode(
+    files: &dyn Files,
+    bytes: &[u8],
+    size: Size,
+    reading: &Reading,
+    counts: &Counts,
+) -> Result<Outcome> {
+    let opened = match picture::open(bytes) {
         Ok(opened) => opened,
         Err(fault) => return Ok(Outcome::Bad(fault.to_string())),
     };
@@ -391,7 +413,7 @@ fn one(files: &dyn Files, i: usize, size: Size, reading: &Reading, counts: &Coun
 }
 
 /// The first ten files that cannot be read, and how many there are.
-fn unreadable(files: &dyn Files, bad: &[(usize, String)], total: u64) -> Error {
+pub(super) fn unreadable(files: &dyn Files, bad: &[(usize, String)], total: u64) -> Error {
     let advice = "mend or remove them, or leave them out with `skip_bad`";
     match bad {
         [(i, why)] => Error::input(files.path_of(*i), format!("{why}; {}", advice.replace("them", "it"))),

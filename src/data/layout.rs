@@ -13,7 +13,7 @@ use crate::rng::Rng;
 pub(super) type Classes = BTreeMap<String, Vec<usize>>;
 
 /// A part of the data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Split {
     Train,
     Validation,
@@ -163,19 +163,31 @@ impl Layout {
 pub(super) fn hold_back(classes: &mut Classes, share: f64, seed: u64) -> Result<Classes, String> {
     let mut held = Classes::new();
     for (label, (name, items)) in classes.iter_mut().enumerate() {
-        if items.len() < 2 {
-            return Err(name.clone());
-        }
-        let count = ((items.len() as f64 * share).round() as usize).clamp(1, items.len() - 1);
-        let mut order: Vec<usize> = (0..items.len()).collect();
         // A stream of its own, so that the split has nothing to do with the order of training.
-        Rng::new(seed).fork(u64::MAX - 1).fork(label as u64).shuffle(&mut order);
-        let chosen: BTreeSet<usize> = order[..count].iter().copied().collect();
-        let (test, train): (Vec<_>, Vec<_>) = items.iter().enumerate().partition(|(k, _)| chosen.contains(k));
-        held.insert(name.clone(), test.into_iter().map(|(_, &item)| item).collect());
-        *items = train.into_iter().map(|(_, &item)| item).collect();
+        let stream = Rng::new(seed).fork(u64::MAX - 1).fork(label as u64);
+        held.insert(name.clone(), hold_back_of(items, share, stream).ok_or_else(|| name.clone())?);
     }
     Ok(held)
+}
+
+/// Takes a share of `items` away, in their order: at least one, and at least one stays. `None` where there are not two.
+fn hold_back_of<T: Copy>(items: &mut Vec<T>, share: f64, mut stream: Rng) -> Option<Vec<T>> {
+    if items.len() < 2 {
+        return None;
+    }
+    let count = ((items.len() as f64 * share).round() as usize).clamp(1, items.len() - 1);
+    let mut order: Vec<usize> = (0..items.len()).collect();
+    stream.shuffle(&mut order);
+    let chosen: BTreeSet<usize> = order[..count].iter().copied().collect();
+    let (test, train): (Vec<_>, Vec<_>) = items.iter().copied().enumerate().partition(|(k, _)| chosen.contains(k));
+    *items = train.into_iter().map(|(_, item)| item).collect();
+    Some(test.into_iter().map(|(_, item)| item).collect())
+}
+
+/// As [`hold_back`] of items that are of no classes.
+#[cfg(not(target_arch = "wasm32"))]
+pub(super) fn hold_back_some<T: Copy>(items: &mut Vec<T>, share: f64, seed: u64) -> Option<Vec<T>> {
+    hold_back_of(items, share, Rng::new(seed).fork(u64::MAX - 1))
 }
 
 #[cfg(test)]

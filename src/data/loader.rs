@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::labels::append_labels;
 use super::view::View;
 use super::{Augment, Dataset, Normalize};
 use crate::error::{Error, Result};
@@ -19,7 +20,7 @@ const AHEAD: usize = 3;
 pub struct Batch {
     /// Normalised values, (N, C, H, W).
     pub images: Vec<f32>,
-    /// The class of each image, (N).
+    /// The class of each image, (N), or of each pixel, (N, H, W).
     pub labels: Vec<u32>,
     /// N: the batch size, or less in the last batch of an epoch.
     pub len: usize,
@@ -176,7 +177,7 @@ impl Iterator for Maker {
         for &i in indices {
             let view = View::random(augment, dataset.shape, stream.fork(u64::from(i)));
             tables.append(dataset, i as usize, view, &mut batch.images);
-            batch.labels.push(dataset.labels[i as usize]);
+            append_labels(dataset, i as usize, view, &mut batch.labels);
         }
         self.next += 1;
         Some(batch)

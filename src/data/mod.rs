@@ -2,8 +2,8 @@
 //!
 //! - [`load`] turns a name or a path into [`Splits`]: both splits as bytes, how to normalise and how to augment them.
 //! - [`glyphs`] draws the built-in digits, so that a first run needs no download.
-//! - [`idx`] and [`cifar`] read what is published: MNIST's IDX files, CIFAR's binaries; class folders of pictures are read
-//!   beside them; [`files`] lets all three read a folder and an archive alike.
+//! - [`idx`] and [`cifar`] read what is published: MNIST's IDX files, CIFAR's binaries; class folders of pictures, and pictures with
+//!   masks, are read beside them; [`files`] lets all of them read a folder and an archive alike.
 //! - [`Loader`] shuffles, augments and normalises into [`Batch`]es, ahead of the training step.
 //!
 //! Pixels stay bytes until the loader makes a batch: a quarter of the memory, and one table look-up per pixel.
@@ -19,6 +19,7 @@
 #[doc(hidden)]
 pub mod cifar;
 mod dataset;
+mod drawn;
 #[doc(hidden)]
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
 pub mod fetch;
@@ -30,14 +31,22 @@ pub mod glyphs;
 #[doc(hidden)]
 pub mod idx;
 mod idx_sets;
+mod labels;
 mod layout;
 mod loader;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod mask;
 mod options;
+#[cfg(not(target_arch = "wasm32"))]
+mod pairs;
 mod pickle;
 pub(crate) mod picture;
 #[cfg(not(target_arch = "wasm32"))]
 mod places;
 mod report;
+#[doc(hidden)]
+#[cfg(not(target_arch = "wasm32"))]
+pub mod shapes;
 mod source;
 mod store;
 mod threads;
@@ -45,7 +54,8 @@ mod view;
 
 use crate::error::{Error, Result};
 
-pub use dataset::{Dataset, class_name};
+pub use dataset::{Dataset, IGNORED, class_name};
+pub(crate) use labels::labels_augmented;
 pub(crate) use loader::fill_augmented;
 pub use loader::{Batch, Epoch, Loader, LoaderOptions, fill};
 pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Reading, Size};

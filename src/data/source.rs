@@ -1,10 +1,13 @@
 //! From a name or a path to the splits: what is there, how it is normalised and augmented, and what is said about it.
 
+use super::drawn::{drawn, is_drawn};
 use super::files::Files;
 use super::layout::{Classes, Layout, hold_back};
 use super::options::{LoadOptions, Normalization};
+#[cfg(not(target_arch = "wasm32"))]
+use super::pairs;
 use super::report::Skipped;
-use super::{Augment, Dataset, Normalize, Report, Splits, cifar, folders, glyphs, idx, idx_sets};
+use super::{Augment, Dataset, Normalize, Report, Splits, cifar, folders, idx, idx_sets};
 use crate::error::{Error, Result};
 
 /// Names that [`load`] knows; anything else is a path.
@@ -14,7 +17,15 @@ use crate::error::{Error, Result};
 /// assert!(data::NAMES.contains(&"fashion-mnist"));
 /// assert!(!data::NAMES.contains(&"photos")); // a path
 /// ```
-pub const NAMES: [&str; 5] = ["glyphs", "mnist", "fashion-mnist", "cifar10", "cifar100"];
+pub const NAMES: &[&str] = &[
+    "glyphs",
+    "mnist",
+    "fashion-mnist",
+    "cifar10",
+    "cifar100",
+    #[cfg(not(target_arch = "wasm32"))]
+    "shapes",
+];
 
 /// Which splits are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +56,11 @@ pub(super) struct Found {
 ///   as pickles without `.bin`),
 /// - class folders of PNG, JPEG, WebP, BMP, TIFF or GIF pictures under `train/`, `test/` and perhaps `validation/` (or `val/`,
 ///   `valid/`), in whatever case; or class folders alone, with `split`,
+/// - pictures with masks under `train/images/` and `train/masks/` (and the same of the other splits), each mask a PNG of one grey or
+///   palette value a pixel, which is its class, or [`IGNORED`](super::IGNORED); `classes.txt` names the classes,
 ///
-/// in a folder, a zip, a tar or tar.gz, or in `train.zip` and `test.zip`. Without files (in a browser) only `glyphs` is there;
+/// in a folder, a zip, a tar or tar.gz, or in `train.zip` and `test.zip`. `glyphs` and `shapes` are drawn, the second with masks. Without
+/// files (in a browser) only `glyphs` is there;
 /// a zip that was fetched otherwise goes through [`load_files`].
 ///
 /// What was decided on the way stands in [`Splits::report`].
@@ -66,7 +80,7 @@ pub(super) struct Found {
 /// should be, or could be read in more than one way.
 pub fn load(spec: &str, options: &LoadOptions) -> Result<Splits> {
     options.check()?;
-    let found = if spec == "glyphs" { drawn(options)? } else { find_path(spec, options, Want::All)? };
+    let found = if is_drawn(spec) { drawn(spec, options)? } else { find_path(spec, options, Want::All)? };
     splits(spec, found, options)
 }
 
@@ -84,7 +98,7 @@ pub fn load(spec: &str, options: &LoadOptions) -> Result<Splits> {
 /// As [`load`].
 pub fn load_test(spec: &str, options: &LoadOptions) -> Result<(Dataset, Report)> {
     options.check()?;
-    let found = if spec == "glyphs" { drawn(options)? } else { find_path(spec, options, Want::Test)? };
+    let found = if is_drawn(spec) { drawn(spec, options)? } else { find_path(spec, options, Want::Test)? };
     let source = format!("{} in {spec}", found.kind);
     let found = finish(spec, found, options)?;
     let Some(mut test) = found.test else { return Err(Error::input(spec, "has no test images")) };
@@ -117,32 +131,6 @@ pub fn load_files(files: &dyn Files, name: &str, options: &LoadOptions) -> Resul
     splits(name, find(files, name, options, Want::All)?, options)
 }
 
-fn drawn(options: &LoadOptions) -> Result<Found> {
-    // Drawn data has no end, memory has.
-    for (option, limit) in [("`limit_train`", options.limit_train), ("`limit_test`", options.limit_test)] {
-        if let Some(limit) = limit.filter(|&n| n > glyphs::MAX) {
-            return Err(Error::Usage(format!("{option} {limit} is too much; expected at most {}", glyphs::MAX)));
-        }
-    }
-    for (option, given) in
-        [("`split`", options.prepare.reading.split.is_some()), ("`set`", options.prepare.reading.set.is_some())]
-    {
-        if given {
-            return Err(Error::Usage(format!(
-                "{option} is for files; glyphs draws its one set of digits in two splits"
-            )));
-        }
-    }
-    let splits = glyphs::splits(options);
-    Ok(Found {
-        kind: format!("digits drawn from seed {}", options.seed),
-        train: Some(splits.train),
-        test: Some(splits.test),
-        split: "drawn apart".into(),
-        ..Found::default()
-    })
-}
-
 #[cfg(target_arch = "wasm32")]
 fn find_path(spec: &str, _: &LoadOptions, _: Want) -> Result<Found> {
     Err(Error::Usage(format!("data set '{spec}' needs files, which a browser page does not have; expected 'glyphs'")))
@@ -165,6 +153,11 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
         return Ok(found);
     }
     if let Some(found) = cifar::find(files, name, options, want)? {
+        return Ok(found);
+    }
+    // Before class folders, of which `images` and `masks` would be two.
+    #[cfg(not(target_arch = "wasm32"))]
+    if let Some(found) = pairs::find(files, name, options, want)? {
         return Ok(found);
     }
     folders::find(files, name, options, want)?.ok_or_else(|| unknown(files))
@@ -271,7 +264,10 @@ fn splits(name: &str, found: Found, options: &LoadOptions) -> Result<Splits> {
     let cut = options.limit_train == Some(train.len());
     let one_class = |data: &Dataset| data.counts().iter().filter(|&&n| n > 0).count() < 2;
     if !cut && one_class(&train) {
-        return Err(Error::input(name, "has training images of one class only; expected two or more to tell apart"));
+        let what = "has training images of one class only; expected two or more to tell apart";
+        // The commonest mistake with masks of two classes.
+        let hint = if train.is_masked() { ", in masks as 0, 1, 2 and so on; 255 is no class" } else { "" };
+        return Err(Error::input(name, format!("{what}{hint}")));
     }
     let known = known(name, &train);
     train.truncate(options.limit_train.unwrap_or(usize::MAX));
@@ -369,7 +365,8 @@ fn unknown(files: &dyn Files) -> Error {
     let some: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
     let what = format!(
         "expected IDX files (train-images-idx3-ubyte, ...), CIFAR's binary or python version \
-         (data_batch_1.bin or data_batch_1, ...), or class folders of pictures under train/ and test/; found {} file(s) {}",
+         (data_batch_1.bin or data_batch_1, ...), class folders of pictures under train/ and test/, or pictures in images/ with masks in \
+         masks/; found {} file(s) {}",
         names.len(),
         some.join(", ")
     );

@@ -50,6 +50,13 @@ impl Part {
         ([start + first, start + (first + 1).min(part - 1)], at - first as f32)
     }
 
+    /// The pixel of an image of (height, width) that is nearest to (y, x) of this part stretched over it.
+    pub fn nearest(&self, [height, width]: [usize; 2], [y, x]: [usize; 2]) -> [usize; 2] {
+        // Half-way, in whole numbers: floor((i + 1/2) part / whole).
+        let at = |i: usize, whole: usize, start: usize, part: usize| start + (2 * i + 1) * part / (2 * whole);
+        [at(y, height, self.top, self.height), at(x, width, self.left, self.width)]
+    }
+
     /// The value at (y, x) of this part stretched to (height, width), bilinear, of a plane of that size.
     pub fn sample(&self, [height, width]: [usize; 2], [y, x]: [usize; 2], value: impl Fn(usize) -> f32) -> f32 {
         let ([above, below], down) = Self::around(y, height, self.top, self.height);
@@ -115,6 +122,9 @@ mod tests {
         // As torch.nn.functional.interpolate([[5, 6], [9, 10]], size=(4, 4), mode="bilinear") has it.
         let rows = [5.0, 6.0, 8.0, 9.0];
         let wanted: Vec<f32> = rows.iter().flat_map(|row| [0.0, 0.25, 0.75, 1.0].map(|x| row + x)).collect();
-        assert_eq!(show(Part { top: 1, left: 1, height: 2, width: 2 }), wanted);
+        let part = Part { top: 1, left: 1, height: 2, width: 2 };
+        assert_eq!(show(part), wanted);
+        let nearest: Vec<[usize; 2]> = (0..4).map(|i| part.nearest([4, 4], [i, i])).collect();
+        assert_eq!(nearest, [[1, 1], [1, 1], [2, 2], [2, 2]]);
     }
 }

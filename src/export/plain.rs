@@ -81,6 +81,9 @@ impl Folding<'_> {
                 Layer::Concat { branches: plain.collect::<Result<_>>()? }
             }
             Layer::Gate { gate } => Layer::Gate { gate: self.layers(gate, name, "", input)? },
+            Layer::Auxiliary { head, weight } => {
+                Layer::Auxiliary { head: self.layers(head, name, "", input)?, weight: *weight }
+            }
             Layer::Sequence { layers } => Layer::Sequence { layers: self.layers(layers, name, "", input)? },
             other => other.clone(),
         })

@@ -15,7 +15,7 @@ fn linear(options: &ModelOptions, outputs: usize) -> Linear {
 }
 
 /// conv 7x7, relu, maxima: a quarter of the side.
-fn stem(net: &mut Network, options: &ModelOptions) {
+pub(super) fn stem(net: &mut Network, options: &ModelOptions) {
     net.conv(Conv::new(64, 7).stride(2).whitening(options.first(true))).relu();
     net.push(Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 }));
 }
@@ -25,7 +25,12 @@ fn head(net: &mut Network, options: &ModelOptions) {
 }
 
 /// What is added to a block that changes the shape. Batch norm stands behind it beside deconvolution, too, as in the authors' code.
-fn shortcut<'a>(layers: &'a mut Layers, options: &ModelOptions, outputs: usize, stride: usize) -> &'a mut Layers {
+pub(super) fn shortcut<'a>(
+    layers: &'a mut Layers,
+    options: &ModelOptions,
+    outputs: usize,
+    stride: usize,
+) -> &'a mut Layers {
     layers.conv(Conv::new(outputs, 1).stride(stride)).named("shortcut");
     if options.norm == Norm::Deconv {
         layers.batch_norm().named("shortcut_bn");

@@ -10,6 +10,8 @@
 //! ```
 
 mod deep;
+#[cfg(reference)]
+mod deeplab;
 mod densenet;
 mod dpn;
 mod efficientnet;
@@ -39,7 +41,7 @@ use crate::{Error, Result};
 type Write = fn(&mut Network, &ModelOptions);
 
 /// Every architecture under its name: adding one is a file and a line here.
-const MODELS: [(&str, Write); 23] = [
+const MODELS: &[(&str, Write)] = &[
     ("lenet", lenet::lenet),
     ("small", small::small),
     ("deep", deep::deep),
@@ -63,6 +65,11 @@ const MODELS: [(&str, Write); 23] = [
     ("resnet18-imagenet", imagenet::resnet18),
     ("resnet50-imagenet", imagenet::resnet50),
     ("densenet121-imagenet", imagenet::densenet121),
+    // Networks that put out a map of classes, for which the page has no data.
+    #[cfg(reference)]
+    ("deeplabv3-resnet50", deeplab::deeplabv3),
+    #[cfg(reference)]
+    ("deeplabv3-resnet50-aux", deeplab::deeplabv3_aux),
 ];
 
 /// Every model's name.
@@ -186,6 +193,36 @@ mod tests {
     #[test]
     fn networks_of_table_2_have_the_parameters_of_torchvision() -> Result<()> {
         held_to(&IMAGENET, &ModelOptions { input: [3, 224, 224], classes: 1000, ..Default::default() })
+    }
+
+    #[test]
+    fn deeplabv3_has_the_parameters_of_torchvision() -> Result<()> {
+        let count = |name, norm| {
+            let options = ModelOptions { norm, input: [3, 65, 81], classes: 21, ..Default::default() };
+            let mut state = State::new();
+            assert_eq!(build(name, &options, &mut state)?.output, [21, 65, 81], "{name}");
+            Ok::<_, Error>(state.parameter_count())
+        };
+        let (whole, auxiliary) = ("deeplabv3-resnet50", "deeplabv3-resnet50-aux");
+        let head = 1024 * 256 * 9 + 21 * (256 + 1);
+        let batch = count(whole, Norm::Batch)?;
+        assert_eq!((batch, count(auxiliary, Norm::Batch)?), (42_004_074 - head - 2 * 256, 42_004_074));
+        // With deconvolution a convolution has a bias in place of batch norm's two values for a channel, but in shortcuts, which have all.
+        let shortcuts = 256 + 512 + 1024 + 2048;
+        let others = 26_560 - shortcuts + 7 * 256;
+        assert_eq!(count(whole, Norm::Deconv)?, batch - others + shortcuts);
+        assert_eq!(count(auxiliary, Norm::Deconv)?, batch - others + shortcuts + head + 256);
+        Ok(())
+    }
+
+    #[test]
+    fn deeplabv3_can_be_narrow_and_keeps_its_classes() -> Result<()> {
+        for norm in [Norm::Deconv, Norm::Batch, Norm::None] {
+            let options = ModelOptions { norm, width: 0.125, input: [3, 64, 64], classes: 5, ..Default::default() };
+            let model = build("deeplabv3-resnet50-aux", &options, &mut State::new())?;
+            assert_eq!(model.output, [5, 64, 64]);
+        }
+        Ok(())
     }
 
     #[test]

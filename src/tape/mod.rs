@@ -109,6 +109,7 @@ pub struct Tape {
     scalars: Option<Var>,
     profile: Option<Profile>,
     retained: Vec<Var>,
+    auxiliary: Vec<(Var, f32)>,
     stand_ins: HashMap<StateId, StateId>,
 }
 
@@ -223,6 +224,24 @@ impl Tape {
     /// Asks for `var` to be read back after each step.
     pub fn output(&mut self, var: Var) {
         self.outputs.push(var);
+    }
+
+    /// Gives a loss of its own, times `weight`, to what a head in the middle of a network puts out, (N,C) or (N,C,H,W) as the network does:
+    /// whoever records the loss of the network adds that of each.
+    ///
+    /// ```
+    /// let mut tape = mexhat::nn::Tape::new();
+    /// let head = tape.leaf("head", &[2, 10]);
+    /// tape.auxiliary(head, 0.5);
+    /// assert_eq!(tape.take_auxiliary(), [(head, 0.5)]);
+    /// ```
+    pub fn auxiliary(&mut self, head: Var, weight: f32) {
+        self.auxiliary.push((head, weight));
+    }
+
+    /// The heads of [`Tape::auxiliary`] with their weights, in order; there are none afterwards.
+    pub fn take_auxiliary(&mut self) -> Vec<(Var, f32)> {
+        std::mem::take(&mut self.auxiliary)
     }
 
     /// Whether `var` is the output of a ReLU, whose own gradient rule zeroes its gradient where it is not above 0: what makes that

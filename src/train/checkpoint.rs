@@ -35,7 +35,10 @@ pub struct Progress {
     pub seconds: f64,
     /// Last evaluation on the test images: loss and accuracy.
     pub last_eval: Option<(f32, f32)>,
-    /// The same on validation images.
+    /// Mean intersection over union in it, where pixels have classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_iou: Option<f32>,
+    /// Loss and accuracy on validation images.
     pub last_validation: Option<(f32, f32)>,
     /// The best epoch on validation images, in runs with patience.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -115,10 +118,12 @@ impl SavedRun {
     /// Refuses numbers that no run writes.
     fn check(&self) -> Result<()> {
         self.options.validate()?;
-        let Progress { step, epoch, batch, epochs, seconds, last_eval, last_validation, best } = self.progress;
+        let Progress { step, epoch, batch, epochs, seconds, last_eval, mean_iou, last_validation, best } =
+            self.progress;
         let counted = step <= MOST_STEPS && epoch <= step && batch <= step && epochs > 0;
         let best = best.map(|best| (best.loss, best.accuracy));
-        let found = [last_eval, last_validation, best].into_iter().flatten();
+        let iou = mean_iou.map(|iou| (0.0, iou));
+        let found = [last_eval, iou, last_validation, best].into_iter().flatten();
         let finite =
             found.fold(true, |all, (loss, accuracy)| all && loss.is_finite() && (0.0..=1.0).contains(&accuracy));
         if counted && finite && seconds.is_finite() && seconds >= 0.0 {

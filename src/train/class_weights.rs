@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ClassWeights {
-    /// All training images over classes times the images of the class: all classes count the same, whatever images they have.
+    /// All training images over classes times the images of the class: all classes count the same, whatever images they have. Of masks
+    /// pixels are counted.
     Balanced,
     /// One for each class, in order.
     Each(Vec<f32>),
@@ -30,9 +31,12 @@ impl ClassWeights {
         let classes = train.classes();
         match self {
             Self::Balanced => {
-                let mut counts = vec![0usize; classes];
-                train.labels.iter().for_each(|label| counts[*label as usize] += 1);
-                let weight = |count: usize| train.len() as f64 / (classes * count) as f64;
+                let counts: Vec<u64> = match train.is_masked() {
+                    true => train.pixel_counts(),
+                    false => train.counts().into_iter().map(|count| count as u64).collect(),
+                };
+                let all = counts.iter().sum::<u64>() as f64;
+                let weight = |count: u64| all / (classes as u64 * count) as f64;
                 Ok(counts.into_iter().map(|count| if count > 0 { weight(count) as f32 } else { 0.0 }).collect())
             }
             Self::Each(weights) if weights.len() == classes => Ok(weights.clone()),
@@ -94,8 +98,14 @@ mod tests {
     fn balanced_weights_are_those_of_scikit_learn() {
         let names = ["a", "b", "c"].map(String::from).to_vec();
         let labels = vec![0, 0, 0, 1];
-        let train =
-            Dataset { name: "few".into(), class_names: names, shape: [1, 1, 1], images: vec![0; 4].into(), labels };
+        let train = Dataset {
+            name: "few".into(),
+            class_names: names,
+            shape: [1, 1, 1],
+            images: vec![0; 4].into(),
+            labels,
+            masks: Vec::new(),
+        };
         assert_eq!(ClassWeights::Balanced.of(&train).unwrap(), [4.0 / 9.0, 4.0 / 3.0, 0.0]);
         assert!(ClassWeights::Each(vec![1.0]).of(&train).unwrap_err().to_string().contains("a, b, c"));
     }

@@ -44,6 +44,45 @@ impl Confusion {
         Ok(Self { names, counts })
     }
 
+    /// Of the pixels of `dataset`, which has masks: `classes` are what a network says to them, (N,H,W), as [`Learner::classes`] gives
+    /// them. Pixels without a class do not count.
+    ///
+    /// ```
+    /// use mexhat::data::{Dataset, IGNORED};
+    /// use mexhat::train::Confusion;
+    /// let sky = Dataset::new("sky", 2, [1, 1, 4], vec![0; 4], vec![0])?.with_masks(vec![0, 1, 1, IGNORED])?;
+    /// let found = Confusion::of_pixels(&sky, &[0.0, 1.0, 0.0, 1.0])?;
+    /// assert_eq!(found.counts, [[1, 0], [1, 1]]);
+    /// assert_eq!((found.iou(0), found.mean_iou()), (Some(0.5), Some(0.5)));
+    /// # Ok::<(), mexhat::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// There is not one class for each pixel, or there are no masks.
+    ///
+    /// [`Learner::classes`]: super::Learner::classes
+    pub fn of_pixels(dataset: &Dataset, classes: &[f32]) -> Result<Self> {
+        let names = dataset.class_names.clone();
+        if !dataset.is_masked() || classes.len() != dataset.masks.len() {
+            let what = format!("{} pixels have classes, but {} values were given", dataset.masks.len(), classes.len());
+            return Err(Error::shape("confusion", what));
+        }
+        let mut counts = vec![vec![0; names.len()]; names.len()];
+        add_pixels(&mut counts, &dataset.masks, classes);
+        Ok(Self { names, counts })
+    }
+
+    /// Intersection over union of class `i`: what is of it and is said to be, over what is of it or is said to be, 0 to 1. `None` where
+    /// there is neither.
+    pub fn iou(&self, i: usize) -> Option<f32> {
+        iou(&self.counts, i)
+    }
+
+    /// Mean of [`Confusion::iou`] over the classes that have one. The authors' script adds classes that are nowhere as 0.
+    pub fn mean_iou(&self) -> Option<f32> {
+        mean_iou(&self.counts)
+    }
+
     /// Images of class `i`, and how many of them the network knows.
     pub fn class(&self, i: usize) -> (u64, u64) {
         (self.counts[i].iter().sum(), self.counts[i][i])
@@ -59,6 +98,27 @@ impl Confusion {
         })?;
         Some((&self.names[j], n))
     }
+}
+
+/// Adds pixels to counts by what they are and what the network says.
+pub(super) fn add_pixels<T: Copy + Into<u32>>(counts: &mut [Vec<u64>], labels: &[T], found: &[f32]) {
+    for (label, found) in labels.iter().zip(found) {
+        let row = counts.get_mut((*label).into() as usize);
+        if let Some(count) = row.and_then(|row| row.get_mut(*found as usize)) {
+            *count += 1;
+        }
+    }
+}
+
+fn iou(counts: &[Vec<u64>], i: usize) -> Option<f32> {
+    let (row, column): (u64, u64) = (counts[i].iter().sum(), counts.iter().map(|row| row[i]).sum());
+    let union = row + column - counts[i][i];
+    (union > 0).then(|| (counts[i][i] as f64 / union as f64) as f32)
+}
+
+pub(super) fn mean_iou(counts: &[Vec<u64>]) -> Option<f32> {
+    let found: Vec<f32> = (0..counts.len()).filter_map(|i| iou(counts, i)).collect();
+    (!found.is_empty()).then(|| found.iter().sum::<f32>() / found.len() as f32)
 }
 
 /// Place of the largest value, the first of equals.

@@ -98,6 +98,9 @@ pub struct Summary {
     pub loss: Option<f32>,
     /// Share of right answers in it, 0 to 1.
     pub accuracy: Option<f32>,
+    /// Mean intersection over union in it, 0 to 1, where pixels have classes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mean_iou: Option<f32>,
     /// Validation loss of the last evaluation; null without one.
     pub validation_loss: Option<f32>,
     /// Share of right answers in it, 0 to 1.
@@ -129,7 +132,8 @@ named! {
     ///
     /// ```
     /// use mexhat::train::{Event, Split};
-    /// let event = Event::Eval { step: 100, epoch: 1, split: Split::Validation, loss: 0.2, accuracy: 0.95 };
+    /// let split = Split::Validation;
+    /// let event = Event::Eval { step: 100, epoch: 1, split, loss: 0.2, accuracy: 0.95, mean_iou: None };
     /// if let Event::Eval { split, accuracy, .. } = event {
     ///     assert_eq!(format!("{:.0} % of the {split} images", 100.0 * accuracy), "95 % of the validation images");
     /// }
@@ -188,8 +192,11 @@ pub enum Event {
         /// Mean loss; null in JSON where it is no number.
         #[serde(deserialize_with = "number")]
         loss: f32,
-        /// Share of right answers, 0 to 1.
+        /// Share of right answers, 0 to 1: of images, or of pixels where they have classes.
         accuracy: f32,
+        /// Mean intersection over union, 0 to 1, where pixels have classes.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mean_iou: Option<f32>,
     },
     /// The first layer's deconvolution kernels, (channels, channels, kernel, kernel).
     Kernels {

@@ -36,7 +36,7 @@ named! {
     /// let schedule = ScheduleKind::MultiStep.over(100);
     /// assert_eq!(schedule, Schedule::MultiStep { milestones: vec![40, 80], gamma: 0.1 });
     /// let error = "linear".parse::<ScheduleKind>().unwrap_err().to_string();
-    /// assert_eq!(error, "unknown schedule 'linear'; expected one of cosine, multistep, constant, onecycle");
+    /// assert_eq!(error, "unknown schedule 'linear'; expected one of cosine, multistep, constant, onecycle, poly");
     /// ```
     pub enum ScheduleKind: "schedule" {
         /// Half a cosine down to 0.
@@ -47,6 +47,8 @@ named! {
         Constant = "constant",
         /// From a 25th up over the first 30 % of the run, then half a cosine down to almost 0, as PyTorch's `OneCycleLR`.
         OneCycle = "onecycle",
+        /// Down to 0 as the 0.9th power of what is left of the run: usual for segmentation.
+        Poly = "poly",
     }
 }
 
@@ -57,6 +59,7 @@ impl ScheduleKind {
             Self::Constant => Schedule::Constant,
             Self::Cosine => Schedule::Cosine { total },
             Self::OneCycle => Schedule::OneCycle { total },
+            Self::Poly => Schedule::Poly { total, power: 0.9 },
             Self::MultiStep => {
                 let at = |part: u64| ((u128::from(total) * u128::from(part)) / 10) as u64;
                 Schedule::MultiStep { milestones: vec![at(4), at(8)], gamma: 0.1 }
@@ -84,7 +87,7 @@ pub(super) const BATCH_SIZE: usize = 128;
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct Options {
-    /// Data set: glyphs, mnist, fashion-mnist, cifar10, cifar100, or the path of a folder or zip
+    /// Data set: glyphs, mnist, fashion-mnist, cifar10, cifar100, shapes (with masks), or the path of a folder or zip
     #[cfg_attr(feature = "cli", arg(long, default_value = "glyphs", value_name = "NAME|PATH", help_heading = "Data"))]
     pub data: String,
     /// Network and normalisation.
@@ -176,7 +179,7 @@ pub struct Options {
     #[cfg_attr(feature = "cli", arg(long, value_name = "EPOCHS", help_heading = "Training"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<u64>,
-    /// Learning rate over the run: cosine, multistep, onecycle or constant
+    /// Learning rate over the run: cosine, multistep, onecycle, poly or constant
     #[cfg_attr(feature = "cli", arg(long, default_value = "cosine", help_heading = "Training"))]
     pub schedule: ScheduleKind,
     /// Steps over which the learning rate first rises in a straight line; the schedule takes the rest of the run

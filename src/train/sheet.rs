@@ -20,35 +20,52 @@ impl super::Trainer {
     /// The loader fails.
     pub fn data_png(&self) -> Result<Vec<u8>> {
         let data = self.train.dataset();
-        let (mut images, mut labels) = (Vec::new(), Vec::new());
+        let (mut images, mut labels, mut count) = (Vec::new(), Vec::new(), 0);
         for batch in self.train.epoch(0, 0) {
             images.extend_from_slice(&batch.images);
             labels.extend_from_slice(&batch.labels);
-            if labels.len() >= PICTURES.0 {
+            count += batch.len;
+            if count >= PICTURES.0 {
                 break;
             }
         }
-        labels.truncate(PICTURES.0);
-        images.truncate(labels.len() * data.pixels());
+        count = count.min(PICTURES.0);
+        images.truncate(count * data.pixels());
+        #[cfg(not(target_arch = "wasm32"))]
+        if data.is_masked() {
+            return Ok(png(&sheet(&images, data.shape, &vec![""; count], Some(&labels))));
+        }
+        labels.truncate(count);
         let names: Vec<&str> = labels.iter().map(|&label| data.class_names[label as usize].as_str()).collect();
-        Ok(png(&sheet(&images, data.shape, &names)))
+        Ok(png(&sheet(&images, data.shape, &names, None)))
     }
 }
 
-/// `images` (N, C, H, W) with a name under each.
-fn sheet(images: &[f32], shape: [usize; 3], names: &[&str]) -> RgbImage {
+/// `images` (N, C, H, W) with a name under each; of masks (N, H, W) the right half of each is in the colours of its classes.
+fn sheet(images: &[f32], shape: [usize; 3], names: &[&str], masks: Option<&[u32]>) -> RgbImage {
     let [channels, height, width] = shape;
     let (low, high) = images.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));
     let level = |v: f32| if high > low { ((v - low) / (high - low) * 255.0).round() as u8 } else { 128 };
     let pictures: Vec<RgbImage> = images
         .chunks_exact((channels * height * width).max(1))
-        .map(|image| {
+        .enumerate()
+        .map(|(i, image)| {
             // One channel is shown as grey; of more the first three.
             let value = |c: usize, x: u32, y: u32| {
                 level(image[(c.min(channels - 1) * height + y as usize) * width + x as usize])
             };
-            let picture =
-                RgbImage::from_fn(width as u32, height as u32, |x, y| [0, 1, 2].map(|c| value(c, x, y)).into());
+            let class = |x: u32, y: u32| {
+                let at = (i * height + y as usize) * width + x as usize;
+                masks.filter(|_| 2 * x as usize >= width).map(|masks| class_colour(masks[at]))
+            };
+            let picture = RgbImage::from_fn(width as u32, height as u32, |x, y| {
+                let seen = [0, 1, 2].map(|c| value(c, x, y));
+                // The picture shines through, so that both can be seen to agree.
+                let mixed = |colour: [u8; 3]| {
+                    std::array::from_fn(|c| ((u16::from(seen[c]) + 2 * u16::from(colour[c])) / 3) as u8)
+                };
+                class(x, y).map_or(seen, mixed).into()
+            });
             let scale = f64::from(SIDE) / height.max(width) as f64;
             let side = |side: usize| ((side as f64 * if scale > 1.0 { scale.floor() } else { scale }) as u32).max(1);
             let filter = if scale > 1.0 { imageops::FilterType::Nearest } else { imageops::FilterType::Triangle };
@@ -73,6 +90,16 @@ fn sheet(images: &[f32], shape: [usize; 3], names: &[&str]) -> RgbImage {
     canvas.into_image()
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+fn class_colour(class: u32) -> [u8; 3] {
+    crate::data::mask::colour(class.min(255) as u8)
+}
+
+#[cfg(target_arch = "wasm32")]
+fn class_colour(_: u32) -> [u8; 3] {
+    [0; 3]
+}
+
 fn shortened(name: &str) -> String {
     match name.char_indices().nth(NAME) {
         Some(_) => name.chars().take(NAME - 2).chain("..".chars()).collect(),
@@ -88,7 +115,7 @@ mod tests {
     fn pictures_keep_their_colours_and_names_are_cut() {
         // Red and green planes of one image, 1x2: red on the left, green on the right.
         let images = [1.0, -1.0, -1.0, 1.0, -1.0, -1.0];
-        let picture = sheet(&images, [3, 1, 2], &["a name that is far too long to fit"]);
+        let picture = sheet(&images, [3, 1, 2], &["a name that is far too long to fit"], None);
         let count = |colour: [u8; 3]| picture.pixels().filter(|p| p.0 == colour).count();
         assert_eq!((count([255, 0, 0]), count([0, 255, 0])), (72 * 72, 72 * 72));
         assert_eq!(shortened("a name that is far too long"), "a name that is f..");

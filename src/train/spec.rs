@@ -33,9 +33,16 @@ pub struct ModelSpec {
     pub normalize: Normalize,
     /// How training images were changed.
     pub augment: Augment,
+    /// Whether each pixel has a class, and not the image.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub masks: bool,
     /// The network itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl ModelSpec {
@@ -55,6 +62,7 @@ impl ModelSpec {
             load: options.load(),
             normalize: splits.normalize.clone(),
             augment: splits.augment,
+            masks: splits.train.is_masked(),
         };
         spec.described()
     }
@@ -70,6 +78,7 @@ impl ModelSpec {
             load: LoadOptions::default(),
             normalize,
             augment: Augment::NONE,
+            masks: false,
             network: Some(network.clone().seed(0)),
         }
     }
@@ -110,6 +119,11 @@ impl ModelSpec {
         }
     }
 
+    /// Whether each pixel has a class; the page has no such data.
+    fn is_masked(&self) -> bool {
+        cfg!(not(target_arch = "wasm32")) && self.masks
+    }
+
     /// Refuses a network that is made for other images or classes.
     pub(super) fn check(&self, model: &Model) -> Result<()> {
         if (model.input, model.classes) != (self.input, self.classes) {
@@ -119,7 +133,15 @@ impl ModelSpec {
                 model.name, model.input, model.classes, self.input, self.classes
             )));
         }
-        if model.output.len() != 1 {
+        let map = [self.classes, self.input[1], self.input[2]];
+        if self.is_masked() && model.output != map {
+            return Err(Error::Usage(format!(
+                "the network '{}' puts out {:?} for an image, but each pixel has a class; expected {map:?} (classes, height, width): end it \
+                 with a convolution of as many outputs as there are classes, and where that is smaller than the image with resize",
+                model.name, model.output
+            )));
+        }
+        if !self.is_masked() && model.output.len() != 1 {
             return Err(Error::Usage(format!(
                 "the network '{}' puts out {:?} for an image, but an image has one label; end it with flatten and a linear layer of as \
                  many outputs as there are classes",
@@ -137,6 +159,16 @@ impl ModelSpec {
     pub fn adapt(&self, dataset: &mut Dataset) -> Result<Vec<String>> {
         let mut changes = Vec::new();
         let [channels, height, width] = self.input;
+        if dataset.is_masked() != self.is_masked() {
+            let kinds = |masks| if masks { "a class for each pixel" } else { "one class for each image" };
+            return Err(Error::Usage(format!(
+                "the network was trained on {}, but '{}' has {}; choose data like that it was trained on ('{}')",
+                kinds(self.masks),
+                dataset.name,
+                kinds(dataset.is_masked()),
+                self.data
+            )));
+        }
         if dataset.shape[1..] != [height, width] {
             return Err(Error::Usage(format!(
                 "the network takes images of {height} x {width} (height x width), but those of '{}' are {} x {}; choose the data \

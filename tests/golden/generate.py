@@ -15,8 +15,8 @@ achievable in single precision.
 usage: generate.py --out DIR [--seed S] [--profile dev|held] [--only PART]
 needs: torch numpy safetensors
 
-This folder holds a part of the cases of `--seed 1 --profile dev`, chosen for their size. With --only (basic, linalg, nd,
-means, norms, optim, traces or models) the cases of that part replace those of the same files in DIR, and its others stay:
+This folder holds a part of the cases of `--seed 1 --profile dev`, chosen for their size. With --only (basic, losses, linalg, nd,
+means, norms, optim, traces, models or maps) the cases of that part replace those of the same files in DIR, and its others stay:
 
     tests/golden/generate.py --out tests/golden --only models
 
@@ -1450,11 +1450,11 @@ class Shipped:
         w = self.param(name + ".weight", (out, x.shape[1] // groups, k, k), fan_in)
         return self.deconv(name, x, w, self.param(name + ".bias", (out,), fan_in), "conv", block, iterations, stride, groups)
 
-    def plain(self, name, x, out, k=3, stride=1, groups=1, bias=False, bn=True):
+    def plain(self, name, x, out, k=3, stride=1, groups=1, bias=False, bn=True, dilation=1):
         fan_in = x.shape[1] // groups * k * k
         w = self.param(name + ".weight", (out, x.shape[1] // groups, k, k), fan_in)
         b = self.param(name + ".bias", (out,), fan_in) if bias else None
-        y = F.conv2d(x, w, b, stride, k // 2, 1, groups)
+        y = F.conv2d(x, w, b, stride, k // 2 * dilation, dilation, groups)
         return self.batch_norm(name + "_bn", y) if bn else y
 
     def bn(self, name, x):
@@ -1492,18 +1492,34 @@ MODELS = [("vgg11", "batch", None, 2, 32, None), ("vgg11", "deconv", "reference"
           ("densenet121-imagenet", "batch", None, 2, 64, 4.0)]
 
 
+# The same of networks that label pixels, of which some count for nothing.
+MAPS = [("deeplabv3-resnet50-aux", "batch", None, 4, 20, 4.0)]
+
+
 def gen_models(R):
+    model_steps(R, "models", MODELS)
+
+
+def gen_maps(R):
+    model_steps(R, "maps", MAPS)
+
+
+def model_steps(R, file, models):
     lr, momentum, decay = 0.1, 0.9, 1e-3
-    for model, norm, mode, batch, side, apart in MODELS:
+    for model, norm, mode, batch, side, apart in models:
         name, batch = f"{model}_{norm}", batch + pick(R.profile, 0, 1)
 
         def forward(xs, dtype):
             net = Shipped(norm, mode, dtype, apart)
-            return net, NETWORKS[model](net, torch.tensor(xs).to(dtype))
+            found = NETWORKS[model](net, torch.tensor(xs).to(dtype))
+            return net, *(found if isinstance(found, tuple) else (found, None))
         for attempt in range(100):
             # Rounding may move no value across a kink: each has to be farther from it than 3 times
             # what float32 is off by in that layer, as a root mean square.
             xs, ys = class_images(R.rng(f"model_{name}_{attempt}"), batch, (3, side, side))
+            if file == "maps":
+                ys = R.rng(f"model_{name}_labels").integers(0, 10, (batch, side, side)).astype(np.int32)
+                ys.reshape(-1)[::5] = 255
             with torch.no_grad():
                 hi, lo = forward(xs, F64)[0].kinks, forward(xs, F32)[0].kinks
             margin = min((a.abs().min() / (a - b.double()).square().mean().sqrt()).item() for a, b in zip(hi, lo))
@@ -1514,14 +1530,14 @@ def gen_models(R):
             raise SystemExit(f"{name}: values stay too close to the kinks of ReLUs with all data that was tried; nothing is written")
         found = {}
         for dtype in (F64, F32):
-            net, logits = forward(xs, dtype)
-            loss = F.cross_entropy(logits, torch.tensor(ys).long())
+            net, logits, auxiliary = forward(xs, dtype)
+            entropy = lambda logits: F.cross_entropy(logits, torch.tensor(ys).long(), ignore_index=255)
+            loss = entropy(logits) + (auxiliary[1] * entropy(auxiliary[0]) if auxiliary else 0)
             loss.backward()
             updated = {k: p.detach() - lr * (p.grad + decay * p.detach()) for k, p in net.params.items()}
             found[dtype] = dict(direct={"loss": loss.detach().reshape(1), "logits": logits.detach()},
                                 grad={k: p.grad for k, p in net.params.items()}, params=updated,
                                 buffers={k: v.detach() for k, v in net.buffers.items()})
-        file = "models"
         entry = dict(name=name, op="model_step", file=file + ".safetensors",
                      params=dict(model=model, norm=norm, mode=mode, batch=batch, lr=lr, momentum=momentum, weight_decay=decay,
                                  samples=8 if apart else SAMPLES, projections=PROJECTIONS, made=[] if apart else net.made),
@@ -1529,6 +1545,8 @@ def gen_models(R):
                      note="one training step from made-up weights (made_weight); large tensors are stored as their summary")
         if apart:
             entry["params"]["apart"] = apart
+        if file == "maps":
+            entry["params"]["width"] = 0.25
         (in_tables if apart else one_by_one)(R, entry, found[F64], found[F32])
         R.raw(entry)
 
@@ -1537,8 +1555,12 @@ def whole(R, entry, key, ref, other, kept):
     """An output as other cases have them."""
     scale = max(ref.abs().max().item(), 1e-6)
     err = (other.double() - ref).abs().max().item() / scale
-    entry["outputs"][key] = dict(key=R.put("models", f"{entry['name']}.{key}", kept), shape=list(kept.shape), scale=float(f"{scale:.6g}"),
+    entry["outputs"][key] = dict(key=R.put(file_of(entry), f"{entry['name']}.{key}", kept), shape=list(kept.shape), scale=float(f"{scale:.6g}"),
                                  f32_err=float(f"{err:.3g}"), tol=float(f"{max(1e-5, 20 * err):.3g}"))
+
+
+def file_of(entry):
+    return entry["file"].removesuffix(".safetensors")
 
 
 def accept(entry, worst, limit):
@@ -1576,10 +1598,28 @@ def in_tables(R, entry, hi, lo):
         worst = max(worst, errors.max())
         print(f"    {kind}: error {np.median(errors):.1e} in the middle, {errors.max():.1e} in {names[errors.argmax()]}")
         table = torch.stack([summary(tensors[k], entry["params"]["samples"]) for k in names])
-        entry["outputs"][kind] = dict(key=R.put("models", f"{entry['name']}.{kind}", table), shape=list(table.shape),
-                                      allowed=R.put("models", f"{entry['name']}.{kind}.allowed", allowed * scales),
+        entry["outputs"][kind] = dict(key=R.put(file_of(entry), f"{entry['name']}.{kind}", table), shape=list(table.shape),
+                                      allowed=R.put(file_of(entry), f"{entry['name']}.{kind}.allowed", allowed * scales),
                                       scale=1.0, f32_err=float(f"{errors.max():.3g}"), tol=1.0)
     accept(entry, worst, 5e-3)
+
+
+def gen_losses(R):
+    """Cross entropy of maps with weights of classes, where some pixels have no label that counts."""
+    P = R.profile
+    for i, (shape, smoothing) in enumerate(pick(P, [((2, 5, 4, 6), 0.0), ((1, 21, 5, 3), 0.1)], [((1, 9, 3, 5), 0.2)])):
+        name = f"cross_entropy_weighted_{i}"
+        r = R.rng(name)
+        target = r.integers(0, shape[1], (shape[0],) + shape[2:]).astype(np.int32)
+        target.reshape(-1)[::3] = 255
+        weight = (0.2 + np.abs(normal(r, shape[1]))).astype(np.float32)
+
+        def fn(t, dt, smoothing=smoothing):
+            lv = leaf(t, "x")
+            y = F.cross_entropy(t["x"], t["target"], weight=t["weight"], ignore_index=255, label_smoothing=smoothing)
+            return dict(loss=y, gx=grad(y, None, *lv)[0])
+        R.case("losses", name, "cross_entropy_weighted", dict(ignore_index=255, label_smoothing=smoothing),
+               dict(x=normal(r, *shape, scale=2.5), target=target, weight=weight), fn)
 
 
 def main():
@@ -1587,7 +1627,8 @@ def main():
     ap.add_argument("--out", required=True)
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--profile", choices=("dev", "held"), default="dev")
-    parts = dict(basic=gen_basic, linalg=gen_linalg, nd=gen_nd, means=gen_means, norms=gen_norms, optim=gen_optim, traces=gen_traces, models=gen_models)
+    parts = dict(basic=gen_basic, losses=gen_losses, linalg=gen_linalg, nd=gen_nd, means=gen_means, norms=gen_norms, optim=gen_optim,
+                 traces=gen_traces, models=gen_models, maps=gen_maps)
     ap.add_argument("--only", choices=parts)
     a = ap.parse_args()
     R = Recorder(a.out, a.seed, a.profile)

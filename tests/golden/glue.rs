@@ -18,7 +18,7 @@ pub fn runner(op: &str) -> Option<Runner> {
             let slope = run.number("slope") as f32;
             activation(run, Activation::LeakyRelu { slope })
         },
-        "cross_entropy" => cross_entropy,
+        "cross_entropy" | "cross_entropy_weighted" => cross_entropy,
         _ => return None,
     })
 }
@@ -64,7 +64,10 @@ fn cross_entropy(run: &mut Run) -> Result<()> {
         ignore_index: run.case.params["ignore_index"].as_u64().map(|v| v as u32),
         label_smoothing: run.case.params["label_smoothing"].as_f64().unwrap_or(0.0) as f32,
     };
-    let loss = ops::cross_entropy(&mut run.tape, logits, labels, options)?;
+    let loss = match run.plain_if("weight")? {
+        Some(weights) => ops::cross_entropy_weighted(&mut run.tape, logits, labels, weights, options)?.loss,
+        None => ops::cross_entropy(&mut run.tape, logits, labels, options)?,
+    };
     run.out("loss", loss);
     let gradients = run.tape.backward(loss)?;
     run.out_grad("gx", &gradients, leaf)

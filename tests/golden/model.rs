@@ -3,8 +3,8 @@
 //! of large tensors a summary is compared (`summary` and `made_weight` in generate.py).
 
 use super::case::{Run, Runner};
-use mexhat::models::{ModelOptions, Norm, build};
-use mexhat::nn::{Forward, Mode, Whitening};
+use mexhat::models::{ModelOptions, Norm, network};
+use mexhat::nn::{Forward, Layer, Layers, Mode, Whitening};
 use mexhat::ops::{self, BlockMode};
 use mexhat::optim::Optimizer;
 use mexhat::tape::{DType, Session, State, Tape, Var};
@@ -36,6 +36,8 @@ struct Params {
     projections: u64,
     /// The tensors that are made up; empty where the rule of `ruled` makes all of them.
     made: Vec<Made>,
+    /// Times the channels of the network, 1 where it says nothing.
+    width: Option<f64>,
     /// What biases are, plus or minus, to keep values from the kinks of ReLUs.
     apart: Option<f32>,
 }
@@ -92,7 +94,19 @@ fn options(params: &Params, input: [usize; 3]) -> ModelOptions {
         norm: if params.norm == "batch" { Norm::Batch } else { Norm::Deconv },
         whitening: Whitening { mode, ..Whitening::default() },
         input,
+        width: params.width.unwrap_or(1.0),
         ..ModelOptions::default()
+    }
+}
+
+/// Without dropout, which is another for every engine.
+fn undropped(layers: &mut Layers) {
+    for node in &mut layers.nodes {
+        match &mut node.layer {
+            Layer::Dropout { probability } => *probability = 0.0,
+            Layer::Auxiliary { head, .. } => undropped(head),
+            _ => {}
+        }
     }
 }
 
@@ -102,7 +116,9 @@ async fn step(run: &mut Run<'_>) -> Result<()> {
     let (x, y) = (run.stored("images")?, run.stored("labels")?);
     let mut state = State::new();
     let [_, channels, height, width] = x.nchw();
-    let model = build(&params.model, &options(&params, [channels, height, width]), &mut state)?;
+    let mut network = network(&params.model, &options(&params, [channels, height, width]))?;
+    undropped(&mut network.layers);
+    let model = network.build(&mut state)?;
     let ids: HashMap<String, _> = state.iter().map(|(id, tensor)| (tensor.name.clone(), id)).collect();
     if let Some(apart) = params.apart {
         let inputs = ids.get("fc.weight").map_or(1, |id| state.get(*id).ty.shape[1]);
@@ -121,7 +137,14 @@ async fn step(run: &mut Run<'_>) -> Result<()> {
     let images = tape.input("images", &x.shape, DType::F32);
     let labels = tape.input("labels", &y.shape, DType::U32);
     let logits = model.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Train }, images)?;
-    let loss = ops::cross_entropy(&mut tape, logits, labels, Default::default())?;
+    let mut loss = ops::cross_entropy(&mut tape, logits, labels, Default::default())?;
+    for (head, weight) in tape.take_auxiliary() {
+        let own = ops::cross_entropy(&mut tape, head, labels, Default::default())?;
+        let like = tape.ty(own).clone();
+        let weight = ops::constant(&mut tape, like, weight)?;
+        let own = ops::mul(&mut tape, own, weight, 1.0)?;
+        loss = ops::add(&mut tape, loss, own)?;
+    }
     tape.output(loss);
     tape.output(logits);
     let parameters = state.parameters();

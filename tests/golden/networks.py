@@ -4,7 +4,7 @@ Each takes `net`, whose layers are
 
   net.conv(name, x, outputs, k=3, stride=1, groups=1, iterations=5, block=64, bias=False, bn=True)
       a deconvolution with bias, or a convolution (`bias`: with bias too) and its batch norm (`bn`: False leaves it out)
-  net.plain(...)    the same, which never deconvolves
+  net.plain(...)    the same, which never deconvolves and may have a `dilation`
   net.bn(name, x)   batch norm of its own, which deconvolution needs none of
   net.batch_norm    the same, beside deconvolution too
   net.relu, net.max_pool, net.linear(name, x, outputs, block=512)
@@ -198,9 +198,42 @@ def imagenet_densenet121(net, x):
     return imagenet_head(net, net.relu(net.bn("bn", x)))
 
 
+def narrow(width):
+    return round(width / 4)
+
+
+def classify(net, name, x, size):
+    x = net.plain(name + "classes", x, CLASSES, 1, bias=True, bn=False)
+    return F.interpolate(x, size, mode="bilinear", align_corners=False)
+
+
+def deeplabv3(net, x):
+    """A quarter as wide, without dropout; the logits of each pixel, and those of the auxiliary head with its weight."""
+    size = x.shape[2:]
+    x = net.max_pool(net.relu(net.plain("conv1", x, narrow(64), 7, 2)), 3, 2, 1)
+    stages = ((3, 64, 1, (1, 1)), (4, 128, 2, (1, 1)), (6, 256, 1, (1, 2)), (3, 512, 1, (2, 4)))
+    for stage, (count, width, stride, steps) in enumerate(stages):
+        if stage == 3:
+            auxiliary = classify(net, "auxiliary.", net.relu(net.plain("auxiliary.conv1", x, narrow(256))), size)
+        for i in range(count):
+            name, step = f"layer{stage + 1}.{i}", stride if i == 0 else 1
+            y = net.relu(net.plain(name + ".conv1", x, narrow(width), 1))
+            y = net.relu(net.plain(name + ".conv2", y, narrow(width), stride=step, dilation=steps[min(i, 1)]))
+            y = net.plain(name + ".conv3", y, 4 * narrow(width), 1)
+            x = net.plain(name + ".shortcut", x, 4 * narrow(width), 1, step) if i == 0 else x
+            x = net.relu(y + x)
+    whole = net.relu(net.plain("aspp.4.conv1", x.mean((2, 3), keepdim=True), narrow(256), 1))
+    branches = [net.relu(net.plain("aspp.0.conv1", x, narrow(256), 1))]
+    branches += [net.relu(net.plain(f"aspp.{i + 1}.conv1", x, narrow(256), dilation=rate)) for i, rate in enumerate((12, 24, 36))]
+    branches += [F.interpolate(whole, x.shape[2:], mode="bilinear", align_corners=False)]
+    x = net.relu(net.plain("project", torch.cat(branches, 1), narrow(256), 1))
+    return classify(net, "", net.relu(net.plain("conv3", x, narrow(256))), size), (auxiliary, 0.5)
+
+
 NETWORKS = {
     "vgg11": vgg(1, 1, 2, 2, 2), "vgg16": vgg(2, 2, 3, 3, 3), "resnet18": resnet18, "preact18": preact18, "senet18": senet18,
     "densenet121": densenet121, "resnext29": resnext29, "mobilenetv2": mobilenetv2, "dpn92": dpn92, "pnasnet-a": pnasnet_a,
     "efficientnet-b0": efficientnet_b0, "resnet18-imagenet": imagenet_resnet((2, 2, 2, 2), 1),
     "resnet50-imagenet": imagenet_resnet((3, 4, 6, 3), 4), "densenet121-imagenet": imagenet_densenet121,
+    "deeplabv3-resnet50-aux": deeplabv3,
 }

@@ -209,6 +209,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         cross_entropy_weighted(b, s, logits, labels)
     })
     .at(reduction_corners),
+    op("cross_entropy of pixels without a label", |b, s| {
+        let logits = b.scaled(&s.map(), 3.0)?;
+        // One value above the classes, as 255 is in masks.
+        let labels = b.labels(&[s.n, s.h, s.w], s.c + 1);
+        if s.choice.is_multiple_of(2) {
+            cross_entropy_weighted(b, s, logits, labels)
+        } else {
+            cross_entropy(b, s, logits, labels)
+        }
+    }),
     op("cross_entropy of ties", |b, s| {
         // Whole numbers, of which none is a negative zero.
         let logits = b.random(&[s.n, s.c]).map(|v| (2.0 * v).round() + 0.0);
@@ -330,6 +340,17 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Ok(vec![ops::log_softmax(&mut b.tape, x)?])
     })
     .at(reduction_corners),
+    #[cfg(not(target_arch = "wasm32"))]
+    op("largest", |b, s| {
+        // Whole numbers, so that there are ties; none is a negative zero.
+        let x = b.random(&s.map()).map(|v| (2.0 * v).round() + 0.0);
+        let x = b.given(x);
+        let x = ops::to_vec4(&mut b.tape, x)?;
+        let y = ops::largest(&mut b.tape, x)?;
+        b.observed.push(y);
+        Ok(Vec::new())
+    })
+    .at(long_corner),
     op("one_hot", |b, s| {
         let labels = b.labels(&[s.n, s.h, s.w], s.c + 1);
         Ok(vec![ops::one_hot(&mut b.tape, labels, &Type::vec4(&s.map()))?])

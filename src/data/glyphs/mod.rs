@@ -59,6 +59,7 @@ pub fn dataset(seed: u64, start: u64, n: usize) -> Dataset {
         shape: [1, SIDE, SIDE],
         images: images.concat().into(),
         labels: labels.concat(),
+        masks: Vec::new(),
     }
 }
 

@@ -62,7 +62,7 @@ impl Writer<'_> {
             Layer::AdaptiveAvgPool { size } => Ok(separable::write(builder, name, x, (input, *size), separable::mean)),
             Layer::Resize { size } => Ok(separable::write(builder, name, x, (input, *size), separable::bilinear)),
             Layer::Flatten => Ok(builder.node("Flatten", name, &[x], &[("axis", Attr::Int(1))])),
-            Layer::Dropout { .. } => Ok(x.to_owned()),
+            Layer::Dropout { .. } | Layer::Auxiliary { .. } => Ok(x.to_owned()),
             Layer::Residual { body, shortcut } => {
                 let (y, s) = self.paths(body, shortcut, name, (x, input))?;
                 Ok(self.builder.node("Add", name, &[&y, &s], &[]))

@@ -28,6 +28,8 @@ struct Builder<'a> {
     freezes: bool,
     first: Option<FastDeconv>,
     convolutions: usize,
+    /// Auxiliary heads, and what they put out for an image.
+    heads: Vec<(String, Vec<usize>)>,
 }
 
 pub(super) fn build(network: &Network, state: &mut State) -> Result<Model> {
@@ -40,9 +42,15 @@ pub(super) fn build(network: &Network, state: &mut State) -> Result<Model> {
     let x = ops::to_vec4(&mut tape, images)?;
     let rng = Rng::new(network.seed);
     let names = HashSet::new();
-    let mut builder = Builder { network, state, rng, tape, names, freezes: false, first: None, convolutions: 0 };
+    let (freezes, first, heads) = (false, None, Vec::new());
+    let mut builder = Builder { network, state, rng, tape, names, freezes, first, convolutions: 0, heads };
     let (graph, y) = builder.layers(&network.layers, "", x)?;
     let output = builder.tape.shape(y)[1..].to_vec();
+    if let Some((name, found)) = builder.heads.iter().find(|(_, found)| *found != output) {
+        let what =
+            format!("the head '{name}' puts out {found:?} for an image; expected {output:?}, as the network does");
+        return Err(Error::Usage(what));
+    }
     let (freezes, first) = (builder.freezes, builder.first);
     let (name, input, classes) = (network.name.clone(), network.input, output[0]);
     Ok(Model { name, net: Box::new(graph), input, output, classes, freezes, first })
@@ -108,6 +116,12 @@ impl Builder<'_> {
                 Box::new(DualPath { sum: *sum, body, shortcut: self.path(shortcut, name, "shortcut_", x)?.0 })
             }
             Layer::Sequence { layers } => Box::new(self.layers(layers, name, x)?.0),
+            #[cfg(reference)]
+            Layer::Auxiliary { head, weight } => {
+                let (head, y) = self.layers(head, name, x)?;
+                self.heads.push((name.into(), self.tape.shape(y)[1..].to_vec()));
+                Box::new(super::graph::Auxiliary { head, weight: *weight })
+            }
             Layer::Custom(custom) => {
                 let mut init = Init { state: self.state, name: name.into(), rng: self.rng };
                 custom.module(&mut init, &input)?

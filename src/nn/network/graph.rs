@@ -150,3 +150,30 @@ impl Module for DualPath {
         ops::dual_path_merge(ctx.tape, shortcut, y, self.sum)
     }
 }
+
+/// `x`, and in training a head on it whose loss is recorded with the network's.
+#[cfg(reference)]
+#[derive(Debug)]
+pub(super) struct Auxiliary {
+    pub head: Graph,
+    pub weight: f32,
+}
+
+#[cfg(reference)]
+impl Module for Auxiliary {
+    fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
+        if ctx.mode.training() {
+            let y = self.head.forward(ctx, x)?;
+            ctx.tape.auxiliary(y, self.weight);
+        }
+        Ok(x)
+    }
+
+    fn forward_watched(&self, ctx: &mut Forward<'_>, x: Var, watch: &mut Watch<'_>) -> Result<Var> {
+        let y = self.head.forward_watched(ctx, x, watch)?;
+        if ctx.mode.training() {
+            ctx.tape.auxiliary(y, self.weight);
+        }
+        Ok(x)
+    }
+}

@@ -127,6 +127,15 @@ pub enum Layer {
         #[serde(default, skip_serializing_if = "Layers::is_empty")]
         shortcut: Layers,
     },
+    /// `x` as it is. In training what the head makes of `x` has a loss of its own, times `weight`, against the same targets; in evaluation
+    /// it is not computed.
+    #[cfg(reference)]
+    Auxiliary {
+        /// Ends in what the network puts out.
+        head: Layers,
+        /// Of its loss.
+        weight: f32,
+    },
     /// A block of layers under one name.
     Sequence {
         /// One after the other.
@@ -155,6 +164,8 @@ impl Layer {
             Self::Residual { .. } | Self::DualPath { .. } | Self::Sequence { .. } => "block",
             Self::Concat { .. } => "concat",
             Self::Gate { .. } => "gate",
+            #[cfg(reference)]
+            Self::Auxiliary { .. } => "auxiliary",
             Self::Custom(custom) => &custom.kind,
             Self::LeakyRelu { .. } => "leaky_relu",
             Self::Relu => "relu",
@@ -194,6 +205,8 @@ impl Layer {
             Self::Residual { body, shortcut } | Self::DualPath { body, shortcut, .. } => vec![body, shortcut],
             Self::Concat { branches } => branches.iter_mut().collect(),
             Self::Gate { gate: layers } | Self::Sequence { layers } => vec![layers],
+            #[cfg(reference)]
+            Self::Auxiliary { head, .. } => vec![head],
             _ => Vec::new(),
         }
     }

@@ -129,6 +129,26 @@ impl Layers {
         self.push(Layer::Gate { gate })
     }
 
+    /// A head in the middle that learns along ([`Layer::Auxiliary`]): what it makes of `x` has a loss of its own, times `weight`.
+    ///
+    /// ```
+    /// use mexhat::nn::{Conv, Network};
+    /// let mut net = Network::new([3, 32, 32]);
+    /// net.conv(Conv::new(16, 3)).relu().auxiliary(0.4, |head| head.global_avg_pool().flatten().linear(10));
+    /// net.conv(Conv::new(32, 3)).relu().global_avg_pool().flatten().linear(10);
+    /// assert_eq!(net.build(&mut mexhat::nn::State::new())?.output, [10]);
+    /// # Ok::<(), mexhat::Error>(())
+    /// ```
+    #[cfg(reference)]
+    pub fn auxiliary(&mut self, weight: f32, head: impl FnOnce(&mut Self) -> &mut Self) -> &mut Self {
+        self.push(Layer::Auxiliary { head: Self::of(head), weight })
+    }
+
+    /// The map stretched bilinearly to this height and width.
+    pub fn resize(&mut self, size: [usize; 2]) -> &mut Self {
+        self.push(Layer::Resize { size })
+    }
+
     /// A module of the user's: `build` makes it for an input of this shape (without N). A file keeps `kind` only, so
     /// [`Network::define`](super::Network::define) gives `build` again after loading.
     pub fn custom(

@@ -9,7 +9,8 @@ fn scaled(n: usize, width: f64) -> usize {
 }
 
 impl Network {
-    /// With `width` times the channels and features in every layer but the last, whose outputs are the classes: the width multiplier
+    /// With `width` times the channels and features in every layer but the last with weights, whose outputs are the classes (so it is in an
+    /// auxiliary head, too): the width multiplier
     /// of MobileNets ([Howard et al. 2017](https://arxiv.org/abs/1704.04861), section 3.3). Groups shrink along, so each keeps its number
     /// of channels, and so do blocks of whitening that a layer has of its own. Modules of the user's stay as they are.
     ///
@@ -25,11 +26,18 @@ impl Network {
     /// ```
     pub fn scale_width(mut self, width: f64) -> Self {
         let block = self.whitening.block;
-        let last = self.layers.nodes.pop();
-        scale(&mut self.layers, width, block);
-        self.layers.nodes.extend(last);
+        scale_but_last(&mut self.layers, width, block);
         self
     }
+}
+
+/// Scales all but the last layer that has weights, if it is not within a block.
+fn scale_but_last(layers: &mut Layers, width: f64, block: usize) {
+    let without = |layer: &Layer| matches!(layer, Layer::Resize { .. } | Layer::Flatten | Layer::Dropout { .. });
+    let last = layers.nodes.iter().rposition(|node| !without(&node.layer) && node.layer.activation().is_none());
+    let behind = layers.nodes.split_off(last.unwrap_or(0));
+    scale(layers, width, block);
+    layers.nodes.extend(behind);
 }
 
 fn scale(layers: &mut Layers, width: f64, block: usize) {
@@ -47,6 +55,11 @@ fn scale(layers: &mut Layers, width: f64, block: usize) {
             Layer::Linear(linear) if linear.outputs != CLASSES => linear.outputs = scaled(linear.outputs, width),
             Layer::DualPath { sum, .. } => *sum = scaled(*sum, width),
             _ => {}
+        }
+        #[cfg(reference)]
+        if let Layer::Auxiliary { head, .. } = layer {
+            scale_but_last(head, width, block);
+            continue;
         }
         layer.inner_mut().into_iter().for_each(|inner| scale(inner, width, block));
     }

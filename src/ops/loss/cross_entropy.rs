@@ -28,7 +28,8 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&TERMS, &FINISH, &GRAD];
 /// How targets count.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CrossEntropyOptions {
-    /// Targets of this value do not count.
+    /// Targets of this value do not count, as PyTorch's `ignore_index`; where none is left, the loss and its gradient are 0, and not
+    /// PyTorch's NaN.
     pub ignore_index: Option<u32>,
     /// Share of a target that is spread over all classes, 0 to below 1.
     pub label_smoothing: f32,
@@ -46,7 +47,8 @@ pub struct CrossEntropy {
 }
 
 /// Mean cross-entropy of `logits` (N,C) or (N,C,H,W) against `labels` (N) or (N,H,W), u32. Targets equal to `ignore_index`, or
-/// not a class at all, do not count.
+/// not a class at all, do not count; where none counts, the loss is 0, and so is its gradient: a batch without labels teaches nothing, and
+/// must not end a run as PyTorch's NaN would. [`CrossEntropy::count`] tells such a batch from one without errors.
 ///
 /// ```
 /// use mexhat::nn::{DType, Tape, functional as f};
@@ -247,5 +249,28 @@ impl Op for LossGrad {
             }
         });
         vec![grad]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops;
+
+    #[test]
+    fn without_a_label_that_counts_loss_and_gradient_are_zero() -> Result<()> {
+        let mut tape = Tape::new();
+        let (leaf, labels) = (tape.leaf("logits", &[1, 3, 1, 2]), tape.input("labels", &[1, 1, 2], DType::U32));
+        let logits = ops::to_vec4(&mut tape, leaf)?;
+        let options = CrossEntropyOptions { ignore_index: Some(255), ..Default::default() };
+        let found = cross_entropy_hits(&mut tape, logits, labels, options)?;
+        let gradient = tape.backward(found.loss)?.get(leaf).expect("a gradient");
+        let values: [&[f32]; 2] = [&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[255.0; 2]];
+        assert_eq!([tape.compute(found.loss, &values)?, tape.compute(found.count, &values)?], [[0.0], [0.0]]);
+        assert_eq!(tape.compute(gradient, &values)?, [0.0; 6]);
+        // Of one that counts, the mean is over that one.
+        let some: [&[f32]; 2] = [&[1.0, 2.0, 1.0, 2.0, 1.0, 2.0], &[255.0, 2.0]];
+        assert!((tape.compute(found.loss, &some)?[0] - 3f32.ln()).abs() < 1e-6);
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ mod components;
 mod cost;
 mod newton;
 mod regression;
+mod segmentation;
 mod tables;
 
 use serde::Serialize;
@@ -43,6 +44,11 @@ pub const EXPERIMENTS: &[Experiment] = &[
         name: "fig5cd",
         about: "a sigmoid network 784-128-128-10 on MNIST: no norm, batch norm, deconvolution",
         expects: "deconvolution is fastest, batch norm second",
+    },
+    Experiment {
+        name: "fig6",
+        about: "DeepLabV3 on ResNet-50, a class for each pixel, with batch norm and with deconvolution; on generated shapes without `data`",
+        expects: "deconvolution has the higher mean IoU and pixel accuracy and the lower training loss, from the first epochs on",
     },
     Experiment {
         name: "fig7",
@@ -102,7 +108,7 @@ pub struct ExperimentOptions {
     pub data: Option<String>,
     /// Photographs in place of generated ones.
     pub photos: Option<PhotoSet>,
-    /// Length and number of the runs of `table1`, `table2` and `fig8a`.
+    /// Length and number of the runs of `table1`, `table2`, `fig6` and `fig8a`.
     pub runs: Runs,
 }
 
@@ -172,6 +178,7 @@ pub async fn reproduce(gpu: &Gpu, name: &str, options: &ExperimentOptions) -> Re
     }
     match name {
         "table1" | "table2" | "fig8a" => tables::tables(gpu, *experiment, options).await,
+        "fig6" => segmentation::fig6(gpu, *experiment, options).await,
         "cost" => cost::cost(gpu, *experiment, options).await,
         "fig7" => newton::fig7(gpu, *experiment, options).await,
         "table3" => components::table3(gpu, *experiment, options).await,

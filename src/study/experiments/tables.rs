@@ -13,22 +13,23 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct Runs {
-    /// Networks of table1, table2 and fig8a [default: vgg16, resnet18-imagenet and vgg13; with --full all of the table]
+    /// Networks of table1, table2, fig6 and fig8a [default: vgg16, resnet18-imagenet, deeplabv3-resnet50 and vgg13; with --full all of a
+    /// table]
     #[cfg_attr(feature = "cli", arg(long = "model", value_name = "NAME,...", value_delimiter = ','))]
     pub models: Vec<String>,
-    /// Times the channels of these networks: 0.25 makes them four times narrower [default: 1]
+    /// Times the channels of these networks: 0.25 makes them four times narrower [default: 1; of fig6 0.125 without --full]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TIMES"))]
     pub width: Option<f64>,
-    /// Passes over the training images [default: 1; with --full the paper's]
+    /// Passes over the training images [default: 1, of fig6 4; with --full the paper's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub epochs: Option<u64>,
-    /// Use only so many training images [default: 2000; with --full all]
+    /// Use only so many training images [default: 2000, of fig6 800; with --full all]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub limit_train: Option<usize>,
-    /// Use only so many test images [default: 1000; with --full all]
+    /// Use only so many test images [default: 1000, of fig6 100; with --full all]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub limit_test: Option<usize>,
-    /// Images per batch [default: the paper's, 128 or 256]
+    /// Images per batch [default: the paper's, 128 or 256, of fig6 8]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub batch_size: Option<usize>,
     /// Learning rate of both norms [default: the paper's]
@@ -40,7 +41,7 @@ pub struct Runs {
 }
 
 /// The experiments that [`Runs`] belong to.
-pub(super) const NAMES: [&str; 3] = ["table1", "table2", "fig8a"];
+pub(super) const NAMES: [&str; 4] = ["table1", "table2", "fig6", "fig8a"];
 
 /// Epochs of Table 1's columns.
 const EPOCHS: [u64; 3] = [1, 20, 100];
@@ -90,7 +91,7 @@ struct Trial {
     runs: Vec<Ended>,
 }
 
-fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
+pub(super) fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
     values.clone().sum::<f64>() / values.count().max(1) as f64
 }
 
@@ -131,7 +132,7 @@ impl Trial {
     }
 }
 
-fn norm_name(norm: Norm) -> &'static str {
+pub(super) fn norm_name(norm: Norm) -> &'static str {
     if norm == Norm::Batch { "batch norm" } else { "deconvolution" }
 }
 

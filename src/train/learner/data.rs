@@ -1,7 +1,7 @@
 //! Where images and targets come from: arrays of the user's, a data set, or a stream.
 
 use super::pixels::Pixels;
-use crate::data::{Augment, Dataset, Normalize, fill_augmented};
+use crate::data::{Augment, Dataset, Normalize, fill_augmented, labels_augmented};
 use crate::rng::Rng;
 use crate::{Error, Result};
 
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
-    /// The class of each image.
+    /// The class of each image, or of each pixel (N,H,W) for a network that puts out a map of classes; pixels of 255 have none.
     Labels(Vec<u32>),
     /// Values of the output's shape for each image, row-major.
     Values(Vec<f32>),
@@ -178,7 +178,8 @@ impl Data for Dataset {
             let at = &indices[start..(start + order.batch_size).min(indices.len())];
             let mut images = Vec::new();
             fill_augmented(self, &order.normalize, &order.augment, stream(&order), at, &mut images)?;
-            Ok(Batch { images, targets: Targets::Labels(at.iter().map(|i| self.labels[*i]).collect()) })
+            let labels = labels_augmented(self, &order.augment, stream(&order), at);
+            Ok(Batch { images, targets: Targets::Labels(labels) })
         })))
     }
 }
@@ -202,22 +203,23 @@ pub struct Examples<'a> {
 
 #[derive(Clone, Copy, Debug)]
 enum Given<'a> {
-    Labels(&'a [u32]),
+    Labels(&'a [u32], usize),
     Values(&'a [f32], usize),
 }
 
 impl<'a> Examples<'a> {
-    /// Images (N,C,H,W), bytes (of which 255 becomes 1) or floats, and the class of each.
+    /// Images (N,C,H,W), bytes (of which 255 becomes 1) or floats, and the class of each, or of each of their pixels (N,H,W).
     ///
     /// # Errors
-    /// There is no image, or not one label for each.
+    /// There is no image, or not one label for each image or pixel.
     pub fn new(images: impl Into<Pixels<'a>>, shape: [usize; 3], labels: &'a [u32]) -> Result<Self> {
         let pixels = images.into();
         let count = pixels.count(shape)?;
-        if count != labels.len() {
+        let each = if labels.len() == count { 1 } else { shape[1] * shape[2] };
+        if count * each != labels.len() {
             return Err(Error::Usage(format!("expected one label for each image, found {count} and {}", labels.len())));
         }
-        Ok(Self { pixels, shape, images: count, targets: Given::Labels(labels) })
+        Ok(Self { pixels, shape, images: count, targets: Given::Labels(labels, each) })
     }
 
     /// As [`Examples::new`] with values in place of labels, as many for each image as the network puts out.
@@ -256,7 +258,9 @@ impl Data for Examples<'_> {
             let mut images = Vec::new();
             self.pixels.fill(self.shape, &order.normalize, at.iter().copied(), &mut images)?;
             let targets = match self.targets {
-                Given::Labels(labels) => Targets::Labels(at.iter().map(|i| labels[*i]).collect()),
+                Given::Labels(labels, each) => {
+                    Targets::Labels(at.iter().flat_map(|i| &labels[i * each..][..each]).copied().collect())
+                }
                 Given::Values(values, each) => {
                     Targets::Values(at.iter().flat_map(|i| &values[i * each..][..each]).copied().collect())
                 }

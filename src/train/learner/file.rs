@@ -25,6 +25,7 @@ impl Learner {
     fn spec(&self) -> ModelSpec {
         let (classes, normalize) = (self.model.classes, self.normalize.clone());
         let mut spec = ModelSpec::of(&self.network, classes, &self.data, normalize);
+        spec.masks = self.model.output.len() == 3;
         if self.class_names.len() == classes {
             spec.class_names.clone_from(&self.class_names);
         }

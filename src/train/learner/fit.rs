@@ -286,7 +286,7 @@ impl Fitting<'_> {
                 self.learner.evaluate_async(test, self.fit.batch_size / self.learner.update()?.accumulate).await?;
             let (step, epoch) = (self.learner.step, self.epoch + 1);
             let (split, loss, accuracy) = (Split::Test, found.loss, found.accuracy);
-            self.events.push_back(Event::Eval { step, epoch, split, loss, accuracy });
+            self.events.push_back(Event::Eval { step, epoch, split, loss, accuracy, mean_iou: found.mean_iou });
             self.judged = epoch;
         }
         (self.batches, self.taken, self.fresh, self.epoch) = (None, 0, true, self.epoch + 1);

@@ -1,5 +1,6 @@
 //! What training makes small.
 
+use crate::data::IGNORED;
 use crate::ops::{self, CrossEntropyOptions};
 use crate::optim::Scalars;
 use crate::tape::{DType, Tape, Var};
@@ -22,7 +23,8 @@ type Record = dyn Fn(&mut Tape, Var, Var) -> Result<Var> + Send + Sync;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Loss {
-    /// Cross-entropy of the softmax with labels.
+    /// Cross-entropy of the softmax with labels. Of a map of classes, here and below, each pixel has one, and those of 255
+    /// ([`IGNORED`](crate::data::IGNORED)) do not count: the mean is over the others, and 0 where there is none.
     #[default]
     CrossEntropy,
     /// As [`Loss::CrossEntropy`], but in training this share of each label, 0 to 1, is spread over all classes. Test losses are
@@ -96,15 +98,16 @@ impl Loss {
         output: Var,
         (targets, weights): (Var, Option<Var>),
     ) -> Result<(Var, Option<Var>)> {
+        let ignore_index = is_map(tape.shape(output)).then_some(u32::from(IGNORED));
         if let (Self::ClassWeights { label_smoothing, .. }, Some(weights)) = (self, weights) {
-            let options = CrossEntropyOptions { label_smoothing: *label_smoothing, ..Default::default() };
+            let options = CrossEntropyOptions { label_smoothing: *label_smoothing, ignore_index };
             let found = ops::cross_entropy_weighted(tape, output, targets, weights, options)?;
             return Ok((found.loss, Some(found.hits)));
         }
         let loss = match self {
             Self::CrossEntropy | Self::LabelSmoothing(_) | Self::ClassWeights { .. } => {
                 let label_smoothing = if let Self::LabelSmoothing(share) = self { *share } else { 0.0 };
-                let options = CrossEntropyOptions { label_smoothing, ..Default::default() };
+                let options = CrossEntropyOptions { label_smoothing, ignore_index };
                 let found = ops::cross_entropy_hits(tape, output, targets, options)?;
                 return Ok((found.loss, Some(found.hits)));
             }
@@ -118,9 +121,24 @@ impl Loss {
         if !self.takes_labels() {
             return Ok((loss, None));
         }
-        let found = ops::cross_entropy_hits(tape, output, targets, CrossEntropyOptions::default())?;
+        let options = CrossEntropyOptions { ignore_index, ..Default::default() };
+        let found = ops::cross_entropy_hits(tape, output, targets, options)?;
         Ok((loss, Some(found.hits)))
     }
+}
+
+/// Whether an output of this shape, with N, is a map of classes.
+fn is_map(shape: &[usize]) -> bool {
+    // The page's networks have none.
+    cfg!(not(target_arch = "wasm32")) && shape.len() == 4
+}
+
+/// How many of these labels count, for a network that puts out `output` for an image.
+pub(in crate::train) fn counted(labels: &[u32], output: &[usize]) -> usize {
+    if output.len() != 3 {
+        return labels.len();
+    }
+    labels.iter().filter(|label| **label != u32::from(IGNORED)).count()
 }
 
 impl fmt::Debug for Loss {

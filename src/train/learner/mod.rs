@@ -17,11 +17,12 @@ pub(super) use fit::keeps;
 pub use fit::{Fit, Fitting};
 pub use look::Tensor;
 pub use loss::Loss;
+pub(super) use loss::counted;
 pub(super) use numbers::Bad;
 pub use pixels::Pixels;
 pub use update::{Adam, Sgd, Update};
 
-use crate::data::Normalize;
+use crate::data::{IGNORED, Normalize};
 use crate::gpu::{Gpu, Timings};
 use crate::models::Model;
 use crate::nn::Network;
@@ -78,6 +79,8 @@ struct Flight {
     lr: f64,
     /// Images of the whole step, of which this is a part.
     images: usize,
+    /// Labels of the whole step that count.
+    counted: usize,
 }
 
 /// A part of a step: its pass, images, targets and scalars.
@@ -101,7 +104,7 @@ pub struct Step {
     pub step: u64,
     /// Mean loss of its batch, before the update.
     pub loss: f32,
-    /// Share of right answers in its batch; no number where there are no labels.
+    /// Share of right answers in its batch, of pixels where they have labels; no number where there are no labels.
     pub accuracy: f32,
     /// Learning rate of its update.
     pub lr: f64,
@@ -278,9 +281,13 @@ impl Learner {
     ) -> Result<()> {
         let (lr, step) = (self.rate_again(lr), self.step + 1);
         let loss = self.loss.clone();
+        let counted = match loss.takes_labels() {
+            true => counted(bytemuck::cast_slice(targets), &self.model.output),
+            false => count,
+        };
         for (pass, images, targets, scalars) in self.parts(images, targets, count, lr, seed)? {
             self.pass(pass)?.submit(&loss.inputs(images, targets, &scalars)).await?;
-            self.flights.push_back(Flight { pass, step, lr, images: count });
+            self.flights.push_back(Flight { pass, step, lr, images: count, counted });
         }
         self.step = step;
         Ok(())
@@ -345,14 +352,14 @@ impl Learner {
 
     /// The step whose last part has come back.
     fn completed(&mut self, outputs: &[Vec<f32>]) -> Option<Step> {
-        let Flight { pass, step, lr, images } = self.flights.pop_front()?;
+        let Flight { pass, step, lr, images, counted } = self.flights.pop_front()?;
         let share = pass.images() as f64 / images as f64;
         let hits = outputs.get(1).map_or(f64::NAN, |hits| f64::from(hits[0]));
         let [loss, right] = self.sums;
         self.sums = [loss + share * f64::from(outputs[0][0]), right + hits];
         let Pass::Train(..) = pass else { return None };
         let [loss, right] = std::mem::take(&mut self.sums);
-        Some(Step { step, loss: loss as f32, accuracy: (right / images as f64) as f32, lr, images })
+        Some(Step { step, loss: loss as f32, accuracy: (right / counted.max(1) as f64) as f32, lr, images })
     }
 
     /// Steps that are in flight.
@@ -370,8 +377,9 @@ impl Learner {
                     let what = format!("expected {each} label(s) for each of {count} images, found {}", labels.len());
                     return Err(Error::Usage(what));
                 }
-                let classes = self.model.classes;
-                match labels.iter().find(|label| **label as usize >= classes) {
+                let (classes, map) = (self.model.classes, self.model.output.len() == 3);
+                let none = |label: u32| map && label == u32::from(IGNORED);
+                match labels.iter().find(|label| **label as usize >= classes && !none(**label)) {
                     Some(label) => Err(Error::Usage(format!(
                         "an image has label {label}, but the network tells {classes} classes apart, 0 to {}",
                         classes - 1

@@ -4,6 +4,7 @@ use super::record::Pass;
 use super::{Data, Learner, Order, Pixels, Targets, Tensor, targets_bytes};
 use crate::data::Augment;
 use crate::train::Evaluation;
+use crate::train::evaluate::Sums;
 use crate::{Error, Result};
 
 /// Images per pass: enough to occupy a GPU. What is left over goes through in the smallest of the others that holds it.
@@ -45,15 +46,31 @@ impl Learner {
         self.run(images.into(), Pass::Outputs).await
     }
 
+    /// The most probable class of each image, (N), or of each pixel, (N,H,W), as floats.
+    ///
+    /// # Errors
+    /// As [`Learner::predict`].
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn classes<'a>(&mut self, images: impl Into<Pixels<'a>>) -> Result<Tensor> {
+        pollster::block_on(self.run_to(images.into(), Pass::Classes, self.model.output[1..].to_vec()))
+    }
+
     async fn run(&mut self, pixels: Pixels<'_>, pass: fn(usize) -> Pass) -> Result<Tensor> {
+        self.run_to(pixels, pass, self.model.output.clone()).await
+    }
+
+    /// Runs `pass`, which puts out this shape for an image.
+    async fn run_to(&mut self, pixels: Pixels<'_>, pass: fn(usize) -> Pass, output: Vec<usize>) -> Result<Tensor> {
         let input = self.network.input;
         let count = pixels.count(input)?;
-        let (each, pixels_each) = (self.model.output.iter().product::<usize>(), input.iter().product::<usize>());
+        let (each, pixels_each) = (output.iter().product::<usize>(), input.iter().product::<usize>());
         let mut values = Vec::with_capacity(count * each);
         let (mut start, mut images) = (0, Vec::new());
         while start < count {
             let left = count - start;
-            let size = SIZES.into_iter().rev().find(|size| *size >= left).unwrap_or(SIZES[0]);
+            // Maps of classes are large: one by one they are enough.
+            let most = if self.model.output.len() > 1 { 1 } else { SIZES[0] };
+            let size = SIZES.into_iter().rev().find(|size| *size >= left).unwrap_or(SIZES[0]).min(most);
             let here = left.min(size);
             images.clear();
             pixels.fill(input, &self.normalize, start..start + here, &mut images)?;
@@ -66,7 +83,7 @@ impl Learner {
             values.extend_from_slice(&read[..here * each]);
             start += here;
         }
-        let shape = std::iter::once(count).chain(self.model.output.iter().copied()).collect();
+        let shape = std::iter::once(count).chain(output).collect();
         Ok(Tensor { shape, values })
     }
 
@@ -94,20 +111,16 @@ impl Learner {
         }
         let normalize = self.normalize.clone();
         let order = Order { epoch: 0, batch_size, shuffle: false, seed: 0, normalize, augment: Augment::NONE };
-        let (mut loss, mut hits, mut images) = (0.0f64, 0.0f64, 0);
+        let (mut sums, output) = (Sums::default(), self.model.output.clone());
         for batch in data.epoch(order)? {
             let batch = batch?;
             let count = self.images_of(&batch)?;
-            let labelled = matches!(batch.targets, Targets::Labels(_));
             let compiled = self.pass(Pass::Judge(count))?;
             compiled.submit(&[bytemuck::cast_slice(&batch.images), targets_bytes(&batch.targets)]).await?;
             let outputs = compiled.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
-            let gone = || Error::Run("an evaluation step gave no result".into());
-            loss += f64::from(outputs.first().ok_or_else(gone)?[0]) * count as f64;
-            hits += if labelled { f64::from(outputs.get(1).ok_or_else(gone)?[0]) } else { f64::NAN };
-            images += count;
+            let labels = if let Targets::Labels(labels) = &batch.targets { Some(labels.as_slice()) } else { None };
+            sums.add(&outputs, labels, count, &output)?;
         }
-        let per = |sum: f64| (sum / images.max(1) as f64) as f32;
-        Ok(Evaluation { loss: per(loss), accuracy: per(hits), images })
+        Ok(sums.evaluation())
     }
 }

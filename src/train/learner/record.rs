@@ -15,7 +15,7 @@ pub(crate) enum Pass {
     Train(Mode, usize),
     /// The part of a training step before the last, which changes no parameter. As [`Pass::Train`].
     Gather(Mode, usize),
-    /// Loss and hits with running statistics. Inputs: images, targets.
+    /// Loss and hits with running statistics, and of a map of classes the one at each pixel. Inputs: images, targets.
     Judge(usize),
     /// What the network puts out, with running statistics. Input: images.
     Outputs(usize),
@@ -23,6 +23,9 @@ pub(crate) enum Pass {
     Shares(usize),
     /// The output of every layer, with running statistics. Input: images.
     Layers(usize),
+    /// The class at each pixel of it, (N,H,W), or of each image, (N).
+    #[cfg(not(target_arch = "wasm32"))]
+    Classes(usize),
 }
 
 impl Pass {
@@ -38,6 +41,8 @@ impl Pass {
         match self {
             Self::Train(_, n) | Self::Gather(_, n) => n,
             Self::Judge(n) | Self::Outputs(n) | Self::Shares(n) | Self::Layers(n) => n,
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Classes(n) => n,
         }
     }
 
@@ -76,13 +81,25 @@ pub(crate) fn record(
     }
     let output = model.forward(&mut Forward { tape: &mut tape, state, mode: pass.mode() }, images)?;
     let Some(targets) = targets else {
-        let output = if let Pass::Shares(_) = pass { ops::softmax(&mut tape, output)? } else { output };
+        let output = match pass {
+            Pass::Shares(_) => ops::softmax(&mut tape, output)?,
+            #[cfg(not(target_arch = "wasm32"))]
+            Pass::Classes(_) => ops::largest(&mut tape, output)?,
+            _ => output,
+        };
         tape.output(output);
         return Ok(tape);
     };
-    let (loss, hits) = loss.record(&mut tape, output, targets)?;
+    #[cfg(not(target_arch = "wasm32"))]
+    let classes = match pass {
+        Pass::Judge(_) if model.output.len() == 3 && loss.takes_labels() => Some(ops::largest(&mut tape, output)?),
+        _ => None,
+    };
+    let (loss, hits) = with_auxiliary(loss, &mut tape, output, targets)?;
     let told: Vec<Var> = [loss].into_iter().chain(hits).collect();
     ops::average(&mut tape, &told)?.into_iter().for_each(|value| tape.output(value));
+    #[cfg(not(target_arch = "wasm32"))]
+    classes.into_iter().for_each(|value| tape.output(value));
     if let Some(update) = update.filter(|_| pass.trains()) {
         let mut gradients = tape.backward(loss)?;
         match pass {
@@ -91,4 +108,22 @@ pub(crate) fn record(
         }
     }
     Ok(tape)
+}
+
+/// The loss of `output` and those of the auxiliary heads with their weights, and the hits of `output`.
+fn with_auxiliary(
+    loss: &Loss,
+    tape: &mut Tape,
+    output: Var,
+    targets: (Var, Option<Var>),
+) -> Result<(Var, Option<Var>)> {
+    let (mut total, hits) = loss.record(tape, output, targets)?;
+    for (head, weight) in tape.take_auxiliary() {
+        let (own, _) = loss.record(tape, head, targets)?;
+        let like = tape.ty(own).clone();
+        let weight = ops::constant(tape, like, weight)?;
+        let own = ops::mul(tape, own, weight, 1.0)?;
+        total = ops::add(tape, total, own)?;
+    }
+    Ok((total, hits))
 }

@@ -38,7 +38,7 @@ impl Update {
     }
 
     /// With the gradients of so many batches added up for each step: without statistics over a batch (batch norm, deconvolution, class
-    /// weights) it is the step of one batch as large as all of them.
+    /// weights) and with labels that all count it is the step of one batch as large as all of them.
     ///
     /// ```
     /// use mexhat::train::{Sgd, Update};

@@ -1,5 +1,6 @@
 //! A run of the trainer: what it is made of, and how it is looked at; the loop is in [`run`].
 
+mod images;
 mod lost;
 mod numbers;
 mod run;
@@ -10,11 +11,12 @@ use super::clock::Instant;
 use super::evaluate;
 use super::memory::{Paper, passes, too_small};
 use super::{Best, Event, Learner, ModelSpec, Options, RunPlan, Started, Summary};
-use crate::data::{Dataset, Epoch, Loader, LoaderOptions, Report, Splits};
+use crate::data::{Epoch, Loader, LoaderOptions, Report, Splits};
 use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
 use crate::tape::State;
 use crate::{Error, Result};
+use images::{all_the_same, deconvolves};
 use lost::begin_again;
 pub(super) use lost::{Losses, too_often};
 use std::collections::VecDeque;
@@ -74,6 +76,7 @@ pub struct Trainer {
     diverged: bool,
     evaluated: Option<u64>,
     last_eval: Option<(f32, f32)>,
+    last_iou: Option<f32>,
     last_validation: Option<(f32, f32)>,
     /// The best epoch on the validation images, in runs with patience.
     best: Option<Best>,
@@ -187,6 +190,10 @@ impl Trainer {
                 options.data
             )));
         }
+        if options.processes > 1 && splits.train.is_masked() {
+            let note = "each process takes the mean over the pixels of its images that have a class, and all processes count the same";
+            splits.report.notes.push(note.into());
+        }
         let loss = options.loss(&splits.train)?;
         let train = Loader::new(
             Arc::new(splits.train),
@@ -263,6 +270,7 @@ impl Trainer {
             diverged: false,
             evaluated: None,
             last_eval: progress.last_eval,
+            last_iou: progress.mean_iou,
             last_validation: progress.last_validation,
             best: progress.best,
             compared: None,
@@ -389,6 +397,7 @@ impl Trainer {
             epochs: self.done() / self.plan.batches,
             loss: self.last_eval.map(|eval| eval.0),
             accuracy: self.last_eval.map(|eval| eval.1),
+            mean_iou: self.last_iou,
             validation_loss: self.last_validation.map(|eval| eval.0),
             validation_accuracy: self.last_validation.map(|eval| eval.1),
             best: self.best,
@@ -437,6 +446,7 @@ impl Trainer {
             epochs: self.plan.epochs,
             seconds: self.timer.total(),
             last_eval: self.last_eval,
+            mean_iou: self.last_iou,
             last_validation: self.last_validation,
             best: self.best,
         }
@@ -465,40 +475,4 @@ fn begin_with(learner: &mut Learner, path: &Path) -> Result<Vec<String>> {
 #[cfg(target_arch = "wasm32")]
 fn begin_with(_: &mut Learner, path: &Path) -> Result<Vec<String>> {
     Err(Error::Usage(format!("`init` names the file {}, and a page reads none", path.display())))
-}
-
-/// Says where there is nothing to learn.
-fn all_the_same(train: &Dataset) -> Option<String> {
-    let same = train.len() > 1 && (1..train.len()).all(|i| train.image(i) == train.image(0));
-    same.then(|| {
-        "all training images are the same, so there is nothing to learn; look at data.png, and where pictures are transparent lay \
-         them over another `background`"
-            .into()
-    })
-}
-
-/// Refuses what has no covariance, and says what hardly has one.
-fn deconvolves(plan: &RunPlan, train: &Dataset) -> Result<Option<String>> {
-    if plan.part_size == 1 {
-        return Err(Error::Usage(
-            "the batch size is 1, but one image has no covariance, so deconvolution would learn nothing that holds for others; \
-             choose a `batch_size` of at least 2, better 16, or `norm` none"
-                .into(),
-        ));
-    }
-    let flat = (0..train.len()).filter(|i| train.is_flat(*i)).count();
-    if flat == train.len() {
-        return Err(Error::Usage(format!(
-            "every training image of '{}' has one value throughout, so that neighbouring pixels have no covariance of their own and \
-             deconvolution would learn nothing that holds for others; choose `norm` batch or none, or look at the data",
-            train.name
-        )));
-    }
-    let note = || {
-        format!(
-            "{flat} of {} training images have one value throughout, which whitening can do little with",
-            train.len()
-        )
-    };
-    Ok((2 * flat > train.len()).then(note))
 }

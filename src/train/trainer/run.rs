@@ -294,10 +294,14 @@ impl Trainer {
 
     /// Loss and accuracy on one split; a loss that is no number ends the run.
     async fn judge(&mut self, images: &Loader, split: Split) -> Result<Option<(f32, f32)>> {
+        let output = self.learner.model.output.clone();
         let (full, last) = self.learner.judges(self.plan.part_size, images.dataset().len())?;
-        let Evaluation { loss, accuracy, .. } = evaluate::run(images, full, last).await?;
+        let Evaluation { loss, accuracy, mean_iou, .. } = evaluate::run(images, &output, full, last).await?;
         let (step, epoch) = (self.learner.steps(), self.learner.steps() / self.plan.batches);
-        self.events.push_back(Event::Eval { step, epoch, split, loss, accuracy });
+        self.events.push_back(Event::Eval { step, epoch, split, loss, accuracy, mean_iou });
+        if split == Split::Test {
+            self.last_iou = mean_iou;
+        }
         if loss.is_finite() {
             return Ok(Some((loss, accuracy)));
         }

@@ -1,0 +1,41 @@
+//! What is said of training images before the first step.
+
+use crate::data::Dataset;
+use crate::train::RunPlan;
+use crate::{Error, Result};
+
+/// Says where there is nothing to learn.
+pub(super) fn all_the_same(train: &Dataset) -> Option<String> {
+    let same = train.len() > 1 && (1..train.len()).all(|i| train.image(i) == train.image(0));
+    same.then(|| {
+        "all training images are the same, so there is nothing to learn; look at data.png, and where pictures are transparent lay \
+         them over another `background`"
+            .into()
+    })
+}
+
+/// Refuses what has no covariance, and says what hardly has one.
+pub(super) fn deconvolves(plan: &RunPlan, train: &Dataset) -> Result<Option<String>> {
+    if plan.part_size == 1 {
+        return Err(Error::Usage(
+            "the batch size is 1, but one image has no covariance, so deconvolution would learn nothing that holds for others; \
+             choose a `batch_size` of at least 2, better 16, or `norm` none"
+                .into(),
+        ));
+    }
+    let flat = (0..train.len()).filter(|i| train.is_flat(*i)).count();
+    if flat == train.len() {
+        return Err(Error::Usage(format!(
+            "every training image of '{}' has one value throughout, so that neighbouring pixels have no covariance of their own and \
+             deconvolution would learn nothing that holds for others; choose `norm` batch or none, or look at the data",
+            train.name
+        )));
+    }
+    let note = || {
+        format!(
+            "{flat} of {} training images have one value throughout, which whitening can do little with",
+            train.len()
+        )
+    };
+    Ok((2 * flat > train.len()).then(note))
+}
