@@ -1,8 +1,8 @@
 //! A generated set for segmentation: shapes on textures, so that nothing needs to be downloaded.
 //!
-//! One to three discs, squares, triangles and crosses of any size and turn lie on a ground. Ground and shapes each have a colour, a
-//! grating and noise of their own, drawn alike for all, so that only the outline tells what a pixel belongs to. Pixels that an outline
-//! crosses have no class, as the borders in public sets.
+//! One to three discs, squares, triangles and crosses of any size and turn lie on a ground. Each has a colour of its own, and shapes have a
+//! grating that the ground hardly has: so a look nearby tells whether there is a shape, and only its outline which. Pixels that an
+//! outline crosses have no class, as the borders in public sets.
 //!
 //! A sample depends on (seed, index) alone; the largest shape is of class `1 + index % 4`, so that every prefix is balanced.
 
@@ -32,11 +32,14 @@ struct Texture {
     grating: [f32; 4],
 }
 
+/// Heights of the gratings of the ground and of shapes.
+const HEIGHTS: [[f32; 2]; 2] = [[0.0, 0.03], [0.14, 0.25]];
+
 impl Texture {
-    fn random(rng: &mut Rng) -> Self {
+    fn random([low, high]: [f32; 2], rng: &mut Rng) -> Self {
         let colour = [0; 3].map(|_| rng.range(0.15, 0.85));
-        let (turn, step) = (rng.range(0.0, std::f32::consts::PI), rng.range(0.25, 1.4));
-        Self { colour, grating: [step * turn.cos(), step * turn.sin(), rng.range(0.0, 6.3), rng.range(0.05, 0.2)] }
+        let (turn, step) = (rng.range(0.0, std::f32::consts::PI), rng.range(0.6, 1.6));
+        Self { colour, grating: [step * turn.cos(), step * turn.sin(), rng.range(0.0, 6.3), rng.range(low, high)] }
     }
 
     fn at(&self, x: f32, y: f32) -> [f32; 3] {
@@ -59,7 +62,7 @@ impl Shape {
     fn random(class: u8, sizes: [f32; 2], rng: &mut Rng) -> Self {
         let size = rng.range(sizes[0], sizes[1]) * SIDE as f32;
         let middle = [0; 2].map(|_| rng.range(0.15, 0.85) * SIDE as f32);
-        Self { class, middle, size, turn: rng.range(0.0, 6.3), texture: Texture::random(rng) }
+        Self { class, middle, size, turn: rng.range(0.0, 6.3), texture: Texture::random(HEIGHTS[1], rng) }
     }
 
     /// How far outside the outline a point is; inside it is negative.
@@ -81,7 +84,7 @@ impl Shape {
 /// Sample `index` of the data set `seed`: the colours (3, H, W) and the class of each pixel (H, W).
 pub fn render(seed: u64, index: u64) -> (Vec<u8>, Vec<u8>) {
     let mut rng = Rng::new(seed).fork(index);
-    let ground = Texture::random(&mut rng);
+    let ground = Texture::random(HEIGHTS[0], &mut rng);
     let mut shapes = vec![Shape::random(1 + (index % 4) as u8, [0.26, 0.4], &mut rng)];
     for _ in 0..rng.below(3) {
         let class = 1 + rng.below(4) as u8;
