@@ -32,6 +32,9 @@ pub mod idx;
 mod idx_sets;
 mod layout;
 mod loader;
+// A page has no option for it, and counts every byte.
+#[cfg(not(target_arch = "wasm32"))]
+mod mixup;
 mod options;
 mod pickle;
 pub(crate) mod picture;
@@ -39,6 +42,7 @@ pub(crate) mod picture;
 mod places;
 mod report;
 mod source;
+mod tables;
 mod threads;
 mod view;
 

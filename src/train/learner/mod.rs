@@ -279,7 +279,8 @@ impl Learner {
         let (lr, step) = (self.rate_again(lr), self.step + 1);
         let loss = self.loss.clone();
         for (pass, images, targets, scalars) in self.parts(images, targets, count, lr, seed)? {
-            self.pass(pass)?.submit(&loss.inputs(images, targets, &scalars)).await?;
+            let inputs = loss.inputs(images, targets, &scalars);
+            self.pass(pass)?.submit(&inputs.iter().map(|bytes| &**bytes).collect::<Vec<_>>()).await?;
             self.flights.push_back(Flight { pass, step, lr, images: count });
         }
         self.step = step;

@@ -65,12 +65,12 @@ pub(crate) fn record(
     let judged = pass.trains() || matches!(pass, Pass::Judge(_));
     let targets = judged.then(|| loss.targets(&mut tape, pass.images(), &model.output));
     let output = model.forward(&mut Forward { tape: &mut tape, state, mode: pass.mode() }, images)?;
-    let Some(targets) = targets else {
+    let Some((targets, more)) = targets else {
         let output = if let Pass::Shares(_) = pass { ops::softmax(&mut tape, output)? } else { output };
         tape.output(output);
         return Ok(tape);
     };
-    let (loss, hits) = loss.record(&mut tape, output, targets)?;
+    let (loss, hits) = loss.record(&mut tape, output, (targets, &more))?;
     let told: Vec<Var> = [loss].into_iter().chain(hits).collect();
     ops::average(&mut tape, &told)?.into_iter().for_each(|value| tape.output(value));
     if let Some(update) = update.filter(|_| pass.trains()) {

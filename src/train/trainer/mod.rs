@@ -199,7 +199,8 @@ impl Trainer {
                 seed: options.seed,
                 share: (rank, options.processes),
             },
-        )?;
+        )?
+        .with_mixup(options.mixup);
         let validation =
             splits.validation.map(|data| evaluate::loader(Arc::new(data), &splits.normalize, plan.part_size));
         let validation = validation.transpose()?;
