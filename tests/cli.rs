@@ -107,6 +107,15 @@ fn plain_lines_where_there_is_no_terminal() {
 }
 
 #[test]
+fn mixed_images_are_trained_on_shown_and_judged() {
+    let dir = TempDir::new().unwrap();
+    ok(dir.path(), &format!("{SMALL} --steps 3 --mixup 0.4 --out run"));
+    assert!(dir.path().join("run/data.png").exists());
+    ok(dir.path(), "train --resume run --steps 5");
+    ok(dir.path(), "eval run");
+}
+
+#[test]
 fn bad_input_is_refused_and_leaves_nothing_behind() {
     let dir = TempDir::new().unwrap();
     let path = dir.path();
@@ -115,6 +124,8 @@ fn bad_input_is_refused_and_leaves_nothing_behind() {
         ("--model alexnet", &["unknown model 'alexnet'", "lenet"][..]),
         ("--norm instance", &["unknown norm 'instance'", "deconv, batch, group, layer, iterative, none"]),
         ("--num-groups 0", &["--num-groups is 0"]),
+        ("--mixup 0", &["--mixup is 0", "above 0"]),
+        ("--mixup 0.2 --class-weights balanced", &["--class-weights", "--mixup"]),
         ("--mode authors", &["unknown mode 'authors'"]),
         ("--schedule linear", &["unknown schedule 'linear'", "cosine, multistep, constant"]),
         ("--optimizer lion", &["unknown optimizer 'lion'"]),

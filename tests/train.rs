@@ -127,6 +127,22 @@ fn a_run_of_parts_with_averages_goes_on_to_the_same_bytes() {
 }
 
 #[test]
+fn a_run_with_mixup_goes_on_to_the_same_bytes() {
+    let gpu = gpu();
+    let plain = Options { mixup: None, label_smoothing: 0.1, ..small(Norm::Batch) };
+    for accumulate in [1, 2] {
+        let options = Options { mixup: Some(0.4), accumulate, ..plain.clone() };
+        let whole = train(&gpu, &options, None).unwrap();
+        let part = train(&gpu, &options, Some(3)).unwrap();
+        let rest = resume(&gpu, &part.snapshots.last().unwrap().checkpoint).unwrap();
+        assert_eq!([part.losses, rest.losses.clone()].concat(), whole.losses);
+        assert!(last_model(&rest) == last_model(&whole));
+        assert!(whole.losses.iter().all(|loss| loss.is_finite()));
+        assert_ne!(train(&gpu, &Options { accumulate, ..plain.clone() }, None).unwrap().losses, whole.losses);
+    }
+}
+
+#[test]
 fn patience_ends_a_run_and_a_run_that_goes_on_knows_its_best() {
     let gpu = gpu();
     // A rate that changes no weight: no epoch is better than the first.

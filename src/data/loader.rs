@@ -6,6 +6,9 @@
 use std::sync::{Arc, Mutex};
 
 use super::labels::append_labels;
+#[cfg(not(target_arch = "wasm32"))]
+use super::mixup;
+use super::tables::Tables;
 use super::view::View;
 use super::{Augment, Dataset, Normalize};
 use crate::error::{Error, Result};
@@ -20,10 +23,19 @@ const AHEAD: usize = 3;
 pub struct Batch {
     /// Normalised values, (N, C, H, W).
     pub images: Vec<f32>,
-    /// The class of each image, (N), or of each pixel, (N, H, W).
+    /// The class of each image, (N), or of each pixel, (N, H, W); of two images that are mixed, that of the one with the larger share.
     pub labels: Vec<u32>,
+    /// With mixup, for each image its class, that of the one mixed in, and the bits of the `f32` that is its own share; otherwise nothing.
+    pub mixed: Vec<u32>,
     /// N: the batch size, or less in the last batch of an epoch.
     pub len: usize,
+}
+
+impl Batch {
+    /// What the loss of a training step takes.
+    pub(crate) fn targets(&self) -> &[u8] {
+        bytemuck::cast_slice(if self.mixed.is_empty() { &self.labels } else { &self.mixed })
+    }
 }
 
 /// How a [`Loader`] cuts a data set into batches.
@@ -66,6 +78,9 @@ struct Shared {
     dataset: Arc<Dataset>,
     tables: Tables,
     augment: Augment,
+    /// Alpha of mixup.
+    #[cfg(not(target_arch = "wasm32"))]
+    mixup: Option<f32>,
     options: LoaderOptions,
     /// Batches that came back, for their memory.
     spare: Mutex<Vec<Batch>>,
@@ -97,7 +112,35 @@ impl Loader {
         }
         let tables = Tables::new(&dataset, &normalize)?;
         let augment = augment.unwrap_or(Augment::NONE);
-        Ok(Self { shared: Arc::new(Shared { dataset, tables, augment, options, spare: Mutex::default() }) })
+        let shared = Shared {
+            dataset,
+            tables,
+            augment,
+            #[cfg(not(target_arch = "wasm32"))]
+            mixup: None,
+            options,
+            spare: Mutex::default(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// With images and labels of each batch mixed in pairs, by shares of Beta(alpha, alpha) (Zhang et al. 2018); each batch has one of its own,
+    /// which depends on (seed, epoch, batch).
+    #[cfg(not(target_arch = "wasm32"))]
+    pub(crate) fn with_mixup(self, alpha: Option<f32>) -> Self {
+        if alpha.is_none() {
+            return self;
+        }
+        let Shared { dataset, tables, augment, options, .. } = &*self.shared;
+        let (dataset, tables) = (Arc::clone(dataset), tables.clone());
+        let shared =
+            Shared { dataset, tables, augment: *augment, mixup: alpha, options: *options, spare: Mutex::default() };
+        Self { shared: Arc::new(shared) }
+    }
+
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn with_mixup(self, _: Option<f32>) -> Self {
+        self
     }
 
     /// The data set.
@@ -166,12 +209,13 @@ impl Iterator for Maker {
         if self.next >= self.batches {
             return None;
         }
-        let Shared { dataset, tables, augment, options, spare } = &*self.shared;
+        let Shared { dataset, tables, augment, options, spare, .. } = &*self.shared;
         let start = (self.next * options.together() + options.share.0 * options.batch_size).min(self.order.len());
         let indices = &self.order[start..(start + options.batch_size).min(self.order.len())];
         let mut batch = spare.lock().unwrap_or_else(|e| e.into_inner()).pop().unwrap_or_default();
         batch.images.clear();
         batch.labels.clear();
+        batch.mixed.clear();
         batch.len = indices.len();
         let stream = self.shared.stream(self.epoch);
         for &i in indices {
@@ -179,10 +223,21 @@ impl Iterator for Maker {
             tables.append(dataset, i as usize, view, &mut batch.images);
             append_labels(dataset, i as usize, view, &mut batch.labels);
         }
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(alpha) = self.shared.mixup {
+            let mut stream = stream.fork(MIXUP).fork(self.next as u64);
+            let share = mixup::share(alpha, &mut stream);
+            // Processes mix by the same share, each within its own images.
+            mixup::mix(&mut batch, share, &mut stream.fork(options.share.0 as u64));
+        }
         self.next += 1;
         Some(batch)
     }
 }
+
+/// The stream of mixup in an epoch's, where images have theirs by their numbers.
+#[cfg(not(target_arch = "wasm32"))]
+const MIXUP: u64 = u64::MAX - 1;
 
 /// The batches of one epoch, see [`Loader::epoch`].
 pub struct Epoch {
@@ -301,48 +356,6 @@ pub(crate) fn fill_augmented(
         tables.append(dataset, i, View::random(augment, dataset.shape, stream.fork(i as u64)), images);
     }
     Ok(())
-}
-
-/// For each channel the value of every byte.
-struct Tables(Vec<[f32; 256]>);
-
-impl Tables {
-    fn new(dataset: &Dataset, normalize: &Normalize) -> Result<Self> {
-        let channels = dataset.shape[0];
-        normalize.check(channels)?;
-        let table = |c| std::array::from_fn(|v| normalize.apply(c, v as f32 / 255.0));
-        Ok(Self((0..channels).map(table).collect()))
-    }
-
-    fn append(&self, dataset: &Dataset, i: usize, view: View, images: &mut Vec<f32>) {
-        let [_, height, width] = dataset.shape;
-        let planes = dataset.image(i).chunks_exact(height * width);
-        for (plane, table) in planes.zip(&self.0) {
-            for y in 0..height {
-                let start = images.len();
-                match (view.part, y.checked_add_signed(view.down).filter(|&y| y < height)) {
-                    (Some(part), _) => {
-                        let value = |at: usize| table[usize::from(plane[at])];
-                        images.extend((0..width).map(|x| part.sample([height, width], [y, x], value)));
-                    }
-                    (None, None) => images.resize(start + width, table[0]),
-                    (None, Some(y)) => {
-                        let row = &plane[y * width..][..width];
-                        if view.right == 0 {
-                            images.extend(row.iter().map(|&v| table[usize::from(v)]));
-                        } else {
-                            let at = |x: usize| x.checked_add_signed(view.right).and_then(|x| row.get(x)).copied();
-                            images.extend((0..width).map(|x| table[usize::from(at(x).unwrap_or(0))]));
-                        }
-                    }
-                }
-                if view.flip {
-                    images[start..].reverse();
-                }
-                images[start..][view.blank(y, width)].fill(0.0);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

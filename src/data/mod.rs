@@ -36,6 +36,9 @@ mod layout;
 mod loader;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) mod mask;
+// A page has no option for it, and counts every byte.
+#[cfg(not(target_arch = "wasm32"))]
+mod mixup;
 mod options;
 #[cfg(not(target_arch = "wasm32"))]
 mod pairs;
@@ -49,6 +52,7 @@ mod report;
 pub mod shapes;
 mod source;
 mod store;
+mod tables;
 mod threads;
 mod view;
 

@@ -8,7 +8,7 @@ use super::init::weight_and_bias;
 use super::{Conv, Forward, Linear, Mode, Module};
 use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Epilogue, Sampling};
 use crate::rng::Rng;
-use crate::tape::{State, StateId, Type, Var};
+use crate::tape::{State, StateId, Tape, Type, Var};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -29,7 +29,8 @@ pub struct Whitening {
     pub mode: BlockMode,
     /// Channels per block, B.
     pub block: usize,
-    /// Newton-Schulz iterations, T; few of them regularise.
+    /// Newton-Schulz iterations, T; few of them regularise. [`CONVERGE`](Self::CONVERGE), "converge" in files, goes to the inverse root.
+    #[serde(with = "crate::nn::iterations")]
     pub iterations: usize,
     /// Added to the diagonal of the covariance.
     pub eps: f32,
@@ -52,6 +53,31 @@ impl Default for Whitening {
             momentum: 0.1,
             freeze: false,
         }
+    }
+}
+
+impl Whitening {
+    /// As many `iterations` as take D to the inverse root of the covariance, as far as f32 can tell: another method than the paper's, whose
+    /// few iterations regularise; it wants a larger `eps`.
+    ///
+    /// ```
+    /// use mexhat::nn::{Network, Whitening};
+    /// let whole = Whitening { iterations: Whitening::CONVERGE, eps: 1e-2, ..Default::default() };
+    /// let text = serde_json::to_string(&whole)?;
+    /// assert!(text.contains(r#""iterations":"converge""#));
+    /// assert_eq!(serde_json::from_str::<Whitening>(&text)?, whole);
+    /// # Ok::<(), serde_json::Error>(())
+    /// ```
+    pub const CONVERGE: usize = usize::MAX;
+
+    /// D of a covariance (S,d,d) that `eps` has been added to.
+    pub(super) fn inverse_root(&self, tape: &mut Tape, covariance: Var) -> Result<Var> {
+        if self.iterations != Self::CONVERGE {
+            return ops::newton_schulz(tape, covariance, self.iterations);
+        }
+        // Of features that vary by 1 the trace, which is more than the norm, is about d.
+        let d = tape.shape(covariance)[2];
+        ops::newton_schulz_converged(tape, covariance, self.eps / d as f32)
     }
 }
 
@@ -120,7 +146,7 @@ impl Core {
         } else {
             let own = ops::covariance(ctx.tape, x, self.layout, self.sampling, self.whitening.eps)?;
             let statistics = ops::average_covariance(ctx.tape, own)?;
-            let deconv = ops::newton_schulz(ctx.tape, statistics.covariance, self.whitening.iterations)?;
+            let deconv = self.whitening.inverse_root(ctx.tape, statistics.covariance)?;
             let momentum = self.whitening.momentum;
             ops::running_average(ctx.tape, running_mean, statistics.mean, momentum, 1.0)?;
             ops::running_average(ctx.tape, running_deconv, deconv, momentum, 1.0)?;

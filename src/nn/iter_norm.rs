@@ -66,7 +66,7 @@ impl IterNorm {
         }
         let own = ops::covariance(ctx.tape, x, self.layout, PIXELS, self.whitening.eps)?;
         let found = ops::average_covariance(ctx.tape, own)?;
-        let deconv = ops::newton_schulz(ctx.tape, found.covariance, self.whitening.iterations)?;
+        let deconv = self.whitening.inverse_root(ctx.tape, found.covariance)?;
         let found = [found.mean, deconv];
         for (running, value) in running.into_iter().zip(found) {
             ops::running_average(ctx.tape, running, value, self.whitening.momentum, 1.0)?;

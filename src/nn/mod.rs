@@ -29,6 +29,7 @@ mod deconv;
 mod group_norm;
 mod init;
 mod iter_norm;
+pub(crate) mod iterations;
 mod linear;
 mod module;
 mod network;

@@ -29,7 +29,9 @@ pub use loss::one_hot::one_hot;
 pub use loss::pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};
 pub use loss::softmax::{log_softmax, softmax};
 pub(crate) use newton_schulz::{MOST_ITERATIONS, is_newton_schulz};
-pub use newton_schulz::{NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_uncoupled};
+pub use newton_schulz::{
+    NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_converged, newton_schulz_uncoupled,
+};
 pub use norm::batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
 pub use norm::column_sum::column_sum;
 pub use norm::first_average::{count_step, first_then_average};

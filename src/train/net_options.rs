@@ -98,7 +98,7 @@ pub struct NetOptions {
         )
     )]
     pub block_fc: usize,
-    /// Newton-Schulz iterations
+    /// Newton-Schulz iterations, of which few regularise; or converge, as many as reach the inverse root, which wants a larger --eps
     #[cfg_attr(
         feature = "cli",
         arg(
@@ -106,16 +106,19 @@ pub struct NetOptions {
             default_value_t = NetOptions::default().iterations,
             value_name = "N",
             help_heading = "Network",
-            default_value_if("whitening", "fast", "2")
+            default_value_if("whitening", "fast", "2"),
+            value_parser = parsed
         )
     )]
+    #[serde(with = "crate::nn::iterations")]
     pub iterations: usize,
     /// Groups of channels of group norm: the largest divisor of a layer's channels that is at most N
     #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().num_groups, value_name = "N", help_heading = "Network"))]
     #[serde(skip_serializing_if = "is_usual")]
     pub num_groups: usize,
     /// Newton-Schulz iterations of the first layer, in networks that treat it apart
-    #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().first_iterations, value_name = "N", help_heading = "Network"))]
+    #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().first_iterations, value_name = "N", help_heading = "Network", value_parser = parsed))]
+    #[serde(with = "crate::nn::iterations")]
     pub first_iterations: usize,
     /// Added to the diagonal of each covariance
     #[cfg_attr(feature = "cli", arg(long, default_value_t = NetOptions::default().eps, help_heading = "Network"))]
@@ -158,10 +161,19 @@ fn is_usual(groups: &usize) -> bool {
 }
 
 fn iterations(option: &str, value: usize) -> Result<()> {
-    if (1..=MOST_ITERATIONS).contains(&value) {
+    if (1..=MOST_ITERATIONS).contains(&value) || value == Whitening::CONVERGE {
         return Ok(());
     }
-    Err(Error::Usage(format!("`{option}` is {value}; expected 1 to {MOST_ITERATIONS}")))
+    Err(Error::Usage(format!("`{option}` is {value}; expected 1 to {MOST_ITERATIONS}, or converge")))
+}
+
+/// A number of iterations of a command line.
+#[cfg(feature = "cli")]
+fn parsed(text: &str) -> std::result::Result<usize, String> {
+    if text == "converge" {
+        return Ok(Whitening::CONVERGE);
+    }
+    text.parse().map_err(|_| "expected a number of iterations, or converge".into())
 }
 
 pub(super) fn at_least_1(option: &str, value: usize) -> Result<()> {

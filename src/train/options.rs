@@ -161,6 +161,13 @@ pub struct Options {
         )
     )]
     pub label_smoothing: f32,
+    /// Average training images and their losses in pairs, in shares drawn from Beta(ALPHA, ALPHA) for each batch, such as 0.2 (mixup)
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "ALPHA", allow_negative_numbers = true, help_heading = "Training")
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mixup: Option<f32>,
     /// How much each class counts in the training loss: balanced (all the same, whatever images they have), or a number each, 1,0.5,2
     #[cfg_attr(
         feature = "cli",
@@ -227,6 +234,7 @@ impl Default for Options {
             nesterov: false,
             clip_grad_norm: None,
             label_smoothing: 0.0,
+            mixup: None,
             class_weights: None,
             ema: None,
             patience: None,
@@ -279,6 +287,15 @@ impl Options {
             (0.0..1.0).contains(&smoothing),
             "a number from 0 to below 1, such as 0.1",
         )?;
+        let alpha = f64::from(self.mixup.unwrap_or(1.0));
+        number("mixup", alpha, alpha > 0.0, "a number above 0, such as 0.2")?;
+        if cfg!(target_arch = "wasm32") && self.mixup.is_some() {
+            return Err(Error::Usage("a page has no `mixup`; leave it out".into()));
+        }
+        if self.mixup.is_some() && self.class_weights.is_some() {
+            let what = "`class_weights` are of one class for an image, and `mixup` gives it two; leave one of them out";
+            return Err(Error::Usage(what.into()));
+        }
         let ema = self.ema.unwrap_or(0.0);
         number("ema", ema, (0.0..1.0).contains(&ema), "a number from 0 to below 1, such as 0.999")?;
         number("clip_grad_norm", clip, clip > 0.0, "a number above 0, such as 1")?;
@@ -320,6 +337,8 @@ impl Options {
         let label_smoothing = self.label_smoothing;
         Ok(match &self.class_weights {
             Some(weights) => Loss::ClassWeights { weights: weights.of(train)?.into(), label_smoothing },
+            #[cfg(not(target_arch = "wasm32"))]
+            None if self.mixup.is_some() => Loss::Mixup { label_smoothing },
             None if label_smoothing > 0.0 => Loss::LabelSmoothing(label_smoothing),
             None => Loss::CrossEntropy,
         })

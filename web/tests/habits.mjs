@@ -7,8 +7,8 @@ import { gzipSync } from "node:zlib";
 const [dist, out] = process.argv.slice(2);
 const shot = keeper(out);
 /** Bytes that a visitor downloads at most, gzipped, without data sets. */
-// The aim is 400. The wasm alone takes 510, of which shaders are 40.
-const BUDGET = 575 * 1024;
+// The aim is 400. The wasm alone takes 520, of which shaders are 40; group, layer and iterative norm are what it has grown by last.
+const BUDGET = 590 * 1024;
 /** Milliseconds by which the wasm is late, to see what does not wait for it. */
 const LATE = 3000;
 

@@ -96,6 +96,11 @@ pub(super) const OPERATIONS: &[Operation] = &[
         let all = sides.chain(numbers).chain(fitted);
         all.map(|(c, choice)| Sizes { c, choice, n: 1 + c % 2, ..Sizes::SMALL }).collect()
     }),
+    op("newton_schulz_converged", |b, s| {
+        let a = b.positive_definite(s.n, s.c)?;
+        Ok(vec![ops::newton_schulz_converged(&mut b.tape, a, [0.1, 1e-2, 1e-3][s.choice % 3])?])
+    })
+    .within(1e-3),
     op("newton_schulz_all", |b, s| {
         let a = b.positive_definite(s.n, s.c)?;
         let all = ops::newton_schulz_all(&mut b.tape, a, iterations(s))?;

@@ -1,24 +1,42 @@
-//! Five Newton-Schulz iterations at once, from 6 products where the coupled iteration takes 12 and the doubled one 10.
+//! Three, four or five Newton-Schulz iterations at once, from 4, 6 and 6 products where the coupled iteration takes 6, 9 and 12 and the doubled
+//! one 5, 7 and 10.
 //!
-//! `Z_5` is a polynomial of `M = A / ||A||_F`. A is positive semidefinite, so M's eigenvalues lie in [0, 1], and there that polynomial of
-//! degree 121 is one of degree 26 to f32 rounding. These steps are fitted, in `2 M - I`, to its values and its derivative, which is what the
-//! gradient takes: over [0, 1] they are within 1.3e-7 of the largest value and 6e-7 of the largest slope. No result exceeds 1.7
-//! before the last, nor a coefficient 2.5, so rounding is not amplified: `tests/newton_schulz.rs` compares them with the coupled steps in f64.
+//! `Z_T` is a polynomial of `M = A / ||A||_F`, of degree 13, 40 and 121. A is positive semidefinite, so M's eigenvalues lie in [0, 1], and
+//! there that polynomial is one of degree 9, 15 and 26 to f32 rounding. These steps are fitted, in `X = 2 M - I`, to its values and its derivative, which
+//! is what the gradient takes: over [0, 1] they are within 1.5e-7, 1.3e-7 and 1.3e-7 of the largest value and 1e-6, 6e-7 and 6e-7 of the
+//! largest slope. No coefficient exceeds 25, nor a result before the last 5.1, so rounding is not amplified: `tests/newton_schulz.rs` compares
+//! them with the coupled steps in f64.
 //!
-//! Coefficients are by least squares at Chebyshev nodes, of values and slopes, from random starts with a penalty on large ones that shrinks
-//! to nothing. Of the sequences of 6 products that were tried, each adding all results before it, the best was taken, and what it lost
+//! For T = 3 and 4 the polynomial of degree 3 m is the one whose largest error is least. It is written in powers of a cubic `Q = X^3 + ..`, with
+//! quadratic coefficients (Paterson & Stockmeyer 1973): Q's own are chosen so that the coefficient of `Q^(m-1)` is a number, for T = 4 by its
+//! constant 0, and its leading number stands at the innermost power.
+//!
+//! For T = 5 coefficients are by least squares at Chebyshev nodes, of values and slopes, from random starts with a penalty on large ones that
+//! shrinks to nothing. Of the sequences of 6 products that were tried, each adding all results before it, the best was taken, and what it lost
 //! nothing by was dropped.
 
 use super::steps::Step;
-
-pub(in crate::ops) const ITERATIONS: usize = 5;
 
 /// Sides from this one on take these steps. Smaller matrices keep exact ones: what they would gain has not been measured.
 pub(in crate::ops) const SMALLEST: usize = 256;
 
 /// `(left, right, alpha, added, diagonal)` of each product; 1 is `2 M - I`, 2 the first product.
 type Row = (usize, usize, f32, &'static [(usize, f32)], f32);
-const PRODUCTS: [Row; 6] = [
+const THREE: [Row; 4] = [
+    (1, 1, 1.0, &[], 0.0),
+    (1, 2, 1.0, &[(1, 3.346_207), (2, -1.747_59)], 1.873),
+    (3, 3, -0.000_799_212_5, &[(1, 0.007_451_178), (2, -0.011_684_724)], -0.159_310_53),
+    (3, 4, 1.0, &[(1, -0.216_071_28), (2, -0.130_585_76), (4, -24.833_796)], -2.308_855_3),
+];
+const FOUR: [Row; 6] = [
+    (1, 1, 1.0, &[], 0.0),
+    (1, 2, 1.0, &[(1, -0.332_608_73), (2, -0.401_761_83)], -0.367_357_1),
+    (3, 3, -0.021_175_193, &[(1, 0.094_618_16), (2, -0.059_463_803)], -0.080_323_33),
+    (3, 4, 1.0, &[(1, -0.140_823_59), (2, 0.083_492_56)], 0.144_933_85),
+    (3, 5, 1.0, &[(1, 0.289_434_94), (2, -0.194_190_49)], -0.262_394_16),
+    (3, 6, 1.0, &[(1, -0.711_219_55), (2, 0.399_124_26)], 1.294_137_2),
+];
+const FIVE: [Row; 6] = [
     (1, 1, 1.0, &[(1, -0.031_466_32)], -0.198_714_23),
     (1, 2, 1.0, &[(1, -0.385_814_8)], -0.145_463_11),
     (3, 3, 1.0, &[(1, -0.224_939_76), (2, 0.122_328_26)], 0.096_752_08),
@@ -27,12 +45,19 @@ const PRODUCTS: [Row; 6] = [
     (5, 6, 2.498_820_3, &[(1, -0.694_885_1), (2, 0.377_169_6), (3, -0.112_079_51), (4, -0.031_348_933)], 1.450_392_8),
 ];
 
-pub(in crate::ops) fn fitted() -> Vec<Step> {
-    let products = PRODUCTS.iter().map(|&(left, right, alpha, added, diagonal)| {
+/// The steps of so many iterations, where there are some.
+pub(in crate::ops) fn fitted(iterations: usize) -> Option<Vec<Step>> {
+    let rows: &[Row] = match iterations {
+        3 => &THREE,
+        4 => &FOUR,
+        5 => &FIVE,
+        _ => return None,
+    };
+    let products = rows.iter().map(|&(left, right, alpha, added, diagonal)| {
         let added = added.to_vec();
         Step::Product { left, right, alpha, added, diagonal }
     });
-    [Step::Affine { x: 0, beta: 2.0, diagonal: -1.0 }].into_iter().chain(products).collect()
+    Some([Step::Affine { x: 0, beta: 2.0, diagonal: -1.0 }].into_iter().chain(products).collect())
 }
 
 #[cfg(test)]
@@ -54,12 +79,16 @@ mod tests {
 
     #[test]
     fn fitted_steps_make_the_coupled_polynomial_and_its_slope_to_rounding() {
-        let (found, expected) = (polynomial(&fitted()), polynomial(&coupled(ITERATIONS)));
-        for (i, (what, within)) in [("values", 1.3e-7), ("slopes", 6e-7)].into_iter().enumerate() {
-            let largest = expected[i].iter().fold(0.0_f64, |most, v| most.max(v.abs()));
-            let errors = found[i].iter().zip(&expected[i]).map(|(f, e)| (f - e).abs() / largest);
-            let error = errors.fold(0.0_f64, f64::max);
-            assert!(error < within, "{what}: {error}");
+        for (iterations, values, slopes) in [(3, 1.5e-7, 1e-6), (4, 1.3e-7, 6e-7), (5, 1.3e-7, 6e-7)] {
+            let found = polynomial(&fitted(iterations).expect("steps"));
+            let expected = polynomial(&coupled(iterations));
+            for (i, (what, within)) in [("values", values), ("slopes", slopes)].into_iter().enumerate() {
+                let largest = expected[i].iter().fold(0.0_f64, |most, v| most.max(v.abs()));
+                let errors = found[i].iter().zip(&expected[i]).map(|(f, e)| (f - e).abs() / largest);
+                let error = errors.fold(0.0_f64, f64::max);
+                assert!(error < within, "{what} of {iterations} iterations: {error}");
+            }
         }
+        assert!([1, 2, 6, 15].iter().all(|iterations| fitted(*iterations).is_none()));
     }
 }

@@ -1,13 +1,14 @@
 //! Newton-Schulz iterations and their gradient, a launch for each product.
 
 use super::reference::{MOST_SYMMETRIC, forward, gradient, scaled, square, squared_norms};
-use super::steps::{MOST_ADDED, Step, StepsOf, place_of_iterate, run, uncoupled};
+use super::steps::{MOST_ADDED, Step, place_of_iterate, run, uncoupled};
 use crate::Result;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::products::matrix::dims;
 use crate::ops::products::product::Product;
 use crate::tape::{Array, Backward, Launch, Op, Type, Var};
+use std::sync::Arc;
 
 kernel_params! {
     struct DotParams { vectors: u32, splits: u32, vectors_per_split: u32 }
@@ -138,8 +139,9 @@ fn derive(
 /// Outputs D (S,d,d), `||A||_F^2` (S), then M and the result of each step, (S,d,d).
 #[derive(Debug)]
 pub(super) struct NewtonSchulz {
+    /// They stand for so many coupled iterations.
     pub iterations: usize,
-    pub steps_of: StepsOf,
+    pub steps: Arc<[Step]>,
 }
 
 /// Where M stands among the outputs.
@@ -152,7 +154,7 @@ impl Op for NewtonSchulz {
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let [s, ..] = square(self.name(), inputs[0], self.iterations)?;
-        let mut types = vec![inputs[0].clone(); STACK + 1 + (self.steps_of)(self.iterations).len()];
+        let mut types = vec![inputs[0].clone(); STACK + 1 + self.steps.len()];
         types[1] = Type::plain(&[s]);
         Ok(types)
     }
@@ -164,7 +166,7 @@ impl Op for NewtonSchulz {
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let mut inputs = vec![context.inputs[0], context.grad(0)?];
         inputs.extend(&context.outputs[1..]);
-        let grad = NewtonSchulzGrad { iterations: self.iterations, steps_of: self.steps_of };
+        let grad = NewtonSchulzGrad { iterations: self.iterations, steps: Arc::clone(&self.steps) };
         Ok(vec![context.when(0, grad, &inputs)?])
     }
 
@@ -175,7 +177,7 @@ impl Op for NewtonSchulz {
         let symmetric = self.iterations <= MOST_SYMMETRIC;
         dot(launch, shape, a, a, norm);
         scale(launch, shape, false, [a, norm], stack[0]);
-        for (step, to) in (self.steps_of)(self.iterations).iter().zip(&stack[1..]) {
+        for (step, to) in self.steps.iter().zip(&stack[1..]) {
             advance(launch, shape, step, symmetric, stack, *to);
         }
         scale(launch, shape, true, [stack[stack.len() - 1], norm], out[0]);
@@ -183,7 +185,7 @@ impl Op for NewtonSchulz {
 
     #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
-        forward(inputs[0], &(self.steps_of)(self.iterations))
+        forward(inputs[0], &self.steps)
     }
 }
 
@@ -191,7 +193,7 @@ impl Op for NewtonSchulz {
 #[derive(Debug)]
 struct NewtonSchulzGrad {
     iterations: usize,
-    steps_of: StepsOf,
+    steps: Arc<[Step]>,
 }
 
 impl Op for NewtonSchulzGrad {
@@ -212,7 +214,7 @@ impl Op for NewtonSchulzGrad {
         let params = GradStartParams { items: (s * d4 * d4) as u32, d: d as u32, d4: d4 as u32 };
         launch.flat(Kernel::new(&GRAD_START, 0), &params, &[g, norm], &[direction], s * d4 * d4);
         let mut derivatives = vec![direction];
-        for step in &(self.steps_of)(self.iterations) {
+        for step in self.steps.iter() {
             let to = launch.scratch("derivative", s * d * d4 * 4);
             derive(launch, shape, step, symmetric, [stack, &derivatives], to);
             derivatives.push(to);
@@ -227,7 +229,7 @@ impl Op for NewtonSchulzGrad {
 
     #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
-        vec![gradient([inputs[0], inputs[1]], &inputs[2].data, &inputs[3..], &(self.steps_of)(self.iterations))]
+        vec![gradient([inputs[0], inputs[1]], &inputs[2].data, &inputs[3..], &self.steps)]
     }
 }
 

@@ -1,7 +1,7 @@
 //! The inverse square root of covariances by Newton-Schulz iterations, and its exact gradient.
 //!
 //! Forward (method, section 5): `s = ||A||_F, M = A/s`, then the steps of `steps.rs`, `D = Z / sqrt(s)`:
-//! at T = 5, 10 products of 2 d^3, and in native programs 6 from d = 256 on.
+//! at T = 3, 4 and 5, 5, 7 and 10 products of 2 d^3, and from d = 256 on 4, 6 and 6.
 //! Backward (method, section 9.4): as the forward derivative in the direction of the symmetrised gradient, a pair of
 //! products for each one forward. Up to T = 10 every result is symmetric to rounding and one triangle is computed,
 //! which halves both; beyond, full products in the coupled order keep the accuracy (method, sections 5, 9.4).
@@ -21,11 +21,12 @@ use large::{NewtonSchulz, STACK, Uncoupled};
 use reference::MOST_SYMMETRIC;
 use small::SmallNewtonSchulz;
 use std::any::Any;
-use steps::{StepsOf, coupled, doubled, place_of_iterate};
+use std::sync::Arc;
+use steps::{Step, converging, coupled, doubled, place_of_iterate};
 
 /// `D ~ A^(-1/2)` of symmetric positive definite (S,d,d) matrices by `iterations` coupled steps.
 ///
-/// The steps are a polynomial (method, section 5), which native programs compute from fewer products: exactly, or for 5
+/// The steps are a polynomial (method, section 5), which is computed from fewer products: exactly, or for 3 to 5
 /// iterations and d >= 256 to f32 rounding wherever no eigenvalue is negative. Of a matrix that is not positive
 /// semidefinite those give something else.
 ///
@@ -36,17 +37,34 @@ pub fn newton_schulz(tape: &mut Tape, a: Var, iterations: usize) -> Result<Var> 
     if tape.profile().is_some_and(|profile| small::suits(profile, d)) {
         return Ok(tape.apply(SmallNewtonSchulz { iterations }, &[a])?[0]);
     }
-    Ok(tape.apply(NewtonSchulz { iterations, steps_of: fewest_steps(iterations, d) }, &[a])?[0])
+    let steps = fewest_steps(iterations.min(MOST_ITERATIONS), d).into();
+    Ok(tape.apply(NewtonSchulz { iterations, steps }, &[a])?[0])
 }
 
 /// The steps of fewest products for matrices of side `d`.
-fn fewest_steps(iterations: usize, d: usize) -> StepsOf {
+fn fewest_steps(iterations: usize, d: usize) -> Vec<Step> {
+    let fitted = if d >= fitted::SMALLEST { fitted::fitted(iterations) } else { None };
     match iterations {
-        fitted::ITERATIONS if d >= fitted::SMALLEST => |_| fitted::fitted(),
-        2..=MOST_SYMMETRIC => doubled,
-        _ => coupled,
+        _ if fitted.is_some() => fitted.unwrap_or_default(),
+        2..=MOST_SYMMETRIC => doubled(iterations),
+        _ => coupled(iterations),
     }
 }
+
+/// `A^(-1/2)` of symmetric positive definite (S,d,d) matrices whose eigenvalues are at least `lower ||A||_F`, as far as f32 can tell
+/// (method, section 5): smaller ones are amplified by less. The smaller `lower`, from 1e-6 to 1, the more steps.
+///
+/// # Errors
+/// The matrices are not square.
+pub fn newton_schulz_converged(tape: &mut Tape, a: Var, lower: f32) -> Result<Var> {
+    let steps: Arc<[Step]> = converging(lower.clamp(LOWEST, 1.0)).into();
+    // No triangles: these go as far as many iterations do.
+    let iterations = MOST_SYMMETRIC + 1;
+    Ok(tape.apply(NewtonSchulz { iterations, steps }, &[a])?[0])
+}
+
+/// Eigenvalues below this share of the norm are lost in the rounding of the matrix.
+const LOWEST: f32 = 1e-6;
 
 /// Whether `op` is that of [`newton_schulz`], whichever way it computes.
 pub(crate) fn is_newton_schulz(op: &dyn Op) -> bool {
@@ -67,7 +85,8 @@ pub struct NewtonSchulzVars {
 
 /// As [`newton_schulz`], with every iterate.
 pub fn newton_schulz_all(tape: &mut Tape, a: Var, iterations: usize) -> Result<NewtonSchulzVars> {
-    let outputs = tape.apply(NewtonSchulz { iterations, steps_of: coupled }, &[a])?;
+    let steps = coupled(iterations.min(MOST_ITERATIONS)).into();
+    let outputs = tape.apply(NewtonSchulz { iterations, steps }, &[a])?;
     let z = (1..=iterations).map(|t| outputs[STACK + place_of_iterate(t)]).collect();
     Ok(NewtonSchulzVars { deconv: outputs[0], squared_norm: outputs[1], z })
 }
@@ -85,11 +104,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_matrices_take_six_products_at_five_iterations() {
-        for (iterations, d, expected) in
-            [(5, 576, 6), (5, 256, 6), (5, 255, 10), (4, 576, 7), (6, 576, 12), (15, 576, 42)]
-        {
-            let steps = fewest_steps(iterations, d)(iterations);
+    fn large_matrices_take_fewer_products_at_three_to_five_iterations() {
+        let large = [(3, 576, 4), (4, 576, 6), (5, 576, 6), (5, 256, 6), (2, 576, 2), (6, 576, 12), (15, 576, 42)];
+        for (iterations, d, expected) in large.into_iter().chain([(3, 255, 5), (4, 255, 7), (5, 255, 10)]) {
+            let steps = fewest_steps(iterations, d);
             let products = steps.iter().filter(|step| matches!(step, Step::Product { .. })).count();
             assert_eq!(products, expected, "{iterations} iterations, d = {d}");
         }

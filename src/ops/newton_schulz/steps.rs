@@ -14,7 +14,12 @@
 //! T = 5 takes 10 products forward where the coupled iteration takes 12. In f32 it meets the reference vectors and references within the
 //! tolerances of that.
 //!
-//! *Fitted* takes five iterations at once (`fitted.rs`).
+//! *Fitted* takes three to five iterations at once (`fitted.rs`).
+//!
+//! *Converging* is no paper's polynomial, but one that goes to the inverse root: the coupled iteration with `U = b I + a Z Y`, whose numbers
+//! are the best for what each step meets. If the singular values of `Z M^(1/2)` lie in [l, h], then among odd cubics
+//! `p = k ((l^2 + l h + h^2) x - x^3)` with `k = 2 / (2 e^3 + l h (l + h))`, `e = ((l^2 + l h + h^2) / 3)^(1/2)` is nearest to 1 there, within
+//! `1 - p(l)` (Grishina, Smirnov & Rakhuba 2025), and the next ones lie in [p(l), 2 - p(l)].
 
 use crate::ops::products::matrix::{product, transposed};
 use crate::tape::Array;
@@ -29,9 +34,6 @@ pub(in crate::ops) enum Step {
 }
 
 pub(in crate::ops) const MOST_ADDED: usize = 4;
-
-/// How a number of iterations becomes steps.
-pub(super) type StepsOf = fn(usize) -> Vec<Step>;
 
 /// Collects steps; each returns its place.
 #[derive(Default)]
@@ -70,16 +72,43 @@ pub(in crate::ops) fn place_of_iterate(t: usize) -> usize {
 
 /// Results in order: `U_0`, then `Y_t, U_t, Z_(t+1)` for each t from 1; `Z_1` is `U_0`.
 pub(in crate::ops) fn coupled(iterations: usize) -> Vec<Step> {
+    coupled_by(&vec![[1.5, -0.5]; iterations])
+}
+
+/// As [`coupled`], with `U = b I + a Z Y` for each `[b, a]`.
+fn coupled_by(factors: &[[f32; 2]]) -> Vec<Step> {
     let mut steps = Steps::default();
-    let (mut y, mut u) = (0, steps.first_factor());
-    let mut z = u;
-    for _ in 1..iterations {
+    let [mut y, mut u, mut z] = [0; 3];
+    for (t, [b, a]) in factors.iter().enumerate() {
+        if t == 0 {
+            u = steps.push(Step::Affine { x: 0, beta: *a, diagonal: *b });
+            z = u;
+            continue;
+        }
         y = steps.product(y, u);
-        u = steps.factor(z, y);
+        u = steps.push(Step::Product { left: z, right: y, alpha: *a, added: vec![], diagonal: *b });
         z = steps.product(u, z);
     }
     steps.0
 }
+
+/// Steps after which `|l z^2 - 1|` is at most about twice [`CONVERGED`] for eigenvalues l of M from `lower` to 1, in `f64`.
+pub(in crate::ops) fn converging(lower: f32) -> Vec<Step> {
+    let [mut l, mut h] = [f64::from(lower).sqrt(), 1.0];
+    let mut factors = Vec::new();
+    while factors.is_empty() || 1.0 - l > CONVERGED {
+        let sum = l * l + l * h + h * h;
+        let e = (sum / 3.0).sqrt();
+        let k = 2.0 / (2.0 * e.powi(3) + l * h * (l + h));
+        factors.push([(k * sum) as f32, -k as f32]);
+        l = k * l * (sum - l * l);
+        h = 2.0 - l;
+    }
+    coupled_by(&factors)
+}
+
+/// Where [`converging`] ends: of singular values of `Z M^(1/2)` from 1.
+const CONVERGED: f64 = 1e-4;
 
 /// At least two iterations.
 pub(in crate::ops) fn doubled(iterations: usize) -> Vec<Step> {
@@ -171,6 +200,21 @@ mod tests {
 
     fn products(steps: &[Step]) -> usize {
         steps.iter().filter(|step| matches!(step, Step::Product { .. })).count()
+    }
+
+    #[test]
+    fn converging_steps_reach_the_inverse_root_of_all_eigenvalues_above_the_bound() {
+        for (lower, expected) in [(1e-2, 12), (1e-4, 21), (1e-6, 27)] {
+            let steps = converging(lower);
+            assert_eq!(products(&steps), expected, "from {lower}");
+            let last = 2000;
+            // Evenly in the logarithm.
+            let at = |i: usize| f64::from(lower).powf(1.0 - i as f64 / last as f64);
+            let l = Array { shape: vec![last + 1, 1, 1], data: (0..=last).map(at).collect() };
+            let z = run(&steps, l.clone()).swap_remove(steps.len());
+            let worst = l.data.iter().zip(&z.data).map(|(l, z)| (l * z * z - 1.0).abs()).fold(0.0, f64::max);
+            assert!(worst < 2.0 * CONVERGED, "from {lower}: {worst}");
+        }
     }
 
     #[test]

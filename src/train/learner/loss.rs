@@ -5,6 +5,7 @@ use crate::ops::{self, CrossEntropyOptions};
 use crate::optim::Scalars;
 use crate::tape::{DType, Tape, Var};
 use crate::{Error, Result};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
@@ -38,6 +39,14 @@ pub enum Loss {
         /// Share of each label that is spread over all classes; 0 for none.
         label_smoothing: f32,
     },
+    /// `s a + (1 - s) b` of the two cross-entropies with the labels of two images, as [`Loss::LabelSmoothing`], for images that are averages of
+    /// two, in shares of s and 1 - s. A trainer with [`mixup`](crate::train::Options::mixup) gives it such targets.
+    #[doc(hidden)]
+    #[cfg(not(target_arch = "wasm32"))]
+    Mixup {
+        /// Share of each label that is spread over all classes; 0 for none.
+        label_smoothing: f32,
+    },
     /// `1/2 |output - onehot(label)|^2`.
     LeastSquares,
     /// `mean (output - value)^2`, for values in place of labels.
@@ -65,11 +74,17 @@ impl Loss {
 
     /// What a trained network is judged by.
     pub(super) fn judging(&self) -> &Self {
-        if let Self::LabelSmoothing(_) | Self::ClassWeights { .. } = self { &Self::CrossEntropy } else { self }
+        match self {
+            Self::LabelSmoothing(_) | Self::ClassWeights { .. } => &Self::CrossEntropy,
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Mixup { .. } => &Self::CrossEntropy,
+            other => other,
+        }
     }
 
-    /// The inputs that take the targets of `images` outputs of shape `output` (without N), and behind them the weights of classes.
-    pub(super) fn targets(&self, tape: &mut Tape, images: usize, output: &[usize]) -> (Var, Option<Var>) {
+    /// The inputs that take the targets of `images` outputs of shape `output` (without N), and behind them the weights of classes, or the labels
+    /// of what is mixed in and both shares.
+    pub(super) fn targets(&self, tape: &mut Tape, images: usize, output: &[usize]) -> (Var, Vec<Var>) {
         let per_image = if self.takes_labels() { &output[1..] } else { output };
         let shape: Vec<usize> = std::iter::once(images).chain(per_image.iter().copied()).collect();
         let targets = if self.takes_labels() {
@@ -77,17 +92,36 @@ impl Loss {
         } else {
             tape.input("targets", &shape, DType::F32)
         };
-        let Self::ClassWeights { weights, .. } = self else { return (targets, None) };
-        (targets, Some(tape.input("class weights", &[weights.len()], DType::F32)))
+        let more = match self {
+            Self::ClassWeights { weights, .. } => vec![tape.input("class weights", &[weights.len()], DType::F32)],
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Mixup { .. } => {
+                let mixed = tape.input("mixed labels", &shape, DType::U32);
+                let shares = ["share", "mixed share"].map(|name| tape.input(name, &[1], DType::F32));
+                std::iter::once(mixed).chain(shares).collect()
+            }
+            _ => Vec::new(),
+        };
+        (targets, more)
     }
 
     /// What a training step is given, in the order of its inputs.
-    pub(super) fn inputs<'a>(&'a self, images: &'a [f32], targets: &'a [u8], scalars: &'a Scalars) -> Vec<&'a [u8]> {
-        let mut inputs = vec![bytemuck::cast_slice(images), targets];
-        if let Self::ClassWeights { weights, .. } = self {
-            inputs.push(bytemuck::cast_slice(weights));
+    pub(super) fn inputs<'a>(
+        &'a self,
+        images: &'a [f32],
+        targets: &'a [u8],
+        scalars: &'a Scalars,
+    ) -> Vec<Cow<'a, [u8]>> {
+        let mut inputs = vec![Cow::Borrowed(bytemuck::cast_slice(images))];
+        match self {
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Mixup { .. } => inputs.extend(mixed(targets).into_iter().map(Cow::Owned)),
+            _ => inputs.push(targets.into()),
         }
-        inputs.push(scalars.bytes());
+        if let Self::ClassWeights { weights, .. } = self {
+            inputs.push(Cow::Borrowed(bytemuck::cast_slice(weights)));
+        }
+        inputs.push(scalars.bytes().into());
         inputs
     }
 
@@ -96,13 +130,21 @@ impl Loss {
         &self,
         tape: &mut Tape,
         output: Var,
-        (targets, weights): (Var, Option<Var>),
+        (targets, more): (Var, &[Var]),
     ) -> Result<(Var, Option<Var>)> {
         let ignore_index = is_map(tape.shape(output)).then_some(u32::from(IGNORED));
-        if let (Self::ClassWeights { label_smoothing, .. }, Some(weights)) = (self, weights) {
+        if let (Self::ClassWeights { label_smoothing, .. }, &[weights]) = (self, more) {
             let options = CrossEntropyOptions { label_smoothing: *label_smoothing, ignore_index };
             let found = ops::cross_entropy_weighted(tape, output, targets, weights, options)?;
             return Ok((found.loss, Some(found.hits)));
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        if let (&Self::Mixup { label_smoothing }, &[mixed, share, rest]) = (self, more) {
+            let options = CrossEntropyOptions { label_smoothing, ..Default::default() };
+            let own = ops::cross_entropy_hits(tape, output, targets, options)?;
+            let other = ops::cross_entropy(tape, output, mixed, options)?;
+            let (own_part, other_part) = (ops::mul(tape, own.loss, share, 1.0)?, ops::mul(tape, other, rest, 1.0)?);
+            return Ok((ops::add(tape, own_part, other_part)?, Some(own.hits)));
         }
         let loss = match self {
             Self::CrossEntropy | Self::LabelSmoothing(_) | Self::ClassWeights { .. } => {
@@ -111,6 +153,8 @@ impl Loss {
                 let found = ops::cross_entropy_hits(tape, output, targets, options)?;
                 return Ok((found.loss, Some(found.hits)));
             }
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Mixup { .. } => return Err(Error::Run("mixed labels are missing".into())),
             Self::LeastSquares => ops::l2_onehot_labels(tape, output, targets)?,
             Self::MeanSquares => ops::mse(tape, output, targets)?,
             Self::Labels(record) | Self::Values(record) => record(tape, output, targets)?,
@@ -141,12 +185,24 @@ pub(in crate::train) fn counted(labels: &[u32], output: &[usize]) -> usize {
     labels.iter().filter(|label| **label != u32::from(IGNORED)).count()
 }
 
+/// The labels, those of what is mixed in, and both shares, from three numbers for each image: two labels and the bits of the first share.
+#[cfg(not(target_arch = "wasm32"))]
+fn mixed(targets: &[u8]) -> [Vec<u8>; 4] {
+    let images = targets.as_chunks::<12>().0;
+    let column = |at: usize| images.iter().flat_map(|image| image[at..at + 4].iter().copied()).collect::<Vec<u8>>();
+    // All images of a batch have the same.
+    let share = images.first().map_or(1.0, |image| f32::from_le_bytes([image[8], image[9], image[10], image[11]]));
+    [column(0), column(4), share.to_le_bytes().to_vec(), (1.0 - share).to_le_bytes().to_vec()]
+}
+
 impl fmt::Debug for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::CrossEntropy => "CrossEntropy",
             Self::LabelSmoothing(share) => return write!(f, "LabelSmoothing({share})"),
             Self::ClassWeights { weights, .. } => return write!(f, "ClassWeights({weights:?})"),
+            #[cfg(not(target_arch = "wasm32"))]
+            Self::Mixup { label_smoothing } => return write!(f, "Mixup({label_smoothing})"),
             Self::LeastSquares => "LeastSquares",
             Self::MeanSquares => "MeanSquares",
             Self::Labels(_) => "Labels(..)",

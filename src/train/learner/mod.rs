@@ -281,12 +281,14 @@ impl Learner {
     ) -> Result<()> {
         let (lr, step) = (self.rate_again(lr), self.step + 1);
         let loss = self.loss.clone();
-        let counted = match loss.takes_labels() {
+        // With mixup an image has two labels, and both count.
+        let counted = match loss.takes_labels() && self.model.output.len() == 3 {
             true => counted(bytemuck::cast_slice(targets), &self.model.output),
             false => count,
         };
         for (pass, images, targets, scalars) in self.parts(images, targets, count, lr, seed)? {
-            self.pass(pass)?.submit(&loss.inputs(images, targets, &scalars)).await?;
+            let inputs = loss.inputs(images, targets, &scalars);
+            self.pass(pass)?.submit(&inputs.iter().map(|bytes| &**bytes).collect::<Vec<_>>()).await?;
             self.flights.push_back(Flight { pass, step, lr, images: count, counted });
         }
         self.step = step;

@@ -117,7 +117,8 @@ impl Learner {
             .collect();
         watched.iter().for_each(|(_, var)| tape.output(*var));
         let mut step = session.compile(&[&tape])?.remove(0);
-        step.submit(&self.loss.inputs(images, targets, &scalars)).await?;
+        let inputs = self.loss.inputs(images, targets, &scalars);
+        step.submit(&inputs.iter().map(|bytes| &**bytes).collect::<Vec<_>>()).await?;
         let outputs = step.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
         let values: HashMap<Var, &Vec<f32>> = watched.iter().map(|(_, var)| *var).zip(&outputs[known..]).collect();
         let Some((index, var)) = watched.iter().find(|(_, var)| values[var].iter().any(|v| !v.is_finite())) else {

@@ -80,7 +80,7 @@ pub(crate) fn record(
         return Ok(tape);
     }
     let output = model.forward(&mut Forward { tape: &mut tape, state, mode: pass.mode() }, images)?;
-    let Some(targets) = targets else {
+    let Some((targets, more)) = targets else {
         let output = match pass {
             Pass::Shares(_) => ops::softmax(&mut tape, output)?,
             #[cfg(not(target_arch = "wasm32"))]
@@ -95,7 +95,7 @@ pub(crate) fn record(
         Pass::Judge(_) if model.output.len() == 3 && loss.takes_labels() => Some(ops::largest(&mut tape, output)?),
         _ => None,
     };
-    let (loss, hits) = with_auxiliary(loss, &mut tape, output, targets)?;
+    let (loss, hits) = with_auxiliary(loss, &mut tape, output, (targets, &more))?;
     let told: Vec<Var> = [loss].into_iter().chain(hits).collect();
     ops::average(&mut tape, &told)?.into_iter().for_each(|value| tape.output(value));
     #[cfg(not(target_arch = "wasm32"))]
@@ -111,12 +111,7 @@ pub(crate) fn record(
 }
 
 /// The loss of `output` and those of the auxiliary heads with their weights, and the hits of `output`.
-fn with_auxiliary(
-    loss: &Loss,
-    tape: &mut Tape,
-    output: Var,
-    targets: (Var, Option<Var>),
-) -> Result<(Var, Option<Var>)> {
+fn with_auxiliary(loss: &Loss, tape: &mut Tape, output: Var, targets: (Var, &[Var])) -> Result<(Var, Option<Var>)> {
     let (mut total, hits) = loss.record(tape, output, targets)?;
     for (head, weight) in tape.take_auxiliary() {
         let (own, _) = loss.record(tape, head, targets)?;

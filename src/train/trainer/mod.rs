@@ -194,6 +194,13 @@ impl Trainer {
             let note = "each process takes the mean over the pixels of its images that have a class, and all processes count the same";
             splits.report.notes.push(note.into());
         }
+        if options.mixup.is_some() && splits.train.is_masked() {
+            let what = format!(
+                "`mixup` mixes images of one class each, but the pixels of '{}' have classes",
+                splits.train.name
+            );
+            return Err(Error::Usage(what + "; leave it out"));
+        }
         let loss = options.loss(&splits.train)?;
         let train = Loader::new(
             Arc::new(splits.train),
@@ -206,7 +213,8 @@ impl Trainer {
                 seed: options.seed,
                 share: (rank, options.processes),
             },
-        )?;
+        )?
+        .with_mixup(options.mixup);
         let validation =
             splits.validation.map(|data| evaluate::loader(Arc::new(data), &splits.normalize, plan.part_size));
         let validation = validation.transpose()?;

@@ -34,7 +34,7 @@ impl Trainer {
             };
             let lr = self.plan.schedule.lr(self.options.base_lr(), self.learner.steps());
             let lr = self.learner.rate_again(lr);
-            let (seed, labels) = (self.options.seed, bytemuck::cast_slice(&batch.labels));
+            let (seed, labels) = (self.options.seed, batch.targets());
             let before = self.learner.state.clone();
             self.learner.submit_raw(&batch.images, labels, batch.len, lr, seed).await?;
             let finite = self.learner.take().await?.is_some_and(|step| step.loss.is_finite());

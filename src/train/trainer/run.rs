@@ -233,8 +233,7 @@ impl Trainer {
     pub(super) async fn submit(&mut self, batch: Batch) -> Result<()> {
         self.timer.resume();
         let lr = self.plan.schedule.lr(self.options.base_lr(), self.learner.steps());
-        let labels = bytemuck::cast_slice(&batch.labels);
-        self.learner.submit_raw(&batch.images, labels, batch.len, lr, self.dropout_seed()).await?;
+        self.learner.submit_raw(&batch.images, batch.targets(), batch.len, lr, self.dropout_seed()).await?;
         self.train.recycle(batch);
         Ok(())
     }

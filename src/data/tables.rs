@@ -1,0 +1,48 @@
+//! Bytes as normalised values.
+
+use super::view::View;
+use super::{Dataset, Normalize};
+use crate::error::Result;
+
+/// For each channel the value of every byte.
+#[derive(Clone)]
+pub(super) struct Tables(Vec<[f32; 256]>);
+
+impl Tables {
+    pub fn new(dataset: &Dataset, normalize: &Normalize) -> Result<Self> {
+        let channels = dataset.shape[0];
+        normalize.check(channels)?;
+        let table = |c| std::array::from_fn(|v| normalize.apply(c, v as f32 / 255.0));
+        Ok(Self((0..channels).map(table).collect()))
+    }
+
+    pub fn append(&self, dataset: &Dataset, i: usize, view: View, images: &mut Vec<f32>) {
+        let [_, height, width] = dataset.shape;
+        let planes = dataset.image(i).chunks_exact(height * width);
+        for (plane, table) in planes.zip(&self.0) {
+            for y in 0..height {
+                let start = images.len();
+                match (view.part, y.checked_add_signed(view.down).filter(|&y| y < height)) {
+                    (Some(part), _) => {
+                        let value = |at: usize| table[usize::from(plane[at])];
+                        images.extend((0..width).map(|x| part.sample([height, width], [y, x], value)));
+                    }
+                    (None, None) => images.resize(start + width, table[0]),
+                    (None, Some(y)) => {
+                        let row = &plane[y * width..][..width];
+                        if view.right == 0 {
+                            images.extend(row.iter().map(|&v| table[usize::from(v)]));
+                        } else {
+                            let at = |x: usize| x.checked_add_signed(view.right).and_then(|x| row.get(x)).copied();
+                            images.extend((0..width).map(|x| table[usize::from(at(x).unwrap_or(0))]));
+                        }
+                    }
+                }
+                if view.flip {
+                    images[start..].reverse();
+                }
+                images[start..][view.blank(y, width)].fill(0.0);
+            }
+        }
+    }
+}
