@@ -255,7 +255,7 @@ fn a_table_has_both_norms_with_mean_and_deviation_over_seeds() -> Result<()> {
     let refused = |name, options: &ExperimentOptions| {
         pollster::block_on(reproduce(gpu(), name, options)).err().map(|e| e.to_string()).unwrap_or_default()
     };
-    assert!(refused("fig7", &options).contains("table1, table2, fig8a"));
+    assert!(refused("fig7", &options).contains("table1, table2, fig6, fig8a"));
     assert!(refused("table2", &ExperimentOptions::default()).contains("`data`"));
     let runs = Runs { models: vec!["alexnet".into()], ..Runs::default() };
     let unknown = ExperimentOptions { data: Some("glyphs".into()), runs, ..Default::default() };
