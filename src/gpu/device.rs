@@ -103,8 +103,8 @@ fn limits(adapter: &wgpu::Limits) -> wgpu::Limits {
     }
 }
 
-/// What a driver that compiles kernels for the CPU must find free: without it Mesa's crashes, where no one can catch it. LeNet's
-/// kernels take 20 MB of it.
+/// What a driver that compiles kernels for the CPU must find free: without it, its compiler may end the program, where no one can catch it.
+/// LeNet's kernels take 20 MB of it.
 const COMPILER_BYTES: u64 = 64 << 20;
 
 /// The kernels are written for WebGPU's guaranteed limits; an adapter below them is named rather than crashed on.
