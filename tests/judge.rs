@@ -87,7 +87,7 @@ fn classes_are_matched_by_name() {
     assert_eq!(found[0]["classes"][1]["name"], "left");
     assert_eq!(found[0]["confusion"][1][1], 4);
     let shown = ok(dir.path(), "eval run --data field --confusion c.svg");
-    assert!(shown.contains("left           4       4  100.00 %") && shown.contains("confusion (rows"), "{shown}");
+    assert!(shown.contains("left         4       4  100.00 %") && shown.contains("confusion (rows"), "{shown}");
     let svg = fs::read_to_string(dir.path().join("c.svg")).unwrap();
     assert!(svg.starts_with("<svg") && svg.contains(">right<"), "{svg}");
     // A run without a split of its own is told by which images; those of another size are scaled on request only.
