@@ -4,11 +4,15 @@ use crate::{Error, Result};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Largest file that is read as a saved network.
 const MOST_BYTES: u64 = 4 << 30;
 /// Name of the file whose lock tells who writes a folder.
 pub(super) const LOCK: &str = "lock";
+/// How long a killed process may hold its folder while the system and the GPU's driver take its memory back: who starts it again at once
+/// is not refused.
+const ENDING: Duration = Duration::from_secs(4);
 
 /// Writes the whole file or leaves what was there.
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
@@ -94,7 +98,7 @@ impl Lock {
         }
         let mut file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).map_err(unwritable)?;
-        match file.try_lock() {
+        match lock_soon(&file) {
             Ok(()) => {
                 let id = format!("{}\n", std::process::id());
                 // In this order it is never empty for others to read.
@@ -116,6 +120,17 @@ impl Lock {
             Err(TryLockError::Error(e)) => log::warn!("{}: has no locks ({e})", dir.display()),
         }
         Ok(Self { _file: file })
+    }
+}
+
+/// Locks a file within [`ENDING`].
+fn lock_soon(file: &File) -> std::result::Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < ENDING => std::thread::sleep(ENDING / 40),
+            locked => return locked,
+        }
     }
 }
 
@@ -157,8 +172,13 @@ mod tests {
         let held = Lock::take(dir.path()).unwrap();
         let refused = Lock::take(dir.path()).err().expect("a held folder").to_string();
         assert!(refused.contains("being written") && refused.contains(&std::process::id().to_string()), "{refused}");
-        drop(held);
+        // A process that is ending is waited for.
+        let ends = std::thread::spawn(move || {
+            std::thread::sleep(ENDING / 8);
+            drop(held);
+        });
         Lock::take(dir.path()).unwrap();
+        ends.join().unwrap();
     }
 
     #[test]
