@@ -58,7 +58,7 @@ fn a_network_learns_from_arrays_and_says_what_it_sees() -> Result<()> {
         // 100 images: a full pass and the rest in smaller ones; one image alone says the same.
         let shares = learner.predict(&images[..100 * 64])?;
         assert_eq!(shares.shape, [100, 2]);
-        let right = shares.largest().iter().zip(&labels).filter(|(found, label)| **found == **label as usize).count();
+        let right = shares.argmax().iter().zip(&labels).filter(|(found, label)| **found == **label as usize).count();
         assert!(right > 95, "{norm}: {right}");
         let alone = learner.predict(&images[99 * 64..100 * 64])?;
         assert!(alone.values.iter().zip(shares.row(99)).all(|(a, b)| (a - b).abs() < 1e-5), "{alone:?}");

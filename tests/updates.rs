@@ -221,5 +221,5 @@ fn a_class_of_weight_zero_is_not_learnt_and_equal_weights_change_nothing() -> Re
 }
 
 fn weights_and_guesses(learner: &mut Learner, images: &[f32]) -> Result<(Vec<f32>, Vec<usize>)> {
-    Ok((weights(learner)?, learner.predict(images)?.largest()))
+    Ok((weights(learner)?, learner.predict(images)?.argmax()))
 }

@@ -39,7 +39,7 @@ impl Batch {
 }
 
 /// How a [`Loader`] cuts a data set into batches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LoaderOptions {
     /// Images per batch, at least 1.
     pub batch_size: usize,
@@ -52,12 +52,24 @@ pub struct LoaderOptions {
     /// Of several processes that train as one: the number of this one, and how many they are. Each takes its share of every batch, in
     /// the order of their numbers; with `drop_last` the shares are equal.
     pub share: (usize, usize),
+    /// Mix images and labels of each batch in pairs, by shares drawn from Beta(alpha, alpha) with this alpha (Zhang et al. 2018); each batch
+    /// has a share of its own, which depends on (seed, epoch, batch). In a page there is no mixup.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub mixup: Option<f32>,
 }
 
 impl Default for LoaderOptions {
     /// The recipe for training (method, section 10.2): batches of 128, shuffled, the last one kept.
     fn default() -> Self {
-        Self { batch_size: 128, shuffle: true, drop_last: false, seed: 0, share: (0, 1) }
+        Self {
+            batch_size: 128,
+            shuffle: true,
+            drop_last: false,
+            seed: 0,
+            share: (0, 1),
+            #[cfg(not(target_arch = "wasm32"))]
+            mixup: None,
+        }
     }
 }
 
@@ -78,9 +90,6 @@ struct Shared {
     dataset: Arc<Dataset>,
     tables: Tables,
     augment: Augment,
-    /// Alpha of mixup.
-    #[cfg(not(target_arch = "wasm32"))]
-    mixup: Option<f32>,
     options: LoaderOptions,
     /// Batches that came back, for their memory.
     spare: Mutex<Vec<Batch>>,
@@ -112,35 +121,8 @@ impl Loader {
         }
         let tables = Tables::new(&dataset, &normalize)?;
         let augment = augment.unwrap_or(Augment::NONE);
-        let shared = Shared {
-            dataset,
-            tables,
-            augment,
-            #[cfg(not(target_arch = "wasm32"))]
-            mixup: None,
-            options,
-            spare: Mutex::default(),
-        };
+        let shared = Shared { dataset, tables, augment, options, spare: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
-    }
-
-    /// With images and labels of each batch mixed in pairs, by shares of Beta(alpha, alpha) (Zhang et al. 2018); each batch has one of its own,
-    /// which depends on (seed, epoch, batch).
-    #[cfg(not(target_arch = "wasm32"))]
-    pub(crate) fn with_mixup(self, alpha: Option<f32>) -> Self {
-        if alpha.is_none() {
-            return self;
-        }
-        let Shared { dataset, tables, augment, options, .. } = &*self.shared;
-        let (dataset, tables) = (Arc::clone(dataset), tables.clone());
-        let shared =
-            Shared { dataset, tables, augment: *augment, mixup: alpha, options: *options, spare: Mutex::default() };
-        Self { shared: Arc::new(shared) }
-    }
-
-    #[cfg(target_arch = "wasm32")]
-    pub(crate) fn with_mixup(self, _: Option<f32>) -> Self {
-        self
     }
 
     /// The data set.
@@ -224,7 +206,7 @@ impl Iterator for Maker {
             append_labels(dataset, i as usize, view, &mut batch.labels);
         }
         #[cfg(not(target_arch = "wasm32"))]
-        if let Some(alpha) = self.shared.mixup {
+        if let Some(alpha) = options.mixup {
             let mut stream = stream.fork(MIXUP).fork(self.next as u64);
             let share = mixup::share(alpha, &mut stream);
             // Processes mix by the same share, each within its own images.

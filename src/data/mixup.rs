@@ -54,9 +54,9 @@ mod tests {
     fn shares_are_of_a_batch_and_the_same_from_wherever_the_epoch_is_entered() {
         let images = (0..25 * 6).map(|i| i as u8).collect();
         let data = Dataset::new("numbered", 25, [1, 2, 3], images, (0..25).collect()).expect("a data set");
-        let options = LoaderOptions { batch_size: 4, seed: 5, ..Default::default() };
+        let options = LoaderOptions { batch_size: 4, seed: 5, mixup: Some(0.4), ..Default::default() };
         let normalize = Normalize { mean: vec![0.0], std: vec![1.0] };
-        let loader = Loader::new(Arc::new(data), normalize, None, options).expect("a loader").with_mixup(Some(0.4));
+        let loader = Loader::new(Arc::new(data), normalize, None, options).expect("a loader");
         let whole: Vec<Batch> = loader.epoch(1, 0).collect();
         for start in [1, 3, 6] {
             assert_eq!(loader.epoch(1, start).collect::<Vec<_>>(), whole[start..], "from batch {start}");

@@ -47,7 +47,7 @@ impl Pool {
     /// Something is too large for the adapter.
     pub fn new(gpu: &Gpu, sizes: &PoolSizes) -> Result<Self> {
         let create = |(storage, bytes): &(Storage, u64)| match storage {
-            Storage::Buffer => Ok(Resource::Buffer(gpu.buffer("pool", *bytes)?)),
+            Storage::Buffer => Ok(Resource::Buffer(gpu.buffer(super::room::POOL, *bytes)?)),
             Storage::Image(layout) => Ok(Resource::Image(image::create(gpu, *layout, *bytes)?)),
         };
         Ok(Self { resources: sizes.places.iter().map(create).collect::<Result<_>>()? })

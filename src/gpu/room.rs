@@ -3,6 +3,9 @@
 use super::{Gpu, PoolSizes, Storage};
 use crate::{Error, Result};
 
+/// The label of what steps compute, in contrast to what lasts.
+pub(super) const POOL: &str = "pool";
+
 impl Gpu {
     /// Bytes of the largest buffer that a kernel can be given.
     pub fn largest_buffer(&self) -> u64 {
@@ -24,7 +27,12 @@ impl Gpu {
             limit: "max_storage_buffer_binding_size",
             need: bytes,
             offer,
-            cure: format!("'{label}' is too large: use a smaller batch size"),
+            cure: match label {
+                POOL => "a tensor of a step is too large: use a smaller batch size".into(),
+                _ => format!(
+                    "'{label}' is as large whatever the batch size: make its layer smaller, or use another adapter"
+                ),
+            },
         })
     }
 
@@ -34,7 +42,7 @@ impl Gpu {
     /// As [`Gpu::check_buffer`].
     pub fn check_pool(&self, sizes: &PoolSizes) -> Result<()> {
         sizes.places.iter().try_for_each(|(storage, bytes)| match storage {
-            Storage::Buffer => self.check_buffer("pool", *bytes),
+            Storage::Buffer => self.check_buffer(POOL, *bytes),
             Storage::Image(layout) => super::image::check(self, *layout, *bytes),
         })
     }

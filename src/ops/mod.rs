@@ -20,11 +20,11 @@ pub use conv::centering::shifted_bias;
 pub use conv::conv2d::{Epilogue, conv2d, conv2d_centered, conv2d_columns, linear, linear_columns};
 pub use conv::geometry::ConvOptions;
 pub use conv::weight_columns::{weight_columns, weight_rows};
+#[cfg(not(target_arch = "wasm32"))]
+pub use loss::argmax::argmax;
 pub use loss::cross_entropy::{
     CrossEntropy, CrossEntropyOptions, cross_entropy, cross_entropy_hits, cross_entropy_weighted,
 };
-#[cfg(not(target_arch = "wasm32"))]
-pub use loss::largest::largest;
 pub use loss::one_hot::one_hot;
 pub use loss::pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};
 pub use loss::softmax::{log_softmax, softmax};

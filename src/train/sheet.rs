@@ -75,8 +75,12 @@ fn sheet(images: &[f32], shape: [usize; 3], names: &[&str], masks: Option<&[u32]
     let captions: Vec<String> = names.iter().map(|name| shortened(name)).collect();
     let items: Vec<(&RgbImage, &str)> = pictures.iter().zip(&captions).map(|(p, c)| (p, c.as_str())).collect();
     let grid = panels(&items, PICTURES.1);
+    let title = match masks {
+        Some(_) => "training pictures as the network sees them, their right halves under their masks",
+        None => "training pictures as the network sees them",
+    };
     let lines = [
-        ("training pictures as the network sees them".to_owned(), Size::Medium, INK),
+        (title.to_owned(), Size::Medium, INK),
         (format!("{height} x {width}, {channels} channel(s); black {low:.2}, white {high:.2}"), Size::Small, FAINT),
     ];
     let wide = lines.iter().map(|(text, size, _)| size.width(text) + 28).max().unwrap_or(0);

@@ -55,7 +55,8 @@ fn listed(names: &[String]) -> String {
 }
 
 /// Puts the tensors of a safetensors file into `state` wherever name and shape agree; leading sides of 1 do not matter, as one
-/// covariance for all blocks is (d,d) in the authors' code and (1,d,d) here.
+/// covariance for all blocks is (d,d) in the authors' code and (1,d,d) here. Of a checkpoint whose run averages its weights the averages
+/// are taken, by which that network is judged.
 ///
 /// # Errors
 /// The bytes are no safetensors file, nothing in it fits, or a tensor that fits is of half precision or holds what is no number.
@@ -72,7 +73,8 @@ pub fn load_state_dict(state: &mut State, path: &Path, bytes: &[u8]) -> Result<L
     for id in ids {
         let tensor = state.get_mut(id);
         known.insert(tensor.name.clone());
-        let Ok(view) = file.tensor(&tensor.name) else {
+        let averaged = format!("average.{}", tensor.name);
+        let Ok(view) = file.tensor(&averaged).or_else(|_| file.tensor(&tensor.name)) else {
             loaded.missing.push(tensor.name.clone());
             continue;
         };
@@ -85,7 +87,12 @@ pub fn load_state_dict(state: &mut State, path: &Path, bytes: &[u8]) -> Result<L
         loaded.taken += 1;
     }
     let counter = |name: &str| COUNTERS.iter().any(|counter| name.rsplit('.').next() == Some(*counter));
-    loaded.extra = file.names().into_iter().filter(|n| !known.contains(*n) && !counter(n)).map(str::to_owned).collect();
+    loaded.extra = file
+        .names()
+        .into_iter()
+        .filter(|n| !known.contains(n.strip_prefix("average.").unwrap_or(n)) && !counter(n))
+        .map(str::to_owned)
+        .collect();
     loaded.extra.sort();
     if loaded.taken == 0 {
         return Err(Error::input(
@@ -158,6 +165,7 @@ mod tests {
             ("conv1.counter", vec![1], vec![5.0]),
             ("fc.weight", vec![4], vec![0.0; 4]),
             ("old.bias", vec![1], vec![0.0]),
+            ("average.conv1.weight", vec![2, 1], vec![5.0, 6.0]),
         ]);
         let loaded = load_state_dict(&mut state, Path::new("x"), &bytes).expect("a fit");
         assert_eq!(loaded.taken, 2);
@@ -165,7 +173,7 @@ mod tests {
         assert_eq!(loaded.extra, ["old.bias"]);
         assert!(loaded.missing.is_empty());
         let values = |name: &str| state.get(state.find(name).expect("a tensor")).values.clone();
-        assert_eq!(values("conv1.weight"), [1.0, 2.0]);
+        assert_eq!(values("conv1.weight"), [5.0, 6.0], "the average");
         assert_eq!(values("conv1.running_deconv"), [1.0, 2.0, 3.0, 4.0]);
         assert_eq!(values("fc.weight"), [7.0; 3]);
     }

@@ -341,12 +341,12 @@ pub(super) const OPERATIONS: &[Operation] = &[
     })
     .at(reduction_corners),
     #[cfg(not(target_arch = "wasm32"))]
-    op("largest", |b, s| {
+    op("argmax", |b, s| {
         // Whole numbers, so that there are ties; none is a negative zero.
         let x = b.random(&s.map()).map(|v| (2.0 * v).round() + 0.0);
         let x = b.given(x);
         let x = ops::to_vec4(&mut b.tape, x)?;
-        let y = ops::largest(&mut b.tape, x)?;
+        let y = ops::argmax(&mut b.tape, x)?;
         b.observed.push(y);
         Ok(Vec::new())
     })

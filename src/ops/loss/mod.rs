@@ -1,7 +1,7 @@
 //! Losses.
 
+pub(super) mod argmax;
 pub(super) mod cross_entropy;
-pub(super) mod largest;
 pub(super) mod one_hot;
 pub(super) mod pair_loss;
 pub(super) mod softmax;

@@ -14,7 +14,7 @@ use crate::{Error, Result};
 /// // As Learner::predict gives it for two images and three classes.
 /// let shares = Tensor { shape: vec![2, 3], values: vec![0.1, 0.7, 0.2, 0.5, 0.3, 0.2] };
 /// assert_eq!(shares.row(1), [0.5, 0.3, 0.2]);
-/// assert_eq!(shares.largest(), [1, 0]);
+/// assert_eq!(shares.argmax(), [1, 0]);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tensor {
@@ -32,7 +32,7 @@ impl Tensor {
     }
 
     /// For each part of the first side the place of its largest value: the class of each image.
-    pub fn largest(&self) -> Vec<usize> {
+    pub fn argmax(&self) -> Vec<usize> {
         let rows = (0..self.shape[0]).map(|i| self.row(i));
         rows.map(|row| (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })).collect()
     }

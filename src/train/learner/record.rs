@@ -84,7 +84,7 @@ pub(crate) fn record(
         let output = match pass {
             Pass::Shares(_) => ops::softmax(&mut tape, output)?,
             #[cfg(not(target_arch = "wasm32"))]
-            Pass::Classes(_) => ops::largest(&mut tape, output)?,
+            Pass::Classes(_) => ops::argmax(&mut tape, output)?,
             _ => output,
         };
         tape.output(output);
@@ -92,7 +92,7 @@ pub(crate) fn record(
     };
     #[cfg(not(target_arch = "wasm32"))]
     let classes = match pass {
-        Pass::Judge(_) if model.output.len() == 3 && loss.takes_labels() => Some(ops::largest(&mut tape, output)?),
+        Pass::Judge(_) if model.output.len() == 3 && loss.takes_labels() => Some(ops::argmax(&mut tape, output)?),
         _ => None,
     };
     let (loss, hits) = with_auxiliary(loss, &mut tape, output, (targets, &more))?;

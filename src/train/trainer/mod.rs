@@ -212,9 +212,10 @@ impl Trainer {
                 drop_last: plan.drops_last(images),
                 seed: options.seed,
                 share: (rank, options.processes),
+                #[cfg(not(target_arch = "wasm32"))]
+                mixup: options.mixup,
             },
-        )?
-        .with_mixup(options.mixup);
+        )?;
         let validation =
             splits.validation.map(|data| evaluate::loader(Arc::new(data), &splits.normalize, plan.part_size));
         let validation = validation.transpose()?;

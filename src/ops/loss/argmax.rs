@@ -1,4 +1,4 @@
-//! Which channel is the largest, pixel by pixel: what a network says that puts out a map of classes.
+//! Which channel is the largest (`argmax`), pixel by pixel: what a network says that puts out a map of classes.
 #![cfg(not(target_arch = "wasm32"))]
 
 use crate::Result;
@@ -8,11 +8,11 @@ use crate::ops::expect_activation;
 use crate::tape::{Array, Launch, Op, Tape, Type, Var};
 
 kernel_params! {
-    struct LargestParams { pixels: u32, channels: u32, channels4: u32 }
+    struct ArgmaxParams { pixels: u32, channels: u32, channels4: u32 }
 }
 
-static LARGEST: Shader = Shader::new::<LargestParams>("loss/largest.wgsl", 1, 1);
-pub(in crate::ops) const SHADERS: &[&Shader] = &[&LARGEST];
+static ARGMAX: Shader = Shader::new::<ArgmaxParams>("loss/argmax.wgsl", 1, 1);
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&ARGMAX];
 
 /// The place of the largest channel, the first of equals: of (N,C,H,W) a row-major (N,H,W), of (N,C) an (N), as floats. Reads each value
 /// once; no gradient flows.
@@ -22,7 +22,7 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&LARGEST];
 /// let mut tape = Tape::new();
 /// let x = tape.leaf("x", &[1, 3, 1, 2]);
 /// let x4 = ops::to_vec4(&mut tape, x)?;
-/// let y = ops::largest(&mut tape, x4)?;
+/// let y = ops::argmax(&mut tape, x4)?;
 /// assert_eq!(tape.shape(y), [1, 1, 2]);
 /// assert_eq!(tape.compute(y, &[&[1.0, 5.0, 3.0, 5.0, 2.0, 0.0]])?, [1.0, 0.0]);
 /// # Ok::<(), mexhat::Error>(())
@@ -30,16 +30,16 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&LARGEST];
 ///
 /// # Errors
 /// `x` is no activation.
-pub fn largest(tape: &mut Tape, x: Var) -> Result<Var> {
-    tape.apply1(Largest, &[x])
+pub fn argmax(tape: &mut Tape, x: Var) -> Result<Var> {
+    tape.apply1(Argmax, &[x])
 }
 
 #[derive(Debug)]
-struct Largest;
+struct Argmax;
 
-impl Op for Largest {
+impl Op for Argmax {
     fn name(&self) -> &'static str {
-        "largest"
+        "argmax"
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
@@ -51,9 +51,9 @@ impl Op for Largest {
     fn launch(&self, launch: &mut Launch<'_>) {
         let x = launch.inputs[0];
         let pixels = x.rows();
-        let params = LargestParams { pixels: pixels as u32, channels: x.inner() as u32, channels4: x.inner4() as u32 };
+        let params = ArgmaxParams { pixels: pixels as u32, channels: x.inner() as u32, channels4: x.inner4() as u32 };
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
-        launch.flat(Kernel::new(&LARGEST, 0), &params, &reads, &writes, pixels.div_ceil(4));
+        launch.flat(Kernel::new(&ARGMAX, 0), &params, &reads, &writes, pixels.div_ceil(4));
     }
 
     #[cfg(reference)]
