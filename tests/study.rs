@@ -255,11 +255,35 @@ fn a_table_has_both_norms_with_mean_and_deviation_over_seeds() -> Result<()> {
     let refused = |name, options: &ExperimentOptions| {
         pollster::block_on(reproduce(gpu(), name, options)).err().map(|e| e.to_string()).unwrap_or_default()
     };
-    assert!(refused("fig7", &options).contains("table1, table2, fig6, fig8a"));
+    assert!(refused("fig7", &options).contains("table1, table2, fig6, fig8a, fig8b, fig12"));
     assert!(refused("table2", &ExperimentOptions::default()).contains("`data`"));
     let runs = Runs { models: vec!["alexnet".into()], ..Runs::default() };
     let unknown = ExperimentOptions { data: Some("glyphs".into()), runs, ..Default::default() };
     assert!(refused("table1", &unknown).contains("alexnet"));
+    Ok(())
+}
+
+#[test]
+fn the_course_of_training_is_told_by_step_and_by_the_clock() -> Result<()> {
+    let runs = Runs {
+        models: vec!["lenet".into()],
+        epochs: Some(2),
+        limit_train: Some(96),
+        limit_test: Some(32),
+        batch_size: Some(32),
+        ..Runs::default()
+    };
+    let options = ExperimentOptions { data: Some("glyphs".into()), runs, ..Default::default() };
+    let losses = pollster::block_on(reproduce(gpu(), "fig8b", &options))?;
+    let norms = |rows: &[Vec<String>]| rows.iter().map(|row| row[0].clone()).collect::<Vec<_>>();
+    assert_eq!(norms(&losses.rows), ["no norm", "batch norm", "deconvolution"]);
+    assert!(losses.rows.iter().all(|row| row.len() == losses.heading.len() && row[3] == "6"));
+    assert!(losses.series.iter().all(|series| series.values.len() == 6) && losses.pictures.len() == 1);
+    let clock = pollster::block_on(reproduce(gpu(), "fig12", &options))?;
+    assert_eq!(norms(&clock.rows), ["batch norm", "batch norm", "deconvolution", "deconvolution"]);
+    let seconds: Vec<f64> = clock.rows.iter().map(|row| row[2].parse().unwrap()).collect();
+    assert!(seconds[0] <= seconds[1] && seconds[2] <= seconds[3], "{seconds:?}");
+    assert_eq!((clock.checks.len(), clock.series.len(), clock.pictures[0].0.as_str()), (1, 4, "fig12.svg"));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ mod algebra;
 mod batches;
 mod components;
 mod cost;
+mod courses;
 mod newton;
 mod regression;
 mod segmentation;
@@ -76,6 +77,16 @@ pub const EXPERIMENTS: &[Experiment] = &[
         expects: "the larger decay hurts batch norm and helps deconvolution",
     },
     Experiment {
+        name: "fig8b",
+        about: "VGG-11, training loss of the first 1000 steps: no norm, batch norm, deconvolution; on CIFAR-10, with --full on ImageNet",
+        expects: "the loss falls fastest with deconvolution",
+    },
+    Experiment {
+        name: "fig12",
+        about: "VGG-11, test accuracy against the time of the clock, with batch norm and with deconvolution; on CIFAR-10, with --full on ImageNet",
+        expects: "deconvolution is above batch norm at equal time",
+    },
+    Experiment {
         name: "table4",
         about: "batch size against accuracy, with the paper's rates, eps and iterations",
         expects: "within 2.5 points over three decades of batch size",
@@ -108,7 +119,7 @@ pub struct ExperimentOptions {
     pub data: Option<String>,
     /// Photographs in place of generated ones.
     pub photos: Option<PhotoSet>,
-    /// Length and number of the runs of `table1`, `table2`, `fig6` and `fig8a`.
+    /// Length and number of the runs of `table1`, `table2`, `fig6`, `fig8a`, `fig8b` and `fig12`.
     pub runs: Runs,
 }
 
@@ -178,6 +189,8 @@ pub async fn reproduce(gpu: &Gpu, name: &str, options: &ExperimentOptions) -> Re
     }
     match name {
         "table1" | "table2" | "fig8a" => tables::tables(gpu, *experiment, options).await,
+        "fig8b" => courses::fig8b(gpu, *experiment, options).await,
+        "fig12" => courses::fig12(gpu, *experiment, options).await,
         "fig6" => segmentation::fig6(gpu, *experiment, options).await,
         "cost" => cost::cost(gpu, *experiment, options).await,
         "fig7" => newton::fig7(gpu, *experiment, options).await,

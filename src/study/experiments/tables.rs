@@ -8,19 +8,20 @@ use crate::models::Norm;
 use crate::train::{Event, NetOptions, Options, Trainer, check_fits};
 use crate::viz::lines::{Line, lines_svg};
 use crate::{Error, Result};
+use std::time::Instant;
 
 /// What is changed of the paper's runs of networks.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct Runs {
-    /// Networks of table1, table2, fig6 and fig8a [default: vgg16, resnet18-imagenet, deeplabv3-resnet50 and vgg13; with --full all of a
-    /// table]
+    /// Networks of table1, table2, fig6, fig8a, fig8b and fig12 [default: vgg16, resnet18-imagenet, deeplabv3-resnet50, vgg13, vgg11, vgg11;
+    /// with --full all of a table, and vgg11-imagenet]
     #[cfg_attr(feature = "cli", arg(long = "model", value_name = "NAME,...", value_delimiter = ','))]
     pub models: Vec<String>,
     /// Times the channels of these networks: 0.25 makes them four times narrower [default: 1; of fig6 0.125 without --full]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TIMES"))]
     pub width: Option<f64>,
-    /// Passes over the training images [default: 1, of fig6 4; with --full the paper's]
+    /// Passes over the training images [default: 1, of fig6, fig8b and fig12 4; with --full the paper's]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub epochs: Option<u64>,
     /// Use only so many training images [default: 2000, of fig6 800; with --full all]
@@ -41,7 +42,7 @@ pub struct Runs {
 }
 
 /// The experiments that [`Runs`] belong to.
-pub(super) const NAMES: [&str; 4] = ["table1", "table2", "fig6", "fig8a"];
+pub(super) const NAMES: [&str; 6] = ["table1", "table2", "fig6", "fig8a", "fig8b", "fig12"];
 
 /// Epochs of Table 1's columns.
 const EPOCHS: [u64; 3] = [1, 20, 100];
@@ -63,7 +64,7 @@ const TABLE_1: [(&str, [Pair; 3], [Pair; 2]); 10] = [
 ];
 
 /// ImageNet after 90 epochs, and the learning rate.
-const TABLE_2: [(&str, Pair, f64); 3] = [
+pub(super) const TABLE_2: [(&str, Pair, f64); 3] = [
     ("vgg11-imagenet", [70.38, 71.95], 0.01),
     ("resnet18-imagenet", [69.76, 71.24], 0.1),
     ("densenet121-imagenet", [74.65, 75.73], 0.1),
@@ -79,10 +80,13 @@ struct Entry {
     paper: Option<Pair>,
 }
 
-/// How a run ended: the accuracy in percent, unless its loss was no longer a number, and all its losses.
-struct Ended {
-    accuracy: Option<f64>,
-    losses: Vec<f64>,
+/// How a run ended: the accuracy in percent, unless its loss was no longer a number, and all that was told on the way.
+pub(super) struct Ended {
+    pub accuracy: Option<f64>,
+    /// Of each step.
+    pub losses: Vec<f64>,
+    /// Of each epoch: seconds since the first step began, and the accuracy in percent.
+    pub course: Vec<(f64, f64)>,
 }
 
 /// An entry with one norm: a run for each seed.
@@ -133,31 +137,38 @@ impl Trial {
 }
 
 pub(super) fn norm_name(norm: Norm) -> &'static str {
-    if norm == Norm::Batch { "batch norm" } else { "deconvolution" }
+    match norm {
+        Norm::None => "no norm",
+        Norm::Batch => "batch norm",
+        _ => "deconvolution",
+    }
 }
 
-async fn ended(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Ended> {
+pub(super) async fn ended(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Ended> {
     let mut trainer = Trainer::new(gpu, options, splits.clone())?;
-    let (mut losses, mut accuracy) = (Vec::new(), None);
+    let (mut losses, mut course) = (Vec::new(), Vec::new());
+    // All kernels are compiled by now.
+    let begun = Instant::now();
     loop {
         match trainer.next().await {
             Ok(Some(Event::Step { loss, .. })) => losses.push(f64::from(loss)),
-            Ok(Some(Event::Eval { accuracy: found, .. })) => accuracy = Some(100.0 * f64::from(found)),
+            Ok(Some(Event::Eval { accuracy, .. })) => {
+                course.push((begun.elapsed().as_secs_f64(), 100.0 * f64::from(accuracy)));
+            }
             Ok(Some(_)) => {}
-            Ok(None) => return Ok(Ended { accuracy, losses }),
+            Ok(None) => return Ok(Ended { accuracy: course.last().map(|last| last.1), losses, course }),
             // A loss that is no number is a result here; a lost device is none.
             Err(Error::Run(_)) if losses.last().is_some_and(|loss| !loss.is_finite()) => {
-                return Ok(Ended { accuracy: None, losses });
+                return Ok(Ended { accuracy: None, losses, course });
             }
             Err(error) => return Err(error),
         }
     }
 }
 
-/// What all runs have in common, for images of this shape in so many classes.
-fn shared(name: &str, data: &str, shape: [usize; 3], classes: usize, run: &ExperimentOptions) -> Options {
+/// What all runs have in common, for images of this shape in so many classes: as the paper has it for CIFAR, or `large` for ImageNet.
+pub(super) fn shared(large: bool, data: &str, shape: [usize; 3], classes: usize, run: &ExperimentOptions) -> Options {
     let Runs { epochs, limit_train, limit_test, batch_size, .. } = run.runs.clone();
-    let large = name == "table2";
     let cifar = shape == [3, 32, 32];
     let normalize = if classes == 100 { Normalization::Cifar100 } else { Normalization::Cifar10 };
     let prepare = Preparation {
@@ -293,7 +304,7 @@ pub(super) async fn tables(gpu: &Gpu, experiment: Experiment, run: &ExperimentOp
     let sized = Reading { size: (name == "table2").then_some(Size { height: 224, width: 224 }), ..Default::default() };
     let few = LoadOptions { prepare: Preparation { reading: sized, ..Default::default() }, ..few };
     let (shape, classes) = load(data, &few).map(|first| (first.train.shape, first.train.classes()))?;
-    let shared = shared(name, data, shape, classes, run);
+    let shared = shared(name == "table2", data, shape, classes, run);
     let entries = entries(name, &shared, classes, run);
     // All are known to be fine, and to fit, before the first, which may take hours.
     entries.iter().try_for_each(|entry| entry.options.validate())?;
@@ -361,7 +372,7 @@ mod tests {
             ExperimentOptions { full, runs, ..ExperimentOptions::default() }
         };
         let of = |name, classes, run: &ExperimentOptions| {
-            entries(name, &shared(name, "x", [3, 32, 32], classes, run), classes, run)
+            entries(name, &shared(name == "table2", "x", [3, 32, 32], classes, run), classes, run)
         };
         let all = of("table1", 10, &run(true, None));
         assert_eq!((all.len(), all[0].paper), (10, Some([93.58, 94.56])));
@@ -380,7 +391,7 @@ mod tests {
 
     #[test]
     fn means_come_with_deviations() {
-        let ended = |accuracy| Ended { accuracy, losses: vec![2.0, 1.0] };
+        let ended = |accuracy| Ended { accuracy, losses: vec![2.0, 1.0], course: Vec::new() };
         let trial = |all: &[Option<f64>]| Trial { norm: Norm::Batch, runs: all.iter().map(|a| ended(*a)).collect() };
         assert_eq!(trial(&[Some(50.0)]).said(), "50.00");
         assert_eq!(trial(&[Some(50.0), Some(52.0)]).said(), "51.00 ± 1.41");

@@ -1,0 +1,283 @@
+//! Figures 8b and 12: how training goes with each norm, at the paper's settings (method, section 10.2): the loss step by step, and the
+//! accuracy by the clock.
+
+use super::tables::{Ended, TABLE_2, ended, mean, norm_name, shared};
+use super::{Check, Experiment, ExperimentOptions, Findings, Series};
+use crate::data::{LoadOptions, Preparation, Reading, Size, Splits, load, title};
+use crate::gpu::Gpu;
+use crate::models::Norm;
+use crate::train::{NetOptions, Options, check_fits};
+use crate::viz::lines::{Line, lines_svg};
+use crate::{Error, Result};
+
+/// Steps that Figure 8b shows.
+const STEPS: u64 = 1000;
+/// Epochs where they are made in minutes.
+const EPOCHS: u64 = 4;
+
+/// Runs with one norm, one for each seed.
+struct Trial {
+    norm: Norm,
+    runs: Vec<Ended>,
+}
+
+/// The settings, and the data.
+fn settings(name: &str, run: &ExperimentOptions) -> Result<(Options, Splits)> {
+    let model = match run.runs.models.as_slice() {
+        [] if run.full => "vgg11-imagenet",
+        [] => "vgg11",
+        [model] => model,
+        _ => return Err(Error::Usage(format!("{name} is of one network; name one with `model`"))),
+    };
+    let large = model.ends_with("-imagenet");
+    let data = match run.data.as_deref() {
+        Some(data) => data,
+        None if !large => "cifar10",
+        None => {
+            let what = format!(
+                "{name} with {model} takes its pictures from `data`: a folder of class folders, in train/ and val/"
+            );
+            return Err(Error::Usage(what));
+        }
+    };
+    let reading = Reading { size: large.then_some(Size { height: 224, width: 224 }), ..Default::default() };
+    let prepare = Preparation { reading, ..Default::default() };
+    let few = LoadOptions { limit_train: Some(1), limit_test: Some(1), prepare, ..Default::default() };
+    let first = load(data, &few)?.train;
+    let mut options = shared(large, data, first.shape, first.classes(), run);
+    if name == "fig8b" {
+        options.steps = Some(STEPS);
+    }
+    if !run.full {
+        options.epochs = Some(run.runs.epochs.unwrap_or(EPOCHS));
+    }
+    let paper = TABLE_2.iter().find(|entry| entry.0 == model).map(|entry| entry.2);
+    options.lr = options.lr.or(paper);
+    options.net = NetOptions { model: model.into(), width: run.runs.width.unwrap_or(1.0), ..Default::default() };
+    options.validate()?;
+    let splits = load(data, &options.load())?;
+    Ok((options, splits))
+}
+
+async fn trials(
+    gpu: &Gpu,
+    norms: &[Norm],
+    (options, splits): (&Options, &Splits),
+    run: &ExperimentOptions,
+) -> Result<Vec<Trial>> {
+    let with = |norm, seed| Options { net: NetOptions { norm, ..options.net.clone() }, seed, ..options.clone() };
+    // All are known to fit before the first, which may take hours.
+    norms.iter().try_for_each(|norm| check_fits(gpu, &with(*norm, run.seed), splits))?;
+    let mut trials: Vec<Trial> = norms.iter().map(|norm| Trial { norm: *norm, runs: Vec::new() }).collect();
+    for seed in run.seed..run.seed + seeds(run) {
+        for trial in &mut trials {
+            trial.runs.push(ended(gpu, &with(trial.norm, seed), splits).await?);
+        }
+    }
+    Ok(trials)
+}
+
+fn seeds(run: &ExperimentOptions) -> u64 {
+    run.runs.seeds.unwrap_or(1).max(1)
+}
+
+fn note((options, splits): (&Options, &Splits), run: &ExperimentOptions) -> String {
+    format!(
+        "{} training and {} test images of {}, {}{}, {} epoch(s), batches of {}, {} seed(s)",
+        splits.train.len(),
+        splits.test.len(),
+        title(&options.data),
+        options.net.model,
+        run.runs.width.map_or_else(String::new, |width| format!(", {width} times as wide")),
+        options.epochs.unwrap_or(1),
+        options.batch_size.unwrap_or(0),
+        seeds(run)
+    )
+}
+
+/// Means over the seeds, place by place, as far as all of them go; of a run that diverged nothing is left out, so it ends in what is no
+/// number.
+fn means(runs: &[Ended], of: impl Fn(&Ended) -> Vec<f64>) -> Vec<f64> {
+    let runs: Vec<Vec<f64>> = runs.iter().map(of).collect();
+    let count = runs.iter().map(Vec::len).min().unwrap_or(0);
+    (0..count).map(|i| mean(runs.iter().map(|run| run[i]))).collect()
+}
+
+/// Each value as the mean of those around it, a fortieth to each side.
+fn smoothed(values: &[f64]) -> Vec<f64> {
+    let around = values.len() / 40;
+    let at = |i: usize| mean(values[i.saturating_sub(around)..(i + around + 1).min(values.len())].iter().copied());
+    (0..values.len()).map(at).collect()
+}
+
+pub(super) async fn fig8b(gpu: &Gpu, experiment: Experiment, run: &ExperimentOptions) -> Result<Findings> {
+    let (options, splits) = settings(experiment.name, run)?;
+    let trials = trials(gpu, &[Norm::None, Norm::Batch, Norm::Deconv], (&options, &splits), run).await?;
+    let losses: Vec<Vec<f64>> = trials.iter().map(|trial| means(&trial.runs, |run| run.losses.clone())).collect();
+    let line = |(trial, losses): (&Trial, &Vec<f64>)| Line {
+        name: norm_name(trial.norm).into(),
+        points: smoothed(losses).into_iter().enumerate().map(|(i, loss)| (i as f64 + 1.0, loss)).collect(),
+        dashed: false,
+    };
+    let lines: Vec<Line> = trials.iter().zip(&losses).map(line).collect();
+    let heading = format!("Training loss of {} on {}", options.net.model, title(&options.data));
+    let row = |(trial, losses): (&Trial, &Vec<f64>)| {
+        let [whole, last] = fall(losses);
+        let steps = losses.len().to_string();
+        vec![norm_name(trial.norm).into(), format!("{whole:.4}"), format!("{last:.4}"), steps]
+    };
+    Ok(Findings {
+        note: note((&options, &splits), run),
+        heading: ["norm", "training loss, mean", "of the last tenth", "steps"].map(String::from).to_vec(),
+        rows: trials.iter().zip(&losses).map(row).collect(),
+        checks: fastest(&losses),
+        pictures: vec![("fig8b.svg".into(), lines_svg(&heading, ["step", "training loss"], true, 3, &lines)?)],
+        series: series(&trials, "losses", |run| run.losses.clone()),
+        experiment,
+    })
+}
+
+/// Mean of all losses, and of the last tenth.
+fn fall(losses: &[f64]) -> [f64; 2] {
+    let tail = &losses[losses.len() - losses.len().div_ceil(10)..];
+    [losses, tail].map(|losses| mean(losses.iter().copied()))
+}
+
+/// Whether the last of `losses`, deconvolution's, is the lowest: over the whole, which tells how fast it falls, and at the end.
+fn fastest(losses: &[Vec<f64>]) -> Vec<Check> {
+    let found: Vec<[f64; 2]> = losses.iter().map(|losses| fall(losses)).collect();
+    let check = |(which, claim): (usize, &str)| {
+        let (deconv, others) = (found[found.len() - 1][which], &found[..found.len() - 1]);
+        Check {
+            claim: claim.into(),
+            // What diverged is behind.
+            shown: deconv.is_finite() && others.iter().all(|other| other[which].is_nan() || other[which] > deconv),
+            numbers: format!("{deconv:.4}; no norm {:.4}, batch norm {:.4}", others[0][which], others[1][which]),
+        }
+    };
+    let claims =
+        ["deconvolution has the lowest mean loss over all steps", "deconvolution has the lowest loss at the end"];
+    claims.into_iter().enumerate().map(check).collect()
+}
+
+fn series(trials: &[Trial], what: &str, of: impl Fn(&Ended) -> Vec<f64>) -> Vec<Series> {
+    let one = |trial: &Trial| {
+        let named = |(i, run): (usize, &Ended)| Series {
+            name: format!("{}, {what} {i}", norm_name(trial.norm)),
+            values: of(run),
+        };
+        trial.runs.iter().enumerate().map(named).collect::<Vec<_>>()
+    };
+    trials.iter().flat_map(one).collect()
+}
+
+pub(super) async fn fig12(gpu: &Gpu, experiment: Experiment, run: &ExperimentOptions) -> Result<Findings> {
+    let (options, splits) = settings(experiment.name, run)?;
+    let trials = trials(gpu, &[Norm::Batch, Norm::Deconv], (&options, &splits), run).await?;
+    let course = |trial: &Trial| -> Vec<(f64, f64)> {
+        let of = |which: fn(&(f64, f64)) -> f64| means(&trial.runs, |run| run.course.iter().map(which).collect());
+        of(|point| point.0).into_iter().zip(of(|point| point.1)).collect()
+    };
+    let courses: Vec<Vec<(f64, f64)>> = trials.iter().map(course).collect();
+    let line = |(trial, points): (&Trial, &Vec<(f64, f64)>)| Line {
+        name: norm_name(trial.norm).into(),
+        points: points.clone(),
+        dashed: false,
+    };
+    let lines: Vec<Line> = trials.iter().zip(&courses).map(line).collect();
+    let heading = format!("Test accuracy of {} on {}", options.net.model, title(&options.data));
+    let axes = ["seconds since the first step", "test accuracy, %"];
+    let rows = trials.iter().zip(&courses).flat_map(|(trial, course)| {
+        let row = |(epoch, (seconds, accuracy)): (usize, &(f64, f64))| {
+            vec![
+                norm_name(trial.norm).into(),
+                (epoch + 1).to_string(),
+                format!("{seconds:.1}"),
+                format!("{accuracy:.2}"),
+            ]
+        };
+        course.iter().enumerate().map(row).collect::<Vec<_>>()
+    });
+    Ok(Findings {
+        note: note((&options, &splits), run) + "; seconds of the clock, with evaluation, without compiling",
+        heading: ["norm", "epoch", "seconds", "test accuracy %"].map(String::from).to_vec(),
+        rows: rows.collect(),
+        checks: vec![above(&courses[0], &courses[1])],
+        pictures: vec![("fig12.svg".into(), lines_svg(&heading, axes, false, 3, &lines)?)],
+        series: [
+            series(&trials, "seconds", |run| run.course.iter().map(|point| point.0).collect()),
+            series(&trials, "accuracies", |run| run.course.iter().map(|point| point.1).collect()),
+        ]
+        .concat(),
+        experiment,
+    })
+}
+
+/// The value of a course at a time, on a straight line between those it has.
+fn at(course: &[(f64, f64)], time: f64) -> Option<f64> {
+    course.windows(2).find(|pair| (pair[0].0..=pair[1].0).contains(&time)).map(|pair| {
+        let share = (time - pair[0].0) / (pair[1].0 - pair[0].0).max(f64::MIN_POSITIVE);
+        pair[0].1 + share * (pair[1].1 - pair[0].1)
+    })
+}
+
+/// Whether deconvolution is ahead at equal times: in the mean over the times at which either was judged and both had been, and at the last.
+fn above(batch: &[(f64, f64)], deconv: &[(f64, f64)]) -> Check {
+    let mut times: Vec<f64> = batch.iter().chain(deconv).map(|point| point.0).collect();
+    times.sort_by(f64::total_cmp);
+    let both: Vec<(f64, f64)> = times.iter().filter_map(|time| Some((at(batch, *time)?, at(deconv, *time)?))).collect();
+    let [of_batch, of_deconv] = [mean(both.iter().map(|values| values.0)), mean(both.iter().map(|values| values.1))];
+    Check {
+        claim: "deconvolution is above batch norm at equal time".into(),
+        shown: both.last().is_some_and(|last| last.1 > last.0) && of_deconv > of_batch,
+        numbers: match both.last() {
+            Some(last) => format!(
+                "at the last common time {:.2} and {:.2} %, over {} common times {of_deconv:.2} and {of_batch:.2} %",
+                last.1,
+                last.0,
+                both.len()
+            ),
+            None => "no time at which both had been judged".into(),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn being_above_is_judged_at_equal_times() {
+        let batch = [(1.0, 10.0), (2.0, 20.0), (3.0, 30.0)];
+        let shown = |deconv: &[(f64, f64)]| above(&batch, deconv).shown;
+        assert!(shown(&[(2.0, 40.0), (4.0, 60.0)]));
+        // More at the end of its longer way, and less at each time.
+        assert!(!shown(&[(2.0, 10.0), (4.0, 40.0)]));
+        assert!(!shown(&[(5.0, 90.0), (6.0, 95.0)]), "no common time");
+        assert_eq!(at(&batch, 2.5), Some(25.0));
+        assert_eq!(at(&batch, 3.5), None);
+    }
+
+    #[test]
+    fn the_fastest_has_the_lowest_losses_and_what_diverges_is_behind() {
+        let shown = |losses: [[f64; 2]; 3]| -> Vec<bool> {
+            fastest(&losses.map(|losses| losses.to_vec())).iter().map(|check| check.shown).collect()
+        };
+        assert_eq!(shown([[3.0, 2.0], [2.5, 1.5], [2.0, 1.0]]), [true, true]);
+        assert_eq!(shown([[3.0, 2.0], [2.5, 1.0], [1.0, 2.0]]), [true, false]);
+        assert_eq!(shown([[3.0, f64::NAN], [2.5, 1.5], [2.0, 1.0]]), [true, true]);
+        assert_eq!(shown([[3.0, 2.0], [2.5, 1.5], [2.0, f64::NAN]]), [false, false]);
+    }
+
+    #[test]
+    fn settings_are_the_papers() {
+        let two = ExperimentOptions {
+            runs: super::super::Runs { models: vec!["a".into(), "b".into()], ..Default::default() },
+            ..Default::default()
+        };
+        let refused = |run: &ExperimentOptions| settings("fig8b", run).map(|_| ()).expect_err("a refusal").to_string();
+        assert!(refused(&two).contains("one network"));
+        let full = ExperimentOptions { full: true, ..Default::default() };
+        assert!(refused(&full).contains("`data`"));
+    }
+}
