@@ -212,6 +212,30 @@ impl Bench {
         var
     }
 
+    /// Images of (C, H, W) in words of random bytes, and random views of them: moved, or a part, mirrored, partly blank.
+    pub fn seen(&mut self, n: usize, shape @ [_, height, width]: [usize; 3]) -> [Var; 2] {
+        let rng = &mut self.rng;
+        let words = ops::image_words(shape);
+        let bytes = (0..n * words).map(|_| (rng.below(1 << 16) << 16 | rng.below(1 << 16)) as f64).collect();
+        let mut views = Vec::new();
+        for _ in 0..n {
+            // Up to beyond the image; a part in every second view; a blank that may lie across the edge.
+            let mut moved = |side: usize| rng.below(2 * side + 3) as i32 - side as i32 - 1;
+            let moved = [moved(height), moved(width), rng.below(2) as i32, 0];
+            let (top, left) = (rng.below(height), rng.below(width));
+            let part = [top, left, 1 + rng.below(height - top), 1 + rng.below(width - left)].map(|v| v as i32);
+            let part = if rng.below(2) == 0 { [0; 4] } else { part };
+            let corner = [rng.below(height + 1) as i32, rng.below(width + 1) as i32];
+            let blank = [corner[0] - 1, corner[1] - 1, corner[0] + 1, corner[1] + 2];
+            views.extend([moved, part, blank].as_flattened().iter().map(|v| f64::from(*v as u32)));
+        }
+        [(words, bytes), (ops::VIEW, views)].map(|(each, data)| {
+            let var = self.tape.input("seen", &[n, each], DType::U32);
+            self.values.insert(var, Array { shape: vec![n, each], data });
+            var
+        })
+    }
+
     /// `s` well-conditioned symmetric positive definite matrices (s,d,d), as products of random leaves: whatever
     /// moves the leaves keeps them symmetric.
     pub fn positive_definite(&mut self, s: usize, d: usize) -> Result<Var> {

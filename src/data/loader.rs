@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::batch::{Batch, Form, Images};
 use super::labels::append_labels;
 #[cfg(not(target_arch = "wasm32"))]
 use super::mixup;
@@ -17,26 +18,6 @@ use crate::rng::Rng;
 /// Batches that wait ready: enough to hide a slow one, few enough to cost little memory.
 #[cfg(not(target_arch = "wasm32"))]
 const AHEAD: usize = 3;
-
-/// Some images, ready for the network.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Batch {
-    /// Normalised values, (N, C, H, W).
-    pub images: Vec<f32>,
-    /// The class of each image, (N), or of each pixel, (N, H, W); of two images that are mixed, that of the one with the larger share.
-    pub labels: Vec<u32>,
-    /// With mixup, for each image its class, that of the one mixed in, and the bits of the `f32` that is its own share; otherwise nothing.
-    pub mixed: Vec<u32>,
-    /// N: the batch size, or less in the last batch of an epoch.
-    pub len: usize,
-}
-
-impl Batch {
-    /// What the loss of a training step takes.
-    pub(crate) fn targets(&self) -> &[u8] {
-        bytemuck::cast_slice(if self.mixed.is_empty() { &self.labels } else { &self.mixed })
-    }
-}
 
 /// How a [`Loader`] cuts a data set into batches.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,6 +65,7 @@ impl LoaderOptions {
 #[derive(Clone)]
 pub struct Loader {
     shared: Arc<Shared>,
+    form: Form,
 }
 
 struct Shared {
@@ -122,7 +104,22 @@ impl Loader {
         let tables = Tables::new(&dataset, &normalize)?;
         let augment = augment.unwrap_or(Augment::NONE);
         let shared = Shared { dataset, tables, augment, options, spare: Mutex::default() };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), form: Form::Values })
+    }
+
+    /// The same batches in another form.
+    pub(crate) fn in_form(&self, form: Form) -> Self {
+        Self { shared: Arc::clone(&self.shared), form }
+    }
+
+    /// The images of a batch of this loader.
+    pub(crate) fn images<'a>(&'a self, batch: &'a Batch) -> Images<'a> {
+        match self.form {
+            Form::Values => Images::Values(&batch.images),
+            Form::Bytes => {
+                Images::Bytes { bytes: &batch.bytes, views: &batch.views, tables: self.shared.tables.values() }
+            }
+        }
     }
 
     /// The data set.
@@ -144,6 +141,7 @@ impl Loader {
         let maker = Maker {
             order: self.shared.order(epoch),
             shared: Arc::clone(&self.shared),
+            form: self.form,
             epoch,
             next: start_batch.min(batches),
             batches,
@@ -178,6 +176,7 @@ impl Shared {
 /// Makes the batches of one epoch, one after the other.
 struct Maker {
     shared: Arc<Shared>,
+    form: Form,
     order: Vec<u32>,
     epoch: usize,
     next: usize,
@@ -195,18 +194,20 @@ impl Iterator for Maker {
         let start = (self.next * options.together() + options.share.0 * options.batch_size).min(self.order.len());
         let indices = &self.order[start..(start + options.batch_size).min(self.order.len())];
         let mut batch = spare.lock().unwrap_or_else(|e| e.into_inner()).pop().unwrap_or_default();
-        batch.images.clear();
-        batch.labels.clear();
-        batch.mixed.clear();
+        batch.clear();
         batch.len = indices.len();
         let stream = self.shared.stream(self.epoch);
         for &i in indices {
             let view = View::random(augment, dataset.shape, stream.fork(u64::from(i)));
-            tables.append(dataset, i as usize, view, &mut batch.images);
+            match self.form {
+                Form::Values => tables.append(dataset, i as usize, view, &mut batch.images),
+                Form::Bytes => batch.append_bytes(dataset.image(i as usize), &view),
+            }
             append_labels(dataset, i as usize, view, &mut batch.labels);
         }
         #[cfg(not(target_arch = "wasm32"))]
         if let Some(alpha) = options.mixup {
+            debug_assert_eq!(self.form, Form::Values, "images are mixed as values");
             let mut stream = stream.fork(MIXUP).fork(self.next as u64);
             let share = mixup::share(alpha, &mut stream);
             // Processes mix by the same share, each within its own images.
@@ -343,6 +344,8 @@ pub(crate) fn fill_augmented(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::tape::{Array, State, Tape, Values, interpret};
+    use crate::{nn, ops};
 
     /// `n` images of 1x2x3 whose pixels tell which image and which place they are.
     fn numbered(n: usize) -> Arc<Dataset> {
@@ -378,6 +381,34 @@ mod tests {
         assert_ne!(seen, (0..23).collect::<Vec<_>>());
         seen.sort_unstable();
         assert_eq!(seen, (0..23).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn bytes_are_the_same_images_in_the_same_order() {
+        let augment = Some(Augment { pad: 2, flip: true, cutout: 1, resized_crop: false });
+        let values = loader(23, augment, options(5));
+        let bytes = values.in_form(Form::Bytes);
+        for (values, batch) in values.epoch(1, 0).zip(bytes.epoch(1, 0)) {
+            assert_eq!((&values.labels, values.len), (&batch.labels, batch.len));
+            assert!(batch.images.is_empty());
+            let Images::Bytes { bytes, views, tables } = bytes.images(&batch) else { panic!("values") };
+            // Six bytes take two words.
+            assert_eq!((bytes.len(), views.len(), tables.len()), (2 * batch.len, ops::VIEW * batch.len, 256));
+            let mut tape = Tape::new();
+            let images = nn::images_of_bytes(&mut tape, batch.len, [1, 2, 3]).unwrap();
+            let inputs: [Vec<f64>; 3] = [
+                bytes.iter().map(|v| f64::from(*v)).collect(),
+                views.iter().map(|v| f64::from(*v as u32)).collect(),
+                tables.iter().map(|v| f64::from(*v)).collect(),
+            ];
+            let mut known = Values::default();
+            for (input, data) in tape.inputs().into_iter().zip(inputs) {
+                known.set(input, Array { shape: tape.shape(input).to_vec(), data });
+            }
+            interpret(&tape, &State::new(), &mut known);
+            let found = known.get(&tape, images).data;
+            assert!(found.iter().zip(&values.images).all(|(a, b)| (a - f64::from(*b)).abs() < 1e-6));
+        }
     }
 
     #[test]

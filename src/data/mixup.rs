@@ -1,6 +1,6 @@
 //! Mixup (Zhang et al. 2018): images are averaged in pairs, and so are their losses.
 
-use super::loader::Batch;
+use super::batch::Batch;
 use crate::portable;
 use crate::rng::Rng;
 

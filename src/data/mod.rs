@@ -6,7 +6,8 @@
 //!   masks, are read beside them; [`files`] lets all of them read a folder and an archive alike.
 //! - [`Loader`] shuffles, augments and normalises into [`Batch`]es, ahead of the training step.
 //!
-//! Pixels stay bytes until the loader makes a batch: a quarter of the memory, and one table look-up per pixel.
+//! Pixels stay bytes until a batch is made: a quarter of the memory, and one table look-up per pixel. In a run of the trainer they are bytes
+//! still when they reach the device, which crops, mirrors and normalises them.
 //!
 //! ```
 //! # use mexhat::data::{load, LoadOptions};
@@ -17,7 +18,8 @@
 //! ```
 
 #[doc(hidden)]
-pub mod cifar;
+pub mod batch;
+mod cifar;
 mod dataset;
 mod drawn;
 #[doc(hidden)]
@@ -58,10 +60,12 @@ mod view;
 
 use crate::error::{Error, Result};
 
+pub use batch::Batch;
+pub(crate) use batch::{Form, Images};
 pub use dataset::{Dataset, IGNORED, class_name};
 pub(crate) use labels::labels_augmented;
 pub(crate) use loader::fill_augmented;
-pub use loader::{Batch, Epoch, Loader, LoaderOptions, fill};
+pub use loader::{Epoch, Loader, LoaderOptions, fill};
 pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Reading, Size};
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]

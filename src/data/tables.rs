@@ -16,6 +16,11 @@ impl Tables {
         Ok(Self((0..channels).map(table).collect()))
     }
 
+    /// (C, 256), row-major.
+    pub fn values(&self) -> &[f32] {
+        self.0.as_flattened()
+    }
+
     pub fn append(&self, dataset: &Dataset, i: usize, view: View, images: &mut Vec<f32>) {
         let [_, height, width] = dataset.shape;
         let planes = dataset.image(i).chunks_exact(height * width);

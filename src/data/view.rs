@@ -1,7 +1,9 @@
 //! What random changes make of an image.
 
 use super::Augment;
+use crate::ops::VIEW;
 use crate::rng::Rng;
+use std::ops::Range;
 
 /// What the network sees of an image.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,7 +19,7 @@ pub(super) struct View {
 }
 
 /// A rectangle of an image.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Part {
     pub top: usize,
     pub left: usize,
@@ -79,14 +81,31 @@ impl View {
     }
 
     /// Columns of row `y` that are blank.
-    pub fn blank(&self, y: usize, width: usize) -> std::ops::Range<usize> {
-        let Some(([down, right], side)) = self.blank else { return 0..0 };
-        // Of an even side, the middle is the first pixel of the second half.
-        let around = |middle: usize| middle.saturating_sub(side / 2)..middle + side.div_ceil(2);
-        if !around(down).contains(&y) {
-            return 0..0;
+    pub fn blank(&self, y: usize, width: usize) -> Range<usize> {
+        match self.blank_rectangle() {
+            Some([rows, columns]) if rows.contains(&y) => columns.start..columns.end.min(width),
+            _ => 0..0,
         }
-        around(right).start..around(right).end.min(width)
+    }
+
+    /// Rows and columns that are blank, as far as there are any.
+    fn blank_rectangle(&self) -> Option<[Range<usize>; 2]> {
+        let (middle, side) = self.blank?;
+        // Of an even side, the middle is the first pixel of the second half.
+        Some(middle.map(|middle| middle.saturating_sub(side / 2)..middle + side.div_ceil(2)))
+    }
+
+    /// As [`image_batch`](crate::ops::image_batch) takes it.
+    pub fn numbers(&self) -> [i32; VIEW] {
+        let Part { top, left, height, width } = self.part.unwrap_or_default();
+        let [rows, columns] = self.blank_rectangle().unwrap_or_default();
+        let part = [top, left, height, width].map(|side| side as i32);
+        let blank = [rows.start, columns.start, rows.end, columns.end].map(|side| side as i32);
+        let mut numbers = [0; VIEW];
+        numbers[..3].copy_from_slice(&[self.down as i32, self.right as i32, i32::from(self.flip)]);
+        numbers[4..8].copy_from_slice(&part);
+        numbers[8..].copy_from_slice(&blank);
+        numbers
     }
 }
 

@@ -35,6 +35,8 @@ mod module;
 mod network;
 mod norm;
 
+use crate::{Result, ops};
+
 // The modules that layers become, for the tests that hold them against references.
 #[doc(hidden)]
 pub use batch_norm::BatchNorm;
@@ -75,4 +77,15 @@ pub mod functional;
 /// The input of `count` images of (C, H, W).
 pub(crate) fn images(tape: &mut Tape, count: usize, [c, h, w]: [usize; 3]) -> Var {
     tape.input("images", &[count, c, h, w], DType::F32)
+}
+
+/// The inputs of as many as bytes, with views and tables, and the images made of them.
+///
+/// # Errors
+/// As [`ops::image_batch`](crate::ops::image_batch).
+pub(crate) fn images_of_bytes(tape: &mut Tape, count: usize, shape: [usize; 3]) -> Result<Var> {
+    let bytes = tape.input("bytes", &[count, ops::image_words(shape)], DType::U32);
+    let views = tape.input("views", &[count, ops::VIEW], DType::U32);
+    let tables = tape.input("tables", &[shape[0], 256], DType::F32);
+    ops::image_batch(tape, [bytes, views, tables], shape)
 }

@@ -53,6 +53,7 @@ pub use pointwise::concat::concat;
 pub use pointwise::dropout::{dropout, dropout_with_mask};
 pub use pointwise::fill::constant;
 pub use pointwise::flatten::flatten;
+pub(crate) use pointwise::image_batch::{VIEW, image_batch, image_words};
 pub use pointwise::merge::{dual_path_merge, se_block};
 pub use pointwise::mul::mul;
 pub use pointwise::mul_channels::mul_channels;

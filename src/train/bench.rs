@@ -4,6 +4,7 @@ use super::NetOptions;
 use super::clock::Instant;
 use super::learner::record::{Pass, record};
 use super::learner::{Loss, Sgd, Update};
+use crate::data::Form;
 use crate::gpu::{Gpu, Timings};
 use crate::nn::Mode;
 use crate::rng::Rng;
@@ -103,7 +104,7 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
     let model = crate::models::build(&options.net.model, &model_options, &mut state)?;
     let update = Update::from(Sgd::new(0.01).momentum(0.9));
     let images = options.batch_size;
-    let pass = if options.forward { Pass::Outputs(images) } else { Pass::Train(Mode::Train, images) };
+    let pass = if options.forward { Pass::Outputs(images) } else { Pass::Train(Mode::Train, images, Form::Values) };
     let how = (Some(&update), &Loss::CrossEntropy);
     let tape = record(pass, gpu.profile(), &model, &mut state, how)?;
     let mut session = Session::new(gpu, &state)?;

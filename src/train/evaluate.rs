@@ -4,7 +4,7 @@ use super::ModelSpec;
 use super::confusion::{add_pixels, mean_iou};
 use super::learner::record::{Pass, record};
 use super::learner::{Loss, counted};
-use crate::data::{Augment, Batch, Dataset, Loader, LoaderOptions, Normalize};
+use crate::data::{Augment, Batch, Dataset, Form, Loader, LoaderOptions, Normalize};
 use crate::gpu::Gpu;
 use crate::tape::{Compiled, Session, State};
 use crate::{Error, Result};
@@ -77,7 +77,7 @@ impl Sums {
 pub(super) fn loader(dataset: Arc<Dataset>, normalize: &Normalize, batch_size: usize) -> Result<Loader> {
     let batch_size = batch_size.min(dataset.len());
     let options = LoaderOptions { batch_size, shuffle: false, drop_last: false, ..LoaderOptions::default() };
-    Loader::new(dataset, normalize.clone(), Some(Augment::NONE), options)
+    Ok(Loader::new(dataset, normalize.clone(), Some(Augment::NONE), options)?.in_form(Form::Bytes))
 }
 
 /// Most batches in flight: the classes of all pixels come back with each.
@@ -98,7 +98,8 @@ pub(super) async fn run(
             Some(last) if short => &mut **last,
             _ => &mut *full,
         };
-        compiled.submit(&[bytemuck::cast_slice(&batch.images), bytemuck::cast_slice(&batch.labels)]).await?;
+        let images = loader.images(&batch).inputs();
+        compiled.submit(&images.chain([bytemuck::cast_slice(&batch.labels)]).collect::<Vec<_>>()).await?;
         pending.push_back((short, batch));
         if pending.len() > AHEAD {
             take(&mut pending, full, last.as_deref_mut(), (loader, output), &mut sums).await?;
@@ -153,7 +154,8 @@ pub async fn evaluate(
     let images = loader.dataset().len();
     let size = batch_size.min(images);
     let sizes = [size, images % size].into_iter().filter(|size| *size > 0);
-    let judge = |size| record(Pass::Judge(size), gpu.profile(), &model, state, (None, &Loss::CrossEntropy));
+    let judge =
+        |size| record(Pass::Judge(size, Form::Bytes), gpu.profile(), &model, state, (None, &Loss::CrossEntropy));
     let tapes = sizes.map(judge).collect::<Result<Vec<_>>>()?;
     let mut session = Session::new(gpu, state)?;
     let mut compiled = session.compile(&tapes.iter().collect::<Vec<_>>())?;

@@ -2,6 +2,7 @@
 
 use super::learner::{Loss, record};
 use super::{ModelSpec, RunPlan, Update};
+use crate::data::Form;
 use crate::gpu::Gpu;
 use crate::models::{Model, Norm};
 use crate::nn::Mode;
@@ -24,12 +25,12 @@ pub(super) fn passes(plan: &RunPlan, model: &Model, judged: &[usize]) -> Vec<Pas
     for mode in [Mode::Train, Mode::Frozen] {
         if (0..plan.steps.min(1000)).any(|step| model.mode_at(step) == mode) {
             let steps = [plan.batch_size, plan.last].into_iter();
-            steps.flat_map(|images| Pass::of_step(mode, images, plan.parts)).for_each(&mut add);
+            steps.flat_map(|images| Pass::of_step(mode, images, plan.parts, plan.form)).for_each(&mut add);
         }
     }
     for images in judged {
         let size = plan.part_size.min(*images);
-        [size, images % size].into_iter().filter(|size| *size > 0).for_each(|size| add(Pass::Judge(size)));
+        [size, images % size].into_iter().filter(|size| *size > 0).for_each(|size| add(Pass::Judge(size, Form::Bytes)));
     }
     passes
 }

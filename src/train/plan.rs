@@ -3,6 +3,7 @@
 use super::learner::keeps;
 use super::options::BATCH_SIZE;
 use super::{Options, Progress};
+use crate::data::Form;
 use crate::optim::Schedule;
 use crate::{Error, Result};
 
@@ -45,6 +46,8 @@ pub struct RunPlan {
     pub steps: u64,
     /// Learning rate over the steps.
     pub schedule: Schedule,
+    /// How training images reach the device.
+    pub(crate) form: Form,
 }
 
 impl RunPlan {
@@ -117,6 +120,8 @@ impl RunPlan {
             batches,
             last,
             left_over,
+            // Pictures of a batch are mixed before it is cut into parts.
+            form: if options.mixup.is_some() { Form::Values } else { Form::Bytes },
             epochs,
             steps,
             schedule,

@@ -1,6 +1,7 @@
 //! `data.png`: training pictures as the network sees them, with their labels.
 
 use crate::Result;
+use crate::data::Form;
 use crate::viz::canvas::{Align, Canvas, FAINT, INK, Size, panels};
 use crate::viz::png;
 use image::{RgbImage, imageops};
@@ -21,7 +22,7 @@ impl super::Trainer {
     pub fn data_png(&self) -> Result<Vec<u8>> {
         let data = self.train.dataset();
         let (mut images, mut labels, mut count) = (Vec::new(), Vec::new(), 0);
-        for batch in self.train.epoch(0, 0) {
+        for batch in self.train.in_form(Form::Values).epoch(0, 0) {
             images.extend_from_slice(&batch.images);
             labels.extend_from_slice(&batch.labels);
             count += batch.len;

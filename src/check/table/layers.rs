@@ -351,6 +351,16 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Ok(Vec::new())
     })
     .at(long_corner),
+    op("image_batch", |b, s| {
+        let shape = [s.c, s.h, s.w];
+        let [images, views] = b.seen(s.n, shape);
+        let tables = b.random(&[s.c, 256]);
+        let tables = b.given(tables);
+        let y = ops::image_batch(&mut b.tape, [images, views, tables], shape)?;
+        b.observed.push(y);
+        Ok(Vec::new())
+    })
+    .at(channel_corners),
     op("one_hot", |b, s| {
         let labels = b.labels(&[s.n, s.h, s.w], s.c + 1);
         Ok(vec![ops::one_hot(&mut b.tape, labels, &Type::vec4(&s.map()))?])

@@ -6,6 +6,7 @@ pub(super) mod concat;
 pub(super) mod dropout;
 pub(super) mod fill;
 pub(super) mod flatten;
+pub(super) mod image_batch;
 pub(super) mod merge;
 pub(super) mod mul;
 pub(super) mod mul_channels;

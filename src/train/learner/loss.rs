@@ -1,6 +1,6 @@
 //! What training makes small.
 
-use crate::data::IGNORED;
+use crate::data::{IGNORED, Images};
 use crate::ops::{self, CrossEntropyOptions};
 use crate::optim::Scalars;
 use crate::tape::{DType, Tape, Var};
@@ -108,11 +108,11 @@ impl Loss {
     /// What a training step is given, in the order of its inputs.
     pub(super) fn inputs<'a>(
         &'a self,
-        images: &'a [f32],
+        images: Images<'a>,
         targets: &'a [u8],
         scalars: &'a Scalars,
     ) -> Vec<Cow<'a, [u8]>> {
-        let mut inputs = vec![Cow::Borrowed(bytemuck::cast_slice(images))];
+        let mut inputs: Vec<_> = images.inputs().map(Cow::Borrowed).collect();
         match self {
             #[cfg(not(target_arch = "wasm32"))]
             Self::Mixup { .. } => inputs.extend(mixed(targets).into_iter().map(Cow::Owned)),

@@ -22,7 +22,7 @@ pub(super) use numbers::Bad;
 pub use pixels::Pixels;
 pub use update::{Adam, Sgd, Update};
 
-use crate::data::{IGNORED, Normalize};
+use crate::data::{Form, IGNORED, Images, Normalize};
 use crate::gpu::{Gpu, Timings};
 use crate::models::Model;
 use crate::nn::Network;
@@ -84,7 +84,7 @@ struct Flight {
 }
 
 /// A part of a step: its pass, images, targets and scalars.
-type StepPart<'a> = (Pass, &'a [f32], &'a [u8], Scalars);
+type StepPart<'a> = (Pass, Images<'a>, &'a [u8], Scalars);
 
 /// A step whose loss is known.
 ///
@@ -244,7 +244,7 @@ impl Learner {
         Ok(&mut self.passes[at].1)
     }
 
-    /// The judging passes for so many images in batches of `batch_size`: of a whole batch, and of what is left over.
+    /// The judging passes for so many images, as bytes, in batches of `batch_size`: of a whole batch, and of what is left over.
     pub(super) fn judges(
         &mut self,
         batch_size: usize,
@@ -252,7 +252,7 @@ impl Learner {
     ) -> Result<(&mut Compiled, Option<&mut Compiled>)> {
         let size = batch_size.min(images);
         let rest = images % size;
-        let (full, last) = (Pass::Judge(size), (rest > 0).then_some(Pass::Judge(rest)));
+        let (full, last) = (Pass::Judge(size, Form::Bytes), (rest > 0).then_some(Pass::Judge(rest, Form::Bytes)));
         self.prepare(&[&[full], last.as_slice()].concat())?;
         let gone = || Error::Run("an evaluation was not prepared".into());
         let full = self.place(full).ok_or_else(gone)?;
@@ -267,13 +267,13 @@ impl Learner {
     /// The batch does not fit the network or the loss; the device failed.
     pub async fn submit(&mut self, batch: &Batch, lr: f64, seed: u64) -> Result<()> {
         let images = self.images_of(batch)?;
-        self.submit_raw(&batch.images, targets_bytes(&batch.targets), images, lr, seed).await
+        self.submit_raw(Images::Values(&batch.images), targets_bytes(&batch.targets), images, lr, seed).await
     }
 
     /// As [`Learner::submit`] for a batch that fits.
     pub(super) async fn submit_raw(
         &mut self,
-        images: &[f32],
+        images: Images<'_>,
         targets: &[u8],
         count: usize,
         lr: f64,
@@ -298,7 +298,7 @@ impl Learner {
     /// The parts of the next step: their passes, images, targets and scalars.
     fn parts<'a>(
         &self,
-        images: &'a [f32],
+        images: Images<'a>,
         targets: &'a [u8],
         count: usize,
         lr: f64,
@@ -306,16 +306,16 @@ impl Learner {
     ) -> Result<Vec<StepPart<'a>>> {
         let (update, step) = (self.update()?, self.step + 1);
         let scalars = update.rule.scalars(lr, step, seed).with_decay(update.decay(step));
-        let (each, each_target) = (images.len() / count.max(1), targets.len() / count.max(1));
+        let each_target = targets.len() / count.max(1);
         let mut first = 0;
-        let passes = Pass::of_step(self.model.mode_at(self.step), count, update.accumulate).into_iter().enumerate();
+        let passes = Pass::of_step(self.model.mode_at(self.step), count, update.accumulate, images.form());
+        let passes = passes.into_iter().enumerate();
         let part = |(part, pass): (usize, Pass)| {
             let at = first..first + pass.images();
             first = at.end;
             let share = pass.images() as f64 / count as f64;
-            let (images, targets) =
-                (&images[at.start * each..at.end * each], &targets[at.start * each_target..at.end * each_target]);
-            (pass, images, targets, scalars.of_part(part, share, step, seed))
+            let targets = &targets[at.start * each_target..at.end * each_target];
+            (pass, images.part(at, count), targets, scalars.of_part(part, share, step, seed))
         };
         Ok(passes.map(part).collect())
     }

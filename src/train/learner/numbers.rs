@@ -3,6 +3,7 @@
 use super::record;
 use super::{Learner, StepPart};
 use crate::Result;
+use crate::data::Images;
 use crate::tape::{DType, Node, Session, Source, State, Tape, Var};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
@@ -82,7 +83,7 @@ impl Learner {
     /// There is no room for all values, or the device failed.
     pub(in crate::train) async fn first_bad(
         &self,
-        (images, targets, count): (&[f32], &[u8], usize),
+        (images, targets, count): (Images<'_>, &[u8], usize),
         lr: f64,
         seed: u64,
     ) -> Result<Option<Bad>> {
@@ -136,7 +137,10 @@ impl Learner {
             let root = tape.root(*var);
             let values = match tape.vars()[root.0].source {
                 Source::State(id) => &state.get(id).values[..],
-                Source::Input if tape.vars()[root.0].label == "images" => images,
+                Source::Input if tape.vars()[root.0].label == "images" => match images {
+                    Images::Values(values) => values,
+                    Images::Bytes { .. } => &[],
+                },
                 _ => values.get(&root).map_or(&[][..], |values| &values[..]),
             };
             values.iter().fold(0.0, |most: f32, v| most.max(v.abs()))

@@ -2,7 +2,7 @@
 
 use super::record::Pass;
 use super::{Data, Learner, Order, Pixels, Targets, Tensor, targets_bytes};
-use crate::data::Augment;
+use crate::data::{Augment, Form};
 use crate::train::Evaluation;
 use crate::train::evaluate::Sums;
 use crate::{Error, Result};
@@ -115,7 +115,7 @@ impl Learner {
         for batch in data.epoch(order)? {
             let batch = batch?;
             let count = self.images_of(&batch)?;
-            let compiled = self.pass(Pass::Judge(count))?;
+            let compiled = self.pass(Pass::Judge(count, Form::Values))?;
             compiled.submit(&[bytemuck::cast_slice(&batch.images), targets_bytes(&batch.targets)]).await?;
             let outputs = compiled.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
             let labels = if let Targets::Labels(labels) = &batch.targets { Some(labels.as_slice()) } else { None };

@@ -2,6 +2,7 @@
 
 use super::{Loss, Update};
 use crate::Result;
+use crate::data::Form;
 use crate::gpu::Profile;
 use crate::models::Model;
 use crate::nn::{self, Forward, Mode};
@@ -12,11 +13,11 @@ use crate::tape::{State, Tape, Var};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
     /// A training step of this kind. Inputs: images, targets, scalars. Outputs: loss and, where there are labels, hits.
-    Train(Mode, usize),
+    Train(Mode, usize, Form),
     /// The part of a training step before the last, which changes no parameter. As [`Pass::Train`].
-    Gather(Mode, usize),
+    Gather(Mode, usize, Form),
     /// Loss and hits with running statistics, and of a map of classes the one at each pixel. Inputs: images, targets.
-    Judge(usize),
+    Judge(usize, Form),
     /// What the network puts out, with running statistics. Input: images.
     Outputs(usize),
     /// The softmax of it.
@@ -30,24 +31,35 @@ pub(crate) enum Pass {
 
 impl Pass {
     /// The passes of a training step on `images` in `parts` as equal as can be, the largest first.
-    pub(crate) fn of_step(mode: Mode, images: usize, parts: usize) -> Vec<Self> {
+    pub(crate) fn of_step(mode: Mode, images: usize, parts: usize, form: Form) -> Vec<Self> {
         let parts = parts.clamp(1, images.max(1));
         let size = |part: usize| images / parts + usize::from(part < images % parts);
-        let of = |part| if part + 1 < parts { Self::Gather(mode, size(part)) } else { Self::Train(mode, size(part)) };
+        let of = |part| match part + 1 < parts {
+            true => Self::Gather(mode, size(part), form),
+            false => Self::Train(mode, size(part), form),
+        };
         (0..parts).map(of).collect()
     }
 
     pub(crate) fn images(self) -> usize {
         match self {
-            Self::Train(_, n) | Self::Gather(_, n) => n,
-            Self::Judge(n) | Self::Outputs(n) | Self::Shares(n) | Self::Layers(n) => n,
+            Self::Train(_, n, _) | Self::Gather(_, n, _) | Self::Judge(n, _) => n,
+            Self::Outputs(n) | Self::Shares(n) | Self::Layers(n) => n,
             #[cfg(not(target_arch = "wasm32"))]
             Self::Classes(n) => n,
         }
     }
 
     fn mode(self) -> Mode {
-        if let Self::Train(mode, _) | Self::Gather(mode, _) = self { mode } else { Mode::Eval }
+        if let Self::Train(mode, ..) | Self::Gather(mode, ..) = self { mode } else { Mode::Eval }
+    }
+
+    /// How its images come in.
+    fn form(self) -> Form {
+        match self {
+            Self::Train(.., form) | Self::Gather(.., form) | Self::Judge(_, form) => form,
+            _ => Form::Values,
+        }
     }
 
     /// Whether it belongs to a training step.
@@ -68,9 +80,12 @@ pub(crate) fn record(
     if !pass.trains() {
         tape.replace_states(state.averages().into_iter().collect());
     }
-    let images = nn::images(&mut tape, pass.images(), model.input);
+    let images = match pass.form() {
+        Form::Values => nn::images(&mut tape, pass.images(), model.input),
+        Form::Bytes => nn::images_of_bytes(&mut tape, pass.images(), model.input)?,
+    };
     let loss = if pass.trains() { loss } else { loss.judging() };
-    let judged = pass.trains() || matches!(pass, Pass::Judge(_));
+    let judged = pass.trains() || matches!(pass, Pass::Judge(..));
     let targets = judged.then(|| loss.targets(&mut tape, pass.images(), &model.output));
     if let Pass::Layers(_) = pass {
         let mut outputs = Vec::new();
@@ -92,7 +107,7 @@ pub(crate) fn record(
     };
     #[cfg(not(target_arch = "wasm32"))]
     let classes = match pass {
-        Pass::Judge(_) if model.output.len() == 3 && loss.takes_labels() => Some(ops::argmax(&mut tape, output)?),
+        Pass::Judge(..) if model.output.len() == 3 && loss.takes_labels() => Some(ops::argmax(&mut tape, output)?),
         _ => None,
     };
     let (loss, hits) = with_auxiliary(loss, &mut tape, output, (targets, &more))?;

@@ -215,7 +215,8 @@ impl Trainer {
                 #[cfg(not(target_arch = "wasm32"))]
                 mixup: options.mixup,
             },
-        )?;
+        )?
+        .in_form(plan.form);
         let validation =
             splits.validation.map(|data| evaluate::loader(Arc::new(data), &splits.normalize, plan.part_size));
         let validation = validation.transpose()?;

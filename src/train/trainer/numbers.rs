@@ -36,14 +36,15 @@ impl Trainer {
             let lr = self.learner.rate_again(lr);
             let (seed, labels) = (self.options.seed, batch.targets());
             let before = self.learner.state.clone();
-            self.learner.submit_raw(&batch.images, labels, batch.len, lr, seed).await?;
+            let images = self.train.images(&batch);
+            self.learner.submit_raw(images, labels, batch.len, lr, seed).await?;
             let finite = self.learner.take().await?.is_some_and(|step| step.loss.is_finite());
             self.learner.session.download(&mut self.learner.state).await?;
             let finite = finite && self.learner.state.iter().all(|(_, t)| t.values.iter().all(|v| v.is_finite()));
             if !finite {
                 self.learner.state = before;
                 self.learner.step -= 1;
-                return self.learner.first_bad((&batch.images, labels, batch.len), lr, seed).await;
+                return self.learner.first_bad((images, labels, batch.len), lr, seed).await;
             }
         }
         Ok(None)

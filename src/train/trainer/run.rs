@@ -233,7 +233,8 @@ impl Trainer {
     pub(super) async fn submit(&mut self, batch: Batch) -> Result<()> {
         self.timer.resume();
         let lr = self.plan.schedule.lr(self.options.base_lr(), self.learner.steps());
-        self.learner.submit_raw(&batch.images, batch.targets(), batch.len, lr, self.dropout_seed()).await?;
+        let (images, seed) = (self.train.images(&batch), self.dropout_seed());
+        self.learner.submit_raw(images, batch.targets(), batch.len, lr, seed).await?;
         self.train.recycle(batch);
         Ok(())
     }
