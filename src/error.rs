@@ -68,16 +68,16 @@ pub enum Error {
         /// What to do about it.
         cure: String,
     },
-    /// The adapter has less memory than is needed.
+    /// There is less memory than is needed.
     #[error(
-        "the adapter '{adapter}' has at most {} MiB of memory to give, but {} MiB are needed, {} MiB more; {cure}",
+        "{owner} has at most {} MiB of memory to give, but {} MiB are needed, {} MiB more; {cure}",
         offer >> 20,
         need.div_ceil(1 << 20),
         (need.saturating_sub(*offer)).div_ceil(1 << 20)
     )]
     Memory {
-        /// Adapter name.
-        adapter: String,
+        /// Whose memory it is: an adapter's or the system's.
+        owner: String,
         /// Bytes that are needed.
         need: u64,
         /// Bytes that are there.

@@ -80,6 +80,8 @@ pub mod ops;
 pub mod optim;
 mod portable;
 pub mod processes;
+#[cfg(not(target_arch = "wasm32"))]
+mod read;
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod rng;

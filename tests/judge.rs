@@ -52,6 +52,19 @@ fn trained(dir: &Path, grey: bool) {
 }
 
 #[test]
+fn what_says_nothing_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let args = "train --limit-train 40 --limit-test 20 --model linear --norm none --out no";
+    let iterations = format!("{args} --iterations {}", usize::MAX);
+    refused(dir.path(), &iterations, 2, &["--iterations", "1 to 200, or converge"]);
+    refused(dir.path(), &format!("{args} --class-weights 0,0,0,0,0,0,0,0,0,0"), 2, &["--class-weights are all 0"]);
+    refused(dir.path(), &format!("{args} --accumulate {}", u64::MAX), 2, &["--accumulate", "at most 65536"]);
+    let one = "train --limit-train 40 --limit-test 20 --batch-size 1 --model lenet --norm iterative --out no";
+    refused(dir.path(), one, 2, &["one image has no covariance"]);
+    assert!(!dir.path().join("no").exists());
+}
+
+#[test]
 fn a_batch_that_was_asked_for_is_kept_or_refused() {
     let dir = TempDir::new().unwrap();
     let args = "train --limit-train 200 --limit-test 20 --model linear --norm none --epochs 1";

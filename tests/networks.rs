@@ -88,5 +88,21 @@ fn mistakes_in_a_file_are_named() {
     );
     refused(dir.path(), "train --model net.toml --first-iterations 3", 2, &["--first-iterations"]);
     refused(dir.path(), "train --model missing.toml", 2, &["missing.toml"]);
+    // Sums of sides that would come round to small ones, and weights that no adapter binds: refused before they are made.
+    let layers = |layers: &str| write(&format!("layers = [{layers}, {{ type = \"linear\", outputs = \"classes\" }}]"));
+    for (field, side) in [("padding", i64::MAX), ("padding", 1 << 62), ("dilation", 1 << 62), ("stride", 1 << 40)] {
+        layers(&format!("{{ type = \"conv\", outputs = 8, kernel = 3, {field} = {side} }}, {{ type = \"flatten\" }}"));
+        refused(dir.path(), "train --model net.toml --summary", 2, &["conv1", "at most 32767", &side.to_string()]);
+    }
+    layers("{ type = \"flatten\" }, { type = \"linear\", outputs = 1000000 }");
+    let begun = std::time::Instant::now();
+    refused(dir.path(), "train --model net.toml --summary", 1, &["a weight of [1000000, 784]", "is needed"]);
+    assert!(begun.elapsed().as_secs() < 30, "values were made first");
+    #[cfg(unix)]
+    {
+        assert!(std::process::Command::new("mkfifo").arg(dir.path().join("pipe.toml")).status().unwrap().success());
+        refused(dir.path(), "train --model pipe.toml", 2, &["no ordinary file; expected a list of layers"]);
+        refused(dir.path(), "kernels pipe.toml", 2, &["no ordinary file; expected an image"]);
+    }
     assert!(!dir.path().join("runs").exists());
 }

@@ -143,6 +143,19 @@ fn a_run_that_has_ended_is_left_as_it_is() {
 }
 
 #[test]
+fn a_network_that_lost_its_checkpoints_is_not_begun_anew() {
+    let dir = TempDir::new().unwrap();
+    ok(dir.path(), &format!("{SMALL} --epochs 1 --out run"));
+    let run = dir.path().join("run");
+    for name in [CHECKPOINT, PREVIOUS] {
+        fs::remove_file(run.join(name)).ok();
+    }
+    let before = ["metrics.jsonl", "model.safetensors"].map(|name| read(run.join(name)));
+    refused(dir.path(), "train --resume run --epochs 2", 2, &["has no checkpoint", "--init"]);
+    assert!(["metrics.jsonl", "model.safetensors"].map(|name| read(run.join(name))) == before);
+}
+
+#[test]
 fn gaps_in_the_metrics_are_named() {
     let dir = TempDir::new().unwrap();
     ok(dir.path(), &format!("{SMALL} --epochs 3 --steps 14 --out run"));
@@ -156,7 +169,8 @@ fn gaps_in_the_metrics_are_named() {
                 .any(|step| line.starts_with(&format!("{{\"event\":\"step\",\"step\":{step},")))
         })
         .collect();
-    fs::write(&path, kept.join("\n") + "\n").unwrap();
+    // What is no text is a line that cannot be read, and no more.
+    fs::write(&path, [kept.join("\n").as_bytes(), b"\n\xff\xfe\n"].concat()).unwrap();
     let output = mexhat(dir.path(), "train --resume run");
     let said = text(&output.stderr);
     assert!(output.status.success() && said.contains("lacks step(s) 3, 7 to 8, 14"), "{said}");

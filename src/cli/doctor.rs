@@ -1,5 +1,6 @@
 //! `mexhat doctor`.
 
+use super::output::say_painted;
 use super::{DeviceArgs, say, say_json};
 use crate::check::OPERATIONS;
 use crate::doctor::{Finding, Report, Verdict, examine};
@@ -57,20 +58,20 @@ struct Table {
 impl Table {
     fn head(&self, gpu: &Gpu) {
         let adapter = gpu.adapter();
-        say(&format!("{} ({}, {})", self.paint.with("1", &adapter.name), adapter.backend, adapter.kind));
+        say_painted(&format!("{} ({}, {})", self.paint.with("1", &adapter.name), adapter.backend, adapter.kind));
         say(&format!("driver {}; kernels for '{}'", adapter.driver, gpu.profile().name));
     }
 
     fn show(&mut self, finding: &Finding) {
         if finding.part != self.part {
             self.part = finding.part;
-            say(&format!("\n{}", self.paint.with("1", finding.part)));
+            say_painted(&format!("\n{}", self.paint.with("1", finding.part)));
         }
         let detail = match finding.verdict {
             Verdict::Wrong => finding.detail.clone(),
             _ => self.paint.with("2", &finding.detail),
         };
-        say(&format!("  {}  {:<NAME$}  {detail}", self.paint.verdict(finding.verdict), finding.name));
+        say_painted(&format!("  {}  {:<NAME$}  {detail}", self.paint.verdict(finding.verdict), finding.name));
     }
 
     fn end(&self, report: &Report) {
@@ -82,7 +83,10 @@ impl Table {
             )),
             wrong => {
                 let checks = if wrong == 1 { "check" } else { "checks" };
-                say(&format!("\n{} ({all}):", self.paint.with("1;31", &format!("{wrong} {checks} went wrong"))));
+                say_painted(&format!(
+                    "\n{} ({all}):",
+                    self.paint.with("1;31", &format!("{wrong} {checks} went wrong"))
+                ));
                 report.wrong().for_each(|finding| say(&format!("  {}: {}", finding.name, finding.detail)));
             }
         }

@@ -30,10 +30,14 @@ pub(super) fn keep_quiet() {
 
 /// Prints one line to stdout.
 pub(super) fn say(line: &str) {
-    if QUIET.load(Ordering::Relaxed) {
-        return;
+    say_painted(&printable(line));
+}
+
+/// As [`say`] of a line that this program has coloured itself.
+pub(super) fn say_painted(line: &str) {
+    if !QUIET.load(Ordering::Relaxed) {
+        remember(writeln!(std::io::stdout(), "{}", with_flags(line)));
     }
-    remember(writeln!(std::io::stdout(), "{}", with_flags(line)));
 }
 
 /// `text` with the fields that the library names in backticks, such as `batch_size`, as the flags that set them: --batch-size.
@@ -59,6 +63,16 @@ fn with_flags(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(out)
+}
+
+/// `text` with what would steer a terminal made visible: names come from files, too.
+fn printable(text: &str) -> Cow<'_, str> {
+    let steers = |c: char| c.is_control() && c != '\n' && c != '\t';
+    if !text.contains(steers) {
+        return Cow::Borrowed(text);
+    }
+    let shown = |c: char| if steers(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(shown).collect())
 }
 
 /// Keeps the first error of a write to stdout.
@@ -114,7 +128,7 @@ fn print(text: &str) {
 
 /// Prints one line to stderr.
 pub(super) fn note(line: &str) {
-    mutter(&format!("{}\n", with_flags(line)));
+    mutter(&format!("{}\n", printable(&with_flags(line))));
 }
 
 /// Tells at the program's end whether all of stdout arrived where it should.

@@ -17,9 +17,9 @@
 //! # Ok::<(), mexhat::error::Error>(())
 //! ```
 
+mod batch;
 #[doc(hidden)]
-pub mod batch;
-mod cifar;
+pub mod cifar;
 mod dataset;
 mod drawn;
 #[doc(hidden)]

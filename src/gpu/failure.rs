@@ -90,7 +90,7 @@ impl Gpu {
         let given = need.saturating_sub(1);
         self.inner.live.refused.fetch_min(given, Ordering::Relaxed);
         Error::Memory {
-            adapter: self.adapter().name.clone(),
+            owner: format!("the adapter '{}'", self.adapter().name),
             need,
             offer: given,
             cure: "use a smaller batch size or a smaller network, or close what else uses this memory".into(),

@@ -54,10 +54,26 @@ impl Gpu {
     pub fn check_room(&self, bytes: u64) -> Result<()> {
         match self.room() {
             Some(offer) if bytes > offer => Err(Error::Memory {
-                adapter: self.inner.summary.name.clone(),
+                owner: format!("the adapter '{}'", self.inner.summary.name),
                 need: bytes,
                 offer,
                 cure: "use a smaller batch size or network, or close other programs".into(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses to take `bytes` of this system's own memory where it is known that they are not there.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] with what is there.
+    pub(crate) fn check_host_room(&self, bytes: u64) -> Result<()> {
+        match system_room() {
+            Some(offer) if bytes > offer => Err(Error::Memory {
+                owner: "this system".into(),
+                need: bytes,
+                offer,
+                cure: "use a smaller network, or close other programs".into(),
             }),
             _ => Ok(()),
         }

@@ -59,15 +59,11 @@ impl NetworkFile {
     ///
     /// # Errors
     /// It cannot be read, or is not such a file: line and key are named.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn read(path: impl AsRef<Path>) -> Result<Self> {
-        use std::io::Read;
         let path = path.as_ref();
-        let broken = |e: std::io::Error| Error::input(path, format!("cannot be read: {e}"));
-        let mut text = String::new();
-        std::fs::File::open(path).map_err(broken)?.take(MOST_BYTES + 1).read_to_string(&mut text).map_err(broken)?;
-        if text.len() as u64 > MOST_BYTES {
-            return Err(Error::input(path, format!("has more than {MOST_BYTES} bytes; expected a list of layers")));
-        }
+        let text = String::from_utf8(crate::read::read_file(path, MOST_BYTES, "a list of layers")?)
+            .map_err(|e| Error::input(path, format!("is no text: {e}; expected a list of layers")))?;
         Self::parse(&path.display().to_string(), &text)
     }
 

@@ -1,6 +1,7 @@
 //! Tensors that live across steps: parameters, running statistics, optimiser moments.
 
 use super::Type;
+use crate::gpu::Gpu;
 use crate::{Error, Result};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -68,6 +69,8 @@ pub struct State {
     by_name: HashMap<String, StateId>,
     /// Most values of all tensors together.
     most: Option<usize>,
+    /// What has to hold them.
+    gpu: Option<Gpu>,
 }
 
 impl State {
@@ -81,17 +84,28 @@ impl State {
         Self { most: Some(values), ..Self::default() }
     }
 
+    /// No tensors yet, and none that `gpu` cannot bind or for whose values this system has no memory.
+    pub(crate) fn on(gpu: &Gpu) -> Self {
+        Self { gpu: Some(gpu.clone()), ..Self::default() }
+    }
+
     /// Refuses a tensor of this shape where it would not fit, before it is made.
     ///
     /// # Errors
-    /// [`Error::Usage`] with the shape and what is left.
+    /// [`Error::Usage`] with the shape and what is left, [`Error::Limit`] or [`Error::Memory`].
     pub fn room_for(&self, shape: &[usize]) -> Result<()> {
-        let Some(most) = self.most else { return Ok(()) };
-        let left = most.saturating_sub(self.tensors.iter().map(|tensor| tensor.values.len()).sum());
-        match shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side)) {
-            Some(values) if values <= left => Ok(()),
-            _ => Err(Error::Usage(format!("needs a tensor of {shape:?}, but only {left} more values are there"))),
+        let values = shape.iter().try_fold(1usize, |n, side| n.checked_mul(*side));
+        if let Some(most) = self.most {
+            let left = most.saturating_sub(self.tensors.iter().map(|tensor| tensor.values.len()).sum());
+            if values.is_none_or(|values| values > left) {
+                let what = format!("needs a tensor of {shape:?}, but only {left} more values are there");
+                return Err(Error::Usage(what));
+            }
         }
+        let Some(gpu) = &self.gpu else { return Ok(()) };
+        let bytes = values.map_or(u64::MAX, |values| (values as u64).saturating_mul(4));
+        gpu.check_buffer(&format!("a weight of {shape:?}"), bytes)?;
+        gpu.check_host_room(bytes)
     }
 
     /// Adds a tensor; the same name again returns the tensor that is there.

@@ -39,6 +39,11 @@ impl ClassWeights {
                 let weight = |count: u64| all / (classes as u64 * count) as f64;
                 Ok(counts.into_iter().map(|count| if count > 0 { weight(count) as f32 } else { 0.0 }).collect())
             }
+            Self::Each(weights) if weights.iter().all(|weight| *weight == 0.0) => {
+                let what =
+                    "`class_weights` are all 0, so that nothing would be learnt; expected one above 0, or balanced";
+                Err(Error::Usage(what.into()))
+            }
             Self::Each(weights) if weights.len() == classes => Ok(weights.clone()),
             Self::Each(weights) => Err(Error::Usage(format!(
                 "`class_weights` has {} numbers, but the data has {classes} classes ({}); expected one for each, or balanced",

@@ -1,7 +1,7 @@
 //! An earlier run, found whole or as whole as it is, from which to go on.
 
 use super::files::{Lock, read_regular};
-use super::folder::{CHECKPOINT, OPTIONS, PREVIOUS};
+use super::folder::{CHECKPOINT, MODEL, OPTIONS, PREVIOUS};
 use super::{Options, Saved};
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
@@ -88,6 +88,13 @@ impl EarlierRun {
             }
             (Some((path, _)), None) if path.ends_with(PREVIOUS) => {
                 notes.push(format!("{CHECKPOINT} is not there; going on from the one before it, {}", path.display()));
+            }
+            (None, _) if dir.join(MODEL).exists() => {
+                let what = format!(
+                    "has no checkpoint, but {MODEL}, which a run that begins anew would replace; go on from its values with `init` and \
+                     another `out`, or remove it"
+                );
+                return Err(Error::input(&dir, what));
             }
             (None, _) => notes.push(format!("{} has no checkpoint yet, so the run begins anew", dir.display())),
             _ => {}

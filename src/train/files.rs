@@ -1,5 +1,6 @@
 //! Files that are whole or as they were, whatever ends the program, and folders with one writer.
 
+use crate::read::read_file;
 use crate::{Error, Result};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -62,21 +63,12 @@ fn sync_folder(path: &Path) -> std::io::Result<()> {
     }
 }
 
-/// The bytes of a file that came from anywhere: pipes, devices and files beyond 4 GiB are refused.
+/// The bytes of a file of a run.
+///
+/// # Errors
+/// As [`read_file`].
 pub(super) fn read_regular(path: &Path) -> Result<Vec<u8>> {
-    let unreadable = |e: std::io::Error| Error::input(path, format!("cannot be read: {e}"));
-    let found = fs::metadata(path).map_err(unreadable)?;
-    if !found.is_file() {
-        return Err(Error::input(path, "is no ordinary file; expected one that `mexhat train` wrote"));
-    }
-    if found.len() > MOST_BYTES {
-        let what = format!("has {} bytes; expected at most {MOST_BYTES}, which no run writes", found.len());
-        return Err(Error::input(path, what));
-    }
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(found.len() as usize).map_err(|e| Error::input(path, format!("does not fit: {e}")))?;
-    File::open(path).map_err(unreadable)?.take(MOST_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
-    Ok(bytes)
+    read_file(path, MOST_BYTES, "one that `mexhat train` wrote")
 }
 
 /// Holds a folder for this process until it is dropped or the process ends, however that happens.
@@ -179,16 +171,5 @@ mod tests {
         });
         Lock::take(dir.path()).unwrap();
         ends.join().unwrap();
-    }
-
-    #[test]
-    fn only_ordinary_files_are_read() {
-        let dir = tempfile::tempdir().unwrap();
-        assert!(read_regular(dir.path()).unwrap_err().to_string().contains("no ordinary file"));
-        #[cfg(unix)]
-        assert!(read_regular(Path::new("/dev/zero")).unwrap_err().to_string().contains("no ordinary file"));
-        let file = dir.path().join("sparse");
-        File::create(&file).unwrap().set_len(MOST_BYTES + 1).unwrap();
-        assert!(read_regular(&file).unwrap_err().to_string().contains("at most"));
     }
 }

@@ -13,7 +13,7 @@ pub(super) const OPTIONS: &str = "options.json";
 pub(super) const METRICS: &str = "metrics.jsonl";
 const DATA: &str = "data.json";
 const SHEET: &str = "data.png";
-const MODEL: &str = "model.safetensors";
+pub(super) const MODEL: &str = "model.safetensors";
 /// The network of the best epoch, in runs with patience.
 const BEST: &str = "best.safetensors";
 pub(super) const CHECKPOINT: &str = "checkpoint.safetensors";
@@ -135,10 +135,11 @@ impl RunFolder {
                 return Err(Error::input(path, "is no ordinary file; remove it, and the run goes on without its past"));
             }
             let file = File::open(&path).map_err(|e| Error::input(&path, format!("cannot be read: {e}")))?;
-            for line in BufReader::new(file).lines() {
+            for line in BufReader::new(file).split(b'\n') {
                 let line = line.map_err(|e| Error::input(&path, format!("cannot be read: {e}")))?;
-                // A line cut off by a crash is behind the last checkpoint.
-                let Ok(event) = serde_json::from_str::<Event>(&line) else { continue };
+                // A line cut off by a crash is behind the last checkpoint; what was damaged otherwise shows as a gap.
+                let Ok(event) = serde_json::from_slice::<Event>(&line) else { continue };
+                let line = String::from_utf8_lossy(&line);
                 match event {
                     Event::Step { step: at, .. } if at > last && at <= step => {
                         note_gap(&mut gaps, last, at);

@@ -66,12 +66,12 @@ impl Paper<'_> {
             Error::Limit { adapter, limit, need, offer, .. } => {
                 Error::Limit { adapter, limit, need, offer, cure: self.cure() }
             }
-            Error::Memory { adapter, need, offer, .. } => {
+            Error::Memory { owner, need, offer, .. } => {
                 // What was refused is but a part of what the run needs.
                 let need = self.need(&self.spec, self.plan.part_size).map_or(need, |all| all.max(need));
                 let cure = self.cure();
                 let cure = if self.gpu.refused().is_some() { cure.replace("this fits", "this may fit") } else { cure };
-                Error::Memory { adapter, need, offer, cure }
+                Error::Memory { owner, need, offer, cure }
             }
             other => other,
         }
@@ -152,7 +152,7 @@ impl Paper<'_> {
 
     /// Bytes of everything, of which no part is too large.
     fn need(&self, spec: &ModelSpec, batch_size: usize) -> Result<u64> {
-        let mut state = State::new();
+        let mut state = State::on(self.gpu);
         let model = spec.network(0)?.build(&mut state)?;
         self.update.reserve(&mut state);
         state.iter().try_for_each(|(_, tensor)| self.gpu.check_buffer(&tensor.name, tensor.ty.bytes()))?;

@@ -173,7 +173,9 @@ fn parsed(text: &str) -> std::result::Result<usize, String> {
     if text == "converge" {
         return Ok(Whitening::CONVERGE);
     }
-    text.parse().map_err(|_| "expected a number of iterations, or converge".into())
+    // No number means what the word does.
+    let number = text.parse().ok().filter(|number| *number != Whitening::CONVERGE);
+    number.ok_or_else(|| format!("expected 1 to {MOST_ITERATIONS}, or converge"))
 }
 
 pub(super) fn at_least_1(option: &str, value: usize) -> Result<()> {

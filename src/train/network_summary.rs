@@ -117,7 +117,7 @@ impl Recorded {
     fn of(gpu: &Gpu, options: &Options, splits: &Splits) -> Result<Self> {
         options.validate()?;
         let spec = ModelSpec::new(options, splits);
-        let mut state = State::new();
+        let mut state = State::on(gpu);
         let model = spec.build(options.seed, &mut state)?;
         spec.check(&model)?;
         let update = options.update();

@@ -70,6 +70,8 @@ impl ScheduleKind {
 
 /// Images per step unless something else is asked for.
 pub(super) const BATCH_SIZE: usize = 128;
+/// Most parts of a step.
+const MOST_PARTS: usize = 1 << 16;
 
 /// A training run. The defaults train a small network with deconvolution on generated digits.
 ///
@@ -273,6 +275,9 @@ impl Options {
         at_least_1("batch_size", self.batch_size.unwrap_or(BATCH_SIZE))?;
         let count = |value: Option<u64>| value.map_or(1, |n| n.min(usize::MAX as u64) as usize);
         at_least_1("accumulate", self.accumulate)?;
+        if self.accumulate > MOST_PARTS {
+            return Err(Error::Usage(format!("`accumulate` is {}; expected at most {MOST_PARTS}", self.accumulate)));
+        }
         at_least_1("patience", count(self.patience))?;
         at_least_1("epochs", count(self.epochs))?;
         at_least_1("steps", count(self.steps))?;

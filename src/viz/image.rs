@@ -238,6 +238,10 @@ pub fn centered(planes: &RgbPlanes) -> RgbPlanes {
     RgbPlanes { data, ..*planes }
 }
 
+/// Largest file that is read as a photograph.
+#[cfg(not(target_arch = "wasm32"))]
+const MOST_BYTES: u64 = 1 << 30;
+
 /// Reads a photograph and keeps its samples as they are; see [`decode_photo`].
 #[cfg(not(target_arch = "wasm32"))]
 pub fn load_photo(path: impl AsRef<Path>) -> Result<Photo> {
@@ -245,7 +249,7 @@ pub fn load_photo(path: impl AsRef<Path>) -> Result<Photo> {
     if path.is_dir() {
         return Err(Error::input(path, "expected an image file, but this is a folder; name the images in it"));
     }
-    let bytes = std::fs::read(path).map_err(|e| Error::input(path, format!("the image cannot be read: {e}")))?;
+    let bytes = crate::read::read_file(path, MOST_BYTES, "an image")?;
     decode_photo(&bytes, path)
 }
 

@@ -79,7 +79,7 @@ impl Builder<'_> {
     fn shape_after(&mut self, module: &dyn Module, name: &str, x: Var) -> Result<Var> {
         let input = self.tape.shape(x)[1..].to_vec();
         let mut ctx = Forward { tape: &mut self.tape, state: self.state, mode: Mode::Eval };
-        module.forward(&mut ctx, x).map_err(|e| at(name, &input, &e))
+        module.forward(&mut ctx, x).map_err(|e| at(name, &input, e))
     }
 
     fn layer(&mut self, layer: &Layer, name: &str, x: Var) -> Result<Box<dyn Module>> {
@@ -87,9 +87,13 @@ impl Builder<'_> {
             return Ok(Box::new(Activate(activation)));
         }
         let input = self.tape.shape(x)[1..].to_vec();
+        if let Some(side) = layer.sides().into_iter().find(|side| *side > ops::MOST_SIDE) {
+            let what = format!("expected sides, steps and borders of at most {}, found {side}", ops::MOST_SIDE);
+            return Err(at(name, &input, Error::Usage(what)));
+        }
         Ok(match layer {
-            Layer::Conv(conv) => self.conv(conv, name, &input).map_err(|e| at(name, &input, &e))?,
-            Layer::Linear(linear) => self.linear(linear, name, &input).map_err(|e| at(name, &input, &e))?,
+            Layer::Conv(conv) => self.conv(conv, name, &input).map_err(|e| at(name, &input, e))?,
+            Layer::Linear(linear) => self.linear(linear, name, &input).map_err(|e| at(name, &input, e))?,
             Layer::BatchNorm | Layer::GroupNorm | Layer::LayerNorm | Layer::IterNorm => {
                 self.normalization(layer, name, input[0])?
             }
@@ -225,8 +229,12 @@ pub(crate) fn named<'a>(layers: &'a Layers, prefix: &str, path: &str) -> impl It
 }
 
 /// An error of the layer `name`, whose input has this shape.
-fn at(name: &str, input: &[usize], e: &Error) -> Error {
-    Error::Usage(format!("layer '{name}', whose input is {input:?} without N: {e}"))
+fn at(name: &str, input: &[usize], e: Error) -> Error {
+    match e {
+        // How much is missing decides what is advised.
+        Error::Limit { .. } | Error::Memory { .. } => e,
+        e => Error::Usage(format!("layer '{name}', whose input is {input:?} without N: {e}")),
+    }
 }
 
 fn fits(shape: &[usize]) -> Result<()> {

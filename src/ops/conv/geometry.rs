@@ -1,5 +1,6 @@
 //! Options and sizes of a convolution. What computes one is in the files of its kind.
 
+use crate::ops::MOST_SIDE;
 use crate::tape::Type;
 use crate::{Error, Result};
 
@@ -69,6 +70,10 @@ impl Geometry {
                 op,
                 format!("stride, dilation, groups and kernel must be at least 1: {options:?}"),
             ));
+        }
+        if [kh, kw, stride, dilation, padding].iter().any(|side| *side > MOST_SIDE) {
+            let what = format!("stride, dilation, padding and kernel must be at most {MOST_SIDE}: {options:?}");
+            return Err(Error::shape(op, what));
         }
         if per_group * groups != c || !o.is_multiple_of(groups) {
             return Err(Error::shape(

@@ -1,5 +1,6 @@
 //! The square window of a pooling operation: sizes, and what does not fit.
 
+use crate::ops::MOST_SIDE;
 use crate::tape::Type;
 use crate::{Error, Result};
 
@@ -24,6 +25,10 @@ impl Window {
                      {kernel}, stride {stride}, padding {padding}"
                 ),
             ));
+        }
+        if kernel > MOST_SIDE || stride > MOST_SIDE {
+            let what = format!("expected kernel and stride of at most {MOST_SIDE}, found {kernel} and {stride}");
+            return Err(Error::shape(op, what));
         }
         let [n, c, h, w] = x.nchw();
         if n * c == 0 || h + 2 * padding < kernel || w + 2 * padding < kernel {

@@ -78,12 +78,12 @@ pub const EXPERIMENTS: &[Experiment] = &[
     },
     Experiment {
         name: "fig8b",
-        about: "VGG-11, training loss of the first 1000 steps: no norm, batch norm, deconvolution; on CIFAR-10, with --full on ImageNet",
+        about: "VGG-11, training loss of the first 1000 steps: no norm, batch norm, deconvolution; on CIFAR-10, in full on ImageNet",
         expects: "the loss falls fastest with deconvolution",
     },
     Experiment {
         name: "fig12",
-        about: "VGG-11, test accuracy against the time of the clock, with batch norm and with deconvolution; on CIFAR-10, with --full on ImageNet",
+        about: "VGG-11, test accuracy against the time of the clock, with batch norm and with deconvolution; on CIFAR-10, in full on ImageNet",
         expects: "deconvolution is above batch norm at equal time",
     },
     Experiment {

@@ -118,7 +118,7 @@ impl Learner {
     /// # Errors
     /// A layer does not fit what comes before it (it is named), a number is out of range, or the GPU lacks memory.
     pub fn new(gpu: &Gpu, network: Network, update: impl Into<Update>) -> Result<Self> {
-        Self::begin(gpu, network, Some(update.into()), State::new(), |_| Ok(()))
+        Self::begin(gpu, network, Some(update.into()), State::on(gpu), |_| Ok(()))
     }
 
     /// As [`Learner::new`], its tensors in `state`, with values that `restore` puts there.

@@ -1,6 +1,7 @@
 //! What is said of training images before the first step.
 
 use crate::data::Dataset;
+use crate::models::Norm;
 use crate::train::RunPlan;
 use crate::{Error, Result};
 
@@ -14,15 +15,20 @@ pub(super) fn all_the_same(train: &Dataset) -> Option<String> {
     })
 }
 
-/// Refuses what has no covariance, and says what hardly has one.
-pub(super) fn deconvolves(plan: &RunPlan, train: &Dataset) -> Result<Option<String>> {
-    if plan.part_size == 1 {
-        return Err(Error::Usage(
-            "the batch size is 1, but one image has no covariance, so deconvolution would learn nothing that holds for others; \
-             choose a `batch_size` of at least 2, better 16, or `norm` none"
-                .into(),
-        ));
+/// Refuses batches that have no covariance, where they are whitened.
+pub(super) fn has_covariance(plan: &RunPlan, norm: Norm) -> Result<()> {
+    if plan.part_size > 1 || !matches!(norm, Norm::Deconv | Norm::Iterative) {
+        return Ok(());
     }
+    let whitening = if norm == Norm::Deconv { "deconvolution" } else { "whitening its channels" };
+    Err(Error::Usage(format!(
+        "the batch size is 1, but one image has no covariance, so {whitening} would learn nothing that holds for others; \
+         choose a `batch_size` of at least 2, better 16, or `norm` none"
+    )))
+}
+
+/// Refuses images that have no covariance, and says which hardly have one.
+pub(super) fn deconvolves(train: &Dataset) -> Result<Option<String>> {
     let flat = (0..train.len()).filter(|i| train.is_flat(*i)).count();
     if flat == train.len() {
         return Err(Error::Usage(format!(

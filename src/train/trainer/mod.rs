@@ -16,7 +16,7 @@ use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
 use crate::tape::State;
 use crate::{Error, Result};
-use images::{all_the_same, deconvolves};
+use images::{all_the_same, deconvolves, has_covariance};
 use lost::begin_again;
 pub(super) use lost::{Losses, too_often};
 use std::collections::VecDeque;
@@ -181,8 +181,9 @@ impl Trainer {
         timer.seconds = progress.seconds;
         let plan = RunPlan::going_on(options, images, &progress)?;
         splits.report.notes.extend(all_the_same(&splits.train));
+        has_covariance(&plan, spec.net.norm)?;
         if spec.net.norm == Norm::Deconv {
-            splits.report.notes.extend(deconvolves(&plan, &splits.train)?);
+            splits.report.notes.extend(deconvolves(&splits.train)?);
         }
         if options.patience.is_some() && splits.validation.is_none() {
             return Err(Error::Usage(format!(
@@ -227,11 +228,11 @@ impl Trainer {
             [validation.as_ref(), Some(&test)].into_iter().flatten().map(|images| images.dataset().len()).collect();
         let network = spec.network(options.seed)?;
         // What a checkpoint describes takes no more room than the file has.
-        let state = || saved.filter(|saved| saved.run.is_some()).map_or_else(State::new, Saved::state);
+        let state = |gpu: &Gpu| saved.filter(|saved| saved.run.is_some()).map_or_else(|| State::on(gpu), Saved::state);
         let restore = |state: &mut State| saved.map_or(Ok(()), |saved| saved.restore(state));
         let own = options.network.is_some();
         let begun = |gpu: &Gpu| {
-            let learner = Learner::begin(gpu, network.clone(), Some(update), state(), restore)?;
+            let learner = Learner::begin(gpu, network.clone(), Some(update), state(gpu), restore)?;
             let mut learner = learner.with_normalize(spec.normalize.clone())?.with_loss(loss.clone());
             spec.check(&learner.model)?;
             learner.step = progress.step;
