@@ -1,23 +1,45 @@
 #!/usr/bin/env python3
 """The least time a training step of ResNet-18 can take on a card, on paper: benches/roofline.py [TFLOP/s] [TB/s]
 
-For each product: workgroups, flops, bytes (every operand moved once, 4 bytes a number) and the larger of the two times. Images of
-32x32, batch 128. Tiles are those that real GPUs get (src/ops): 64x64; weight gradients and covariances are split to 2048 workgroups.
+For each product: workgroups, flops, bytes (every operand moved once, 4 bytes a number) and the larger of the two times, that of
+arithmetic by the share of the card that the workgroups fill. Images of 32x32, batch 128. Tiles and parts are those that cards get
+(src/ops): tiles of 64x64, or of 64x32 where those are too few; weight gradients and covariances are split to 2048 workgroups.
 """
 import sys
 
 PEAK, MEMORY = (float(v) * 1e12 for v in (sys.argv[1:] + ["30", "1"][len(sys.argv) - 1 :])[:2])
 BATCH, TILE, BLOCK, SAMPLING, ITERATIONS = 128, 64, 64, 3, 5
+# Workgroups that fill a card (src/gpu/profile.rs); steps of a stage and stages of a part of a product (src/ops/products/product.rs).
+FILLING, DEPTH, LEAST = 256, 16, 6
 rows = []
 
 
-def tiles(m, n):
-    return -(-m // TILE) * -(-n // TILE)
+def tiles(m, n, width=TILE, symmetric=False):
+    return sum(-(-n // width) - (row * TILE // width if symmetric else 0) for row in range(-(-m // TILE)))
+
+
+def times(groups, flops, numbers):
+    return flops / (PEAK * min(1, groups / FILLING)) * 1e6, 4 * numbers / MEMORY * 1e6
+
+
+def row(name, groups, flops, numbers, compute, memory):
+    rows.append((name, groups, flops, 4 * numbers, "arithmetic" if compute > memory else "memory", max(compute, memory)))
 
 
 def add(name, groups, flops, numbers):
-    compute, memory = flops / PEAK * 1e6, 4 * numbers / MEMORY * 1e6
-    rows.append((name, groups, flops, 4 * numbers, "arithmetic" if compute > memory else "memory", max(compute, memory)))
+    row(name, groups, flops, numbers, *times(groups, flops, numbers))
+
+
+def split(m, n, k, matrices, symmetric=False):
+    """Workgroups of products, and numbers that their partial sums write and read."""
+    stages = -(-k // DEPTH)
+    most = max(1, stages // LEAST)
+    width = TILE
+    if matrices * tiles(m, n, width, symmetric) < FILLING:
+        width //= 2
+    count = matrices * tiles(m, n, width, symmetric)
+    parts = -(-stages // -(-stages // min(most, -(-FILLING // count))))
+    return count * parts, 2 * parts * count * TILE * width if parts > 1 else 0
 
 
 def conv(name, channels, outputs, size, stride, kernel):
@@ -25,11 +47,11 @@ def conv(name, channels, outputs, size, stride, kernel):
     pixels, features = BATCH * out * out, channels * kernel * kernel
     x, y, w = BATCH * size * size * channels, pixels * outputs, features * outputs
     flops = 2 * pixels * features * outputs
-    add(name, tiles(pixels, outputs), flops, x + w + y)
+    add(name, split(pixels, outputs, 1, 1)[0], flops, x + w + y)
     if channels > 3:
-        add(name + ", input gradient", tiles(BATCH * size * size, channels), flops, y + w + x)
-    split = max(1, min(2048 // tiles(features, outputs), pixels // 16))
-    add(name + ", weight gradient", tiles(features, outputs) * split, flops, x + y + w * (2 * split + 1 if split > 1 else 1))
+        add(name + ", input gradient", split(BATCH * size * size, channels, 1, 1)[0], flops, y + w + x)
+    parts = max(1, min(2048 // tiles(features, outputs), pixels // 16))
+    add(name + ", weight gradient", tiles(features, outputs) * parts, flops, x + y + w * (2 * parts + 1 if parts > 1 else 1))
     # Two reads and a write forward (sums, then the map), three reads and a write backward, ReLU within.
     add(name + ", batch norm", -(-y // 4 // 64), 0, 7 * y)
 
@@ -40,17 +62,24 @@ def deconv(name, channels, outputs, size, stride, kernel):
     block = min(channels, BLOCK)
     d, matrices = block * kernel * kernel, channels // block
     samples = BATCH * (-(-(size // stride) // SAMPLING)) ** 2
-    triangle = tiles(d, d) / 2 if d > TILE else 1
-    patches = matrices * samples * d
-    add(name + ", covariance", int(triangle * matrices * max(1, 2048 // max(1, int(triangle * matrices)))), patches * d, patches * 2)
-    # Coupled steps take 3 T - 3 products, fitted ones of large matrices 6; twice as many backward; one triangle of each.
+    triangle, patches = matrices * tiles(d, d, TILE, True), matrices * samples * d
+    add(name + ", covariance", triangle * max(1, 2048 // triangle), patches * d, patches * 2)
+    # Coupled steps take 3 T - 3 products, fitted ones of large matrices 6; as many pairs backward; one triangle of each.
     products = 6 if d >= 256 else 3 * ITERATIONS - 3
-    for way, count in (("forward", products), ("backward", 2 * products)):
-        add(f"{name}, Newton-Schulz {way}", int(triangle * matrices), count * matrices * d**3, count * 3 * matrices * d * d)
-    w = outputs * channels * kernel * kernel
+    for way, pair in (("forward", 1), ("backward", 2)):
+        groups, partial = split(d, d, pair * d, matrices, True) if d > 36 else (1, 0)
+        numbers = products * (pair * 3 * matrices * d * d + partial)
+        add(f"{name}, Newton-Schulz {way}", groups, products * pair * matrices * d**3, numbers)
     # Weights folded, and both gradients of that.
-    add(name + ", folding", tiles(outputs, d) * matrices, 3 * 2 * w * d, 3 * (2 * w + matrices * d * d))
-    add(name + ", covariance's gradient", tiles(samples, d) * matrices, 2 * patches * d, 2 * patches + matrices * d * d)
+    w = outputs * channels * kernel * kernel
+    folding = []
+    for m, n, k in ((d, outputs, d), (d, outputs, d), (d, d, outputs)):
+        groups, partial = split(m, n, k, matrices)
+        folding.append((groups, 2 * w * d, 2 * w + matrices * d * d + partial))
+    sums = [sum(part) for part in zip(*(times(*part) for part in folding))]
+    row(name + ", folding", folding[0][0], sum(part[1] for part in folding), sum(part[2] for part in folding), *sums)
+    groups, partial = split(samples, d, d, matrices)
+    add(name + ", covariance's gradient", groups, 2 * patches * d, 2 * patches + matrices * d * d + partial)
 
 
 layers, channels, size = [("conv1", 3, 64, 32, 1, 3)], 64, 32

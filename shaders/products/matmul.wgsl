@@ -5,6 +5,9 @@
 // Tiles staged in workgroup memory. SYMMETRIC = 1 (c known to be symmetric): only tiles that reach the upper triangle are computed
 // and their upper elements are written twice. PAIR = 1 adds the second product, which follows the first along k. B_TRANSPOSED = 1: b is
 // given by its columns, (n, k).
+//
+// Where a product has too few tiles to fill a GPU, `parts` workgroups share the k of each. Then c is their partial sums, (m, n) for each part
+// of each batch with m rounded up to whole blocks, and `sum_parts.wgsl` does the rest.
 const TM: u32 = 8u;
 const TN: u32 = 2u;
 const LX: u32 = 8u;
@@ -25,7 +28,7 @@ fn steps() -> u32 {
 }
 
 fn stages() -> u32 {
-    return steps() * (PAIR + 1u) / DEPTH;
+    return params.stages;
 }
 
 fn place_of(group: vec3u, groups: vec3u) -> Place {
@@ -33,8 +36,13 @@ fn place_of(group: vec3u, groups: vec3u) -> Place {
     let column = group.x * COLUMNS;
     // A symmetric result needs no tile that lies below the diagonal.
     let below = SYMMETRIC == 1u && (column + COLUMNS) * 4u <= row;
-    let last = select(steps() * (PAIR + 1u), 0u, below);
-    return Place(row, column, group.z, 0u, last);
+    let first = group.z % params.parts * params.stages * DEPTH;
+    return Place(row, column, group.z, first, select(steps() * (PAIR + 1u), 0u, below));
+}
+
+// `layer` numbers the parts of all batches.
+fn batch_of(place: Place) -> u32 {
+    return place.layer / params.parts;
 }
 
 // Step k of both products as one of the product that it belongs to.
@@ -52,7 +60,7 @@ fn start_left(place: Place, lane: u32) -> Left {
     var rows: Left;
     for (var n = 0u; n < LEFT; n++) {
         let row = min(place.row + row_in_tile(lane, n), params.m - 1u);
-        rows.at[n] = (batch_of_a(place.layer) * params.m + row) * ((params.k + 3u) / 4u);
+        rows.at[n] = (batch_of_a(batch_of(place)) * params.m + row) * ((params.k + 3u) / 4u);
     }
     rows.k4 = lane % STEPS4;
     return rows;
@@ -85,10 +93,10 @@ fn start_right(place: Place, lane: u32) -> Right {
     var columns: Right;
     columns.step = right_step(lane);
     let column = place.column + right_column(lane);
-    columns.at[0] = place.layer * params.k * n4 + min(column, n4 - 1u);
+    columns.at[0] = batch_of(place) * params.k * n4 + min(column, n4 - 1u);
     if B_TRANSPOSED == 1u {
         for (var n = 0u; n < 4u; n++) {
-            columns.at[n] = (place.layer * params.n + min(column * 4u + n, params.n - 1u)) * ((params.k + 3u) / 4u);
+            columns.at[n] = (batch_of(place) * params.n + min(column * 4u + n, params.n - 1u)) * ((params.k + 3u) / 4u);
         }
     }
     return columns;
@@ -124,5 +132,15 @@ fn load_right(place: Place, columns: ptr<function, Right>, k: u32) -> HeldRight 
 }
 
 fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {
-    store_block(block, column, place.layer, scaled(values, added_row(column, place.layer)));
+    if params.parts == 1u {
+        store_block(block, column, place.layer, scaled(values, added_row(column, place.layer)));
+        return;
+    }
+    let m4 = (params.m + 3u) / 4u;
+    let n4 = (params.n + 3u) / 4u;
+    if (block < m4) & (column < n4) {
+        for (var e = 0u; e < 4u; e++) {
+            c[((place.layer * m4 + block) * 4u + e) * n4 + column] = values[e];
+        }
+    }
 }

@@ -24,6 +24,9 @@ pub struct Profile {
     pub name: &'static str,
     /// The adapter computes on the CPU: few lanes, and tiny launches are dear.
     pub software: bool,
+    /// Workgroups of 64 that keep it busy; WebGPU does not report cores, so by the class of the adapter. Products of fewer tiles are
+    /// given smaller ones, or more workgroups that share a sum.
+    pub workgroups: usize,
     /// The kernel and tiles in place of those for GPUs.
     pub tiles: fn(&'static Tiles) -> &'static Tiles,
     /// Processes that train as one, each on a device of its own: statistics and gradients are averaged over them.
@@ -35,9 +38,19 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// What GPUs are given, and every adapter can run.
-    pub const GPU: Self =
-        Self { name: "gpu", software: false, tiles: |tiles| tiles, processes: 1, program: |_| {}, text: |text| text };
+    /// What GPUs are given, and every adapter can run: those of laptops and phones, and all in a browser, which does not say more.
+    pub const GPU: Self = Self {
+        name: "gpu",
+        software: false,
+        workgroups: 64,
+        tiles: |tiles| tiles,
+        processes: 1,
+        program: |_| {},
+        text: |text| text,
+    };
+
+    /// What cards are given: four for each core of a middling one.
+    pub const CARD: Self = Self { name: "card", workgroups: 256, ..Self::GPU };
 }
 
 impl PartialEq for Profile {

@@ -326,9 +326,9 @@ mod tests {
 
     #[test]
     fn small_blocks_take_one_launch_each_way() -> Result<()> {
-        // Norm in parts and their sum, start, 10 products and the scaling; 10 pairs, start, two scalar products in parts and their
-        // sums, and the end.
-        assert_eq!(launches(16)?, [14, 16]);
+        // Norm in parts and their sum, start, 10 products and the scaling; 10 pairs and start, whose sums are long enough for parts, and
+        // two scalar products, in parts and their sums, and the end.
+        assert_eq!(launches(16)?, [14, 26]);
         assert_eq!(launches(4)?, [1, 1]);
         assert_eq!(launches(1)?, [1, 1]);
         Ok(())

@@ -16,7 +16,7 @@ pub mod passes {
     pub use super::Loads;
 }
 
-use crate::gpu::{AdapterSummary, Profile, Shader, TextPass, Tiles};
+use crate::gpu::{AdapterKind, AdapterSummary, Profile, Shader, TextPass, Tiles};
 use crate::named::named;
 use crate::{Error, Result};
 
@@ -69,8 +69,9 @@ fn has_lanes(adapter: &AdapterSummary) -> bool {
     adapter.subgroup == (LANES, LANES)
 }
 
-const fn of(family: Family, loads: Loads) -> Profile {
+fn of(adapter: &AdapterSummary, family: Family, loads: Loads) -> Profile {
     let (name, tiles): (_, fn(&'static Tiles) -> &'static Tiles) = match (family, loads) {
+        (Family::Shared, Loads::Buffers) if adapter.kind == AdapterKind::Discrete => return Profile::CARD,
         (Family::Shared, Loads::Buffers) => return Profile::GPU,
         (Family::Shared, Loads::Textures) => ("gpu, textures", Profile::GPU.tiles),
         (Family::Register, Loads::Buffers) => ("register, buffers", tiles::register),
@@ -78,7 +79,10 @@ const fn of(family: Family, loads: Loads) -> Profile {
         (Family::Subgroup, Loads::Buffers) => ("subgroup, buffers", tiles::subgroup),
         (Family::Subgroup, Loads::Textures) => ("subgroup, textures", tiles::subgroup),
     };
-    let own = Profile { name, software: !matches!(family, Family::Shared), tiles, ..Profile::GPU };
+    let own = match family {
+        Family::Shared => Profile { name, ..Profile::GPU },
+        Family::Register | Family::Subgroup => Profile { name, software: true, workgroups: 8, tiles, ..Profile::GPU },
+    };
     match loads {
         Loads::Buffers => own,
         Loads::Textures => Profile { program: images::copy_inputs, text: |text| text::from_images(&text), ..own },
@@ -103,17 +107,17 @@ pub fn profile(adapter: &AdapterSummary, wish: Wish) -> Result<Profile> {
              expected register or shared"
         )));
     }
-    Ok(of(family, loads))
+    Ok(of(adapter, family, loads))
 }
 
 /// `own`, the profile of an adapter, and the others that it can run on the same device, for tests: those that load alike, and the
-/// kernels of GPUs in the largest tiles, whatever those fill.
+/// kernels of GPUs as the smallest one would have them, in large tiles and few parts.
 pub fn profiles(adapter: &AdapterSummary, own: Profile) -> Vec<Profile> {
     let families = [Family::Register, Family::Subgroup, Family::Shared].into_iter();
     let families: Vec<Family> = families.filter(|family| *family != Family::Subgroup || has_lanes(adapter)).collect();
     let of_all = |loads| {
-        let large = Profile { name: "gpu, few lanes", software: true, ..of(Family::Shared, loads) };
-        families.iter().map(|family| of(*family, loads)).chain([large]).collect::<Vec<_>>()
+        let small = Profile { name: "gpu, two workgroups", workgroups: 2, ..of(adapter, Family::Shared, loads) };
+        families.iter().map(|family| of(adapter, *family, loads)).chain([small]).collect::<Vec<_>>()
     };
     let all = [Loads::Buffers, Loads::Textures].map(of_all);
     let mut alike = all.into_iter().find(|alike| alike.contains(&own)).unwrap_or_default();

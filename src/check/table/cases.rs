@@ -19,7 +19,7 @@ pub(super) fn channel_corners() -> Vec<Sizes> {
 
 /// Enough pixels for one tap to be a product of matrices, which channels in whole vectors are and others are not.
 pub(super) fn pixel_corners() -> Vec<Sizes> {
-    let channels = [(1, 1), (4, 1), (8, 5), (12, 9), (5, 17), (36, 33), (64, 70), (140, 2), (2, 140)];
+    let channels = [(1, 1), (4, 1), (8, 5), (12, 9), (5, 17), (36, 33), (64, 70), (140, 2), (2, 140), (212, 66)];
     let corner = |(i, (c, o))| Sizes { n: 3, c, o, h: 9, w: 11, choice: i, ..Sizes::SMALL };
     channels.into_iter().enumerate().map(corner).collect()
 }
@@ -31,10 +31,12 @@ pub(super) fn reduction_corners() -> Vec<Sizes> {
     sizes.iter().map(|(n, c, h, w)| Sizes { n: *n, c: *c, h: *h, w: *w, ..Sizes::SMALL }).collect()
 }
 
-/// Matrices on both sides of every tile.
+/// Matrices on both sides of every tile, and few tiles with long sums: in parts of k on GPUs.
 pub(super) fn matrix_corners() -> Vec<Sizes> {
     let sizes = [(1, 1), (3, 4), (4, 9), (13, 17), (19, 40), (17, 70), (70, 13), (67, 67), (35, 130), (40, 35)];
-    sizes.iter().map(|(c, o)| Sizes { c: *c, o: *o, h: 9, ..Sizes::SMALL }).collect()
+    let long = [(193, 70, 1), (210, 1, 70), (257, 66, 35), (330, 13, 67), (9, 17, 211)];
+    let sizes = sizes.into_iter().map(|(c, o)| (c, o, 9)).chain(long);
+    sizes.map(|(c, o, h)| Sizes { c, o, h, ..Sizes::SMALL }).collect()
 }
 
 /// Windows that have a kernel variant of their own.

@@ -108,7 +108,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         let (w, bias) = (b.leaf(&[s.o, s.c]), b.leaf(&[s.o]));
         Ok(vec![ops::linear(&mut b.tape, x, w, Some(bias))?])
     })
-    .at(channel_corners),
+    .at(|| [channel_corners(), vec![Sizes { c: 260, o: 9, ..Sizes::SMALL }]].concat()),
     op("max_pool2d", |b, s| {
         // Values far apart, so that no step of a difference changes the winner.
         let x = b.scaled(&s.map_for_window(), 100.0)?;

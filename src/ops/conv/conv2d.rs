@@ -253,7 +253,7 @@ impl Op for Conv {
             launch_shifted_bias(launch, [launch.reads[1], mean], bias, (&shape, groups), shifted);
             bias = Some(shifted);
         }
-        match Kind::of(&g, &self.weight) {
+        match Kind::launched(&g, &self.weight, launch.profile, added.is_some()) {
             Kind::Grouped => {
                 let weight = self.weight.launch_rows(launch, launch.reads[1], groups);
                 grouped::launch_forward(launch, &g, weight, bias);

@@ -7,7 +7,7 @@ use super::weight::Weight;
 use super::weight_columns::launch_rows_of_sum;
 use crate::gpu::{Shader, Tile, Tiles};
 use crate::ops::norm::column_sum::launch_single_sum;
-use crate::ops::products::tiles::choose;
+use crate::ops::products::tiles::{LONG_SUM, choose};
 use crate::tape::Launch;
 use crate::{kernel_params, tile_variants};
 
@@ -45,7 +45,7 @@ pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: Geometry, weight: &
         return;
     };
     let grid = [o4.div_ceil(lx * tn), (g.taps() * c4).div_ceil(ly * tm)];
-    let wanted = if launch.profile.software { 64 } else { 2048 };
+    let wanted = LONG_SUM * launch.profile.workgroups;
     let least = if launch.profile.software { pixels.div_ceil(cached_pixels(o4)) } else { 1 };
     let pixels_per_split = pixels.div_ceil((wanted / (grid[0] * grid[1])).clamp(least, pixels.div_ceil(16)));
     let splits = pixels.div_ceil(pixels_per_split);

@@ -31,7 +31,7 @@ impl Op for ConvInputGrad {
         else {
             return;
         };
-        match Kind::of(&g, &self.weight) {
+        match Kind::launched(&g, &self.weight, launch.profile, launch.reads.len() > 2) {
             Kind::Grouped => {
                 let weight = self.weight.launch_rows(launch, launch.reads[1], groups);
                 grouped::launch_input_grad(launch, &g, weight);

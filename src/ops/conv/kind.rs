@@ -3,6 +3,7 @@
 use super::geometry::Geometry;
 use super::pointwise;
 use super::weight::Weight;
+use crate::gpu::Profile;
 
 /// The kinds of convolutions, each with kernels of its own in every direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,12 @@ impl Kind {
             1 => Self::Implicit,
             _ => Self::Grouped,
         }
+    }
+
+    /// As [`Kind::of`] at a launch, which may add a map: long sums over few pixels, such as a linear layer's, are products on GPUs, which
+    /// compute them in parts.
+    pub fn launched(g: &Geometry, weight: &Weight, profile: Profile, adds: bool) -> Self {
+        if !profile.software && !adds && pointwise::fits(g, weight) { Self::Product } else { Self::of(g, weight) }
     }
 
     /// Whether its kernels add a map to what they compute.

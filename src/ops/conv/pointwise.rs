@@ -1,4 +1,4 @@
-//! Convolutions with 1x1 kernels, stride 1 and no padding, and linear layers of many rows: products of the map's pixels, as rows of
+//! Convolutions with 1x1 kernels, stride 1 and no padding, and linear layers (on CPUs those of many rows): products of pixels, as rows of
 //! channels, with the weight.
 //!
 //! `y = x w^T + b`, `gx = gy w`, `gw = gy^T x`. A row-major weight (O,C) is a matrix in vectors of four as it lies where four divides C,
@@ -12,11 +12,16 @@ use crate::ops::products::product::Product;
 use crate::ops::whitening::row_mean::launch_broadcast;
 use crate::tape::Launch;
 
-/// Whether a convolution is such a product, and worth kernels that others may not need.
-pub(super) fn suits(g: &Geometry, weight: &Weight) -> bool {
+/// Whether a convolution is such a product.
+pub(super) fn fits(g: &Geometry, weight: &Weight) -> bool {
     let plain = g.taps() == 1 && g.options.stride == 1 && g.options.padding == 0 && g.options.groups == 1;
     let whole = !weight.lies_in_rows() || g.c.is_multiple_of(4);
-    plain && whole && pixels(g) > FEW_PIXELS
+    plain && whole
+}
+
+/// Whether it is one, and worth kernels that others may not need.
+pub(super) fn suits(g: &Geometry, weight: &Weight) -> bool {
+    fits(g, weight) && pixels(g) > FEW_PIXELS
 }
 
 fn pixels(g: &Geometry) -> usize {

@@ -33,7 +33,7 @@ impl Op for ConvWeightGrad {
         else {
             return;
         };
-        match Kind::of(&g, &self.weight) {
+        match Kind::launched(&g, &self.weight, launch.profile, false) {
             Kind::Grouped => match &self.weight {
                 Weight::Rows => grouped::launch_weight_grad(launch, &g, write),
                 Weight::Columns(shape) => {

@@ -3,19 +3,15 @@
 //! 2 S R da db floating-point operations; half of it for `a^T a`, of which one triangle is computed.
 
 use super::product::Product;
-use super::tiles::choose;
+use super::sum_parts::{SumParts, stored};
+use super::tiles::{LONG_SUM, choose};
 use super::transpose::launch_transpose;
-use crate::gpu::{Kernel, Shader, Slot, Tile, Tiles};
+use crate::gpu::{Shader, Slot, Tile, Tiles};
 use crate::tape::Launch;
 use crate::{kernel_params, tile_variants};
 
 kernel_params! {
     struct GramParams { rows: u32, da4: u32, db4: u32, splits: u32, rows_per_split: u32 }
-}
-kernel_params! {
-    struct ReduceParams {
-        items: u32, da: u32, da4: u32, db: u32, db4: u32, splits: u32, scale: f32, diagonal: f32,
-    }
 }
 
 pub(crate) const FLAGS: &[&[(&str, u32)]] = &[&[("SYMMETRIC", 0)], &[("SYMMETRIC", 1)]];
@@ -24,8 +20,7 @@ pub(crate) static TILES: Tiles = Tiles {
     shader: Shader::with_variants::<GramParams>("products/gram.wgsl", 2, 1, tile_variants!(SIZES, FLAGS)),
     sizes: SIZES,
 };
-static REDUCE: Shader = Shader::with_variants::<ReduceParams>("products/gram_reduce.wgsl", 1, 1, FLAGS);
-pub(in crate::ops) const SHADERS: &[&Shader] = &[&TILES.shader, &REDUCE];
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&TILES.shader];
 
 /// One reduction: `c = scale a^T b + diagonal I`.
 #[derive(Clone, Copy, Debug)]
@@ -44,14 +39,14 @@ impl GramProduct {
         let flags = [("SYMMETRIC", u32::from(symmetric))];
         let Some((kernel, [tm, tn, lx, ly])) = choose(&TILES, launch, db4, &flags) else { return };
         let tiles = [db4.div_ceil(lx * tn), da4.div_ceil(ly * tm)];
-        let wanted = if launch.profile.software { 64 } else { 2048 };
         // Sums longer than this lose accuracy, and a long loop starves the other lanes.
         let least_splits = rows.div_ceil(2048);
         let most_splits = rows.div_ceil(32).max(1);
-        let splits = (wanted / (tiles[0] * tiles[1] * batches)).clamp(least_splits, most_splits.max(least_splits));
+        let splits = (LONG_SUM * launch.profile.workgroups / (tiles[0] * tiles[1] * batches))
+            .clamp(least_splits, most_splits.max(least_splits));
         let rows_per_split = rows.div_ceil(splits);
         let splits = rows.div_ceil(rows_per_split);
-        let partial = launch.scratch("partial", batches * splits * da4 * 4 * db4 * 4);
+        let partial = launch.scratch("partial", stored([batches, splits, da, db]));
         let params = GramParams {
             rows: rows as u32,
             da4: da4 as u32,
@@ -61,32 +56,9 @@ impl GramProduct {
         };
         let grid = [tiles[0] as u32, tiles[1] as u32, (batches * splits) as u32];
         launch.dispatch(kernel, &params, &[self.a, self.b], &[partial], grid);
-        launch_reduce(launch, [batches, splits, da, db], (self.scale, self.diagonal), symmetric, partial, c);
+        let sum = SumParts { alpha: self.scale, added: None, diagonal: self.diagonal, relu: false, symmetric };
+        sum.launch(launch, [batches, splits, da, db], partial, c);
     }
-}
-
-/// Appends `c = scale (sum of `splits` partial sums) + diagonal I`; `[batches, splits, da, db]`.
-pub(in crate::ops) fn launch_reduce(
-    launch: &mut Launch<'_>,
-    [batches, splits, da, db]: [usize; 4],
-    (scale, diagonal): (f32, f32),
-    symmetric: bool,
-    partial: Slot,
-    c: Slot,
-) {
-    let (da4, db4) = (da.div_ceil(4), db.div_ceil(4));
-    let items = batches * da4 * db4;
-    let params = ReduceParams {
-        items: items as u32,
-        da: da as u32,
-        da4: da4 as u32,
-        db: db as u32,
-        db4: db4 as u32,
-        splits: splits as u32,
-        scale,
-        diagonal,
-    };
-    launch.flat(Kernel::new(&REDUCE, usize::from(symmetric)), &params, &[partial], &[c], items);
 }
 
 /// Appends `c = a^T b` of (S,R,da) and (S,R,db).

@@ -3,9 +3,8 @@
 use crate::gpu::{Kernel, Tile, Tiles};
 use crate::tape::Launch;
 
-/// Workgroups of 64 that fill a real GPU: two for each core of a middling card. WebGPU does not report cores; smaller GPUs are filled by fewer, and
-/// lose little by smaller tiles.
-const FILLING: usize = 128;
+/// Sums over rows and pixels are long and cheap to split: into so many times the workgroups that an adapter wants.
+pub(in crate::ops) const LONG_SUM: usize = 8;
 
 /// The kernel for `columns4` vectors of columns, with the constants `flags` besides those of its tile; none, and a launch that is
 /// refused, where the shader has no such variant. What it leaves idle of an adapter is for the caller to fill, by splitting sums.
@@ -18,8 +17,8 @@ pub(in crate::ops) fn choose(
     choose_to_fill(tiles, launch, columns4, flags, |_| usize::MAX)
 }
 
-/// As [`choose`] where sums are not split: GPUs that a product's largest tiles do not fill get the next smaller ones.
-/// `count` says how many tiles of a size a product has.
+/// As [`choose`], of what GPUs that a product's largest tiles do not fill get the next smaller ones: they leave less to fill by parts of
+/// sums, which have to be stored. `count` says how many tiles of a size a product has.
 pub(in crate::ops) fn choose_to_fill(
     tiles: &'static Tiles,
     launch: &mut Launch<'_>,
@@ -30,7 +29,7 @@ pub(in crate::ops) fn choose_to_fill(
     let Tiles { shader, sizes } = (launch.profile.tiles)(tiles);
     let widest = sizes.iter().position(|(least, _)| columns4 >= *least).unwrap_or(sizes.len() - 1);
     // The tiles behind the second are for few columns and waste what many have.
-    let idle = !launch.profile.software && widest == 0 && count(sizes[0].1) < FILLING;
+    let idle = !launch.profile.software && widest == 0 && count(sizes[0].1) < launch.profile.workgroups;
     let tile = sizes[widest.max(usize::from(idle))].1;
     let names = ["TM", "TN", "LX", "LY"].into_iter().zip(tile.map(|size| size as u32));
     let constants: Vec<_> = names.chain(flags.iter().copied()).collect();
