@@ -220,7 +220,7 @@ fn one_image_has_no_statistics() {
         );
     }
     refused_run(dir.path(), &format!("{args} --model mlp --norm batch --out b"), "one value of each channel");
-    refused_run(dir.path(), &format!("{args} --model mlp --norm iterative --out i"), "one value of each channel");
+    refused_run(dir.path(), &format!("{args} --model mlp --norm iterative --out i"), "no covariance");
     // Groups are of one image.
     ok(dir.path(), &format!("{args} --model mlp --norm group --out g"));
     // A convolution has many positions.
