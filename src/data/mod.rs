@@ -26,6 +26,7 @@ pub mod fetch;
 #[doc(hidden)]
 pub mod files;
 mod folders;
+mod given;
 #[doc(hidden)]
 pub mod glyphs;
 #[doc(hidden)]
@@ -59,6 +60,7 @@ mod view;
 use crate::error::{Error, Result};
 
 pub use dataset::{Dataset, IGNORED, class_name};
+pub use given::load_given;
 pub(crate) use labels::labels_augmented;
 pub(crate) use loader::fill_augmented;
 pub use loader::{Batch, Epoch, Loader, LoaderOptions, fill};
