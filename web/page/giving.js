@@ -8,10 +8,11 @@ const $ = (id) => document.getElementById(id);
 const NAMED = 12;
 let page = {};
 
-/** Shows the share of the files that is read; null when they are. */
+/** Shows the share of the files that is read, 0 where it is not known; null when they are. */
 export function progress(share) {
   $("own-progress").hidden = share === null;
-  if (share !== null) $("own-progress").value = share;
+  if (share) $("own-progress").value = share;
+  else $("own-progress").removeAttribute("value");
 }
 
 function note(text, wrong = false) {

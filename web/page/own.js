@@ -99,7 +99,8 @@ export function missing(list) {
 function called(list) {
   if (list.every(([path]) => known(path))) return "IDX files";
   const [top] = list[0][0].split("/");
-  return list.length === 1 || list.every(([path]) => path.startsWith(`${top}/`)) ? top : `${list.length} files`;
+  if (list.every(([path]) => path.startsWith(`${top}/`))) return top;
+  return list.length < 3 ? list.map(([path]) => path).join(" and ") : `${list.length} files`;
 }
 
 const wanted = ({ seed, limit_train, limit_test }) => ({ seed, limit_train, limit_test });

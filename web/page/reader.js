@@ -11,7 +11,7 @@ onmessage = async ({ data: { name, files, options } }) => {
     const found = read(name, files, JSON.stringify(options), (done, all) => {
       if (performance.now() - told < PAUSE) return;
       told = performance.now();
-      postMessage({ progress: done / all });
+      postMessage({ progress: Math.min(1, done / Math.min(all, options.limit_train + options.limit_test)) });
     });
     postMessage({ found }, [found.train, found.test].flatMap(({ images, labels }) => [images.buffer, labels.buffer]));
   } catch (error) {

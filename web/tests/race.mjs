@@ -160,7 +160,9 @@ await race("iterative", `${TINY.replace("linear", "small")}&left=iterative`, asy
 
   // The hat in profile follows the scheme, and the race is still there when the page is loaded again.
   const ink = () => page.evaluate(() => {
-    const { data } = document.getElementById("profile").getContext("2d").getImageData(0, 0, 320, 200);
+    const copy = new OffscreenCanvas(320, 200).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(document.getElementById("profile"), 0, 0);
+    const { data } = copy.getImageData(0, 0, 320, 200);
     // Of the line itself, which is blue in both schemes.
     for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255 && data[i + 2] > data[i] + 60) return data[i];
     return null;

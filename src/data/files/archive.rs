@@ -31,7 +31,7 @@ pub fn archive(path: &Path, mut from: impl Read + Seek + Send + 'static) -> Resu
     let mut head = Vec::new();
     from.by_ref().take(512).read_to_end(&mut head).map_err(unreadable)?;
     from.rewind().map_err(unreadable)?;
-    let from = BufReader::with_capacity(1 << 16, from);
+    let from = BufReader::new(from);
     if head.starts_with(&[0x1f, 0x8b]) {
         return Ok(Box::new(Tar::new(path, flate2::read::MultiGzDecoder::new(from), size)?));
     }

@@ -5,8 +5,8 @@ use js_sys::{Array, Function};
 use mexhat::data::files::{Files, Union, archive, hidden, is_archive, zip_of_split};
 use mexhat::{Error, Result};
 use std::cell::RefCell;
-use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use wasm_bindgen::prelude::*;
 
 /// Most bytes of one file, which is in memory as a whole; archives are read piece by piece.
@@ -17,10 +17,8 @@ thread_local! {
 }
 
 /// Whoever does not listen is not told.
-fn tell(done: usize, all: usize) {
-    TELL.with_borrow(|tell| {
-        tell.as_ref().map(|tell| tell.call2(&JsValue::NULL, &(done as u32).into(), &(all as u32).into()))
-    });
+fn tell(done: u32, all: usize) {
+    TELL.with_borrow(|tell| tell.as_ref().map(|tell| tell.call2(&JsValue::NULL, &done.into(), &(all as u32).into())));
 }
 
 /// The files of a folder, or loose ones.
@@ -31,13 +29,13 @@ pub struct Given {
     places: Vec<usize>,
 }
 
-/// Those of `[[path, File]]`; `tell(which, of how many)` hears of each that is read.
+/// Those of `[[path, File]]`; `tell(done, of how many)` hears of each that is read.
 ///
 /// # Errors
 /// [`Error::Input`] when an archive is none.
 pub fn open(name: &str, files: &Array, tell: Function) -> Result<impl Files> {
     TELL.set(Some(tell));
-    Ok(Told(Given::open(name, files)?))
+    Ok(Told(Given::open(name, files)?, AtomicU32::new(0)))
 }
 
 impl Given {
@@ -82,10 +80,8 @@ impl Files for Given {
             let what = format!("has {size} bytes; expected at most {most} of one file");
             return Err(Error::input(self.path_of(i), what));
         }
-        let mut bytes = vec![0; size as usize];
-        let read = Reader::new(self.places[i]).read_exact(&mut bytes);
-        read.map_err(|e| Error::input(self.path_of(i), format!("cannot be read ({e})")))?;
-        Ok(bytes)
+        let read = blob::bytes(self.places[i], 0, size);
+        read.map_err(|e| Error::input(self.path_of(i), format!("cannot be read ({e})")))
     }
 
     fn packed(&self, i: usize) -> u64 {
@@ -93,8 +89,8 @@ impl Files for Given {
     }
 }
 
-/// Files that tell which of them is read.
-struct Told(Box<dyn Files>);
+/// Files that tell how many of them were read.
+struct Told(Box<dyn Files>, AtomicU32);
 
 impl Files for Told {
     fn path(&self) -> &Path {
@@ -106,7 +102,7 @@ impl Files for Told {
     }
 
     fn read(&self, i: usize, most: u64) -> Result<Vec<u8>> {
-        tell(i, self.names().len());
+        tell(self.1.fetch_add(1, Relaxed), self.names().len());
         self.0.read(i, most.min(MOST_BYTES))
     }
 
