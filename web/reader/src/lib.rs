@@ -16,6 +16,8 @@ use wasm_bindgen::prelude::*;
 
 /// Most classes: the page shows each of them.
 const MOST_CLASSES: usize = 100;
+/// Most bytes of pixels, which the page has three times while a race begins.
+const MOST_PIXELS: usize = 256 << 20;
 
 /// Once, before anything else.
 #[wasm_bindgen(start)]
@@ -44,6 +46,15 @@ fn found(name: &str, files: &Array, options: &str, tell: Function) -> Result<JsV
     let classes = &splits.train.class_names;
     if classes.len() > MOST_CLASSES {
         let what = format!("has {} classes; the page takes at most {MOST_CLASSES}", classes.len());
+        return Err(Error::input(name, what));
+    }
+    let pixels = splits.train.images.len() + splits.test.images.len();
+    if pixels > MOST_PIXELS {
+        let what = format!(
+            "has {} MiB of pixels; the page takes at most {}: take fewer training images in Settings",
+            pixels >> 20,
+            MOST_PIXELS >> 20
+        );
         return Err(Error::input(name, what));
     }
     // Plain values are always written.
