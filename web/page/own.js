@@ -110,8 +110,9 @@ export async function take(list, options, progress) {
   const files = list.every(([path]) => known(path)) && collected.size ? [...collected.values()] : list;
   const name = called(files);
   const reading = wanted(options);
-  const found = await read(name, files, reading, progress);
+  // Whatever becomes of them: a file that is refused is not to stay among those that come after it.
   collected = new Map();
+  const found = await read(name, files, reading, progress);
   given = { name, files, reading, found };
   return found;
 }
