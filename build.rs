@@ -16,6 +16,11 @@ fn main() -> io::Result<()> {
     if !wasm || env::var_os("CARGO_FEATURE_REFERENCE").is_some() {
         println!("cargo:rustc-cfg=reference");
     }
+    // Nor networks whose names it never says.
+    println!("cargo:rustc-check-cfg=cfg(zoo)");
+    if !wasm || env::var_os("CARGO_FEATURE_ZOO").is_some() {
+        println!("cargo:rustc-cfg=zoo");
+    }
     let ops = root.join("src/ops");
     // Operations that no page has, with the kernels of the same names.
     let mut native = Vec::new();

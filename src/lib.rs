@@ -67,6 +67,8 @@ pub mod export;
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod gpu;
+#[doc(hidden)]
+pub mod json;
 pub mod method;
 pub mod models;
 mod named;

@@ -15,7 +15,7 @@ use crate::error::{Error, Result};
 /// A picture file is smaller; a link to something endless is not.
 pub(super) const MAX_FILE: u64 = 1 << 28;
 /// Above this the pixels would not fit the disk of a common machine, or the memory of a browser's tab.
-const MAX_BYTES: u64 = if cfg!(target_pointer_width = "64") { 1 << 40 } else { 1 << 30 };
+const MAX_BYTES: u64 = if cfg!(target_pointer_width = "64") { 1 << 40 } else { 256 << 20 };
 /// Pixels that are decoded before they are put where they belong.
 const AT_ONCE: usize = 64 << 20;
 /// Bytes of pixels that any files may ask for; beyond them the files must be large themselves.
@@ -238,11 +238,11 @@ impl Decoded {
         let total = chosen.iter().map(Vec::len).sum::<usize>() as u64;
         if total.saturating_mul(3 * u64::from(size.width) * u64::from(size.height)) > MAX_BYTES {
             let what = format!(
-                "{total} pictures of {}x{} need more than the {} GiB that are allowed; limit them with `limit_train` and \
+                "{total} pictures of {}x{} need more than the {} MiB that are allowed; limit them with `limit_train` and \
                  `limit_test`, or scale them with `size`",
                 size.width,
                 size.height,
-                MAX_BYTES >> 30
+                MAX_BYTES >> 20
             );
             return Err(Error::input(files.path(), what));
         }

@@ -75,6 +75,11 @@ pub(super) fn present(files: &dyn Files) -> bool {
     files.names().iter().any(|name| known(name.rsplit('/').next().unwrap_or(name)).is_some())
 }
 
+/// Whether there are IDX files to judge by.
+pub(super) fn are_tested(files: &dyn Files) -> bool {
+    Set::all(files).values().any(|set| set.missing(&[2, 3]).is_empty())
+}
+
 /// The splits; `None` without IDX files.
 ///
 /// # Errors

@@ -125,6 +125,18 @@ impl Layout {
         Ok(Some(layout))
     }
 
+    /// Whether there are pictures to judge by.
+    pub fn is_tested(&self) -> bool {
+        !self.test.is_empty() || !self.validation.is_empty()
+    }
+
+    /// All pictures of classes.
+    pub fn pictures(&self) -> impl Iterator<Item = usize> {
+        [&self.train, &self.validation, &self.test, &self.bare]
+            .into_iter()
+            .flat_map(|classes| classes.values().flatten().copied())
+    }
+
     /// What is said of splits that lie in several folders.
     pub fn notes(&self) -> Vec<String> {
         let several = self.folders.iter().filter(|names| names.len() > 1);

@@ -28,6 +28,7 @@ pub mod fetch;
 #[doc(hidden)]
 pub mod files;
 mod folders;
+mod given;
 #[doc(hidden)]
 pub mod glyphs;
 #[doc(hidden)]
@@ -63,6 +64,7 @@ use crate::error::{Error, Result};
 pub use batch::Batch;
 pub(crate) use batch::{Form, Images};
 pub use dataset::{Dataset, IGNORED, class_name};
+pub use given::load_given;
 pub(crate) use labels::labels_augmented;
 pub(crate) use loader::fill_augmented;
 pub use loader::{Epoch, Loader, LoaderOptions, fill};

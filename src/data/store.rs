@@ -2,10 +2,11 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use crate::error::Result;
 #[cfg(not(target_arch = "wasm32"))]
-use {crate::error::Error, std::io::Write, std::path::PathBuf, std::sync::Arc};
+use {crate::error::Error, std::io::Write, std::path::PathBuf};
 
 /// Above this, pixels lie in a file.
 #[cfg(not(target_arch = "wasm32"))]
@@ -27,7 +28,8 @@ pub struct ImageStore(Place);
 
 #[derive(Clone)]
 enum Place {
-    Memory(Vec<u8>),
+    /// Copies of a data set share them: each network of a race on the page has one.
+    Memory(Arc<Vec<u8>>),
     /// The first so many bytes.
     #[cfg(not(target_arch = "wasm32"))]
     File(Arc<memmap2::Mmap>, usize),
@@ -37,7 +39,8 @@ impl ImageStore {
     /// Keeps the first `len` bytes.
     pub(super) fn truncate(&mut self, len: usize) {
         match &mut self.0 {
-            Place::Memory(bytes) => bytes.truncate(len),
+            Place::Memory(bytes) if len < bytes.len() => Arc::make_mut(bytes).truncate(len),
+            Place::Memory(_) => {}
             #[cfg(not(target_arch = "wasm32"))]
             Place::File(_, kept) => *kept = len.min(*kept),
         }
@@ -58,7 +61,7 @@ impl Deref for ImageStore {
 
 impl From<Vec<u8>> for ImageStore {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(Place::Memory(bytes))
+        Self(Place::Memory(Arc::new(bytes)))
     }
 }
 

@@ -96,7 +96,7 @@ fn backend(backend: wgpu::Backend) -> &'static str {
 
 fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
     let (info, limits, features) = (adapter.get_info(), adapter.limits(), adapter.features());
-    let name = info.name.to_lowercase();
+    let name = info.name.to_ascii_lowercase();
     let software = SOFTWARE.iter().any(|known| name.contains(known));
     let subgroups = features.contains(wgpu::Features::SUBGROUP);
     AdapterSummary {
@@ -110,7 +110,7 @@ fn summary(index: usize, adapter: &wgpu::Adapter) -> AdapterSummary {
         max_workgroup_invocations: limits.max_compute_invocations_per_workgroup,
         max_workgroup_bytes: limits.max_compute_workgroup_storage_size,
         subgroup: if subgroups { (info.subgroup_min_size, info.subgroup_max_size) } else { (0, 0) },
-        features: (features & wanted_features()).iter_names().map(|(name, _)| name.to_lowercase()).collect(),
+        features: (features & wanted_features()).iter_names().map(|(name, _)| name.to_ascii_lowercase()).collect(),
         default: false,
     }
 }
@@ -167,8 +167,8 @@ pub(crate) async fn choose(choice: Option<&str>) -> Result<(AdapterSummary, wgpu
         Some(text) => match text.parse::<usize>() {
             Ok(index) => summary.index == index,
             Err(_) => {
-                let text = text.to_lowercase();
-                summary.name.to_lowercase().contains(&text) || summary.backend.contains(&text)
+                let text = text.to_ascii_lowercase();
+                summary.name.to_ascii_lowercase().contains(&text) || summary.backend.contains(&text)
             }
         },
     };

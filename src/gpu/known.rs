@@ -36,7 +36,7 @@ const KNOWN: &[Known] = &[
 impl AdapterSummary {
     /// What is known to be wrong with this adapter.
     pub fn known(&self) -> impl Iterator<Item = &'static Known> {
-        let (name, driver) = (self.name.to_lowercase(), self.driver.to_lowercase());
+        let (name, driver) = (self.name.to_ascii_lowercase(), self.driver.to_ascii_lowercase());
         KNOWN.iter().filter(move |known| name.contains(known.name) && driver.contains(known.driver))
     }
 }

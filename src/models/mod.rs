@@ -10,22 +10,32 @@
 //! ```
 
 mod deep;
-#[cfg(reference)]
+#[cfg(all(reference, zoo))]
 mod deeplab;
+#[cfg(zoo)]
 mod densenet;
+#[cfg(zoo)]
 mod dpn;
+#[cfg(zoo)]
 mod efficientnet;
 mod file;
+#[cfg(zoo)]
 mod imagenet;
 mod lenet;
 mod mlp;
+#[cfg(zoo)]
 mod mobilenet;
 mod options;
+#[cfg(zoo)]
 mod pnasnet;
+#[cfg(zoo)]
 mod preact;
+#[cfg(zoo)]
 mod resnet;
+#[cfg(zoo)]
 mod resnext;
 mod small;
+#[cfg(zoo)]
 mod vgg;
 mod yardstick;
 
@@ -40,7 +50,8 @@ use crate::{Error, Result};
 /// An architecture: its layers, appended to a network without any, for `options.classes` outputs.
 type Write = fn(&mut Network, &ModelOptions);
 
-/// Every architecture under its name: adding one is a file and a line here.
+/// Every architecture under its name: adding one is a file and a line here. Those of the feature `zoo` no page names, which then need not download
+/// them.
 const MODELS: &[(&str, Write)] = &[
     ("lenet", lenet::lenet),
     ("small", small::small),
@@ -48,27 +59,44 @@ const MODELS: &[(&str, Write)] = &[
     ("mlp", mlp::mlp),
     ("linear", mlp::linear),
     ("yardstick", yardstick::yardstick),
+    #[cfg(zoo)]
     ("vgg11", vgg::vgg11),
+    #[cfg(zoo)]
     ("vgg13", vgg::vgg13),
+    #[cfg(zoo)]
     ("vgg16", vgg::vgg16),
+    #[cfg(zoo)]
     ("vgg19", vgg::vgg19),
+    #[cfg(zoo)]
     ("resnet18", resnet::resnet18),
+    #[cfg(zoo)]
     ("preact18", preact::preact18),
+    #[cfg(zoo)]
     ("senet18", preact::senet18),
+    #[cfg(zoo)]
     ("densenet121", densenet::densenet121),
+    #[cfg(zoo)]
     ("resnext29", resnext::resnext29),
+    #[cfg(zoo)]
     ("mobilenetv2", mobilenet::mobilenetv2),
+    #[cfg(zoo)]
     ("dpn92", dpn::dpn92),
+    #[cfg(zoo)]
     ("pnasnet-a", pnasnet::pnasnet_a),
+    #[cfg(zoo)]
     ("efficientnet-b0", efficientnet::efficientnet_b0),
+    #[cfg(zoo)]
     ("vgg11-imagenet", imagenet::vgg11),
+    #[cfg(zoo)]
     ("resnet18-imagenet", imagenet::resnet18),
+    #[cfg(zoo)]
     ("resnet50-imagenet", imagenet::resnet50),
+    #[cfg(zoo)]
     ("densenet121-imagenet", imagenet::densenet121),
     // Networks that put out a map of classes, for which the page has no data.
-    #[cfg(reference)]
+    #[cfg(all(reference, zoo))]
     ("deeplabv3-resnet50", deeplab::deeplabv3),
-    #[cfg(reference)]
+    #[cfg(all(reference, zoo))]
     ("deeplabv3-resnet50-aux", deeplab::deeplabv3_aux),
 ];
 

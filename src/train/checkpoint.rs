@@ -4,7 +4,7 @@ use super::checksum::checksum;
 use super::{Best, ModelSpec, Options};
 use crate::data::Dataset;
 use crate::tape::{State, StateTensor};
-use crate::{Error, Result};
+use crate::{Error, Result, json};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -200,9 +200,9 @@ fn encode(state: &State, mut metadata: Metadata, keep: fn(&StateTensor) -> bool)
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| failed(&e))?;
-    let text = serde_json::to_string(&metadata).map_err(|e| failed(&e))?;
+    let text = json::text(&metadata).map_err(|e| failed(&e))?;
     metadata.checksum = checksum(&text, views.iter().map(|(name, view)| (*name, view)))?;
-    let text = serde_json::to_string(&metadata).map_err(|e| failed(&e))?;
+    let text = json::text(&metadata).map_err(|e| failed(&e))?;
     safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), text)]))).map_err(|e| failed(&e))
 }
 

@@ -1,4 +1,4 @@
-// MNIST: from data/ beside the page, or from files that the visitor gives. Unpacked here by the browser, read in wasm.
+// MNIST from data/ beside the page: fetched and unpacked here, as much of it as a race needs.
 export const FILES = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 const CACHE = "mexhat-data";
 /** Images of MNIST to train on, and bytes before and in each image. */
@@ -68,9 +68,9 @@ function first(file, items) {
   return part;
 }
 
-/** The four files, cut to as many images as a race takes. */
+/** The four files as a reader takes them, [[name, File]], cut to as many images as a race takes. */
 export const cut = (files, train, test) =>
-  Object.fromEntries(Object.entries(files).map(([name, file]) => [name, first(file, name.startsWith("train") ? train : test)]));
+  Object.entries(files).map(([name, file]) => [name, new File([first(file, name.startsWith("train") ? train : test)], name)]);
 
 async function response(url) {
   const cache = globalThis.caches ? await caches.open(CACHE).catch(() => null) : null;
@@ -101,16 +101,6 @@ export async function fetchMnist(train, progress) {
       },
     });
     files[name] = await bytes(found.body.pipeThrough(counted), large && share < 1 ? HEAD + IMAGE * train : Infinity);
-  }
-  return files;
-}
-
-/** The files of MNIST among `list`, unpacked. */
-export async function readGiven(list) {
-  const files = {};
-  for (const file of list) {
-    const name = known(file.name);
-    if (name) files[name] = await bytes(file.stream());
   }
   return files;
 }

@@ -97,5 +97,6 @@ export function between(low, high) {
   const all = [];
   for (let power = Math.floor(Math.log10(low)); 10 ** power <= high; power++) all.push(...[1, 2, 5].map((n) => Number((n * 10 ** power).toPrecision(1))));
   const inside = all.filter((v) => v >= low && v <= high);
-  return (inside.length > 8 ? inside.filter((v) => /^[0.]*1[0.]*$|e/.test(String(v))) : inside).map((v) => [v]);
+  const powers = inside.filter((v) => /^[0.]*1(0*$|e)/.test(String(v)));
+  return (inside.length > 8 ? powers : inside).map((v) => [v, v < 1e-3 ? v.toExponential() : String(v)]);
 }

@@ -1,11 +1,15 @@
 // What each layer of each network makes of one digit: that under the pointer, or the one that was drawn.
+import { canvasOf } from "./pixels.js";
+
 const $ = (id) => document.getElementById(id);
-const SIDE = 28;
 /** Milliseconds between two answers about the same digit while the networks learn. */
 const PAUSE = 700;
 let ask = () => {};
 /** The digit that is looked at, the button that it came from, and what is known of the networks. */
 let [pixels, chosen, learnt, asking, asked, seen, drawing] = [null, null, false, false, 0, false, null];
+
+/** What is looked at, (C,H,W). */
+export const of = () => pixels;
 
 /** `send` takes `{ pixels }` to the networks. */
 export const connect = (send) => (ask = send);
@@ -24,16 +28,25 @@ export function look(other, name, button = null) {
   question();
 }
 
-/** Digits to choose from, one of each: `[{ label, pixels }]`. */
-export function offer(digits) {
-  const each = Array.from({ length: 10 }, (_, label) => digits.find((one) => one.label === label)).filter(Boolean);
-  $("samples").replaceChildren(...each.map(({ label, pixels: own }) => {
-    const button = Object.assign(document.createElement("button"), { type: "button", ariaLabel: `The digit ${label}` });
-    button.append(picture(own, SIDE, 255));
-    for (const kind of ["pointerenter", "focus", "click"]) button.addEventListener(kind, () => look(own, `A ${label}`, button));
+/** Pictures to choose from, `[{ name, pixels }]` of this shape; `what` they are, a digit or a picture. */
+export function offer(pictures, shape, what) {
+  $("samples").setAttribute("aria-label", `${what[0].toUpperCase()}${what.slice(1)}s`);
+  $("inside-title").textContent = `What each layer makes of a ${what}`;
+  const called = (name) => (what === "digit" ? `A ${name}` : `A ${what} of ${name}`);
+  $("samples").replaceChildren(...pictures.map(({ name, pixels: own }) => {
+    const button = Object.assign(document.createElement("button"), { type: "button", ariaLabel: called(name), title: name });
+    button.append(canvasOf(own, shape));
+    for (const kind of ["pointerenter", "focus", "click"]) button.addEventListener(kind, () => look(own, called(name), button));
     return button;
   }));
-  if (!pixels && each[3]) look(each[3].pixels, "A 3", $("samples").children[3]);
+  const first = pictures[Math.min(3, pictures.length - 1)];
+  if (!pixels && first) look(first.pixels, called(first.name), $("samples").children[pictures.indexOf(first)]);
+}
+
+/** Other data: nothing of it has been looked at. */
+export function forget() {
+  [pixels, chosen, drawing] = [null, null, null];
+  $("samples").replaceChildren();
 }
 
 /** Values as a picture, brighter where they are larger. */

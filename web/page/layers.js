@@ -87,7 +87,8 @@ export function profile(canvas, values, side, scale) {
   context.stroke();
 }
 
-function draw() {
+/** Draws what is shown once more, in the colours of the scheme that has come. */
+export function draw() {
   const event = past[Number($("scrub").value)] ?? past.at(-1);
   const layer = event?.layers.find((one) => one.name === selected);
   if (!layer) return;

@@ -1,4 +1,7 @@
-// The drawing pad: what is drawn is read by all networks, one question at a time, again whenever they have learnt.
+// The drawing pad: what is drawn is read by all networks, one question at a time, again whenever they have learnt. Of pictures that nobody draws,
+// the one that is pointed at is read instead.
+import { canvasOf } from "./pixels.js";
+
 const $ = (id) => document.getElementById(id);
 const pad = $("pad");
 const ink = pad.getContext("2d", { willReadFrequently: true });
@@ -10,19 +13,50 @@ let ask = () => {};
 /** Whether a question is on its way, whether the next waits, and which drawing it is of: answers about others are late. */
 let [asking, again, drawing] = [false, false, 0];
 let [drawn, trained, announce, last] = [false, false, false, null];
+/** Names of the classes, the shape of a picture, whether it can be drawn, and how many bars there are. */
+let [names, shape, drawable] = [[], [1, 28, 28], true];
+const MOST = 10;
 
 /** `send` takes `{ ink, width, id }` to the networks. */
 export const connect = (send) => (ask = send);
 
+/** Of other data: its classes, and the shape of its pictures. */
+export function of(classes, size, digits) {
+  [names, shape, drawable] = [classes, size, size.join() === "1,28,28"];
+  $("pad-title").textContent = digits ? "Draw a digit" : drawable ? "Draw something" : "What the networks say";
+  $("pad").hidden = $("clear").hidden = !drawable;
+  $("bars").setAttribute("aria-label", `Probability of each ${digits ? "digit" : "class"}`);
+  $("bars").replaceChildren(...names.slice(0, MOST).map(() => {
+    const item = document.createElement("li");
+    item.append(document.createElement("span"), document.createElement("div"));
+    return item;
+  }));
+  label(names.slice(0, MOST).map((_, i) => i));
+  clear();
+}
+
+/** Whether what is pointed at is to be read, for it cannot be drawn. */
+export const points = () => !drawable;
+
+/** Names the bars after these classes. */
+function label(classes) {
+  classes.forEach((place, i) => {
+    const [name] = $("bars").children[i].children;
+    [name.textContent, name.title] = [names[place], names[place]];
+  });
+}
+
 function hint() {
-  $("answer").textContent = trained ? "Draw a digit; the networks read it." : "Train a little, then draw.";
+  const draws = trained ? "Draw a digit; the networks read it." : "Train a little, then draw.";
+  const looks = trained ? "Point at one of the pictures below." : "Train a little, then point at one of the pictures below.";
+  $("answer").textContent = drawable ? draws : looks;
 }
 
 function clearAnswer() {
   drawing += 1;
   [asking, again] = [false, false];
-  for (const span of $("bars").querySelectorAll("span")) span.style.width = "0";
-  $("preview").getContext("2d").clearRect(0, 0, 28, 28);
+  for (const span of $("bars").querySelectorAll(":scope div span")) span.style.width = "0";
+  $("preview").getContext("2d").clearRect(0, 0, $("preview").width, $("preview").height);
   $("said").textContent = "";
   hint();
 }
@@ -62,24 +96,36 @@ function question() {
 }
 
 /** The answer to a question. */
-export function show(id, read, names) {
+export function show(id, read, lanes) {
   if (id !== drawing) return;
   asking = false;
-  if (read) paint(read, names);
+  if (read) paint(canvasOf(read.picture, [1, 28, 28]), read.shares, lanes);
   if (again) question();
 }
 
-function paint({ picture, shares }, names) {
-  const image = new ImageData(28, 28);
-  picture.forEach((v, i) => image.data.set([v, v, v, 255], 4 * i));
-  $("preview").getContext("2d").putImageData(image, 0, 0);
-  for (const { lastChild: bars } of $("bars").children) {
+/** What the networks say to a picture that was pointed at. */
+export function pointed(pixels, shares, lanes) {
+  announce = true;
+  paint(canvasOf(pixels, shape), shares, lanes);
+}
+
+function paint(picture, shares, lanes) {
+  const preview = $("preview");
+  [preview.width, preview.height] = [picture.width, picture.height];
+  preview.getContext("2d").drawImage(picture, 0, 0);
+  // Of many classes the likeliest.
+  const likely = (place) => Math.max(...shares.map((share) => share[place]));
+  const all = names.map((_, place) => place);
+  const shown = names.length > MOST ? all.sort((a, b) => likely(b) - likely(a)).slice(0, MOST) : all;
+  label(shown);
+  shown.forEach((place, i) => {
+    const bars = $("bars").children[i].lastChild;
     while (bars.children.length > shares.length) bars.lastChild.remove();
     while (bars.children.length < shares.length) bars.append(bar(bars.children.length));
-  }
-  shares.forEach((share, i) => share.forEach((p, digit) => ($("bars").children[digit].querySelectorAll("span")[i].style.width = `${100 * p}%`)));
+    shares.forEach((share, lane) => (bars.children[lane].style.width = `${100 * share[place]}%`));
+  });
   const best = shares.map((share) => share.indexOf(Math.max(...share)));
-  const text = shares.map((share, i) => `${names[i]}: ${best[i]} (${(100 * share[best[i]]).toFixed(0)} %)`).join(", ");
+  const text = shares.map((share, i) => `${lanes[i]}: ${names[best[i]]} (${(100 * share[best[i]]).toFixed(0)} %)`).join(", ");
   $("answer").textContent = text;
   // A screen reader hears the answer once for each drawing, not after every step.
   if (announce) $("said").textContent = text;
@@ -88,13 +134,6 @@ function paint({ picture, shares }, names) {
 
 /** The bar of a network. */
 const bar = (lane) => Object.assign(document.createElement("span"), { className: ["batch", "deconv", "third", "fourth"][lane] });
-
-$("bars").append(...Array.from({ length: 10 }, (_, digit) => {
-  const [item, bars] = [document.createElement("li"), document.createElement("div")];
-  bars.append(bar(0), bar(1));
-  item.append(String(digit), bars);
-  return item;
-}));
 
 const spot = (pointer) => {
   const box = pad.getBoundingClientRect();

@@ -11,18 +11,25 @@ import * as runs from "./runs.js";
 import * as preview from "./preview.js";
 import * as article from "./article.js";
 import * as cost from "./chapters/cost.js";
-import { photo } from "./picture.js";
 import { replay } from "./replay.js";
-import { cut, fetchMnist, known, readGiven } from "./data.js";
+import * as giving from "./giving.js";
+import * as own from "./own.js";
+import { cut, fetchMnist } from "./data.js";
 
 const $ = (id) => document.getElementById(id);
 let NAMES = ["Batch norm", "Deconvolution"];
-/** MNIST as given, as fetched for so many images, and a network to begin with. */
-let files = null, fetched = null, model = null;
+/** MNIST as fetched for so many images, and a network to begin with. */
+let fetched = null, model = null;
+/** The data that the page has been furnished for. */
+let shown;
+
+/** The visitor's own data, where that is chosen. */
+const mine = () => (settings.current().data === "own" ? own.current() : null);
+const DIGITS = [...Array(10).keys()].map(String);
 
 let worker, state, lanes;
 
-const options = () => ({ ...settings.options(), lr: rate() });
+const options = () => ({ ...settings.options(), lr: rate(), ...(mine() && { input: mine().shape, classes: mine().classes.length }) });
 
 /** Classes of the lanes that not every race has. */
 const EXTRA = ["third", "fourth"];
@@ -165,7 +172,7 @@ const answers = {
     send("preview", { options: options() });
   },
   preview({ preview: seen }) {
-    preview.show(seen);
+    preview.show(seen, mine());
     if (state !== "fresh") preview.still();
     if (lanes.whitened >= 0) layers.begin(seen.layers);
   },
@@ -173,7 +180,7 @@ const answers = {
   built({ about }) {
     lanes.built = true;
     if (model) settings.adopt(about.options);
-    lanes.race = { label: settings.label(rate()), link: settings.link(rate()) };
+    lanes.race = { label: settings.label(rate(), mine()?.name), link: mine() ? null : settings.link(rate()) };
     const norms = about.networks.map(({ norm }) => norm);
     nameLanes(norms);
     charts.build(NAMES, lanes);
@@ -182,7 +189,7 @@ const answers = {
     const device = lanes.adapter || about.device;
     $("device").textContent = `Adapter: ${device}. ${about.networks.map((n, i) => `${NAMES[i]}: ${n.parameters.toLocaleString("en")} parameters, ${(n.bytes / 2 ** 20).toFixed(0)} MiB`).join("; ")}.`;
     const soft = about.software ? " This adapter is software: the CPU plays GPU, so expect it to be slow." : "";
-    const what = about.data === "glyphs" ? "drawn digits" : "images of the files";
+    const what = about.data === "glyphs" ? "drawn digits" : about.data === "mnist" ? "images of MNIST" : `images of ${about.data}`;
     status(`${lanes.notice ?? ""}Training ${about.model} on ${about.images} ${what}, tested on ${about.tests} others, ${about.batch} a step.${soft}`);
   },
   running() {
@@ -219,6 +226,13 @@ const answers = {
     if (read) inside.drawn(read.picture);
   },
   activations: ({ networks }) => inside.show(networks, NAMES),
+  guessed: ({ shares }) => pad.points() && pad.pointed(inside.of(), shares, NAMES),
+  examined({ name, bytes, message }) {
+    if (message) return status(`${name} cannot be used: ${message}`);
+    model = bytes;
+    fresh();
+    status(`${name} is read when the race starts.`);
+  },
   lost: () => status("The GPU went away. Opening it again …"),
   recovered({ steps }) {
     lanes.recovered = steps;
@@ -233,6 +247,7 @@ function fresh() {
   if (lanes?.race) runs.keep(lanes, NAMES, lanes.race);
   lanes = settings.norms().map(() => ({ loss: charts.series(), accuracy: charts.series(), step: 0, row: ["0", "–", "–", "–", "–"] }));
   lanes.whitened = whitened(settings.norms());
+  furnishFor(mine());
   layers.reset();
   judge.reset();
   pad.reset();
@@ -253,9 +268,21 @@ function fresh() {
   if (settings.problems()) failure("usage", settings.problems());
 }
 
+/** What of the page depends on the data. */
+function furnishFor(data) {
+  if (data === shown) return;
+  shown = data;
+  const [classes, shape] = data ? [data.classes, data.shape] : [DIGITS, [1, 28, 28]];
+  $("subject").textContent = data ? "pictures" : "digits";
+  $("own-back").hidden = $("own-details").hidden = !data;
+  pad.of(classes, shape, !data);
+  judge.of(classes, shape);
+  inside.forget();
+}
+
 function failure(kind, message) {
   // What was given may be what fails.
-  if (kind === "usage" || kind === "input" || kind === "error") [files, model] = [null, null];
+  if (kind === "usage" || kind === "input" || kind === "error") model = null;
   failures.show(kind, message);
   become("failed");
   $("start").disabled = true;
@@ -275,27 +302,39 @@ async function play() {
   endRecording = await replay((events) => mine === lanes && answers.events({ events }), status);
 }
 
-/** Starts or goes on, after fetching what the settings ask for. */
+/** Starts or goes on, after fetching or reading what the settings ask for. */
 async function begin(how) {
   if (state === "running" || state === "building") return;
   const first = !lanes.built;
   become("building");
   let data = null;
+  const race = lanes;
   if (first && settings.current().data === "mnist") {
-    const mine = lanes;
-    const [train, test] = [settings.current().limit_train, settings.current().limit_test];
+    const { limit_train: train, limit_test: test } = settings.current();
     try {
-      if (!files && fetched?.train !== train) fetched = { train, files: await download(train) };
-      data = cut(files ?? fetched.files, train, test);
+      if (fetched?.train !== train) fetched = { train, files: await download(train) };
+      data = await own.read("mnist", cut(fetched.files, train, test), { limit_train: train, limit_test: test });
     } catch (error) {
       lanes.notice = `MNIST could not be fetched (${error.message}), so the page draws digits itself. Put the four files into data/ beside it, or drop them here. `;
     }
     $("progress").hidden = true;
-    // Reset in the meantime.
-    if (mine !== lanes) return;
+  } else if (first && mine()) {
+    try {
+      data = await own.ready(options(), giving.progress);
+    } catch (error) {
+      if (race === lanes) become("fresh");
+      return giving.refused(error);
+    }
+    giving.progress(null);
+    if (data !== shown) {
+      furnishFor(data);
+      send("preview", { options: options() });
+    }
   }
+  // Reset in the meantime.
+  if (race !== lanes) return;
   if (first && !lanes.ready) status("Loading the engine …");
-  send(how, { options: options(), files: data, model: model ?? new Uint8Array() });
+  send(how, { options: options(), data, model: model ?? new Uint8Array() });
 }
 
 function download(train) {
@@ -305,41 +344,14 @@ function download(train) {
   return fetchMnist(train, (done, total) => ($("progress").value = done / total));
 }
 
-/** Files that were chosen or dropped, by what they are. */
-async function given(list) {
-  const image = list.find((file) => file.type.startsWith("image/"));
-  const network = list.find((file) => file.name.endsWith(".safetensors"));
-  if (network) {
-    model = new Uint8Array(await network.arrayBuffer());
-    fresh();
-    status(`${network.name} is read when the race starts.`);
-  } else if (list.some((file) => known(file.name))) {
-    try {
-      files = { ...files, ...(await readGiven(list)) };
-      settings.choose("data", "mnist");
-      document.querySelector("#settings form").elements.data.value = "mnist";
-      fresh();
-      status(`${Object.keys(files).length} of 4 files of MNIST are here.`);
-    } catch (error) {
-      status(`These files could not be unpacked: ${error.message}`);
-    }
-  } else if (image) {
-    photo(image);
-    $("article").scrollIntoView();
-  } else {
-    status(`${list[0]?.name ?? "This"} is neither a .safetensors file, nor one of MNIST's, nor a picture.`);
-  }
+/** A saved network is looked at before it takes the place of a race. */
+async function network(name, file) {
+  const bytes = new Uint8Array(await file.arrayBuffer());
+  if (state === "failed") fresh();
+  send("examine", { name, bytes });
 }
 
-$("load").addEventListener("change", ({ target }) => {
-  given([...target.files]);
-  target.value = "";
-});
-addEventListener("dragover", (event) => event.preventDefault());
-addEventListener("drop", (event) => {
-  event.preventDefault();
-  if (event.dataTransfer.files.length) given([...event.dataTransfer.files]);
-});
+giving.connect({ options, fresh, mine, network, status });
 addEventListener("click", ({ target }) => {
   const [, what, lane] = target.id?.match(/^(save|judge)(\d)$/) ?? [];
   if (what) send(what, { lane: Number(lane) });
@@ -347,8 +359,8 @@ addEventListener("click", ({ target }) => {
 $("covariance").addEventListener("click", maps);
 document.querySelector("#settings form").addEventListener("chosen", () => {
   if (state === "fresh") {
-    // Another number of networks is another race.
-    if (lanes.length !== settings.norms().length) return fresh();
+    // Another number of networks, or other data, is another race.
+    if (lanes.length !== settings.norms().length || mine() !== shown) return fresh();
     nameLanes(settings.norms());
     lanes.whitened = whitened(settings.norms());
     layers.reset();
@@ -376,7 +388,7 @@ $("copy").addEventListener("click", async () => {
   const link = settings.link(rate());
   try {
     await navigator.clipboard.writeText(link);
-    status("The link to this race, with its settings and seed, is copied.");
+    status(`The link to this race, with its settings and seed, is copied.${mine() ? ` It cannot carry your data: whoever opens it races on drawn digits, until ${mine().name} is dropped there, too.` : ""}`);
   } catch {
     status(`The browser does not let the page copy; the link is ${link}`);
   }
@@ -393,7 +405,10 @@ $("png").addEventListener("click", async () => save("charts.png", await charts.p
 
 check.connect(() => state === "running" || state === "building", () => lanes.adapter, save);
 pad.connect((question) => send("read", question));
-inside.connect((question) => send("activations", question));
+inside.connect((question) => {
+  send("activations", question);
+  if (pad.points()) send("guess", question);
+});
 $("forget").addEventListener("click", () => {
   runs.forget();
   draw();
@@ -421,6 +436,11 @@ if (owner) {
   $("repository").parentElement.hidden = false;
 }
 showRate();
+runs.restore();
 fresh();
+addEventListener("pagehide", () => runs.store(lanes, NAMES, lanes.race));
 if (settings.unknown.length) status(`The address has ${settings.unknown.join(", ")}, which is no setting of this page and does nothing.`);
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => charts.build(NAMES, lanes));
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  charts.build(NAMES, lanes);
+  layers.draw();
+});

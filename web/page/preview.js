@@ -1,8 +1,11 @@
-// What there is to see at once: training digits that stream by, and the networks, drawn from their own description.
+// What there is to see at once: training pictures that stream by, and the networks, drawn from their own description.
 import * as inside from "./inside.js";
+import { canvasOf, pixelsOf } from "./pixels.js";
 
 const $ = (id) => document.getElementById(id);
 const SIDE = 28;
+/** Pictures that stream by, and from which one can be chosen to look into. */
+const [STREAMING, OFFERED] = [48, 10];
 /** Pixels of the strip between two digits, and by which it moves in a second. */
 const [GAP, SPEED] = [10, 40];
 
@@ -16,7 +19,7 @@ function paint() {
   if (canvas.width !== width) canvas.width = width;
   context.clearRect(0, 0, canvas.width, canvas.height);
   for (let i = 0, x = -(offset % step); x < canvas.width; i++, x += step) {
-    context.drawImage(digits[(Math.floor(offset / step) + i) % digits.length], Math.round(x), 0);
+    context.drawImage(digits[(Math.floor(offset / step) + i) % digits.length], Math.round(x), 0, SIDE, SIDE);
   }
 }
 
@@ -28,14 +31,8 @@ function move(now) {
   running = requestAnimationFrame(move);
 }
 
-function stream(list) {
-  digits = list.map(({ pixels }) => {
-    const one = Object.assign(document.createElement("canvas"), { width: SIDE, height: SIDE });
-    const image = new ImageData(SIDE, SIDE);
-    pixels.forEach((v, i) => image.data.set([v, v, v, 255], 4 * i));
-    one.getContext("2d").putImageData(image, 0, 0);
-    return one;
-  });
+function stream(list, shape) {
+  digits = list.map((pixels) => canvasOf(pixels, shape));
   cancelAnimationFrame(running);
   before = performance.now();
   if (matchMedia("(prefers-reduced-motion: reduce)").matches) paint();
@@ -74,7 +71,7 @@ function layers({ input: [channels, height], layers }) {
   return made;
 }
 
-function chain(text) {
+function chain(text, what) {
   const network = JSON.parse(text);
   const before = network.norm === "deconv" ? "whiten" : null;
   const after = ["deconv", "none"].includes(network.norm) ? null : `${network.norm} norm`;
@@ -83,7 +80,7 @@ function chain(text) {
     if (out) item.append(Object.assign(document.createElement("small"), { textContent: out }));
     return item;
   };
-  const items = [box("digit", network.input.join("×"), "layer")];
+  const items = [box(what, network.input.join("×"), "layer")];
   const all = layers(network);
   all.forEach(({ normed, joint, what, out }, i) => {
     if (normed && before) items.push(box(before, "", "joint"));
@@ -94,8 +91,25 @@ function chain(text) {
   return items;
 }
 
-export function show({ digits, networks }) {
-  stream(digits);
-  inside.offer(digits);
-  networks.forEach((text, i) => $(`chain${i}`)?.replaceChildren(...chain(text)));
+/** One picture of each class, of the first classes, by their names. */
+function each({ labels }, classes, pixels) {
+  const found = classes.map((name, label) => ({ name, index: labels.indexOf(label) }));
+  return found.filter(({ index }) => index >= 0).slice(0, OFFERED).map(({ name, index }) => ({ name, pixels: pixels(index) }));
+}
+
+/** Shows the networks, and drawn digits or `data` of the visitor's. */
+export function show({ digits, networks }, data) {
+  if (data) {
+    const { shape, train, test } = data;
+    const [count, wanted] = [train.labels.length, Math.min(STREAMING, train.labels.length)];
+    // From all over the data, which may be in the order of its classes.
+    stream(Array.from({ length: wanted }, (_, i) => pixelsOf(train, Math.floor((i * count) / wanted), shape)), shape);
+    inside.offer(each(test, data.classes, (index) => pixelsOf(test, index, shape)), shape, "picture");
+  } else {
+    const shape = [1, SIDE, SIDE];
+    stream(digits.map(({ pixels }) => pixels), shape);
+    const labels = digits.map(({ label }) => label);
+    inside.offer(each({ labels }, [...Array(OFFERED).keys()].map(String), (index) => digits[index].pixels), shape, "digit");
+  }
+  networks.forEach((text, i) => $(`chain${i}`)?.replaceChildren(...chain(text, data ? "picture" : "digit")));
 }

@@ -40,18 +40,33 @@ export const unknown = [...new URLSearchParams(location.search).keys()].filter((
 
 /** Takes the settings of an address in place of those there are. */
 export function take(search) {
+  const own = chosen.data === "own";
   for (const name of Object.keys(chosen)) delete chosen[name];
   wrong.clear();
-  Object.assign(chosen, DEFAULTS);
+  Object.assign(chosen, DEFAULTS, own && { data: "own" });
   read(new URLSearchParams(search));
   history.replaceState(null, "", search || location.pathname);
   show();
 }
 
-/** What is special about a race of this rate, in words. */
-export function label(lr) {
+/** Makes data of the visitor's the choice; no address can carry it. */
+export function offer(name) {
+  let option = form.elements.data.querySelector('[value="own"]');
+  if (!option) form.elements.data.append((option = Object.assign(document.createElement("option"), { value: "own" })));
+  option.textContent = name;
+  pick("data", "own");
+}
+
+/** Chooses for the visitor. */
+export function pick(name, value) {
+  choose(name, value);
+  show();
+}
+
+/** What is special about a race of this rate, in words; `own` is what the visitor's own data is called, if it is that. */
+export function label(lr, own) {
   const others = Object.entries(chosen).filter(([name, value]) => value !== DEFAULTS[name] && !["lr", "left", "right", "third", "fourth"].includes(name));
-  return [`rate ${lr}`, ...others.map(([name, value]) => `${name.replace("_", " ")} ${value}`)].join(", ");
+  return [`rate ${lr}`, ...others.map(([name, value]) => (name === "data" && own ? `own data ${own}` : `${name.replace("_", " ")} ${value}`))].join(", ");
 }
 
 /** What of the address cannot be used, a line each. */
@@ -78,7 +93,7 @@ export function shrink() {
 export function choose(name, value) {
   chosen[name] = value;
   const now = new URLSearchParams(location.search);
-  if (value === DEFAULTS[name]) now.delete(name);
+  if (value === DEFAULTS[name] || value === "own") now.delete(name);
   else now.set(name, value);
   history.replaceState(null, "", now.size ? `?${now}` : location.pathname);
 }

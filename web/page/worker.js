@@ -1,5 +1,5 @@
 // Owns the wasm and the GPU, so that the page never waits. One thing at a time: what the page asks for, else the next step.
-import init, { Race, Viewer, preview } from "./mexhat_web.js";
+import init, { Race, Viewer, examineModel, preview } from "./mexhat_web.js";
 import { together } from "./pipelines.js";
 
 async function load() {
@@ -31,10 +31,10 @@ const say = (type, rest = {}) => postMessage({ type, ...rest });
 const tell = (events) => events.length && say("events", { events });
 
 const actions = {
-  async start({ options, files = null, model = new Uint8Array() }) {
+  async start({ options, data = null, model = new Uint8Array() }) {
     if (!race) {
       say("building");
-      race = await together(() => Race.create(JSON.stringify(options), files, model));
+      race = await together(() => Race.create(JSON.stringify(options), data, model));
       say("built", { about: race.about() });
       if (options.lr) race.setRate(options.lr);
     }
@@ -68,6 +68,18 @@ const actions = {
   },
   async activations({ pixels }) {
     if (race) say("activations", { networks: await race.activations(pixels) });
+  },
+  async guess({ pixels }) {
+    if (race) say("guessed", { shares: await race.guess(pixels) });
+  },
+  async examine({ name, bytes }) {
+    try {
+      examineModel(bytes);
+      say("examined", { name, bytes });
+    } catch (error) {
+      // A file of no use is no reason to stop a race.
+      say("examined", { name, message: error?.message ?? String(error) });
+    }
   },
   async save({ lane }) {
     if (race) say("saved", { lane, bytes: await race.save(lane) });

@@ -6,6 +6,8 @@
 #[cfg(target_arch = "wasm32")]
 mod article;
 #[cfg(target_arch = "wasm32")]
+mod given;
+#[cfg(target_arch = "wasm32")]
 mod pad;
 #[cfg(target_arch = "wasm32")]
 mod picture;

@@ -2,45 +2,57 @@
 
 use crate::pad;
 use crate::thrown::{object, thrown};
-use js_sys::{Array, Float32Array, Reflect, Uint8Array, Uint8ClampedArray};
-use mexhat::data::{self, Augment, Normalize, Splits, glyphs};
+use js_sys::{Array, Float32Array, Uint8Array, Uint8ClampedArray};
+use mexhat::data::glyphs;
 use mexhat::models::{self, Norm};
 use mexhat::ops::BlockMode;
 use mexhat::train::{LayerDeconv, NetOptions, Options};
 use mexhat::viz::{central_kernels, diverging, relative};
-use mexhat::{Error, Result};
+use mexhat::{Error, json};
 use wasm_bindgen::prelude::*;
 
 /// Digits that stream by before a race.
 const DIGITS: usize = 48;
 
 /// What there is to see before a race, without a GPU: `{ digits: [{ label, pixels }], networks: [text of JSON], layers }`. `options` is JSON as
-/// of a race; `layers` is the picture of the first layer's kernel as it begins, the identity.
+/// of a race, with `input` (C,H,W) and `classes` of data that is no digits; `layers` is the picture of the first layer's kernel as it begins, the
+/// identity.
 #[wasm_bindgen]
 pub fn preview(options: &str) -> Result<JsValue, JsValue> {
     #[derive(serde::Deserialize)]
-    struct Norms {
+    struct Shown {
         norms: Vec<Norm>,
+        #[serde(default = "digit")]
+        input: [usize; 3],
+        #[serde(default = "ten")]
+        classes: usize,
+    }
+    const fn digit() -> [usize; 3] {
+        [1, pad::SIDE, pad::SIDE]
+    }
+    const fn ten() -> usize {
+        10
     }
     let wrong = |e: serde_json::Error| thrown(Error::Usage(format!("the page's options: {e}")));
     let run: Options = serde_json::from_str(options).map_err(wrong)?;
-    let norms: Norms = serde_json::from_str(options).map_err(wrong)?;
+    let shown: Shown = serde_json::from_str(options).map_err(wrong)?;
     let digits = (0..DIGITS as u64).map(|index| {
         let (label, pixels) = glyphs::render(run.seed, index);
         object(&[("label", label.into()), ("pixels", Uint8Array::from(&pixels[..]).into())])
     });
     let networks = Array::new();
-    for norm in norms.norms {
+    for norm in shown.norms {
         let net = NetOptions { norm, ..run.net.clone() };
-        let network = models::network(&net.model, &net.model_options([1, pad::SIDE, pad::SIDE], 10, run.seed));
-        let text = network.map(|network| serde_json::to_string(&network).unwrap_or_default()).map_err(thrown)?;
+        let network = models::network(&net.model, &net.model_options(shown.input, shown.classes, run.seed));
+        let text = network.map(|network| json::text(&network).unwrap_or_default()).map_err(thrown)?;
         networks.push(&text.into());
     }
     const SIDE: usize = 5;
-    let d = SIDE * SIDE;
+    let channels = shown.input[0];
+    let d = channels * SIDE * SIDE;
     let mut deconv = vec![0.0; d * d];
     (0..d).for_each(|i| deconv[i * (d + 1)] = 1.0);
-    let first = LayerDeconv { name: "conv1".into(), weight: vec![16, 1, SIDE, SIDE], statistics: 1, d, deconv };
+    let first = LayerDeconv { name: "conv1".into(), weight: vec![16, channels, SIDE, SIDE], statistics: 1, d, deconv };
     Ok(object(&[
         ("digits", digits.collect::<Array>().into()),
         ("networks", networks.into()),
@@ -96,25 +108,4 @@ fn painted(shares: impl Iterator<Item = f32>) -> Uint8ClampedArray {
         [r, g, b, 255]
     });
     Uint8ClampedArray::from(&colours.collect::<Vec<u8>>()[..])
-}
-
-/// The splits of MNIST from its IDX files `{ name: bytes }`, unpacked or not.
-pub fn mnist(files: &JsValue, options: &Options) -> Result<Splits> {
-    let read = |name: &'static str| {
-        let found = Reflect::get(files, &name.into()).ok().and_then(|bytes| bytes.dyn_into::<Uint8Array>().ok());
-        found.map(|bytes| (name, bytes.to_vec())).ok_or_else(|| Error::input(name, "is missing; MNIST has four files"))
-    };
-    let split = |images: &'static str, labels: &'static str| {
-        let ((i, images), (l, labels)) = (read(images)?, read(labels)?);
-        data::idx::dataset("mnist", (i, &images), (l, &labels))
-    };
-    let mut train = split("train-images-idx3-ubyte", "train-labels-idx1-ubyte")?;
-    let mut test = split("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")?;
-    if train.shape != test.shape || train.shape[1..] != [pad::SIDE; 2] {
-        let what = format!("expected pictures of 28 x 28, found {:?} and {:?} (C,H,W)", train.shape, test.shape);
-        return Err(Error::input("MNIST", what));
-    }
-    train.truncate(options.limit_train.unwrap_or(usize::MAX));
-    test.truncate(options.limit_test.unwrap_or(usize::MAX));
-    Ok(Splits::new(train, test, Normalize::mnist(), Augment::NONE))
 }

@@ -1,14 +1,10 @@
-//! What crosses to JavaScript when things go wrong, and plain objects.
+//! What every wasm gives to JavaScript, and a pause that only the page takes.
 
-use js_sys::{Array, Object, Reflect};
-use mexhat::Error;
+pub use mexhat_web_common::{numbers, object, thrown};
 use wasm_bindgen::prelude::*;
 
 #[wasm_bindgen]
 extern "C" {
-    #[wasm_bindgen(js_namespace = console, js_name = error)]
-    fn console_error(text: &str);
-
     #[wasm_bindgen(js_name = setTimeout)]
     fn set_timeout(done: &js_sys::Function, ms: u32);
 }
@@ -20,35 +16,8 @@ pub async fn pause(ms: u32) {
     let _ = wasm_bindgen_futures::JsFuture::from(promise).await;
 }
 
-/// Once, before anything else: a panic leaves its text in the console.
+/// Once, before anything else.
 #[wasm_bindgen(start)]
 pub fn start() {
-    std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));
-}
-
-/// An error as JavaScript sees it: `{ kind, message }`.
-pub fn thrown(error: Error) -> JsValue {
-    let kind = match error {
-        Error::NoAdapter(_) => "no-adapter",
-        Error::DeviceLost(_) => "device-lost",
-        Error::Usage(_) => "usage",
-        Error::Input { .. } => "input",
-        _ => "error",
-    };
-    object(&[("kind", kind.into()), ("message", error.to_string().into())]).into()
-}
-
-/// A plain JavaScript object.
-pub fn object(entries: &[(&str, JsValue)]) -> Object {
-    let object = Object::new();
-    for (name, value) in entries {
-        // A plain object takes any property.
-        let _ = Reflect::set(&object, &(*name).into(), value);
-    }
-    object
-}
-
-/// A JavaScript array of numbers.
-pub fn numbers(values: impl IntoIterator<Item = f64>) -> JsValue {
-    values.into_iter().map(JsValue::from).collect::<Array>().into()
+    mexhat_web_common::panics_to_console();
 }

@@ -1,6 +1,7 @@
 // What comes from outside, fetched and dropped: node data.mjs DIST MODEL.safetensors OUT
 // MODEL: a lenet with deconvolution that `mexhat train` has trained on drawn digits.
 import { GPU, expect, finish, keeper, open, serve, until } from "./chromium.mjs";
+import { drop as dropOn, idx } from "./files.mjs";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
@@ -9,18 +10,6 @@ const shot = keeper(out);
 /** Images of the made-up MNIST, and how many of them a race takes. */
 const [COUNT, TAKEN] = [20_000, 1024];
 
-/** An IDX file of `count` items: pictures of a stripe whose place is their label, or these labels. */
-function idx(count, pictures) {
-  const head = Buffer.from(pictures ? [0, 0, 8, 3, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 28] : [0, 0, 8, 1, 0, 0, 0, 0]);
-  head.writeUInt32BE(count, 4);
-  const items = Buffer.alloc(pictures ? 784 * count : count);
-  for (let i = 0; i < count; i++) {
-    const label = (i * 7) % 10;
-    if (!pictures) items[i] = label;
-    else for (let at = 0; at < 784; at++) items[784 * i + at] = Math.floor(at / 28 / 2.8) === label ? 200 + ((i * 31 + at * 17) % 50) : (i * 13 + at * at) % 40;
-  }
-  return Buffer.concat([head, items]);
-}
 const files = { "train-images-idx3-ubyte": idx(COUNT, true), "train-labels-idx1-ubyte": idx(COUNT, false), "t10k-images-idx3-ubyte": idx(200, true), "t10k-labels-idx1-ubyte": idx(200, false) };
 const packed = Object.fromEntries(Object.entries(files).map(([name, bytes]) => [`/data/${name}.gz`, gzipSync(bytes, { level: 1 })]));
 
@@ -57,7 +46,7 @@ try {
   await page.click("#start");
   await trained(page, 5);
   const status = await page.textContent("#status");
-  expect("training starts when the first part of MNIST is there", finishSlow !== null && status.includes(`${TAKEN} images of the files`), status);
+  expect("training starts when the first part of MNIST is there", finishSlow !== null && status.includes(`${TAKEN} images of MNIST`), status);
   const bars = await page.evaluate(() => [...bar]);
   expect("the download's bar moves", bars.length > 1 && bars.every((share) => share >= 0 && share <= 1), bars.slice(0, 4).join());
   await shot(page, "mnist-streaming");
@@ -68,34 +57,29 @@ try {
   await page.reload();
   await page.click("#start");
   await trained(page, 2);
-  expect("the second time it comes from the cache", asked.length === before && (await page.textContent("#status")).includes("of the files"), `${before} requests, then ${asked.length}`);
+  expect("the second time it comes from the cache", asked.length === before && (await page.textContent("#status")).includes("images of MNIST"), `${before} requests, then ${asked.length}`);
   await pause(page);
 
-  /** Drops files on the page: `[name, type, bytes]`. */
-  const drop = async (list) => {
-    const handle = await page.evaluateHandle((list) => {
-      const transfer = new DataTransfer();
-      for (const [name, type, text] of list) transfer.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name, { type }));
-      return transfer;
-    }, list.map(([name, type, bytes]) => [name, type, bytes.toString("base64")]));
-    await page.dispatchEvent("body", "drop", { dataTransfer: handle });
-  };
+  const drop = (list) => dropOn(page, list);
   await page.goto(`${address}?model=linear&batch_size=16&limit_train=${TAKEN}&limit_test=100&look_every=10`);
   await drop([["notes.txt", "text/plain", Buffer.from("no picture")]]);
   expect("a file of no use is refused in words", (await page.textContent("#status")).includes("notes.txt is neither"), await page.textContent("#status"));
-  await drop([["train-images-idx3-ubyte.gz", "application/gzip", gzipSync(Buffer.alloc(1 << 28), { level: 9 })]]);
-  await until(page, () => document.getElementById("status").textContent.includes("could not be unpacked"));
-  expect("a small file that unpacks to 256 MiB is refused", (await page.textContent("#status")).includes("more than MNIST's largest file"), await page.textContent("#status"));
+  const large = Buffer.alloc(1 << 28);
+  [0x803, 342_000, 28, 28].forEach((value, i) => large.writeUInt32BE(value, 4 * i));
+  const bomb = ["train-images-idx3-ubyte.gz", "application/gzip", gzipSync(large, { level: 9 })];
+  await drop([bomb, ["train-labels-idx1-ubyte", "", files["train-labels-idx1-ubyte"]]]);
+  await until(page, () => document.getElementById("own-note").textContent.includes("cannot be used"));
+  expect("a small file that unpacks to 256 MiB is refused", /train-images.*which is over the \d+ bytes/.test(await page.textContent("#own-note")), await page.textContent("#own-note"));
   // One by one, unpacked and not.
   for (const [i, name] of Object.keys(files).entries()) {
     await drop([i % 2 ? [name, "", files[name].subarray(0)] : [`${name}.gz`, "application/gzip", packed[`/data/${name}.gz`]]]);
-    await until(page, (count) => document.getElementById("status").textContent.startsWith(`${count} of 4`), i + 1);
+    await until(page, (what) => document.getElementById("own-note").textContent.startsWith(what), i < 3 ? `${i + 1} of 4` : "IDX files");
   }
   const asks = asked.length;
   await page.click("#start");
   await trained(page, 3);
   const dropped = await page.textContent("#status");
-  expect("dropped files of MNIST are trained on", dropped.includes(`${TAKEN} images of the files`) && asked.length === asks, dropped);
+  expect("dropped files of MNIST are trained on", dropped.includes(`${TAKEN} images of IDX files`) && asked.length === asks, dropped);
   await pause(page);
 
   await drop([["picture.png", "image/png", await page.screenshot()]]);

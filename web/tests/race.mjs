@@ -68,7 +68,7 @@ await race("equal", `${TINY}&left=none&right=none&batch_size=64`, async (page) =
   }
   await page.click("#clear");
   await page.waitForTimeout(1500);
-  const cleared = await page.evaluate(() => [document.getElementById("answer").textContent, [...document.querySelectorAll("#bars span")].every((span) => span.style.width === "0px" || span.style.width === "0")]);
+  const cleared = await page.evaluate(() => [document.getElementById("answer").textContent, [...document.querySelectorAll("#bars div span")].every((span) => span.style.width === "0px" || span.style.width === "0")]);
   expect("a late answer does not repaint a cleared pad", cleared[0].startsWith("Draw a digit") && cleared[1], cleared.join());
   await page.locator("#pad").scrollIntoViewIfNeeded();
   await page.locator("#pad").click({ position: { x: 100, y: 100 } });
@@ -129,7 +129,7 @@ await race("four", `${TINY}&third=none&fourth=deconv`, async (page, complaints) 
   expect("two of one norm are the same to the bit, the others are not", found.losses[1] === found.losses[3] && new Set(found.losses).size === 3, found.losses.map((text) => text.slice(0, 20)).join("; "));
   await page.focus("#pad");
   await page.keyboard.press("5");
-  await until(page, () => document.querySelectorAll("#bars li:first-child span").length === 4);
+  await until(page, () => document.querySelectorAll("#bars li:first-child div span").length === 4);
   expect("all four read the drawing", (await page.textContent("#answer")).includes("Deconvolution (4)"), await page.textContent("#answer"));
   await page.click("#judge2");
   await until(page, () => mexhat.lanes.judged);
@@ -145,6 +145,43 @@ await race("four", `${TINY}&third=none&fourth=deconv`, async (page, complaints) 
   await page.click("#reset");
   const rows = await page.evaluate(() => [document.querySelectorAll(".lanes tbody tr").length, document.querySelectorAll("#runs-list li").length, mexhat.lanes.length]);
   expect("a lane can be taken away", rows.join() === "3,1,3", rows.join());
+  expect("nothing is in the console", complaints.length === 0, complaints.join(" | "));
+});
+
+await race("iterative", `${TINY.replace("linear", "small")}&left=iterative`, async (page, complaints) => {
+  await until(page, () => document.querySelectorAll("#chain0 li").length > 0);
+  await page.click("#start");
+  await steps(page, 40);
+  await page.click("#start");
+  await until(page, () => mexhat.state() === "paused");
+  const found = await page.evaluate(() => ({ chain: document.getElementById("chain0").innerText, name: document.querySelector("#lane0 .name").textContent, losses: mexhat.lanes[0].loss.values, accuracy: mexhat.lanes[0].accuracy.values.at(-1) }));
+  const mean = (list) => list.reduce((a, b) => a + b, 0) / list.length;
+  expect("a network whose channels are whitened iteratively learns", found.name === "Iterative norm" && found.chain.includes("iterative norm") && mean(found.losses.slice(-8)) < 0.7 * mean(found.losses.slice(0, 8)), `${found.losses.slice(0, 3)} to ${found.losses.slice(-3)}, ${found.accuracy}`);
+
+  // The hat in profile follows the scheme, and the race is still there when the page is loaded again.
+  const ink = () => page.evaluate(() => {
+    const copy = new OffscreenCanvas(320, 200).getContext("2d", { willReadFrequently: true });
+    copy.drawImage(document.getElementById("profile"), 0, 0);
+    const { data } = copy.getImageData(0, 0, 320, 200);
+    // Of the line itself, which is blue in both schemes.
+    for (let i = 0; i < data.length; i += 4) if (data[i + 3] === 255 && data[i + 2] > data[i] + 60) return data[i];
+    return null;
+  });
+  const light = await ink();
+  await page.emulateMedia({ colorScheme: "dark" });
+  await page.waitForTimeout(200);
+  const dark = await ink();
+  expect("the profile of the kernel follows the scheme", light !== null && dark > light + 40, `red of the line ${light}, then ${dark}`);
+  const ended = await page.evaluate(() => mexhat.lanes[0].step);
+  await page.reload();
+  await until(page, () => document.querySelectorAll("#runs-list li").length === 1);
+  const kept = await page.textContent("#runs-list");
+  expect("a race survives that the page is loaded again", kept.includes(`after ${ended} steps`) && kept.includes("iterative norm"), kept);
+  await shot(page, "race-reloaded");
+  await page.click("#forget");
+  await page.reload();
+  await page.waitForTimeout(300);
+  expect("unless it is forgotten", await page.isHidden("#runs"));
   expect("nothing is in the console", complaints.length === 0, complaints.join(" | "));
 });
 

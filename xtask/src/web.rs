@@ -23,6 +23,7 @@ pub fn build(consent: Consent) -> Result<PathBuf> {
     copy(&root().join("web/page"), &dist)?;
     bundle(&toolchain, "mexhat-web", &dist)?;
     bundle(&toolchain, "mexhat-web-doctor", &dist)?;
+    bundle(&toolchain, "mexhat-web-reader", &dist)?;
     crate::lean::scripts(&dist)?;
     println!("\nthe page is in {}", dist.display());
     Ok(dist)
@@ -84,9 +85,9 @@ pub fn serve(dist: &Path) -> Result {
 }
 
 /// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
-pub const PARTS: [&str; 13] = [
-    "states", "article", "race", "habits", "npm", "data", "losses", "onnx", "lost", "browser", "doctor", "checks",
-    "firefox",
+pub const PARTS: [&str; 14] = [
+    "states", "article", "race", "habits", "npm", "data", "own", "losses", "onnx", "lost", "browser", "doctor",
+    "checks", "firefox",
 ];
 
 /// Drives the page in Chromium, in one part in Firefox, and runs the reference vectors and operations there; `wanted` names some of

@@ -1,10 +1,10 @@
 //! Named files to read, be they in a folder, a zip or a tar; what the readers of data sets see of the disk.
 
+mod archive;
 #[cfg(not(target_arch = "wasm32"))]
 mod folder;
 #[cfg(not(target_arch = "wasm32"))]
 mod open;
-#[cfg(not(target_arch = "wasm32"))]
 mod tar;
 mod zip;
 
@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Result;
 
+pub use self::archive::{Union, archive, is_archive, zip_of_split};
 #[cfg(not(target_arch = "wasm32"))]
 pub use self::folder::Folder;
 #[cfg(not(target_arch = "wasm32"))]
@@ -56,7 +57,8 @@ pub trait Files: Send + Sync {
     }
 }
 
-fn hidden(name: &str) -> bool {
+/// Whether a file of this name is left out.
+pub fn hidden(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX")
 }
 

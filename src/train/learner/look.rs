@@ -4,7 +4,7 @@ use super::record::Pass;
 use super::{Learner, Pixels};
 use crate::nn::{self, Forward, Mode};
 use crate::study::{CovariancePair, covariances};
-use crate::tape::{Session, Tape, Var};
+use crate::tape::{Session, Tape};
 use crate::{Error, Result};
 
 /// Values with their shape, row-major: (N,C,H,W) of activations, (O,C,k,k) of kernels.
@@ -137,19 +137,24 @@ impl Learner {
     /// The images are not of the network's size, or the device failed.
     pub async fn all_activations_async<'a>(&mut self, images: impl Into<Pixels<'a>>) -> Result<Vec<(String, Tensor)>> {
         let (count, images) = self.normalized(images.into())?;
+        if self.watched.as_ref().is_none_or(|(of, _)| *of != count) {
+            self.watched = Some((count, self.layers_of(count)?));
+        }
+        let compiled = self.pass(Pass::Layers(count))?;
+        compiled.submit(&[bytemuck::cast_slice(&images)]).await?;
+        let outputs = compiled.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
+        let layers = self.watched.iter().flat_map(|(_, layers)| layers).cloned();
+        Ok(layers.zip(outputs).map(|((name, shape), values)| (name, Tensor { shape, values })).collect())
+    }
+
+    /// The name of every layer, and the shape of what it makes of `count` images.
+    fn layers_of(&self, count: usize) -> Result<Vec<(String, Vec<usize>)>> {
         let mut tape = Tape::new();
         let input = nn::images(&mut tape, count, self.network.input);
         let mut layers = Vec::new();
         let mut ctx = Forward { tape: &mut tape, state: &self.state, mode: Mode::Eval };
         self.model.forward_watched(&mut ctx, input, &mut |name, value| layers.push((name.to_owned(), value)))?;
-        let compiled = self.pass(Pass::Layers(count))?;
-        compiled.submit(&[bytemuck::cast_slice(&images)]).await?;
-        let outputs = compiled.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
-        let named = |((name, var), values): ((String, Var), Vec<f32>)| {
-            let shape = tape.shape(var).to_vec();
-            (name, Tensor { shape, values })
-        };
-        Ok(layers.into_iter().zip(outputs).map(named).collect())
+        Ok(layers.into_iter().map(|(name, var)| (name, tape.shape(var).to_vec())).collect())
     }
 
     /// The covariance of every deconvolution's input over these images, before and after it, as in training. The network stays as it is.

@@ -6,6 +6,7 @@ mod file;
 mod fit;
 mod look;
 mod loss;
+#[cfg(not(target_arch = "wasm32"))]
 mod numbers;
 mod pixels;
 mod predict;
@@ -18,6 +19,7 @@ pub use fit::{Fit, Fitting};
 pub use look::Tensor;
 pub use loss::Loss;
 pub(super) use loss::counted;
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) use numbers::Bad;
 pub use pixels::Pixels;
 pub use update::{Adam, Sgd, Update};
@@ -58,6 +60,8 @@ pub struct Learner {
     update: Option<Update>,
     loss: Loss,
     passes: Vec<(Pass, Compiled)>,
+    /// Names of the layers and shapes of what they make of so many images, once that was asked for.
+    watched: Option<(usize, Vec<(String, Vec<usize>)>)>,
     flights: VecDeque<Flight>,
     /// Loss and hits of the parts of a step that have come back, while others have not.
     sums: [f64; 2],
@@ -145,6 +149,7 @@ impl Learner {
             update,
             loss: Loss::default(),
             passes: Vec::new(),
+            watched: None,
             flights: VecDeque::new(),
             sums: [0.0; 2],
             kept: None,

@@ -2,6 +2,7 @@
 
 mod images;
 mod lost;
+#[cfg(not(target_arch = "wasm32"))]
 mod numbers;
 mod run;
 mod timer;
@@ -301,6 +302,12 @@ impl Trainer {
         Ok(trainer)
     }
 
+    /// `error` itself: no page asks for what went bad first, and would download what finds it.
+    #[cfg(target_arch = "wasm32")]
+    async fn explained(&mut self, error: Error) -> Error {
+        error
+    }
+
     /// The probability of each class for one image, (C, H, W) in 0..1, by the network as it is now.
     ///
     /// # Errors
@@ -357,7 +364,11 @@ impl Trainer {
                 } else {
                     ", or `norm` deconv, which bears larger rates"
                 },
-            ) + if self.options.check_numbers { "" } else { "; `check_numbers` names what went bad first" },
+            ) + if self.options.check_numbers || cfg!(target_arch = "wasm32") {
+                ""
+            } else {
+                "; `check_numbers` names what went bad first"
+            },
         )
     }
 

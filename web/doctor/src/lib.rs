@@ -11,16 +11,10 @@ use mexhat::gpu::Gpu;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_namespace = console, js_name = error)]
-    fn console_error(text: &str);
-}
-
-/// Once, before anything else: a panic leaves its text in the console.
+/// Once, before anything else.
 #[wasm_bindgen(start)]
 pub fn start() {
-    std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));
+    mexhat_web_common::panics_to_console();
 }
 
 /// A report with what a person reads first.

@@ -7,17 +7,18 @@ mod lane;
 mod options;
 mod turns;
 
+use crate::given;
 use crate::pad;
-use crate::seen::{colours, mnist};
+use crate::seen::colours;
 use crate::thrown::{numbers, object, thrown};
 use js_sys::{Array, Float32Array, Uint8Array, Uint8ClampedArray};
 use lane::Lane;
 use mexhat::Result;
-use mexhat::data::{self, Splits};
+use mexhat::data::Splits;
 use mexhat::gpu::Gpu;
 use mexhat::models;
 use mexhat::train::{Options, Saved, Tensor, Trainer};
-use options::RaceOptions;
+pub use options::RaceOptions;
 use std::path::Path;
 use turns::PICTURE_MS;
 use wasm_bindgen::prelude::*;
@@ -43,9 +44,9 @@ impl Race {
     /// Opens the GPU, draws the digits and builds the networks. `options` is JSON: the options of `mexhat train`,
     /// `look_every` and `ahead`; what is missing has a default.
     ///
-    /// `files` are the four IDX files of MNIST, `{ name: bytes }`, or null for drawn digits. `model` is a saved network, or
+    /// `data` is what the reader's wasm has found in files, or null for drawn digits. `model` is a saved network, or
     /// empty: its settings take the place of those in `options`, and the lane of its norm begins with its values.
-    pub async fn create(options: String, files: JsValue, model: Vec<u8>) -> Result<Race, JsValue> {
+    pub async fn create(options: String, data: JsValue, model: Vec<u8>) -> Result<Race, JsValue> {
         let mut options = RaceOptions::read(&options).map_err(thrown)?;
         let saved = if model.is_empty() {
             None
@@ -63,11 +64,7 @@ impl Race {
             }
         }
         let gpu = Gpu::open_async(None).await.map_err(thrown)?;
-        let splits = if files.is_null() || files.is_undefined() {
-            data::load("glyphs", &options.run.load()).map_err(thrown)?
-        } else {
-            mnist(&files, &options.run).map_err(thrown)?
-        };
+        let splits = given::splits(&data, &mut options).map_err(thrown)?;
         options.run.data = splits.train.name.clone();
         let mut lanes = options
             .norms
@@ -182,7 +179,7 @@ impl Race {
                 ("bytes", (s.gpu_bytes as f64).into()),
             ])
         });
-        let options = serde_json::to_string(&self.options.run).unwrap_or_default();
+        let options = mexhat::json::text(&self.options.run).unwrap_or_default();
         object(&[
             ("device", adapter.name.as_str().into()),
             ("software", adapter.is_software().into()),
@@ -259,17 +256,17 @@ impl Race {
     pub async fn read(&mut self, ink: Vec<u8>, width: usize) -> Result<JsValue, JsValue> {
         let Some(picture) = pad::centre(&ink, width) else { return Ok(JsValue::NULL) };
         let bytes: Vec<u8> = picture.iter().map(|v| (v * 255.0).round() as u8).collect();
-        let shares = Array::new();
-        for index in 0..self.lanes.len() {
-            match self.lanes[index].trainer.read(&picture).await {
-                Ok(read) => shares.push(&Float32Array::from(&read[..])),
-                Err(error) => return Err(self.explained(error).await),
-            };
-        }
+        let shares = self.shares(&picture).await?;
         Ok(object(&[("picture", Uint8ClampedArray::from(&bytes[..]).into()), ("shares", shares.into())]).into())
     }
 
-    /// What each layer makes of a picture of 28x28, 0 to 255: for each network `[{ name, shape, values }]`, shapes (C,H,W) or (F).
+    /// What each network says to a picture as the data has them, (C,H,W), 0 to 255: its shares of the classes.
+    pub async fn guess(&mut self, pixels: Vec<u8>) -> Result<Array, JsValue> {
+        let picture: Vec<f32> = pixels.iter().map(|v| f32::from(*v) / 255.0).collect();
+        self.shares(&picture).await
+    }
+
+    /// What each layer makes of a picture as the data has them, (C,H,W), 0 to 255: for each network `[{ name, shape, values }]`, shapes (C,H,W) or (F).
     pub async fn activations(&mut self, pixels: Vec<u8>) -> Result<Array, JsValue> {
         let networks = Array::new();
         for index in 0..self.lanes.len() {
@@ -309,4 +306,24 @@ impl Race {
     pub fn lose_device(&self) {
         self.gpu.destroy();
     }
+}
+
+impl Race {
+    /// The probabilities that each network gives to a picture in 0..1.
+    async fn shares(&mut self, picture: &[f32]) -> Result<Array, JsValue> {
+        let shares = Array::new();
+        for index in 0..self.lanes.len() {
+            match self.lanes[index].trainer.read(picture).await {
+                Ok(read) => shares.push(&Float32Array::from(&read[..])),
+                Err(error) => return Err(self.explained(error).await),
+            };
+        }
+        Ok(shares)
+    }
+}
+
+/// Refuses a file that is no saved network, as [`Race::create`] would.
+#[wasm_bindgen(js_name = examineModel)]
+pub fn examine_model(bytes: &[u8]) -> Result<(), JsValue> {
+    Saved::read(Path::new("the chosen file"), bytes).map(drop).map_err(thrown)
 }

@@ -8,8 +8,8 @@ use mexhat::{Error, Result};
 const MOST_LANES: usize = 4;
 
 /// The options of `mexhat train`, and how the race is shown.
-pub(super) struct RaceOptions {
-    pub(super) run: Options,
+pub struct RaceOptions {
+    pub(crate) run: Options,
     pub(super) batch_size: usize,
     /// Those that race.
     pub(super) norms: Vec<Norm>,

@@ -1,0 +1,34 @@
+//! Plain data as text of JSON.
+
+use serde::Serialize;
+use serde_json::ser::{Formatter, Serializer};
+use std::io::{self, Write};
+
+/// `value` as text, without spaces.
+///
+/// ```
+/// assert_eq!(mexhat::json::text(&(1, 0.1f32, 1e-9, "x"))?, r#"[1,0.1,1e-9,"x"]"#);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+///
+/// # Errors
+/// The value has maps whose keys are no texts.
+pub fn text(value: &impl Serialize) -> serde_json::Result<String> {
+    let mut bytes = Vec::new();
+    value.serialize(&mut Serializer::with_formatter(&mut bytes, Floats))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Writes floats as the standard library does, in the fewest digits that give them back, too: what else would write them brings along 10 KB of
+/// tables that every visitor of a page would download.
+struct Floats;
+
+impl Formatter for Floats {
+    fn write_f32<W: ?Sized + Write>(&mut self, to: &mut W, value: f32) -> io::Result<()> {
+        write!(to, "{value:?}")
+    }
+
+    fn write_f64<W: ?Sized + Write>(&mut self, to: &mut W, value: f64) -> io::Result<()> {
+        write!(to, "{value:?}")
+    }
+}
