@@ -24,8 +24,11 @@ impl Batch {
     /// Empties it, and keeps its memory.
     pub(super) fn clear(&mut self) {
         let Self { images, labels, mixed, bytes, views, len } = self;
-        (images.clear(), labels.clear(), mixed.clear());
-        (bytes.clear(), views.clear());
+        images.clear();
+        labels.clear();
+        mixed.clear();
+        bytes.clear();
+        views.clear();
         *len = 0;
     }
 

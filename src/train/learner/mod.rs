@@ -61,7 +61,7 @@ pub struct Learner {
     loss: Loss,
     passes: Vec<(Pass, Compiled)>,
     /// Names of the layers and shapes of what they make of so many images, once that was asked for.
-    watched: Option<(usize, Vec<(String, Vec<usize>)>)>,
+    watched: Option<(usize, NamedShapes)>,
     flights: VecDeque<Flight>,
     /// Loss and hits of the parts of a step that have come back, while others have not.
     sums: [f64; 2],
@@ -75,6 +75,9 @@ pub struct Learner {
     /// What its classes are called, where that is known.
     class_names: Vec<String>,
 }
+
+/// Layers by name, each with the shape of what it puts out.
+type NamedShapes = Vec<(String, Vec<usize>)>;
 
 /// A step that has been submitted and whose loss is not known yet.
 struct Flight {
