@@ -143,6 +143,30 @@ fn a_run_that_has_ended_is_left_as_it_is() {
 }
 
 #[test]
+fn a_checkpoint_of_another_run_is_refused_and_the_one_before_it_taken() {
+    let dir = TempDir::new().unwrap();
+    ok(dir.path(), &format!("{SMALL} --epochs 4 --checkpoint-every 5 --steps 24 --out run"));
+    ok(dir.path(), &format!("{SMALL} --epochs 1 --seed 7 --out other"));
+    let [run, other] = ["run", "other"].map(|name| dir.path().join(name));
+    let before = step_of(run.join(PREVIOUS));
+    fs::copy(other.join(CHECKPOINT), run.join(CHECKPOINT)).unwrap();
+    let output = mexhat(dir.path(), "train --resume run");
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("is of another run: its seed is 7, and this run's 0. Going on from the one before it"),
+        "{said}"
+    );
+    assert_eq!(steps(&run), (1..=24).collect::<Vec<_>>(), "from step {before} on");
+    fs::copy(other.join(CHECKPOINT), run.join(CHECKPOINT)).unwrap();
+    fs::copy(other.join(CHECKPOINT), run.join(PREVIOUS)).unwrap();
+    refused(dir.path(), "train --resume run --epochs 5", 2, &["is of another run"]);
+    // Named by itself it goes on where it lies, as that run.
+    let named = format!("train --resume {} --epochs 2", other.join(CHECKPOINT).display());
+    ok(dir.path(), &named);
+}
+
+#[test]
 fn a_network_that_lost_its_checkpoints_is_not_begun_anew() {
     let dir = TempDir::new().unwrap();
     ok(dir.path(), &format!("{SMALL} --epochs 1 --out run"));

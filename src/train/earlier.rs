@@ -4,6 +4,7 @@ use super::files::{Lock, read_regular};
 use super::folder::{CHECKPOINT, MODEL, OPTIONS, PREVIOUS};
 use super::{Options, Saved};
 use crate::{Error, Result};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// An earlier run, held so that no other process goes on with it, and the last checkpoint of it that is whole.
@@ -24,14 +25,31 @@ struct Choice {
     refused: Option<Error>,
 }
 
-/// The first of `paths` that is there and whole.
-fn choose(paths: &[PathBuf]) -> Result<Choice> {
+/// Options that a run may go on with others than it began with.
+const FREE: [&str; 5] = ["data", "epochs", "steps", "checkpoint_every", "check_numbers"];
+
+/// What tells that `theirs` are the options of another run than `own`.
+fn another(own: &Options, theirs: &Options) -> Option<String> {
+    let [own, theirs] = [own, theirs].map(|options| serde_json::to_value(options).unwrap_or_default());
+    let settled = |key: &str| !FREE.contains(&key);
+    let differs = |(key, value): &(&String, &Value)| settled(key) && theirs.get(*key) != Some(*value);
+    let (key, value) = own.as_object()?.iter().find(differs)?;
+    let found = theirs.get(key).unwrap_or(&Value::Null);
+    Some(format!("is of another run: its {key} is {found}, and this run's {value}"))
+}
+
+/// The first of `paths` that is there, whole, and of the run with these options, where they are known.
+fn choose(paths: &[PathBuf], own: Option<&Options>) -> Result<Choice> {
     let mut refused = None;
     for path in paths.iter().filter(|path| path.exists()) {
         let read = read_regular(path).and_then(|bytes| {
-            let run = Saved::read(path, &bytes)?.run.is_some();
-            let what = "is a network without its run; expected a checkpoint.safetensors";
-            if run { Ok(bytes) } else { Err(Error::input(path, what)) }
+            let run = Saved::read(path, &bytes)?.run;
+            let what = match (&run, own) {
+                (None, _) => Some("is a network without its run; expected a checkpoint.safetensors".into()),
+                (Some(run), Some(own)) => another(own, &run.options),
+                _ => None,
+            };
+            what.map_or(Ok(bytes), |what: String| Err(Error::input(path, what)))
         });
         match read {
             Ok(bytes) => return Ok(Choice { checkpoint: Some((path.clone(), bytes)), refused }),
@@ -44,9 +62,16 @@ fn choose(paths: &[PathBuf]) -> Result<Choice> {
     }
 }
 
+/// `options.json` of a run's folder.
+fn written_options(dir: &Path) -> Result<Options> {
+    let path = dir.join(OPTIONS);
+    let bytes = read_regular(&path)?;
+    serde_json::from_slice(&bytes).map_err(|e| Error::input(&path, format!("is not what `mexhat train` writes: {e}")))
+}
+
 impl EarlierRun {
-    /// The run in folder `path`, or of the checkpoint `path`. Of a folder whose last checkpoint is damaged the one before it is
-    /// taken, and of a run that ended before its first checkpoint its options.
+    /// The run in folder `path`, or of the checkpoint `path`. Of a folder whose last checkpoint is damaged or of another run the one before
+    /// it is taken, and of a run that ended before its first checkpoint its options.
     ///
     /// # Errors
     /// There is no run, no checkpoint of it is whole, or another process writes it.
@@ -73,14 +98,16 @@ impl EarlierRun {
         };
         let dir = if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir };
         // Nothing is written, not even the lock, where there is no run.
-        if choose(&paths)?.checkpoint.is_none() && !dir.join(OPTIONS).exists() {
+        // A checkpoint that is named by itself speaks for itself.
+        let own = || if path.is_dir() { written_options(&dir).ok() } else { None };
+        if choose(&paths, own().as_ref())?.checkpoint.is_none() && !dir.join(OPTIONS).exists() {
             return Err(Error::input(
                 path,
                 "holds no run; expected a folder with checkpoint.safetensors or options.json",
             ));
         }
         let lock = lock(&dir)?;
-        let Choice { checkpoint, refused } = choose(&paths)?;
+        let Choice { checkpoint, refused } = choose(&paths, own().as_ref())?;
         let mut notes = Vec::new();
         match (&checkpoint, &refused) {
             (Some((path, _)), Some(e)) => {
@@ -115,10 +142,7 @@ impl EarlierRun {
     /// # Errors
     /// `options.json` cannot be read, or is not one that this version understands.
     pub fn options(&self) -> Result<Options> {
-        let path = self.dir.join(OPTIONS);
-        let bytes = read_regular(&path)?;
-        let options: Options = serde_json::from_slice(&bytes)
-            .map_err(|e| Error::input(&path, format!("is not what `mexhat train` writes: {e}")))?;
+        let options = written_options(&self.dir)?;
         options.validate()?;
         Ok(options)
     }
