@@ -9,6 +9,7 @@ use std::path::Path;
 /// How such files end.
 const ENDING: &str = "toml";
 /// Largest file that is read, in bytes.
+#[cfg(not(target_arch = "wasm32"))]
 const MOST_BYTES: u64 = 1 << 20;
 
 /// A network in a TOML file. Its layers are those of [`Layer`](crate::nn::Layer) under the same names; what it leaves out is taken

@@ -41,11 +41,13 @@ impl ModelOptions {
     }
 
     /// The whitening of a first layer that the authors' code gives so many iterations, frozen most of the time.
+    #[cfg(zoo)]
     pub(super) fn frozen(&self, iterations: usize) -> Whitening {
         Whitening { iterations, freeze: true, ..self.whitening }
     }
 
     /// A convolution that no norm follows, where the architecture has it elsewhere; deconvolution stays.
+    #[cfg(zoo)]
     pub(super) fn bare(&self, conv: Conv) -> Conv {
         if self.norm.behind().is_some() { conv.norm(Norm::None).bias(false) } else { conv }
     }
@@ -58,6 +60,7 @@ impl ModelOptions {
     }
 
     /// Squeeze and excitation, whose convolutions whiten or else are plain: no norm stands behind them.
+    #[cfg(zoo)]
     pub(super) fn squeeze_excitation(&self, layers: &mut Layers, channels: usize, hidden: usize) {
         let conv = |outputs| match self.norm {
             Norm::Deconv => Conv::new(outputs, 1),
