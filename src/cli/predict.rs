@@ -3,7 +3,9 @@
 use super::{DeviceArgs, note, say, say_json};
 use crate::data::mask;
 use crate::data::picture::{self, ENDINGS, is_picture};
+use crate::read::read_file;
 use crate::train::{Learner, ModelSpec, Saved, best, read_model};
+use crate::viz::image::MOST_BYTES;
 use crate::{Error, Result};
 use clap::Args;
 use serde::Serialize;
@@ -45,12 +47,11 @@ pub(super) struct PredictArgs {
 /// Those of `pictures` that can be read; the others are told, and end the command unless they are to be skipped.
 fn readable(pictures: Vec<PathBuf>, skip: bool) -> Result<Vec<PathBuf>> {
     let fault = |path: &PathBuf| -> Option<String> {
-        let bytes = std::fs::read(path).map_err(|e| format!("cannot be read: {e}"));
         let decode = |bytes: Vec<u8>| {
-            picture::open(&bytes).and_then(|opened| opened.decode().map(drop)).map_err(|e| e.to_string())
+            let decoded = picture::open(&bytes).and_then(|opened| opened.decode().map(drop));
+            decoded.map_err(|fault| Error::input(path, fault.to_string()))
         };
-        let opened = bytes.and_then(decode);
-        opened.err().map(|why| format!("{}: {why}", path.display()))
+        read_picture(path).and_then(decode).err().map(|error| error.to_string())
     };
     let (bad, good): (Vec<_>, Vec<_>) =
         pictures.into_iter().map(|path| (fault(&path), path)).partition(|(fault, _)| fault.is_some());
@@ -108,6 +109,10 @@ fn pictures(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+fn read_picture(path: &Path) -> Result<Vec<u8>> {
+    read_file(path, MOST_BYTES, "a picture")
+}
+
 /// A picture as the network takes it.
 struct Fitted {
     /// (C,H,W), made from its file as training pictures are.
@@ -120,7 +125,7 @@ struct Fitted {
 
 fn fitted(path: &Path, spec: &ModelSpec) -> Result<Fitted> {
     let [channels, height, width] = spec.input;
-    let bytes = std::fs::read(path).map_err(|e| Error::input(path, format!("cannot be read: {e}")))?;
+    let bytes = read_picture(path)?;
     let opened = picture::open(&bytes).map_err(|fault| Error::input(path, fault.to_string()))?;
     let own = opened.dimensions();
     let decoded = opened.decode().map_err(|fault| Error::input(path, fault.to_string()))?;

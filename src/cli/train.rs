@@ -8,7 +8,7 @@ use super::signals::stop_flag;
 use super::timings::show_timings;
 use super::{note, say, say_json};
 use crate::models::{ModelOptions, NetworkFile};
-use crate::train::{EarlierRun, Event, OptimizerKind, Options, RunFolder, Trainer, summarize};
+use crate::train::{EarlierRun, Event, FREE, OptimizerKind, Options, RunFolder, Trainer, summarize};
 use crate::{Error, Result, data};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
@@ -54,9 +54,8 @@ const WATCH_STEPS: u64 = 10;
 #[cfg(feature = "watch")]
 const WATCH_SECONDS: f64 = 0.5;
 
-/// What may be given along with `--resume`.
-const FREE: [&str; 10] =
-    ["resume", "data", "epochs", "steps", "checkpoint_every", "check_numbers", "profile", "device", "json", "watch"];
+/// What may be given along with `--resume` beside [`FREE`], as it is of this process and not of the run.
+const OWN: [&str; 5] = ["resume", "profile", "device", "json", "watch"];
 
 /// Whether the user wrote this option.
 fn given(matches: Option<&ArgMatches>, id: &str) -> bool {
@@ -67,7 +66,9 @@ fn given(matches: Option<&ArgMatches>, id: &str) -> bool {
 fn settled_option(matches: Option<&ArgMatches>) -> Result<()> {
     let settled = |id: &&clap::Id| {
         // Groups of flattened structs are listed beside their members.
-        id.as_str().starts_with(|c: char| c.is_lowercase()) && !FREE.contains(&id.as_str())
+        id.as_str().starts_with(|c: char| c.is_lowercase())
+            && !FREE.contains(&id.as_str())
+            && !OWN.contains(&id.as_str())
     };
     let ids = matches.iter().flat_map(|matches| matches.ids());
     let Some(id) = ids.filter(|id| given(matches, id.as_str())).find(settled) else { return Ok(()) };
@@ -75,7 +76,7 @@ fn settled_option(matches: Option<&ArgMatches>) -> Result<()> {
     Err(Error::Usage(format!(
         "{} cannot be changed in a run that goes on; with --resume only {} may be given",
         option(id.as_str()),
-        FREE[1..].iter().map(|id| option(id)).collect::<Vec<_>>().join(", ")
+        FREE.iter().chain(&OWN[1..]).map(|id| option(id)).collect::<Vec<_>>().join(", ")
     )))
 }
 

@@ -69,7 +69,7 @@ pub struct State {
     by_name: HashMap<String, StateId>,
     /// Most values of all tensors together.
     most: Option<usize>,
-    /// What has to hold them.
+    /// What has to hold them, while a network is built.
     gpu: Option<Gpu>,
 }
 
@@ -87,6 +87,11 @@ impl State {
     /// No tensors yet, and none that `gpu` cannot bind or for whose values this system has no memory.
     pub(crate) fn on(gpu: &Gpu) -> Self {
         Self { gpu: Some(gpu.clone()), ..Self::default() }
+    }
+
+    /// No longer asks the GPU, which may go away while this stays.
+    pub(crate) fn is_built(&mut self) {
+        self.gpu = None;
     }
 
     /// Refuses a tensor of this shape where it would not fit, before it is made.

@@ -1,8 +1,9 @@
 //! Finished runs side by side: runs that differ by their seed alone are one group, with mean and deviation.
 
+use super::earlier::written_options;
 use super::files::read_regular;
 use super::folder::{METRICS, OPTIONS, chart};
-use super::{Event, Options, Split};
+use super::{Event, Split};
 use crate::viz::{EvalPoint, RunCurves, StepPoint};
 use crate::{Error, Result};
 use serde::Serialize;
@@ -68,7 +69,7 @@ impl Run {
             return Err(Error::input(path, "is no run folder: it has no options.json; expected one of `mexhat train`"));
         }
         let strange = |e: serde_json::Error| Error::input(&file, format!("is not what `mexhat train` writes: {e}"));
-        let options: Options = serde_json::from_slice(&read_regular(&file)?).map_err(strange)?;
+        let options = written_options(path)?;
         let Value::Object(map) = serde_json::to_value(&options).map_err(strange)? else {
             return Err(Error::input(&file, "is no list of options"));
         };

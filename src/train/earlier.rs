@@ -25,8 +25,8 @@ struct Choice {
     refused: Option<Error>,
 }
 
-/// Options that a run may go on with others than it began with.
-const FREE: [&str; 5] = ["data", "epochs", "steps", "checkpoint_every", "check_numbers"];
+/// Options of a run that others may take the place of when it goes on.
+pub(crate) const FREE: [&str; 5] = ["data", "epochs", "steps", "checkpoint_every", "check_numbers"];
 
 /// What tells that `theirs` are the options of another run than `own`.
 fn another(own: &Options, theirs: &Options) -> Option<String> {
@@ -63,7 +63,7 @@ fn choose(paths: &[PathBuf], own: Option<&Options>) -> Result<Choice> {
 }
 
 /// `options.json` of a run's folder.
-fn written_options(dir: &Path) -> Result<Options> {
+pub(super) fn written_options(dir: &Path) -> Result<Options> {
     let path = dir.join(OPTIONS);
     let bytes = read_regular(&path)?;
     serde_json::from_slice(&bytes).map_err(|e| Error::input(&path, format!("is not what `mexhat train` writes: {e}")))

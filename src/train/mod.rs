@@ -68,6 +68,8 @@ pub use confusion::{Confusion, best};
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub use earlier::EarlierRun;
+#[cfg(feature = "cli")]
+pub(crate) use earlier::FREE;
 pub use evaluate::Evaluation;
 #[doc(hidden)]
 pub use evaluate::evaluate;

@@ -238,9 +238,9 @@ pub fn centered(planes: &RgbPlanes) -> RgbPlanes {
     RgbPlanes { data, ..*planes }
 }
 
-/// Largest file that is read as a photograph.
+/// Largest file that is read as a picture.
 #[cfg(not(target_arch = "wasm32"))]
-const MOST_BYTES: u64 = 1 << 30;
+pub(crate) const MOST_BYTES: u64 = 1 << 30;
 
 /// Reads a photograph and keeps its samples as they are; see [`decode_photo`].
 #[cfg(not(target_arch = "wasm32"))]

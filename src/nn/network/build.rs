@@ -51,6 +51,7 @@ pub(super) fn build(network: &Network, state: &mut State) -> Result<Model> {
             format!("the head '{name}' puts out {found:?} for an image; expected {output:?}, as the network does");
         return Err(Error::Usage(what));
     }
+    builder.state.is_built();
     let (freezes, first) = (builder.freezes, builder.first);
     let (name, input, classes) = (network.name.clone(), network.input, output[0]);
     Ok(Model { name, net: Box::new(graph), input, output, classes, freezes, first })
@@ -87,10 +88,6 @@ impl Builder<'_> {
             return Ok(Box::new(Activate(activation)));
         }
         let input = self.tape.shape(x)[1..].to_vec();
-        if let Some(side) = layer.sides().into_iter().find(|side| *side > ops::MOST_SIDE) {
-            let what = format!("expected sides, steps and borders of at most {}, found {side}", ops::MOST_SIDE);
-            return Err(at(name, &input, Error::Usage(what)));
-        }
         Ok(match layer {
             Layer::Conv(conv) => self.conv(conv, name, &input).map_err(|e| at(name, &input, e))?,
             Layer::Linear(linear) => self.linear(linear, name, &input).map_err(|e| at(name, &input, e))?,
