@@ -92,7 +92,7 @@ fn mistakes_in_a_file_are_named() {
     let layers = |layers: &str| write(&format!("layers = [{layers}, {{ type = \"linear\", outputs = \"classes\" }}]"));
     for (field, side) in [("padding", i64::MAX), ("padding", 1 << 62), ("dilation", 1 << 62), ("stride", 1 << 40)] {
         layers(&format!("{{ type = \"conv\", outputs = 8, kernel = 3, {field} = {side} }}, {{ type = \"flatten\" }}"));
-        refused(dir.path(), "train --model net.toml --summary", 2, &["conv1", "at most 32767", &side.to_string()]);
+        refused(dir.path(), "train --model net.toml --summary", 2, &["conv1", "at most 32768", &side.to_string()]);
     }
     layers("{ type = \"flatten\" }, { type = \"linear\", outputs = 1000000 }");
     let begun = std::time::Instant::now();

@@ -27,6 +27,9 @@ pub struct Profile {
     /// Workgroups of 64 that keep it busy; WebGPU does not report cores, so by the class of the adapter. Products of fewer tiles are
     /// given smaller ones, or more workgroups that share a sum.
     pub workgroups: usize,
+    /// Rounds of all its loops together that one invocation may take. Some drivers end loops without a word, see
+    /// [`software`](crate::software).
+    pub rounds: usize,
     /// The kernel and tiles in place of those for GPUs.
     pub tiles: fn(&'static Tiles) -> &'static Tiles,
     /// Processes that train as one, each on a device of its own: statistics and gradients are averaged over them.
@@ -43,6 +46,7 @@ impl Profile {
         name: "gpu",
         software: false,
         workgroups: 64,
+        rounds: usize::MAX,
         tiles: |tiles| tiles,
         processes: 1,
         program: |_| {},

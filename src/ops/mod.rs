@@ -78,8 +78,8 @@ use crate::gpu::Shader;
 use crate::tape::{Layout, Type};
 use crate::{Error, Result};
 
-/// Longest kernel, window, step or border: sums and products of them are numbers, also of 32 bits.
-pub(crate) const MOST_SIDE: usize = (1 << 15) - 1;
+/// Longest side, kernel, step or border: products of two of them and a small factor fit into 32 bits.
+const MOST_SIDE: usize = 1 << 15;
 
 /// Every kernel that is shipped, for the tests of shaders: the lists `SHADERS` of the files here, as `build.rs` finds them.
 pub const SHADERS: &[&[&Shader]] = include!(concat!(env!("OUT_DIR"), "/kernels.rs"));

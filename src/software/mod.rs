@@ -2,6 +2,7 @@
 //!
 //! The engine asks by the hooks of a [`Profile`] and knows nothing of this. On such adapters
 //! - kernels of products work in register tiles, by lanes alone or in subgroups of exactly 8 (`tiles.rs`);
+//! - no invocation loops for longer than Mesa's driver lets it, which ends loops after 65,535 rounds and goes on as if nothing had been;
 //! - kernels load their inputs from images rather than buffers: `images.rs` copies them there, `text.rs` rewrites the loads.
 //!
 //! Measured on lavapipe, a training step of the yardstick takes 1.5 to 1.8 times as long by lanes alone as in subgroups, and three
@@ -69,10 +70,14 @@ fn has_lanes(adapter: &AdapterSummary) -> bool {
     adapter.subgroup == (LANES, LANES)
 }
 
+/// Rounds of its loops after which Mesa's driver ends them (`LP_MAX_TGSI_LOOP_ITERATIONS` in its source); other drivers do not.
+const MOST_ROUNDS: usize = 65_535;
+
 fn of(adapter: &AdapterSummary, family: Family, loads: Loads) -> Profile {
+    let rounds = if adapter.is_software() { MOST_ROUNDS } else { usize::MAX };
     let (name, tiles): (_, fn(&'static Tiles) -> &'static Tiles) = match (family, loads) {
         (Family::Shared, Loads::Buffers) if adapter.kind == AdapterKind::Discrete => return Profile::CARD,
-        (Family::Shared, Loads::Buffers) => return Profile::GPU,
+        (Family::Shared, Loads::Buffers) => return Profile { rounds, ..Profile::GPU },
         (Family::Shared, Loads::Textures) => ("gpu, textures", Profile::GPU.tiles),
         (Family::Register, Loads::Buffers) => ("register, buffers", tiles::register),
         (Family::Register, Loads::Textures) => ("register, textures", tiles::register),
@@ -80,8 +85,10 @@ fn of(adapter: &AdapterSummary, family: Family, loads: Loads) -> Profile {
         (Family::Subgroup, Loads::Textures) => ("subgroup, textures", tiles::subgroup),
     };
     let own = match family {
-        Family::Shared => Profile { name, ..Profile::GPU },
-        Family::Register | Family::Subgroup => Profile { name, software: true, workgroups: 8, tiles, ..Profile::GPU },
+        Family::Shared => Profile { name, rounds, ..Profile::GPU },
+        Family::Register | Family::Subgroup => {
+            Profile { name, software: true, workgroups: 8, rounds, tiles, ..Profile::GPU }
+        }
     };
     match loads {
         Loads::Buffers => own,

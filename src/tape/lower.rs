@@ -35,6 +35,18 @@ impl Launch<'_> {
         self.failure.get_or_insert(Error::shape(self.op, what));
     }
 
+    /// Refuses the operation where an invocation would take more `rounds` of its loops, nested ones multiplied, than the adapter's driver
+    /// lets it: what such a driver leaves out would be missing without a word.
+    pub fn takes_rounds(&mut self, rounds: usize) {
+        let most = self.profile.rounds;
+        if rounds > most {
+            self.refuse(format!(
+                "an invocation would loop {rounds} times, and drivers that compute on the CPU may end loops after {most}; expected \
+                 smaller windows, kernels or maps, or a GPU"
+            ));
+        }
+    }
+
     /// What was found; where that failed the operation is refused for that reason.
     pub fn or_refuse<T>(&mut self, found: Result<T>) -> Option<T> {
         found.map_err(|reason| *self.failure = self.failure.take().or(Some(reason))).ok()

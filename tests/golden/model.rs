@@ -40,6 +40,8 @@ struct Params {
     width: Option<f64>,
     /// What biases are, plus or minus, to keep values from the kinks of ReLUs.
     apart: Option<f32>,
+    /// The covariances' share of the identity, the method's where it says nothing.
+    eps: Option<f32>,
 }
 
 /// Splitmix64 at position `index` of stream `seed`.
@@ -90,9 +92,10 @@ fn summary(values: &[f32], params: &Params) -> Vec<f64> {
 
 fn options(params: &Params, input: [usize; 3]) -> ModelOptions {
     let mode = if params.mode.as_deref() == Some("paper") { BlockMode::Paper } else { BlockMode::Reference };
+    let whitening = Whitening { mode, ..Whitening::default() };
     ModelOptions {
         norm: if params.norm == "batch" { Norm::Batch } else { Norm::Deconv },
-        whitening: Whitening { mode, ..Whitening::default() },
+        whitening: Whitening { eps: params.eps.unwrap_or(whitening.eps), ..whitening },
         input,
         width: params.width.unwrap_or(1.0),
         ..ModelOptions::default()

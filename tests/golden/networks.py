@@ -2,9 +2,9 @@
 
 Each takes `net`, whose layers are
 
-  net.conv(name, x, outputs, k=3, stride=1, groups=1, iterations=5, block=64, bias=False, bn=True)
+  net.conv(name, x, outputs, k=3, stride=1, groups=1, iterations=5, block=64, bias=False, bn=True, dilation=1, sampling=3)
       a deconvolution with bias, or a convolution (`bias`: with bias too) and its batch norm (`bn`: False leaves it out)
-  net.plain(...)    the same, which never deconvolves and may have a `dilation`
+  net.plain(...)    the same, which never deconvolves
   net.bn(name, x)   batch norm of its own, which deconvolution needs none of
   net.batch_norm    the same, beside deconvolution too
   net.relu, net.max_pool, net.linear(name, x, outputs, block=512)
@@ -163,6 +163,11 @@ def imagenet_head(net, x):
     return net.linear("fc", x.mean((2, 3)), CLASSES, block=64)
 
 
+def shortcut(net, name, x, out, stride):
+    x = net.conv(name + ".shortcut", x, out, 1, stride)
+    return net.batch_norm(name + ".shortcut_bn", x) if net.norm == "deconv" else x
+
+
 def imagenet_resnet(counts, expansion):
     def network(net, x):
         x = stem(net, x)
@@ -177,8 +182,7 @@ def imagenet_resnet(counts, expansion):
                     y = net.relu(net.conv(name + ".conv2", y, width, stride=stride))
                     y = net.conv(name + ".conv3", y, expansion * width, 1)
                 if stride > 1 or x.shape[1] != expansion * width:
-                    x = net.conv(name + ".shortcut", x, expansion * width, 1, stride)
-                    x = net.batch_norm(name + ".shortcut_bn", x) if net.norm == "deconv" else x
+                    x = shortcut(net, name, x, expansion * width, stride)
                 x = net.relu(y + x)
         return imagenet_head(net, x)
     return network
@@ -203,31 +207,32 @@ def narrow(width):
 
 
 def classify(net, name, x, size):
-    x = net.plain(name + "classes", x, CLASSES, 1, bias=True, bn=False)
+    x = net.conv(name + "classes", x, CLASSES, 1, bias=True, bn=False, block=256)
     return F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
 def deeplabv3(net, x):
     """A quarter as wide, without dropout; the logits of each pixel, and those of the auxiliary head with its weight."""
     size = x.shape[2:]
-    x = net.max_pool(net.relu(net.plain("conv1", x, narrow(64), 7, 2)), 3, 2, 1)
+    x = net.max_pool(net.relu(net.conv("conv1", x, narrow(64), 7, 2, iterations=15)), 3, 2, 1)
     stages = ((3, 64, 1, (1, 1)), (4, 128, 2, (1, 1)), (6, 256, 1, (1, 2)), (3, 512, 1, (2, 4)))
     for stage, (count, width, stride, steps) in enumerate(stages):
         if stage == 3:
-            auxiliary = classify(net, "auxiliary.", net.relu(net.plain("auxiliary.conv1", x, narrow(256))), size)
+            auxiliary = classify(net, "auxiliary.", net.relu(net.conv("auxiliary.conv1", x, narrow(256))), size)
         for i in range(count):
             name, step = f"layer{stage + 1}.{i}", stride if i == 0 else 1
-            y = net.relu(net.plain(name + ".conv1", x, narrow(width), 1))
-            y = net.relu(net.plain(name + ".conv2", y, narrow(width), stride=step, dilation=steps[min(i, 1)]))
-            y = net.plain(name + ".conv3", y, 4 * narrow(width), 1)
-            x = net.plain(name + ".shortcut", x, 4 * narrow(width), 1, step) if i == 0 else x
+            y = net.relu(net.conv(name + ".conv1", x, narrow(width), 1))
+            y = net.relu(net.conv(name + ".conv2", y, narrow(width), stride=step, dilation=steps[min(i, 1)]))
+            y = net.conv(name + ".conv3", y, 4 * narrow(width), 1)
+            x = shortcut(net, name, x, 4 * narrow(width), step) if i == 0 else x
             x = net.relu(y + x)
-    whole = net.relu(net.plain("aspp.4.conv1", x.mean((2, 3), keepdim=True), narrow(256), 1))
-    branches = [net.relu(net.plain("aspp.0.conv1", x, narrow(256), 1))]
-    branches += [net.relu(net.plain(f"aspp.{i + 1}.conv1", x, narrow(256), dilation=rate)) for i, rate in enumerate((12, 24, 36))]
+    # One value an image: of so few rows none is left out.
+    whole = net.relu(net.conv("aspp.4.conv1", x.mean((2, 3), keepdim=True), narrow(256), 1, sampling=1))
+    branches = [net.relu(net.conv("aspp.0.conv1", x, narrow(256), 1))]
+    branches += [net.relu(net.conv(f"aspp.{i + 1}.conv1", x, narrow(256), dilation=rate)) for i, rate in enumerate((12, 24, 36))]
     branches += [F.interpolate(whole, x.shape[2:], mode="bilinear", align_corners=False)]
-    x = net.relu(net.plain("project", torch.cat(branches, 1), narrow(256), 1))
-    return classify(net, "", net.relu(net.plain("conv3", x, narrow(256))), size), (auxiliary, 0.5)
+    x = net.relu(net.conv("project", torch.cat(branches, 1), narrow(256), 1))
+    return classify(net, "", net.relu(net.conv("conv3", x, narrow(256))), size), (auxiliary, 0.5)
 
 
 NETWORKS = {

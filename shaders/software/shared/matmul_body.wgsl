@@ -7,6 +7,8 @@ alias Tile = array<array<vec4f, TN>, TM>;
 struct Place {
     row: array<u32, OWN>,
     column: array<u32, TN>,
+    // Which part of which batch, and the batch.
+    layer: u32,
     batch: u32,
     lane_row: u32,
 }
@@ -85,6 +87,21 @@ fn second_product(sum: ptr<function, Tile>, place: Place) {
     }
 }
 
+// The sums of four rows and four columns: a part's as they are, for `sum_parts.wgsl`.
+fn finish(place: Place, block: u32, column: u32, values: mat4x4f, row: vec4f) {
+    if params.parts == 1u {
+        store_block(block, column, place.batch, scaled(values, row));
+        return;
+    }
+    let m4 = (params.m + 3u) / 4u;
+    let n4 = (params.n + 3u) / 4u;
+    if (block < m4) & (column < n4) {
+        for (var e = 0u; e < 4u; e++) {
+            c[((place.layer * m4 + block) * 4u + e) * n4 + column] = values[e];
+        }
+    }
+}
+
 @compute @workgroup_size(LX * LY)
 fn main(
     @builtin(workgroup_id) group: vec3u,
@@ -102,24 +119,27 @@ fn main(
         return;
     }
     var place: Place;
-    place.batch = group.z;
+    place.layer = group.z;
+    place.batch = group.z / params.parts;
     place.lane_row = local.y;
     for (var i = 0u; i < OWN; i++) {
-        place.row[i] = batch_of_a(group.z) * params.m + min(r0 + owned_row(i, local.x), params.m - 1u);
+        place.row[i] = batch_of_a(place.batch) * params.m + min(r0 + owned_row(i, local.x), params.m - 1u);
     }
     for (var j = 0u; j < TN; j++) {
         place.column[j] = min(c0 + j * LX, n4 - 1u);
     }
     var sum: Tile;
-    first_product(&sum, place, 0u, (params.k + 3u) / 4u);
+    // A stage is 16 steps; a pair is never in parts.
+    let first = group.z % params.parts * params.stages * 4u;
+    first_product(&sum, place, first, min(first + params.stages * 4u, (params.k + 3u) / 4u));
     if PAIR == 1u {
         second_product(&sum, place);
     }
     for (var j = 0u; j < TN; j++) {
-        let row = added_row(c0 + j * LX, group.z);
+        let row = added_row(c0 + j * LX, place.batch);
         for (var i = 0u; i < BLOCKS; i++) {
             let block = mat4x4f(sum[i * 4u][j], sum[i * 4u + 1u][j], sum[i * 4u + 2u][j], sum[i * 4u + 3u][j]);
-            store_block(r0 / 4u + i, c0 + j * LX, group.z, scaled(block, row));
+            finish(place, r0 / 4u + i, c0 + j * LX, block, row);
         }
     }
 }

@@ -146,17 +146,6 @@ pub enum Layer {
 }
 
 impl Layer {
-    /// Lengths in pixels that it is written with.
-    pub(super) fn sides(&self) -> Vec<usize> {
-        match self {
-            Self::Conv(conv) => vec![conv.kernel, conv.stride, conv.dilation, conv.padding.unwrap_or(0)],
-            Self::MaxPool(pool) => vec![pool.kernel, pool.stride, pool.padding],
-            Self::AvgPool(pool) => vec![pool.kernel],
-            Self::AdaptiveAvgPool { size } | Self::Resize { size } => size.to_vec(),
-            _ => Vec::new(),
-        }
-    }
-
     /// What unnamed layers of this kind are called, without their number.
     pub(super) fn stem(&self) -> &str {
         match self {
@@ -356,7 +345,7 @@ impl Conv {
 
     /// As the operation takes it.
     pub(crate) fn options(&self) -> ConvOptions {
-        let padding = self.padding.unwrap_or(self.kernel / 2 * self.dilation);
+        let padding = self.padding.unwrap_or((self.kernel / 2).saturating_mul(self.dilation));
         ConvOptions { stride: self.stride, padding, dilation: self.dilation, groups: self.groups, relu: false }
     }
 }

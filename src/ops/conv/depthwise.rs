@@ -102,7 +102,8 @@ impl Depthwise {
         let (outputs4, tiles) = (g.c.div_ceil(4), g.ow.div_ceil(COLUMNS));
         let all_tiles = g.n * tiles;
         let wanted = if launch.profile.software { 1024 } else { 65_536 };
-        let tiles_per_split = all_tiles.div_ceil((wanted / outputs4).clamp(1, all_tiles));
+        let longest = launch.profile.rounds / (g.oh + g.kh);
+        let tiles_per_split = all_tiles.div_ceil((wanted / outputs4).clamp(1, all_tiles)).min(longest.max(1));
         let splits = all_tiles.div_ceil(tiles_per_split);
         let invocations = splits * outputs4;
         let params = DepthwiseWeightGradParams {

@@ -149,6 +149,7 @@ impl Direction {
             has_bias: u32::from(bias.is_some()),
             relu: u32::from(g.options.relu && !self.transposed),
         };
+        launch.takes_rounds(g.kh * (1 + g.kw * (1 + self.inputs)));
         let variant = Grouping::new(self.inputs, self.outputs) as usize + if self.transposed { 3 } else { 0 };
         let reads = [x, packed, bias.unwrap_or(packed)];
         launch.flat(Kernel::new(&CONV, variant), &params, &reads, &[write], invocations);
@@ -176,7 +177,8 @@ pub(in crate::ops) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, 
     let vectors = g.taps() * inputs * o4;
     let per_split = if grouping == Grouping::Whole { vectors / 4 } else { vectors };
     let wanted = if launch.profile.software { 1024 } else { 65_536 };
-    let lines_per_split = lines.div_ceil((wanted / per_split).clamp(1, lines));
+    let longest = launch.profile.rounds / (g.ow + 1);
+    let lines_per_split = lines.div_ceil((wanted / per_split).clamp(1, lines)).min(longest.max(1));
     let splits = lines.div_ceil(lines_per_split);
     let params = GroupedWeightGradParams {
         height: g.h as u32,

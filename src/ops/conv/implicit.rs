@@ -231,6 +231,9 @@ fn dispatch_conv(
     write: Slot,
 ) {
     let (pixels, outputs4) = (params.pixels as usize, params.outputs4 as usize);
+    let [high, wide, channels4] =
+        [params.kernel_height, params.kernel_width, params.channels4].map(|size| size as usize);
+    launch.takes_rounds(high * (1 + wide * (1 + channels4)));
     let columns4 = columns_of_tile(pixels, outputs4);
     let count = |[tm, tn, lx, ly]: Tile| pixels.div_ceil(tm * ly) * outputs4.div_ceil(lx * tn);
     let Some((kernel, tile)) = choose_to_fill(&TILES, launch, columns4, &[flag], count) else { return };

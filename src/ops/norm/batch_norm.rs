@@ -135,6 +135,7 @@ fn launch_moments(
     [mean, variance]: [Slot; 2],
 ) {
     let (splits, rows_per_split) = chunks(launch.profile, rows, columns4);
+    launch.takes_rounds(2 * rows_per_split);
     let partial = launch.scratch("moments", 2 * splits * columns4 * 4);
     let params = MomentsParams {
         rows: rows as u32,

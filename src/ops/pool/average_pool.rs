@@ -7,8 +7,8 @@
 use super::window::{Window, resized};
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
-use crate::ops::expect_activation;
 use crate::ops::norm::column_sum::launch_column_sum;
+use crate::ops::{MOST_SIDE, expect_activation};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
@@ -102,9 +102,10 @@ impl Windows {
             Self::Fixed(window) => window.over(op, x),
             Self::Adaptive(out) => {
                 expect_activation(op, x)?;
-                if out.contains(&0) || x.is_empty() {
-                    let what =
-                        format!("expected an output of at least 1x1 from a map of at least 1x1, found {x} to {out:?}");
+                if out.iter().any(|side| !(1..=MOST_SIDE).contains(side)) || x.is_empty() {
+                    let what = format!(
+                        "expected an output with sides from 1 to {MOST_SIDE}, from a map of at least 1x1, found {x} to {out:?}"
+                    );
                     return Err(Error::shape(op, what));
                 }
                 Ok(out)
@@ -120,6 +121,22 @@ impl Windows {
                 (start.saturating_sub(w.padding), (start + w.kernel - w.padding).min(size))
             }
             Self::Adaptive(_) => (o * size / outs, ((o + 1) * size).div_ceil(outs)),
+        }
+    }
+
+    /// Pixels of the longest of `outs` windows along a side of `size`, at most.
+    fn longest(self, size: usize, outs: usize) -> usize {
+        match self {
+            Self::Fixed(w) => w.kernel,
+            Self::Adaptive(_) => size / outs + 2,
+        }
+    }
+
+    /// Windows that a pixel is in along a side, at most.
+    fn most(self, size: usize, outs: usize) -> usize {
+        match self {
+            Self::Fixed(w) => w.kernel.div_ceil(w.stride),
+            Self::Adaptive(_) => outs / size + 2,
         }
     }
 
@@ -199,6 +216,8 @@ impl Op for AveragePool {
             return;
         }
         let (variant, params) = self.windows.params(x, y, y);
+        let [[_, _, h, w], [_, _, oh, ow]] = [x.nchw(), y.nchw()];
+        launch.takes_rounds(self.windows.longest(h, oh) * (1 + self.windows.longest(w, ow)));
         launch.flat(Kernel::new(&AVERAGE_POOL, variant), &params, &reads, &writes, params.vectors as usize);
     }
 
@@ -232,7 +251,10 @@ impl Op for AveragePoolGrad {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
-        let (variant, params) = self.windows.params(&self.x, launch.inputs[0], &self.x);
+        let gy = launch.inputs[0];
+        let (variant, params) = self.windows.params(&self.x, gy, &self.x);
+        let [[_, _, h, w], [_, _, oh, ow]] = [self.x.nchw(), gy.nchw()];
+        launch.takes_rounds(self.windows.most(h, oh) * (1 + self.windows.most(w, ow)));
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
         launch.flat(Kernel::new(&AVERAGE_POOL_GRAD, variant), &params, &reads, &writes, params.vectors as usize);
     }

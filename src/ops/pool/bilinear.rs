@@ -7,7 +7,7 @@
 use super::window::resized;
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
-use crate::ops::expect_activation;
+use crate::ops::{MOST_SIDE, expect_activation};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
@@ -20,9 +20,6 @@ kernel_params! {
 static BILINEAR: Shader = Shader::new::<BilinearParams>("pool/bilinear.wgsl", 1, 1);
 static BILINEAR_GRAD: Shader = Shader::new::<BilinearParams>("pool/bilinear_grad.wgsl", 1, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&BILINEAR, &BILINEAR_GRAD];
-
-/// Longest side: products of two sides and a small factor fit into 32 bits.
-const LONGEST: usize = 32_768;
 
 /// `x` (N,C,H,W) resampled to `(N,C,size[0],size[1])`. Four reads per output; the gradient reads about
 /// `(2 outs / size + 1)^2` outputs per pixel.
@@ -89,8 +86,8 @@ impl Op for Bilinear {
         expect_activation(self.name(), inputs[0])?;
         let [_, _, h, w] = inputs[0].nchw();
         let [oh, ow] = self.size;
-        if [h, w, oh, ow].iter().any(|side| *side == 0 || *side > LONGEST) {
-            let what = format!("expected sides from 1 to {LONGEST}, found {h}x{w} to {oh}x{ow}");
+        if [h, w, oh, ow].iter().any(|side| *side == 0 || *side > MOST_SIDE) {
+            let what = format!("expected sides from 1 to {MOST_SIDE}, found {h}x{w} to {oh}x{ow}");
             return Err(Error::shape(self.name(), what));
         }
         Ok(vec![resized(inputs[0], self.size)])
@@ -141,6 +138,8 @@ impl Op for BilinearGrad {
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
+        let [[_, _, h, w], [_, _, oh, ow]] = [self.x.nchw(), launch.inputs[0].nchw()];
+        launch.takes_rounds((2 * oh / h + 1) * (2 + 2 * ow / w));
         let params = params(&self.x, launch.inputs[0], &self.x);
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
         launch.flat(Kernel::new(&BILINEAR_GRAD, 0), &params, &reads, &writes, params.vectors as usize);

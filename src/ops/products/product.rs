@@ -34,6 +34,9 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&TILES.shader];
 /// Steps of k that GPUs stage at once, DEPTH in `shaders/shared/staged_body.wgsl`.
 const DEPTH: usize = 16;
 
+/// Rounds of a loop that a stage takes at most: kernels for CPUs take four steps at once.
+const ROUNDS: usize = DEPTH / 4;
+
 /// Stages of a part: of fewer its partial sum takes longer to be stored, and added by a launch of its own, than to be computed.
 const LEAST_STAGES: usize = 6;
 
@@ -81,7 +84,7 @@ impl Product {
         batches * (0..m.div_ceil(height)).map(|row| columns - below(row)).sum::<usize>()
     }
 
-    /// Appends the launch, or two where tiles are too few for a GPU and k is long: parts of k each, and their sum; `[batches, m, n, k]`.
+    /// Appends the launch, or two where tiles are too few for a GPU and k is long, or k is longer than a driver loops: parts of k each, and their sum; `[batches, m, n, k]`.
     pub fn launch(self, launch: &mut Launch<'_>, [batches, m, n, k]: [usize; 4], c: Slot) {
         let n4 = n.div_ceil(4);
         let flags = [
@@ -93,8 +96,12 @@ impl Product {
         let Some((kernel, tile @ [tm, tn, lx, ly])) = choose_to_fill(&TILES, launch, n4, &flags, count) else { return };
         let stages = (k.div_ceil(DEPTH) * if self.pair.is_some() { 2 } else { 1 }).max(1);
         let most = if launch.profile.software { 1 } else { (stages / LEAST_STAGES).max(1) };
-        let stages_per_part = stages.div_ceil(launch.profile.workgroups.div_ceil(count(tile).max(1)).min(most));
+        let wanted = launch.profile.workgroups.div_ceil(count(tile).max(1)).min(most);
+        let stages_per_part = stages.div_ceil(wanted).min(launch.profile.rounds / ROUNDS);
         let parts = stages.div_ceil(stages_per_part);
+        if launch.profile.software && self.pair.is_some() {
+            launch.takes_rounds(stages * ROUNDS);
+        }
         let partial = (parts > 1).then(|| launch.scratch("partial", stored([batches, parts, m, n])));
         let (a2, b2) = self.pair.unwrap_or((self.a, self.b));
         let (added, beta) = self.added.unwrap_or((self.a, 0.0));
