@@ -156,16 +156,41 @@ fn onnx_runtime_agrees() {
     }
 }
 
-/// ONNX Runtime on the networks of the paper's Table 1.
-#[test]
-#[ignore = "needs ONNX Runtime: MEXHAT_PYTHON"]
-fn onnx_runtime_agrees_on_the_zoo() {
+/// Hands `hold` the networks of the paper's Table 1, with batch norm and with deconvolution.
+fn each_of_the_zoo(side: impl Fn(&str) -> usize, hold: impl Fn(Network)) {
     let few = ["pnasnet-a", "mobilenetv2", "efficientnet-b0", "resnext29", "preact18"];
     let many = ["senet18", "resnet18", "vgg16", "densenet121", "dpn92"];
     for name in few.into_iter().chain(many) {
         for norm in [Norm::Batch, Norm::Deconv] {
-            let options = ModelOptions { norm, classes: 5, input: [3, 32, 32], ..Default::default() };
-            hold_against_onnx_runtime(models::network(name, &options).expect("a network"));
+            let options = ModelOptions { norm, classes: 5, input: [3, side(name), side(name)], ..Default::default() };
+            hold(models::network(name, &options).expect("a network"));
         }
     }
+}
+
+/// ONNX Runtime on the networks of the paper's Table 1.
+#[test]
+#[ignore = "needs ONNX Runtime: MEXHAT_PYTHON"]
+fn onnx_runtime_agrees_on_the_zoo() {
+    each_of_the_zoo(|_| 32, hold_against_onnx_runtime);
+}
+
+/// PyTorch's layers on the same networks exported as plain tensors, by the twins that the golden vectors were made with.
+#[test]
+#[ignore = "needs PyTorch: MEXHAT_PYTHON"]
+fn pytorch_agrees_on_the_plain_zoo() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/plain_networks.py");
+    let hold = |network: Network| {
+        let name = network.name.clone();
+        let (mut learner, images) = trained(network);
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).expect("a file");
+        write("plain.safetensors", &pollster::block_on(learner.to_plain()).expect("tensors"));
+        write("images", bytemuck::cast_slice(&images));
+        write("expected", bytemuck::cast_slice(&learner.outputs(&images).expect("outputs").values));
+        let status = Command::new(python()).arg(&script).arg(&name).arg(folder.path()).status();
+        assert!(status.expect("a Python").success(), "{name}");
+    };
+    // VGG halves its map five times.
+    each_of_the_zoo(|name| if name == "vgg16" { 32 } else { 16 }, hold);
 }
