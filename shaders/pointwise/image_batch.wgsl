@@ -31,17 +31,25 @@ fn value(image: u32, c: u32, row: u32, column: u32) -> f32 {
     return tables[c * 256u + byte];
 }
 
-// Where `part` pixels from `start` on, stretched over `whole`, have place i: two of them, and the share of the second.
+// Where `part` pixels from `start` on, stretched over `size`, have place i: two of them, the share of the second, and whether they are
+// in the image.
 struct Around {
     first: u32,
     second: u32,
     share: f32,
+    within: bool,
 }
 
-fn around(i: u32, whole: u32, start: i32, part: i32) -> Around {
-    let at = clamp((f32(i) + 0.5) * f32(part) / f32(whole) - 0.5, 0.0, f32(part - 1));
-    let first = u32(at);
-    return Around(u32(start) + first, u32(start) + min(first + 1u, u32(part - 1)), at - f32(first));
+fn around(i: u32, size: u32, start: i32, part: i32) -> Around {
+    let at = (f32(i) + 0.5) * f32(part) / f32(size) - 0.5;
+    // The image within the part; in whole numbers, which do not round.
+    let begin = -start;
+    let end = min(i32(size) - start, part);
+    let pixel = i32((2u * i + 1u) * u32(part) / (2u * size));
+    let within = (pixel >= begin) & (pixel < end);
+    let held = clamp(at, f32(max(begin, 0)), f32(end - 1));
+    let first = i32(held);
+    return Around(u32(start + first), u32(start + min(first + 1, end - 1)), held - f32(first), within);
 }
 
 fn stretched(image: u32, c: u32, rows: Around, columns: Around) -> f32 {
@@ -83,7 +91,9 @@ fn main(
         }
         if part.z > 0 {
             let rows = around(row, params.height, part.x, part.z);
-            values[e] = stretched(image, c, rows, around(seen, params.width, part.y, part.w));
+            let columns = around(seen, params.width, part.y, part.w);
+            let shown = stretched(image, c, rows, columns);
+            values[e] = select(tables[c * 256u], shown, rows.within & columns.within);
         } else if within {
             values[e] = value(image, c, u32(at.x), u32(at.y));
         } else {

@@ -222,9 +222,15 @@ impl Bench {
             // Up to beyond the image; a part in every second view; a blank that may lie across the edge.
             let mut moved = |side: usize| rng.below(2 * side + 3) as i32 - side as i32 - 1;
             let moved = [moved(height), moved(width), rng.below(2) as i32, 0];
-            let (top, left) = (rng.below(height), rng.below(width));
-            let part = [top, left, 1 + rng.below(height - top), 1 + rng.below(width - left)].map(|v| v as i32);
-            let part = if rng.below(2) == 0 { [0; 4] } else { part };
+            // Within the image, or beyond it on both sides.
+            let mut side = |side: usize, beyond: bool| {
+                let start = rng.below(side);
+                let (around, long) = (start as i32, side - start);
+                if beyond { (-around, side + around as usize + rng.below(side)) } else { (around, 1 + rng.below(long)) }
+            };
+            let beyond = views.len() / ops::VIEW % 3 == 2;
+            let [(top, high), (left, wide)] = [side(height, beyond), side(width, beyond)];
+            let part = if rng.below(2) == 0 { [0; 4] } else { [top, left, high as i32, wide as i32] };
             let corner = [rng.below(height + 1) as i32, rng.below(width + 1) as i32];
             let blank = [corner[0] - 1, corner[1] - 1, corner[0] + 1, corner[1] + 2];
             views.extend([moved, part, blank].as_flattened().iter().map(|v| f64::from(*v as u32)));

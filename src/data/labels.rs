@@ -26,8 +26,9 @@ pub(super) fn append_labels(dataset: &Dataset, i: usize, view: View, labels: &mu
     for y in 0..height {
         let start = labels.len();
         if let Some(part) = view.part {
-            let at = |x| part.nearest([height, width], [y, x]);
-            labels.extend((0..width).map(at).map(|[y, x]| u32::from(mask[y * width + x])));
+            let label = |[y, x]: [usize; 2]| mask[y * width + x];
+            let at = |x| part.nearest([height, width], [y, x]).map_or(IGNORED, label);
+            labels.extend((0..width).map(|x| u32::from(at(x))));
             if view.flip {
                 labels[start..].reverse();
             }
@@ -49,6 +50,33 @@ mod tests {
 
     use super::super::{Loader, LoaderOptions, Normalize};
     use super::*;
+
+    #[test]
+    fn masks_are_resized_with_their_images() {
+        // Halves of one value, which is their class: between them images mix, and nowhere else.
+        let pixels: Vec<u8> = (0..5 * 64).map(|i| if i % 8 < 4 { 60 } else { 120 }).collect();
+        let data =
+            Dataset::new("halves", 121, [1, 8, 8], pixels.clone(), vec![0; 5]).unwrap().with_masks(pixels).unwrap();
+        let augment = Augment { flip: true, random_resize: true, ..Augment::NONE };
+        let options = LoaderOptions { batch_size: 5, ..Default::default() };
+        let loader = Loader::new(Arc::new(data), Normalize::none(1), Some(augment), options).unwrap();
+        let mut seen = [0; 3];
+        for batch in (0..20).flat_map(|epoch| loader.epoch(epoch, 0)) {
+            for (label, value) in batch.labels.iter().zip(&batch.images) {
+                let value = (value * 255.0).round() as u32;
+                match label {
+                    255 => assert_eq!(value, 0),
+                    label => assert!(value == *label || (61..120).contains(&value), "{value} and {label}"),
+                }
+                seen[match value {
+                    0 => 0,
+                    60 | 120 => 1,
+                    _ => 2,
+                }] += 1;
+            }
+        }
+        assert!(seen[0] > 500 && seen[1] > 2000 && seen[2] > 200, "{seen:?}");
+    }
 
     #[test]
     fn masks_are_moved_and_mirrored_with_their_images() {

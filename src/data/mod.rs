@@ -226,6 +226,9 @@ pub struct Augment {
     /// A random part, of 8 to 100 % of the area and of sides 3:4 to 4:3, stretched over the whole image (PyTorch's `RandomResizedCrop`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resized_crop: bool,
+    /// The image, 0.5 to 2 times as large, cut back to its size or surrounded by black (torchvision's `RandomResize`, as for segmentation).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub random_resize: bool,
 }
 
 fn is_zero(n: &usize) -> bool {
@@ -236,7 +239,7 @@ impl Augment {
     /// The recipe for CIFAR (method, section 10.2).
     pub const CIFAR: Self = Self { pad: 4, flip: true, ..Self::NONE };
     /// Images as they are.
-    pub const NONE: Self = Self { pad: 0, flip: false, cutout: 0, resized_crop: false };
+    pub const NONE: Self = Self { pad: 0, flip: false, cutout: 0, resized_crop: false, random_resize: false };
 
     /// Whether this leaves every image as it is.
     pub fn is_none(&self) -> bool {
@@ -259,11 +262,12 @@ impl std::fmt::Display for Augment {
         if self.is_none() {
             return f.write_str("none");
         }
-        let Self { pad, flip, cutout, resized_crop } = *self;
+        let Self { pad, flip, cutout, resized_crop, random_resize } = *self;
         let crop = (pad > 0).then(|| format!("crop (window moved by up to {pad} pixels)"));
         let cutout = (cutout > 0).then(|| format!("cutout (a square of {cutout} pixels)"));
         let resized = resized_crop.then(|| "resized crop (a part of 8 to 100 % of the area)".to_owned());
-        let parts = [flip.then(|| "flip".to_owned()), crop, resized, cutout];
+        let random = random_resize.then(|| "random resize (0.5 to 2 times, cut or surrounded by black)".to_owned());
+        let parts = [flip.then(|| "flip".to_owned()), crop, resized, random, cutout];
         f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 }

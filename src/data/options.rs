@@ -72,9 +72,12 @@ impl LoadOptions {
 #[serde(default)]
 pub struct Preparation {
     /// Random changes to training images: none, or a list of flip (mirrored left to right every other time), crop (moved by up to an
-    /// eighth of the side), resized-crop (a random part of 8 to 100 % of the area is stretched over the image) and cutout (a square of
+    /// eighth of the side), resized-crop (a random part of 8 to 100 % of the area is stretched over the image), random-resize (0.5 to 2 times as large, cut or surrounded by black, and masks alike) and cutout (a square of
     /// half the side is blank) [default: none; flip,crop for the names cifar10 and cifar100]
-    #[cfg_attr(feature = "cli", arg(long, value_name = "none|flip,crop,resized-crop,cutout", help_heading = "Data"))]
+    #[cfg_attr(
+        feature = "cli",
+        arg(long, value_name = "none|flip,crop,resized-crop,random-resize,cutout", help_heading = "Data")
+    )]
     pub augment: Option<Augmentation>,
     /// Mean and deviation that pixels are normalised by: data (of the training images), none, mnist, cifar10, cifar100
     /// [default: data, and what is published for sets known by name or checksum]
@@ -140,7 +143,7 @@ impl Reading {
 /// assert_eq!("flip,crop".parse(), Ok(Augmentation { flip: true, crop: true, ..Default::default() }));
 /// assert_eq!("none".parse(), Ok(Augmentation::default()));
 /// let error = "spin".parse::<Augmentation>().unwrap_err();
-/// assert_eq!(error, "'spin' is no augmentation; expected none, or a list of flip, crop, resized-crop and cutout");
+/// assert_eq!(error, "'spin' is no augmentation; expected none, or a list of flip, crop, resized-crop, random-resize and cutout");
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -151,6 +154,8 @@ pub struct Augmentation {
     pub crop: bool,
     /// Stretch a random part over the whole image, in place of `crop`.
     pub resized_crop: bool,
+    /// Resize to 0.5 to 2 times, then cut or surround by black, in place of `crop`.
+    pub random_resize: bool,
     /// Blank a square of half the side at a random place.
     pub cutout: bool,
 }
@@ -165,16 +170,18 @@ impl FromStr for Augmentation {
                 "flip" => found.flip = true,
                 "crop" => found.crop = true,
                 "resized-crop" => found.resized_crop = true,
+                "random-resize" => found.random_resize = true,
                 "cutout" => found.cutout = true,
                 _ => {
                     return Err(format!(
-                        "'{part}' is no augmentation; expected none, or a list of flip, crop, resized-crop and cutout"
+                        "'{part}' is no augmentation; expected none, or a list of flip, crop, resized-crop, random-resize \
+                         and cutout"
                     ));
                 }
             }
         }
-        if found.crop && found.resized_crop {
-            return Err("crop and resized-crop both cut images; expected one of them".into());
+        if [found.crop, found.resized_crop, found.random_resize].into_iter().filter(|cuts| *cuts).count() > 1 {
+            return Err("crop, resized-crop and random-resize all cut images; expected one of them".into());
         }
         Ok(found)
     }
@@ -182,8 +189,13 @@ impl FromStr for Augmentation {
 
 impl fmt::Display for Augmentation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let parts =
-            [(self.flip, "flip"), (self.crop, "crop"), (self.resized_crop, "resized-crop"), (self.cutout, "cutout")];
+        let parts = [
+            (self.flip, "flip"),
+            (self.crop, "crop"),
+            (self.resized_crop, "resized-crop"),
+            (self.random_resize, "random-resize"),
+            (self.cutout, "cutout"),
+        ];
         let named: Vec<&str> = parts.into_iter().filter(|part| part.0).map(|part| part.1).collect();
         f.write_str(if named.is_empty() { "none" } else { "" })?;
         f.write_str(&named.join(","))
@@ -335,8 +347,8 @@ mod tests {
             }
         }
         back::<Augmentation>(
-            &["none", "flip", "crop", "flip,crop", "flip,cutout", "flip,resized-crop"],
-            &["", "flip,spin", "cifar", "crop,resized-crop"],
+            &["none", "flip", "crop", "flip,crop", "flip,cutout", "flip,resized-crop", "flip,random-resize"],
+            &["", "flip,spin", "cifar", "crop,resized-crop", "crop,random-resize"],
         );
         back::<Normalization>(&["data", "none", "mnist", "cifar10", "cifar100"], &["imagenet"]);
         back::<Size>(&["32,48", "1,4096"], &["0,3", "32,", "-1", "5000", "3,4,5", "9999999999999"]);

@@ -3,7 +3,7 @@
 use super::drawn::{drawn, is_drawn};
 use super::files::Files;
 use super::layout::{Classes, Layout, hold_back};
-use super::options::{LoadOptions, Normalization};
+use super::options::{Augmentation, LoadOptions, Normalization};
 #[cfg(not(target_arch = "wasm32"))]
 use super::pairs;
 use super::report::Skipped;
@@ -351,7 +351,8 @@ fn augment(name: &str, shape: [usize; 3], options: &LoadOptions) -> (Augment, St
             // 4 pixels at 32 x 32 (spec 10.2).
             let pad = if wish.crop { (shape[1].min(shape[2]) / 8).max(1) } else { 0 };
             let cutout = if wish.cutout { (shape[1].min(shape[2]) / 2).max(1) } else { 0 };
-            (Augment { pad, flip: wish.flip, cutout, resized_crop: wish.resized_crop }, ", as `augment` says".into())
+            let Augmentation { flip, resized_crop, random_resize, .. } = wish;
+            (Augment { pad, flip, cutout, resized_crop, random_resize }, ", as `augment` says".into())
         }
         None if matches!(name, "cifar10" | "cifar100") && shape == cifar::SHAPE => {
             (Augment::CIFAR, format!(", the recipe of {name}; `augment` none turns it off"))

@@ -30,7 +30,8 @@ impl Tables {
                 match (view.part, y.checked_add_signed(view.down).filter(|&y| y < height)) {
                     (Some(part), _) => {
                         let value = |at: usize| table[usize::from(plane[at])];
-                        images.extend((0..width).map(|x| part.sample([height, width], [y, x], value)));
+                        let at = |x| part.sample([height, width], [y, x], value).unwrap_or(table[0]);
+                        images.extend((0..width).map(at));
                     }
                     (None, None) => images.resize(start + width, table[0]),
                     (None, Some(y)) => {

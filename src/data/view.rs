@@ -18,11 +18,11 @@ pub(super) struct View {
     pub blank: Option<([usize; 2], usize)>,
 }
 
-/// A rectangle of an image.
+/// A rectangle of an image, which may reach beyond it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct Part {
-    pub top: usize,
-    pub left: usize,
+    pub top: isize,
+    pub left: isize,
     pub height: usize,
     pub width: usize,
 }
@@ -36,35 +36,60 @@ impl Part {
             let ratio = rng.range(ratios[0].ln(), ratios[1].ln()).exp();
             let (h, w) = ((area / ratio).sqrt().round() as usize, (area * ratio).sqrt().round() as usize);
             if (1..=height).contains(&h) && (1..=width).contains(&w) {
-                return Self { top: rng.below(height - h + 1), left: rng.below(width - w + 1), height: h, width: w };
+                let [top, left] = [rng.below(height - h + 1), rng.below(width - w + 1)].map(|at| at as isize);
+                return Self { top, left, height: h, width: w };
             }
         }
         let h = height.min((width as f32 / ratios[0]).round() as usize);
         let w = width.min((height as f32 * ratios[1]).round() as usize);
-        Self { top: (height - h) / 2, left: (width - w) / 2, height: h, width: w }
+        let [top, left] = [(height - h) / 2, (width - w) / 2].map(|at| at as isize);
+        Self { top, left, height: h, width: w }
     }
 
-    /// Around place `i` of `whole` that `part` pixels from `start` on are stretched over: two pixels, and the share of the second. A pixel's
-    /// value is in its middle (PyTorch's `align_corners=False`).
-    fn around(i: usize, whole: usize, start: usize, part: usize) -> ([usize; 2], f32) {
-        let at = ((i as f32 + 0.5) * part as f32 / whole as f32 - 0.5).clamp(0.0, (part - 1) as f32);
-        let first = at.floor() as usize;
-        ([start + first, start + (first + 1).min(part - 1)], at - first as f32)
+    /// What is seen of an image that is resized to 0.5 to 2 times, both sides alike, and brought back to its size: cut at a random place where
+    /// it is larger, put there where it is smaller (torchvision's `RandomResize` and `RandomCrop`).
+    fn resized([height, width]: [usize; 2], rng: &mut Rng) -> Self {
+        let scale = rng.range(0.5, 2.0);
+        let part = [height, width].map(|side| ((side as f32 / scale).round() as usize).max(1));
+        let mut start = |side: usize, part: usize| {
+            let at = rng.below(side.abs_diff(part) + 1) as isize;
+            if part > side { -at } else { at }
+        };
+        let (top, left) = (start(height, part[0]), start(width, part[1]));
+        Self { top, left, height: part[0], width: part[1] }
     }
 
-    /// The pixel of an image of (height, width) that is nearest to (y, x) of this part stretched over it.
-    pub fn nearest(&self, [height, width]: [usize; 2], [y, x]: [usize; 2]) -> [usize; 2] {
+    /// Around place `i` of the `size` that `part` pixels from `start` on are stretched over: two pixels, and the share of the second; nothing
+    /// beyond the image. A pixel's value is in its middle (PyTorch's `align_corners=False`).
+    fn around(i: usize, size: usize, start: isize, part: usize) -> Option<([usize; 2], f32)> {
+        let at = (i as f32 + 0.5) * part as f32 / size as f32 - 0.5;
+        // The image within the part; in whole numbers, which do not round.
+        let (begin, end) = (-start, (size as isize - start).min(part as isize));
+        if !(begin..end).contains(&(((2 * i + 1) * part / (2 * size)) as isize)) {
+            return None;
+        }
+        let at = at.clamp(begin.max(0) as f32, (end - 1) as f32);
+        let first = at.floor() as isize;
+        let pixels = [first, (first + 1).min(end - 1)].map(|pixel| (start + pixel) as usize);
+        Some((pixels, at - first as f32))
+    }
+
+    /// The pixel of an image of (height, width) that is nearest to (y, x) of this part stretched over it, where it is in the image.
+    pub fn nearest(&self, [height, width]: [usize; 2], [y, x]: [usize; 2]) -> Option<[usize; 2]> {
         // Half-way, in whole numbers: floor((i + 1/2) part / whole).
-        let at = |i: usize, whole: usize, start: usize, part: usize| start + (2 * i + 1) * part / (2 * whole);
-        [at(y, height, self.top, self.height), at(x, width, self.left, self.width)]
+        let at = |i: usize, size: usize, start: isize, part: usize| {
+            start.checked_add_unsigned((2 * i + 1) * part / (2 * size)).filter(|at| (0..size as isize).contains(at))
+        };
+        let (y, x) = (at(y, height, self.top, self.height)?, at(x, width, self.left, self.width)?);
+        Some([y as usize, x as usize])
     }
 
-    /// The value at (y, x) of this part stretched to (height, width), bilinear, of a plane of that size.
-    pub fn sample(&self, [height, width]: [usize; 2], [y, x]: [usize; 2], value: impl Fn(usize) -> f32) -> f32 {
-        let ([above, below], down) = Self::around(y, height, self.top, self.height);
-        let ([left, right], across) = Self::around(x, width, self.left, self.width);
+    /// The value at (y, x) of this part stretched to (height, width), bilinear, of a plane of that size, where it is in the image.
+    pub fn sample(&self, [height, width]: [usize; 2], [y, x]: [usize; 2], value: impl Fn(usize) -> f32) -> Option<f32> {
+        let ([above, below], down) = Self::around(y, height, self.top, self.height)?;
+        let ([left, right], across) = Self::around(x, width, self.left, self.width)?;
         let row = |y: usize| value(y * width + left) * (1.0 - across) + value(y * width + right) * across;
-        row(above) * (1.0 - down) + row(below) * down
+        Some(row(above) * (1.0 - down) + row(below) * down)
     }
 }
 
@@ -76,7 +101,11 @@ impl View {
         let (down, right) = (offset(), offset());
         let flip = augment.flip && rng.below(2) == 1;
         let blank = (augment.cutout > 0).then(|| ([rng.below(height), rng.below(width)], augment.cutout));
-        let part = augment.resized_crop.then(|| Part::random([height, width], &mut rng));
+        let part = if augment.resized_crop {
+            Some(Part::random([height, width], &mut rng))
+        } else {
+            augment.random_resize.then(|| Part::resized([height, width], &mut rng))
+        };
         Self { down, right, flip, part, blank }
     }
 
@@ -99,7 +128,7 @@ impl View {
     pub fn numbers(&self) -> [i32; VIEW] {
         let Part { top, left, height, width } = self.part.unwrap_or_default();
         let [rows, columns] = self.blank_rectangle().unwrap_or_default();
-        let part = [top, left, height, width].map(|side| side as i32);
+        let part = [top as i32, left as i32, height as i32, width as i32];
         let blank = [rows.start, columns.start, rows.end, columns.end].map(|side| side as i32);
         let mut numbers = [0; VIEW];
         numbers[..3].copy_from_slice(&[self.down as i32, self.right as i32, i32::from(self.flip)]);
@@ -119,7 +148,12 @@ mod tests {
         for i in 0..2000 {
             let side = [40, 30];
             let Part { top, left, height, width } = Part::random(side, &mut Rng::new(0).fork(i));
-            assert!(top + height <= side[0] && left + width <= side[1] && height * width > 0, "{i}");
+            let ends =
+                [top, left].map(|at| at.unsigned_abs()).into_iter().zip([height, width]).map(|(at, size)| at + size);
+            assert!(
+                top >= 0 && left >= 0 && ends.zip(side).all(|(end, side)| end <= side) && height * width > 0,
+                "{i}"
+            );
             let area = height * width;
             assert!(
                 (80..=1200).contains(&area) && (0.7..1.45).contains(&(width as f32 / height as f32)),
@@ -135,15 +169,39 @@ mod tests {
     #[test]
     fn a_whole_image_stays_and_a_part_is_stretched() {
         let plane: Vec<f32> = (0..16).map(|v| v as f32).collect();
-        let show =
-            |part: Part| -> Vec<f32> { (0..16).map(|i| part.sample([4, 4], [i / 4, i % 4], |at| plane[at])).collect() };
+        let show = |part: Part| -> Vec<f32> {
+            (0..16).map(|i| part.sample([4, 4], [i / 4, i % 4], |at| plane[at]).unwrap_or(-1.0)).collect()
+        };
         assert_eq!(show(Part { top: 0, left: 0, height: 4, width: 4 }), plane);
         // As torch.nn.functional.interpolate([[5, 6], [9, 10]], size=(4, 4), mode="bilinear") has it.
         let rows = [5.0, 6.0, 8.0, 9.0];
         let wanted: Vec<f32> = rows.iter().flat_map(|row| [0.0, 0.25, 0.75, 1.0].map(|x| row + x)).collect();
         let part = Part { top: 1, left: 1, height: 2, width: 2 };
         assert_eq!(show(part), wanted);
-        let nearest: Vec<[usize; 2]> = (0..4).map(|i| part.nearest([4, 4], [i, i])).collect();
+        let nearest: Vec<[usize; 2]> = (0..4).flat_map(|i| part.nearest([4, 4], [i, i])).collect();
         assert_eq!(nearest, [[1, 1], [1, 1], [2, 2], [2, 2]]);
+        // Half as large and a pixel from the corner: means of 2x2 pixels, and nothing around.
+        let part = Part { top: -2, left: -2, height: 8, width: 8 };
+        let [a, b, c, d] = [2.5, 4.5, 10.5, 12.5];
+        let n = -1.0;
+        assert_eq!(show(part), [n, n, n, n, n, a, b, n, n, c, d, n, n, n, n, n]);
+        let nearest: Vec<_> = (0..4).map(|i| part.nearest([4, 4], [i, i])).collect();
+        assert_eq!(nearest, [None, Some([1, 1]), Some([3, 3]), None]);
+    }
+
+    #[test]
+    fn images_are_resized_from_half_to_twice_their_size_and_stay_whole_or_full() {
+        let mut seen = [f32::MAX, 0.0];
+        for i in 0..2000 {
+            let Part { top, left, height, width } = Part::resized([40, 30], &mut Rng::new(0).fork(i));
+            for (start, part, side) in [(top, height, 40), (left, width, 30)] {
+                let (end, side) = (start + part as isize, side as isize);
+                assert!((start >= 0 && end <= side) || (start <= 0 && end >= side), "{start} to {end} of {side}");
+            }
+            let scale = 40.0 / height as f32;
+            assert!((scale - 30.0 / width as f32).abs() < 0.1, "{height} x {width}");
+            seen = [seen[0].min(scale), seen[1].max(scale)];
+        }
+        assert!(seen[0] < 0.51 && seen[1] > 1.95 && seen[1] <= 2.0, "{seen:?}");
     }
 }

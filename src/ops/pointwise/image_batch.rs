@@ -23,7 +23,7 @@ pub(crate) fn image_words(shape: [usize; 3]) -> usize {
 }
 
 /// Images (N,C,H,W) from `images`, u32 (N, [`image_words`]) of bytes (C,H,W), through `views`, u32 (N, [`VIEW`]), as values of `tables`
-/// (C,256), one for each byte. What a view shows from beyond an image is black, what it blanks is 0, parts are stretched bilinearly.
+/// (C,256), one for each byte. What a view shows from beyond an image is black, what it blanks is 0, parts, which may reach beyond it, are stretched bilinearly.
 /// No gradient flows.
 ///
 /// # Errors
@@ -90,10 +90,13 @@ impl Op for ImageBatch {
                 data.push(if (view[8]..view[10]).contains(&row) && (view[9]..view[11]).contains(&column) {
                     0.0
                 } else if view[6] > 0 {
-                    let ([above, below], share) = around(y, height, view[4], view[6]);
-                    let ([left, right], part) = around(seen, width, view[5], view[7]);
-                    let row = |y| value(c, y, left) * (1.0 - part) + value(c, y, right) * part;
-                    row(above) * (1.0 - share) + row(below) * share
+                    match (around(y, height, view[4], view[6]), around(seen, width, view[5], view[7])) {
+                        (Some(([above, below], share)), Some(([left, right], part))) => {
+                            let row = |y| value(c, y, left) * (1.0 - part) + value(c, y, right) * part;
+                            row(above) * (1.0 - share) + row(below) * share
+                        }
+                        _ => tables.data[c * 256],
+                    }
                 } else if (0..height as i64).contains(&down) && (0..width as i64).contains(&across) {
                     value(c, down as usize, across as usize)
                 } else {
@@ -110,10 +113,16 @@ fn places([channels, height, width]: [usize; 3]) -> impl Iterator<Item = (usize,
     (0..channels * height * width).map(move |i| (i / (height * width), i / width % height, i % width))
 }
 
-/// The pixels between which place `i` of `whole` lies when `part` pixels from `start` on are stretched over it, and the second's share.
+/// The pixels between which place `i` of `size` lies when `part` pixels from `start` on are stretched over it, and the second's share;
+/// nothing beyond the image.
 #[cfg(reference)]
-fn around(i: usize, whole: usize, start: i64, part: i64) -> ([usize; 2], f64) {
-    let at = ((i as f64 + 0.5) * part as f64 / whole as f64 - 0.5).clamp(0.0, (part - 1) as f64);
+fn around(i: usize, size: usize, start: i64, part: i64) -> Option<([usize; 2], f64)> {
+    let at = (i as f64 + 0.5) * part as f64 / size as f64 - 0.5;
+    let (begin, end) = (-start, (size as i64 - start).min(part));
+    if !(begin..end).contains(&((2 * i as i64 + 1) * part / (2 * size as i64))) {
+        return None;
+    }
+    let at = at.clamp(begin.max(0) as f64, (end - 1) as f64);
     let first = at.floor() as i64;
-    ([(start + first) as usize, (start + (first + 1).min(part - 1)) as usize], at - at.floor())
+    Some(([first, (first + 1).min(end - 1)].map(|pixel| (start + pixel) as usize), at - at.floor()))
 }

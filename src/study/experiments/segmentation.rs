@@ -96,7 +96,7 @@ fn settings(data: &str, run: &ExperimentOptions) -> Result<Options> {
         weight_decay: 1e-4,
         schedule: ScheduleKind::Poly,
         prepare: Preparation {
-            augment: Some(Augmentation { flip: true, crop: true, ..Augmentation::default() }),
+            augment: Some(Augmentation { flip: true, random_resize: true, ..Augmentation::default() }),
             ..Default::default()
         },
         ..Default::default()
@@ -189,7 +189,7 @@ pub(super) async fn fig6(gpu: &Gpu, experiment: Experiment, run: &ExperimentOpti
     Ok(Findings {
         note: format!(
             "{} training and {} test images of {}, {}, {epochs} epoch(s), batches of {}, {seeds} seed(s); network {} times as wide, whitened in blocks of {} channels; images \
-             moved by up to an eighth and mirrored, where the paper resizes at random, too",
+             resized to 0.5 to 2 times at random, cut and mirrored, as in the paper",
             splits.train.len(),
             splits.test.len(),
             title(data),

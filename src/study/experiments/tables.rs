@@ -176,7 +176,7 @@ pub(super) fn shared(large: bool, data: &str, shape: [usize; 3], classes: usize,
             flip: true,
             crop: !large,
             resized_crop: large,
-            cutout: false,
+            ..Augmentation::default()
         }),
         normalize: cifar.then_some(normalize),
         reading: Reading { size: large.then_some(Size { height: 224, width: 224 }), ..Default::default() },

@@ -1,10 +1,11 @@
 //! The loop: steps are submitted ahead, losses come back in order.
 
 use super::{Stage, Trainer};
-use crate::Result;
 use crate::data::{Batch, Loader};
+use crate::nn::{Norm, Whitening};
 use crate::train::clock::Instant;
 use crate::train::{Best, CheckpointEvery, Evaluation, Event, Learner, Options, Split, Step, evaluate};
+use crate::{Error, Result};
 
 /// Seconds after which a run is worth keeping at the end of an epoch.
 const EPOCH_SECONDS: f64 = 10.0;
@@ -306,8 +307,26 @@ impl Trainer {
             return Ok(Some((loss, accuracy)));
         }
         let lr = self.plan.schedule.lr(self.options.base_lr(), step.saturating_sub(1));
-        self.failure = Some(self.diverge(&format!("the {split} loss is {loss} after step {step}"), lr));
+        let mut error = self.diverge(&format!("the {split} loss is {loss} after step {step}"), lr);
+        let left = self.untrained_share(step);
+        if left > 0.01
+            && let Error::Run(what) = &mut error
+        {
+            what.push_str(&format!(
+                "; or it was judged too early: training losses are numbers, and the running statistics that evaluation takes are averages \
+                 over steps, of which {:.0} % are still what they began with; more steps before the first evaluation (a smaller batch) \
+                 would tell",
+                100.0 * left
+            ));
+        }
+        self.failure = Some(error);
         Ok(None)
+    }
+
+    /// What running statistics still hold of what they began with, after `steps`.
+    fn untrained_share(&self, steps: u64) -> f64 {
+        let averages = matches!(self.spec.net.norm, Norm::Deconv | Norm::Iterative | Norm::Batch);
+        if averages { (1.0 - f64::from(Whitening::default().momentum)).powf(steps as f64) } else { 0.0 }
     }
 
     /// The kernels that the first layer's running deconvolution applies, where there is one.
