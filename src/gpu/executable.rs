@@ -3,6 +3,7 @@
 use super::counters::Live;
 #[cfg(not(target_arch = "wasm32"))]
 use super::exchange::Exchanges;
+use super::half;
 use super::image::{self, Copy};
 use super::ring::Ring;
 use super::{Buffer, Dispatch, Gpu, Program, Slot, SlotInfo, SlotKind, Storage};
@@ -87,6 +88,8 @@ pub struct Executable {
     uploads: Vec<Upload>,
     /// Buffer, offset in the read-back buffer, bytes.
     downloads: Vec<(Buffer, u64, u64)>,
+    /// Which of them are of 16-bit floats.
+    halves: Vec<bool>,
     ring: Ring,
     ring_bytes: u64,
     #[cfg(not(target_arch = "wasm32"))]
@@ -164,6 +167,7 @@ impl Executable {
             kernels: program.dispatches.iter().map(|d| d.kernel.key()).collect(),
             uploads: uploads.collect(),
             downloads,
+            halves: program.outputs.iter().map(|slot| program.slots[slot.0].half).collect(),
             ring,
             ring_bytes: (up + down) * 3 + params.size(),
             #[cfg(not(target_arch = "wasm32"))]
@@ -273,10 +277,14 @@ impl Executable {
     }
 
     fn split(&self, bytes: &[u8]) -> Vec<Vec<f32>> {
-        self.downloads
-            .iter()
-            .map(|(_, offset, size)| bytemuck::pod_collect_to_vec(&bytes[*offset as usize..(*offset + *size) as usize]))
-            .collect()
+        let read = |((_, offset, size), half): (&(Buffer, u64, u64), &bool)| {
+            let bytes = &bytes[*offset as usize..(*offset + *size) as usize];
+            match half {
+                true => bytes.as_chunks::<2>().0.iter().map(|pair| half::to_f32(u16::from_le_bytes(*pair))).collect(),
+                false => bytemuck::pod_collect_to_vec(bytes),
+            }
+        };
+        self.downloads.iter().zip(&self.halves).map(read).collect()
     }
 
     /// The oldest finished step not taken yet: its number and its outputs, without waiting.
