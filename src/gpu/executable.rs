@@ -3,7 +3,6 @@
 use super::counters::Live;
 #[cfg(not(target_arch = "wasm32"))]
 use super::exchange::Exchanges;
-use super::half;
 use super::image::{self, Copy};
 use super::ring::Ring;
 use super::{Buffer, Dispatch, Gpu, Program, Slot, SlotInfo, SlotKind, Storage};
@@ -279,10 +278,12 @@ impl Executable {
     fn split(&self, bytes: &[u8]) -> Vec<Vec<f32>> {
         let read = |((_, offset, size), half): (&(Buffer, u64, u64), &bool)| {
             let bytes = &bytes[*offset as usize..(*offset + *size) as usize];
-            match half {
-                true => bytes.as_chunks::<2>().0.iter().map(|pair| half::to_f32(u16::from_le_bytes(*pair))).collect(),
-                false => bytemuck::pod_collect_to_vec(bytes),
+            #[cfg(reference)]
+            if *half {
+                return bytes.as_chunks::<2>().0.iter().map(|pair| super::half::to_f32(*pair)).collect();
             }
+            let _ = half;
+            bytemuck::pod_collect_to_vec(bytes)
         };
         self.downloads.iter().zip(&self.halves).map(read).collect()
     }

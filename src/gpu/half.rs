@@ -97,8 +97,9 @@ fn with_all_loads(text: &str, arrays: &[Declared<'_>]) -> String {
     })
 }
 
-/// The number that `bits` are in f16.
-pub(super) fn to_f32(bits: u16) -> f32 {
+/// The f16 that lies in these bytes.
+pub(super) fn to_f32(bytes: [u8; 2]) -> f32 {
+    let bits = u16::from_le_bytes(bytes);
     let [sign, exponent, mantissa] = [bits >> 15, bits >> 10 & 31, bits & 1023].map(f32::from);
     let size = match exponent as i32 {
         0 => mantissa * 2f32.powi(-24),
@@ -126,12 +127,15 @@ mod tests {
     #[test]
     fn every_f16_is_itself() {
         for bits in 0..=u16::MAX {
-            let value = to_f32(bits);
+            let value = to_f32(bits.to_le_bytes());
             let again = rounded(f64::from(value)) as f32;
             assert!(value.is_nan() || again.to_bits() == value.to_bits(), "{bits:#x}: {value}, {again}");
         }
-        assert_eq!([0x3c00, 0xc000, 0x7bff, 0x0001].map(to_f32), [1.0, -2.0, 65504.0, 2f32.powi(-24)]);
-        assert!(to_f32(0x7e00).is_nan());
+        assert_eq!(
+            [0x3c00u16, 0xc000, 0x7bff, 0x0001].map(u16::to_le_bytes).map(to_f32),
+            [1.0, -2.0, 65504.0, 2f32.powi(-24)]
+        );
+        assert!(to_f32([0x00, 0x7e]).is_nan());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod device;
 mod exchange;
 mod executable;
 mod failure;
+#[cfg(reference)]
 mod half;
 mod image;
 mod known;

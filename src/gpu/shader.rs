@@ -7,7 +7,7 @@
 //! * A loop over a small constant is written out (`unroll.rs`).
 
 use super::unroll::unroll;
-use super::{Kernel, Profile, half};
+use super::{Kernel, Profile};
 use std::collections::BTreeSet;
 
 /// Every file of `shaders/` with its text, as `build.rs` finds them.
@@ -64,7 +64,10 @@ pub fn specialize(kernel: &Kernel, pass: impl Into<TextPass>) -> String {
         .lines()
         .map(|line| with_constant(line, kernel.constants).unwrap_or_else(|| line.to_owned()))
         .collect();
-    unroll(&half::stored((pass.into().0)(lines.join("\n")), kernel.halves))
+    let text = (pass.into().0)(lines.join("\n"));
+    #[cfg(reference)]
+    let text = super::half::stored(text, kernel.halves);
+    unroll(&text)
 }
 
 /// What the resources that `text` declares are bound as, in order of their bindings.

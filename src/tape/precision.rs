@@ -23,6 +23,14 @@ named! {
     }
 }
 
+impl Precision {
+    /// Whether maps lie in 16-bit floats. No page offers that, nor downloads what it takes.
+    #[inline(always)]
+    pub(crate) fn is_half(self) -> bool {
+        cfg!(not(target_arch = "wasm32")) && self == Self::F16
+    }
+}
+
 impl Tape {
     /// The same tape, which stores activations in `precision`.
     pub fn with_precision(self, precision: Precision) -> Self {
@@ -32,11 +40,13 @@ impl Tape {
     /// For each value whether it lies in f16: what operations make of maps of more than one pixel, unless one of them is
     /// [exact](super::Op::exact).
     pub(crate) fn halves(&self) -> Vec<bool> {
+        if !self.precision.is_half() {
+            return vec![false; self.vars().len()];
+        }
         let map = |shape: &[usize]| matches!(shape, [_, _, h, w] if h * w > 1);
         let suits = |info: &super::VarInfo| {
             let ty = &info.ty;
-            let computed = info.source == Source::Computed && self.precision == Precision::F16;
-            computed && ty.layout == Layout::Vec4 && ty.dtype == DType::F32 && map(&ty.shape)
+            info.source == Source::Computed && ty.layout == Layout::Vec4 && ty.dtype == DType::F32 && map(&ty.shape)
         };
         let mut halves: Vec<bool> = self.vars().iter().map(suits).collect();
         for node in self.nodes().iter().filter(|node| node.op.exact()) {

@@ -161,6 +161,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
         b.observed.extend(clipped);
         Ok(Vec::new())
     }),
+    #[cfg(not(target_arch = "wasm32"))]
     op("unscale", |b, s| {
         let [scale, tracker, skipped] =
             [[64.0, 3.0, 1.0], [0.5, 1999.0, 0.0]][s.choice % 2].map(|value: f32| b.state_of(&[1], vec![value]));

@@ -1,4 +1,5 @@
 //! The scale of gradients that lie in f16 on their way, and what it takes that one too large ruins nothing. All of it is decided on the device.
+#![cfg(not(target_arch = "wasm32"))]
 
 use super::clip::squared_norm;
 use super::unscale::Unscale;

@@ -1,4 +1,5 @@
 //! Gradients times the last of the step's scalars.
+#![cfg(not(target_arch = "wasm32"))]
 
 use crate::Result;
 use crate::gpu::{Kernel, Shader};

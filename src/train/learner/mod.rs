@@ -30,7 +30,7 @@ use crate::gpu::{Gpu, Timings};
 use crate::models::Model;
 use crate::nn::Network;
 use crate::optim::Scalars;
-use crate::tape::{Compiled, MemoryUse, Precision, Session, State};
+use crate::tape::{Compiled, MemoryUse, Session, State};
 use crate::{Error, Result};
 use again::Kept;
 use record::Pass;
@@ -370,7 +370,7 @@ impl Learner {
         let [loss, right] = self.sums;
         self.sums = [loss + share * f64::from(outputs[0][0]), right + hits];
         let Pass::Train(..) = pass else { return Ok(None) };
-        if let (Precision::F16, Some(scale)) = (self.update()?.precision, outputs.last()) {
+        if let Some(scale) = outputs.last().filter(|_| self.update.is_some_and(|update| update.precision.is_half())) {
             Scaler::check(scale[0], step)?;
         }
         let [loss, right] = std::mem::take(&mut self.sums);

@@ -6,8 +6,9 @@
 //! the step; the scale comes back with the loss, for a run in which no scale helps.
 
 use super::Update;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::ops::{self, GradScaler};
-use crate::tape::{Gradients, Precision, SCALARS, State, StateId, Tape, Var};
+use crate::tape::{Gradients, SCALARS, State, StateId, Tape, Var};
 use crate::{Error, Result};
 
 /// As PyTorch's begins.
@@ -22,8 +23,9 @@ pub(super) struct Scaler([StateId; 4]);
 
 impl Scaler {
     /// Of an update in half precision; `state` is given what it does not have yet.
+    #[inline(always)]
     pub fn of(update: &Update, state: &mut State) -> Option<Self> {
-        (update.precision == Precision::F16).then(|| {
+        update.precision.is_half().then(|| {
             let mut add = |name: &str, values, lasting| state.helper(&format!("grad_scaler.{name}"), values, lasting);
             let scale = add("scale", vec![SCALE], true);
             let [growth_tracker, skipped] = ["growth_tracker", "skipped"].map(|name| add(name, vec![0.0], true));
@@ -43,6 +45,7 @@ impl Scaler {
     }
 
     /// Appends what unscales `gradients`, and decides on the step.
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn unscale(self, tape: &mut Tape, state: &State, gradients: &[Var]) -> Result<Vec<Var>> {
         let [scale, growth_tracker, skipped, step] = self.0.map(|id| tape.state(state, id));
         ops::unscale(tape, gradients, GradScaler { scale, growth_tracker, skipped, step })

@@ -100,6 +100,9 @@ impl Update {
             let what = format!("averages of weights keep {decay} of themselves; expected 0 to below 1, such as 0.999");
             return Err(Error::Usage(what));
         }
+        if cfg!(target_arch = "wasm32") && self.precision != Precision::F32 {
+            return Err(Error::Usage("a page has no `precision` f16; leave it out".into()));
+        }
         self.clip_grad_norm.map_or(Ok(()), |norm| positive("norm to clip gradients to", f64::from(norm), "1"))
     }
 
@@ -144,6 +147,7 @@ impl Update {
         if tape.processes() > 1 {
             replace(tape, state, &mut gradients, ops::average)?;
         }
+        #[cfg(not(target_arch = "wasm32"))]
         if let Some(scaler) = Scaler::of(self, state) {
             replace(tape, state, &mut gradients, |tape, found| scaler.unscale(tape, state, found))?;
         }
