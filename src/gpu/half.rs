@@ -162,7 +162,7 @@ mod tests {
                         @group(0) @binding(1) var<storage, read> a: array<vec2u>;\n\
                         @group(0) @binding(2) var<storage, read> at: array<u32>;\n\
                         @group(0) @binding(3) var<storage, read_write> c: array<vec2u>;\n    \
-                        c[i] = to_f16(vector_of_f16(a[u32(one_of_f16(at[(2u * i) / 2u], 2u * i))]) + vector_of_f16(c[j]) + b.a[0] + aa[1]); \n";
+                        c[i] = to_f16(vector_of_f16(a[u32(one_of_f16(at[(2u * i) / 2u], 2u * i))]) + vector_of_f16(c[j]) + b.a[0] + aa[1]);\n";
         assert!(all.starts_with(expected), "{all}");
         assert!(all.ends_with(&[LOAD_VECTOR, LOAD_ONE, STORE].concat()), "{all}");
         let some = stored(text.into(), 0b10);

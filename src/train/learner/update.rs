@@ -67,7 +67,8 @@ impl Update {
 
     /// With activations and their gradients stored in this precision while training; predictions and evaluations are of f32. With
     /// [`Precision::F16`] the loss is scaled, and a step whose gradients are not finite changes no parameter, as with PyTorch's `GradScaler`:
-    /// [`Learner::tensor`](super::Learner::tensor) tells `grad_scaler.scale` and how many steps were `grad_scaler.skipped`.
+    /// [`Learner::tensor`](super::Learner::tensor) tells `grad_scaler.scale` and how many steps were `grad_scaler.skipped`. An activation beyond
+    /// 65504 is infinite; what it reaches is no number, the loss as a rule among it, and a run ends.
     ///
     /// ```
     /// use mexhat::train::{Precision, Sgd, Update};
