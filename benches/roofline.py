@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""The least time a training step of ResNet-18 can take on a card, on paper: benches/roofline.py [TFLOP/s] [TB/s]
+"""The least time a training step of ResNet-18 can take on a card, on paper: benches/roofline.py [--f16] [TFLOP/s] [TB/s]
 
-For each product: workgroups, flops, bytes (every operand moved once, 4 bytes a number) and the larger of the two times, that of
+For each product: workgroups, flops, bytes (every operand moved once, 4 bytes a number, with --f16 2 for one of a map) and the larger of the two times, that of
 arithmetic by the share of the card that the workgroups fill. Images of 32x32, batch 128. Tiles and parts are those that cards get
 (src/ops): tiles of 64x64, or of 64x32 where those are too few; weight gradients and covariances are split to 2048 workgroups.
 """
 import sys
 
-PEAK, MEMORY = (float(v) * 1e12 for v in (sys.argv[1:] + ["30", "1"][len(sys.argv) - 1 :])[:2])
+given = [v for v in sys.argv[1:] if v != "--f16"]
+PEAK, MEMORY = (float(v) * 1e12 for v in (given + ["30", "1"][len(given) :])[:2])
+# Numbers of a map are this large beside others.
+MAP = 0.5 if "--f16" in sys.argv else 1
 BATCH, TILE, BLOCK, SAMPLING, ITERATIONS = 128, 64, 64, 3, 5
 # Workgroups that fill a card (src/gpu/profile.rs); steps of a stage and stages of a part of a product (src/ops/products/product.rs).
 FILLING, DEPTH, LEAST = 256, 16, 6
@@ -45,7 +48,8 @@ def split(m, n, k, matrices, symmetric=False):
 def conv(name, channels, outputs, size, stride, kernel):
     out = size // stride
     pixels, features = BATCH * out * out, channels * kernel * kernel
-    x, y, w = BATCH * size * size * channels, pixels * outputs, features * outputs
+    # As numbers of 4 bytes.
+    x, y, w = BATCH * size * size * channels * MAP, pixels * outputs * MAP, features * outputs
     flops = 2 * pixels * features * outputs
     add(name, split(pixels, outputs, 1, 1)[0], flops, x + w + y)
     if channels > 3:
@@ -53,7 +57,7 @@ def conv(name, channels, outputs, size, stride, kernel):
     parts = max(1, min(2048 // tiles(features, outputs), pixels // 16))
     add(name + ", weight gradient", tiles(features, outputs) * parts, flops, x + y + w * (2 * parts + 1 if parts > 1 else 1))
     # Two reads and a write forward (sums, then the map), three reads and a write backward, ReLU within.
-    add(name + ", batch norm", -(-y // 4 // 64), 0, 7 * y)
+    add(name + ", batch norm", -(-pixels * outputs // 4 // 64), 0, 7 * y)
 
 
 def deconv(name, channels, outputs, size, stride, kernel):

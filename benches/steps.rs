@@ -4,7 +4,7 @@
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mexhat::Result;
 use mexhat::gpu::Gpu;
-use mexhat::train::{BenchOptions, NetOptions, bench_step};
+use mexhat::train::{BenchOptions, NetOptions, Precision, bench_step};
 use std::time::Duration;
 
 fn all(criterion: &mut Criterion) -> Result<()> {
@@ -18,8 +18,16 @@ fn all(criterion: &mut Criterion) -> Result<()> {
         ("lenet", "deconv", false),
     ] {
         let net = NetOptions { model: model.into(), norm: norm.parse()?, ..NetOptions::default() };
-        let options =
-            BenchOptions { net, input: [1, 28, 28], batch_size: 64, steps: 1, warm_up: 2, forward, profile: false };
+        let options = BenchOptions {
+            net,
+            input: [1, 28, 28],
+            batch_size: 64,
+            steps: 1,
+            warm_up: 2,
+            forward,
+            precision: Precision::F32,
+            profile: false,
+        };
         let name = format!("{model} {norm}{}", if forward { " forward" } else { "" });
         group.throughput(Throughput::Elements(64));
         group.bench_function(name, |b| {

@@ -19,8 +19,23 @@ fn shaders() -> impl Iterator<Item = &'static Shader> {
     ops::SHADERS.iter().copied().flatten().chain(software::SHADERS).chain(bench::SHADERS).copied()
 }
 
+/// Every variant, with arrays of f32 alone and with all that can be in f16.
 fn kernels() -> impl Iterator<Item = Kernel> {
-    shaders().flat_map(|shader| (0..shader.variants.len()).map(move |variant| Kernel::new(shader, variant)))
+    let variants = |shader: &'static Shader| (0..shader.variants.len()).map(move |i| Kernel::new(shader, i));
+    shaders().flat_map(variants).flat_map(|kernel| {
+        let halves = halves(&specialize(&kernel, Loads::Buffers));
+        let half = Some(Kernel { halves, ..kernel.clone() }).filter(|_| halves != 0);
+        std::iter::once(kernel).chain(half)
+    })
+}
+
+/// A bit for each binding that may hold a map: all but words and single numbers that are written.
+fn halves(text: &str) -> u32 {
+    let declared =
+        text.lines().filter_map(|line| line.strip_prefix("@group(0) @binding(")?.split_once(") var<storage, "));
+    let suits =
+        |rest: &str| rest.ends_with(": array<vec4f>;") || rest.starts_with("read>") && rest.ends_with(": array<f32>;");
+    declared.filter(|(_, rest)| suits(rest)).filter_map(|(binding, _)| Some(1 << binding.parse::<u32>().ok()?)).sum()
 }
 
 /// Kernels that need subgroups, which only some native adapters offer, say so in their file's name.
@@ -36,7 +51,10 @@ struct Compiled {
 fn compile(kernel: &Kernel, loads: Loads) -> Compiled {
     let (key, text) = (kernel.key(), specialize(kernel, loads));
     let module = naga::front::wgsl::parse_str(&text).unwrap_or_else(|e| panic!("{key}: {}", e.emit_to_string(&text)));
-    let capabilities = if uses_subgroups(kernel) { Capabilities::SUBGROUP } else { Capabilities::empty() };
+    // `pack2x16float` is WGSL's own, and no `f16` is anywhere.
+    let mut capabilities =
+        if kernel.halves == 0 { Capabilities::empty() } else { Capabilities::SHADER_FLOAT16_IN_FLOAT32 };
+    capabilities.set(Capabilities::SUBGROUP, uses_subgroups(kernel));
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     if uses_subgroups(kernel) {
         validator.subgroup_stages(naga::valid::ShaderStages::COMPUTE);
@@ -257,7 +275,7 @@ fn every_constant_of_a_variant_exists() {
     for shader in shaders() {
         assert!(!shader.variants.is_empty(), "{}: no variants", shader.file);
         // The text as it stands, before any constant is replaced.
-        let text = specialize(&Kernel { shader, constants: &[] }, Loads::Buffers);
+        let text = specialize(&Kernel { shader, constants: &[], halves: 0 }, Loads::Buffers);
         for (name, _) in shader.variants.iter().flat_map(|variant| variant.iter()) {
             let start = format!("const {name}: u32 = ");
             let found = text.lines().filter(|line| line.starts_with(&start)).count();

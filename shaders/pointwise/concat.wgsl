@@ -1,17 +1,19 @@
-// One part of a concatenation: y[row, to + c] = x[row, c]. One invocation per vector of x: one read, up to four scalar
-// writes. The last part also writes the zeros of the padding.
+// One part of a concatenation: y[row, to + c] = x[row, c] for c < count, zeros behind it. One invocation per vector of y that the part
+// reaches: one read where the lanes line up, else four scalar ones and what parts before it have put into the part's first vector.
 struct Params {
     vectors: u32,
-    x_channels: u32,
     x_channels4: u32,
     y_channels4: u32,
+    // Vectors of a row that are written.
+    first4: u32,
+    count4: u32,
     to: u32,
-    end: u32,
+    count: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read_write> y: array<f32>;
+@group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
 
 // #import shared/index.wgsl
 
@@ -25,17 +27,29 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    let row = (i / params.x_channels4) * params.y_channels4 * 4u;
-    let first = (i % params.x_channels4) * 4u;
-    let v = x[i];
-    for (var e = 0u; e < 4u; e++) {
-        if first + e < params.x_channels {
-            y[row + params.to + first + e] = v[e];
+    let row = i / params.count4;
+    let vector = params.first4 + i - row * params.count4;
+    let channels = vector * 4u + vec4u(0u, 1u, 2u, 3u);
+    // Below `to` this wraps around to more than `count`.
+    let k = channels - params.to;
+    let inside = k < vec4u(params.count);
+    let at = select(vec4u(0u), k, inside);
+    let base = row * params.x_channels4;
+    let place = row * params.y_channels4 + vector;
+    var v: vec4f;
+    if params.to % 4u == 0u {
+        v = select(vec4f(0.0), x[base + at.x / 4u], inside);
+    } else {
+        v = vec4f(
+            x[base + at.x / 4u][at.x % 4u],
+            x[base + at.y / 4u][at.y % 4u],
+            x[base + at.z / 4u][at.z % 4u],
+            x[base + at.w / 4u][at.w % 4u],
+        );
+        v = select(vec4f(0.0), v, inside);
+        if channels.x < params.to {
+            v = select(v, y[place], channels < vec4u(params.to));
         }
     }
-    if first + 4u >= params.x_channels {
-        for (var at = params.to + params.x_channels; at < params.end; at++) {
-            y[row + at] = 0.0;
-        }
-    }
+    y[place] = v;
 }

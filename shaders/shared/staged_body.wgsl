@@ -40,17 +40,17 @@ var<workgroup> right: array<vec4f, DEPTH * COLUMNS>;
 
 fn multiply(sum: ptr<function, Sum>, at: vec2u) {
     for (var k = 0u; k < DEPTH; k++) {
-        var y: array<vec4f, TN>;
+        var row: array<vec4f, TN>;
         for (var j = 0u; j < TN; j++) {
-            y[j] = right[k * COLUMNS + at.x + j * LX];
+            row[j] = right[k * COLUMNS + at.x + j * LX];
         }
         for (var i = 0u; i < ROWS4; i++) {
             let x = left[k * LEFT_STRIDE + at.y + i * LY];
             for (var j = 0u; j < TN; j++) {
-                (*sum)[i * 4u][j] = fma(vec4f(x.x), y[j], (*sum)[i * 4u][j]);
-                (*sum)[i * 4u + 1u][j] = fma(vec4f(x.y), y[j], (*sum)[i * 4u + 1u][j]);
-                (*sum)[i * 4u + 2u][j] = fma(vec4f(x.z), y[j], (*sum)[i * 4u + 2u][j]);
-                (*sum)[i * 4u + 3u][j] = fma(vec4f(x.w), y[j], (*sum)[i * 4u + 3u][j]);
+                (*sum)[i * 4u][j] = fma(vec4f(x.x), row[j], (*sum)[i * 4u][j]);
+                (*sum)[i * 4u + 1u][j] = fma(vec4f(x.y), row[j], (*sum)[i * 4u + 1u][j]);
+                (*sum)[i * 4u + 2u][j] = fma(vec4f(x.z), row[j], (*sum)[i * 4u + 2u][j]);
+                (*sum)[i * 4u + 3u][j] = fma(vec4f(x.w), row[j], (*sum)[i * 4u + 3u][j]);
             }
         }
     }

@@ -24,5 +24,7 @@ fn main(
     }
     let a = scalars[params.a / 4u][params.a % 4u];
     let b = scalars[params.b / 4u][params.b % 4u];
-    y[i] = fma(vec4f(b), y[i], a * x[i]);
+    // Nothing times 0 is not always 0.
+    let before = select(y[i], vec4f(0.0), b == 0.0);
+    y[i] = fma(vec4f(b), before, a * x[i]);
 }

@@ -24,7 +24,8 @@ fn main(
     @builtin(local_invocation_id) local: vec3u,
 ) {
     let i = flat_index(group, groups, local);
-    if i * 4u >= params.len {
+    // The step is to be skipped.
+    if i * 4u >= params.len || scalars[2].z == 1.0 {
         return;
     }
     let before = p[i];

@@ -53,14 +53,17 @@ pub async fn run(
     Ok((outputs, executable.kernels().iter().cloned().collect()))
 }
 
-/// Vectors of four end in zeros, and so do row-major buffers of one dimension, which kernels read as vectors.
+/// Vectors of four end in zeros, and so do row-major buffers of one dimension, which kernels read as vectors. What lies behind the last
+/// vector, of 16-bit floats, nobody reads.
 fn padding_is_zero(ty: &Type, values: &[f32], stored: &[f32]) -> bool {
     if ty.layout == Layout::Plain && ty.shape.len() != 1 {
         return true;
     }
     let same = |(a, b): (&f32, &f32)| a == b || a.is_nan() && b.is_nan();
     let mut expected = ty.encode(values);
-    expected.resize(stored.len(), 0.0);
+    if ty.layout == Layout::Plain {
+        expected.resize(stored.len(), 0.0);
+    }
     expected.iter().zip(stored).all(same)
 }
 

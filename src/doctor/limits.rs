@@ -47,7 +47,7 @@ pub(super) fn examine(examination: &mut Examination<'_>) {
     };
     examination.add(Finding::new(PART, "subgroups", Verdict::Ok, subgroups));
     let f16 = match examination.gpu.offers_f16() {
-        true => "offered, and not used: all arithmetic is f32",
+        true => "offered, and not used: arithmetic is f32, and `precision` f16 stores without it",
         false => "not offered, and not needed",
     };
     examination.add(Finding::new(PART, "f16", Verdict::Ok, f16));

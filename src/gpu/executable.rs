@@ -87,6 +87,8 @@ pub struct Executable {
     uploads: Vec<Upload>,
     /// Buffer, offset in the read-back buffer, bytes.
     downloads: Vec<(Buffer, u64, u64)>,
+    /// Which of them are of 16-bit floats.
+    halves: Vec<bool>,
     ring: Ring,
     ring_bytes: u64,
     #[cfg(not(target_arch = "wasm32"))]
@@ -164,6 +166,7 @@ impl Executable {
             kernels: program.dispatches.iter().map(|d| d.kernel.key()).collect(),
             uploads: uploads.collect(),
             downloads,
+            halves: program.outputs.iter().map(|slot| program.slots[slot.0].half).collect(),
             ring,
             ring_bytes: (up + down) * 3 + params.size(),
             #[cfg(not(target_arch = "wasm32"))]
@@ -273,10 +276,16 @@ impl Executable {
     }
 
     fn split(&self, bytes: &[u8]) -> Vec<Vec<f32>> {
-        self.downloads
-            .iter()
-            .map(|(_, offset, size)| bytemuck::pod_collect_to_vec(&bytes[*offset as usize..(*offset + *size) as usize]))
-            .collect()
+        let read = |((_, offset, size), half): (&(Buffer, u64, u64), &bool)| {
+            let bytes = &bytes[*offset as usize..(*offset + *size) as usize];
+            #[cfg(reference)]
+            if *half {
+                return bytes.as_chunks::<2>().0.iter().map(|pair| super::half::to_f32(*pair)).collect();
+            }
+            let _ = half;
+            bytemuck::pod_collect_to_vec(bytes)
+        };
+        self.downloads.iter().zip(&self.halves).map(read).collect()
     }
 
     /// The oldest finished step not taken yet: its number and its outputs, without waiting.

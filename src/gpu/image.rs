@@ -12,12 +12,21 @@ pub enum Texel {
     F32,
     /// `u32`.
     U32,
+    /// `vec4f`, of 16-bit floats.
+    HalfVec4,
+    /// `f32`, a 16-bit float.
+    Half,
 }
 
 impl Texel {
     /// Bytes of an element.
     pub const fn bytes(self) -> u64 {
-        if matches!(self, Self::Vec4) { 16 } else { 4 }
+        match self {
+            Self::Vec4 => 16,
+            Self::HalfVec4 => 8,
+            Self::F32 | Self::U32 => 4,
+            Self::Half => 2,
+        }
     }
 
     fn format(self) -> wgpu::TextureFormat {
@@ -25,6 +34,8 @@ impl Texel {
             Self::Vec4 => wgpu::TextureFormat::Rgba32Float,
             Self::F32 => wgpu::TextureFormat::R32Float,
             Self::U32 => wgpu::TextureFormat::R32Uint,
+            Self::HalfVec4 => wgpu::TextureFormat::Rgba16Float,
+            Self::Half => wgpu::TextureFormat::R16Float,
         }
     }
 }

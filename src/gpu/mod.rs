@@ -13,6 +13,8 @@ mod device;
 mod exchange;
 mod executable;
 mod failure;
+#[cfg(reference)]
+mod half;
 mod image;
 mod known;
 #[cfg(not(target_arch = "wasm32"))]
@@ -21,6 +23,7 @@ mod processes;
 mod profile;
 mod program;
 mod reopen;
+pub(crate) mod rewrite;
 mod ring;
 mod room;
 mod shader;
@@ -35,6 +38,8 @@ pub use counters::Counters;
 pub(crate) use device::params_bytes;
 pub use device::{Buffer, Gpu, KernelCache};
 pub use executable::{Executable, Pool, PoolSizes, Ticket};
+#[cfg(reference)]
+pub(crate) use half::rounded as rounded_to_f16;
 pub use image::{ImageLayout, Storage, Texel};
 pub use processes::Processes;
 pub use profile::{Profile, Tile, Tiles, crossed};

@@ -71,17 +71,21 @@ pub struct Kernel {
     pub shader: &'static Shader,
     /// Values for module-level constants of the file.
     pub constants: &'static [(&'static str, u32)],
+    /// A bit for each binding whose array lies in storage as 16-bit floats.
+    pub halves: u32,
 }
 
 impl Kernel {
     /// Variant number `variant` of `shader`.
     pub fn new(shader: &'static Shader, variant: usize) -> Self {
-        Self { shader, constants: shader.variants[variant] }
+        Self { shader, constants: shader.variants[variant], halves: 0 }
     }
 
     /// Unique text of this kernel, for caches and profiles.
     pub fn key(&self) -> String {
-        let constants: Vec<_> = self.constants.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let halves = Some(("f16", self.halves)).filter(|(_, halves)| *halves != 0);
+        let constants = self.constants.iter().copied().chain(halves);
+        let constants: Vec<_> = constants.map(|(name, value)| format!("{name}={value}")).collect();
         if constants.is_empty() {
             self.shader.file.to_owned()
         } else {
@@ -118,6 +122,8 @@ pub struct SlotInfo {
     pub kind: SlotKind,
     /// What it lies in.
     pub storage: Storage,
+    /// Its numbers are 16-bit floats.
+    pub half: bool,
     /// Where it comes from, for people.
     pub label: String,
 }
@@ -126,7 +132,7 @@ impl SlotInfo {
     /// A buffer of its own for `content` bytes.
     pub fn new(content: u64, kind: SlotKind, label: impl Into<String>) -> Self {
         let bytes = content.max(1).next_multiple_of(16);
-        Self { bytes, content, kind, storage: Storage::Buffer, label: label.into() }
+        Self { bytes, content, kind, storage: Storage::Buffer, half: false, label: label.into() }
     }
 }
 

@@ -3,6 +3,7 @@
 //! * A line `// #import shared/NAME.wgsl` is replaced by that file (once, however often it is asked for).
 //! * A line `const NAME: TYPE = VALUE;` takes another value when a kernel names it.
 //! * An adapter may have a pass of its own over the text ([`Profile::text`](super::Profile)).
+//! * Arrays that lie in storage as 16-bit floats are declared, loaded and stored so (`half.rs`).
 //! * A loop over a small constant is written out (`unroll.rs`).
 
 use super::unroll::unroll;
@@ -63,7 +64,10 @@ pub fn specialize(kernel: &Kernel, pass: impl Into<TextPass>) -> String {
         .lines()
         .map(|line| with_constant(line, kernel.constants).unwrap_or_else(|| line.to_owned()))
         .collect();
-    unroll(&(pass.into().0)(lines.join("\n")))
+    let text = (pass.into().0)(lines.join("\n"));
+    #[cfg(reference)]
+    let text = super::half::stored(text, kernel.halves);
+    unroll(&text)
 }
 
 /// What the resources that `text` declares are bound as, in order of their bindings.

@@ -69,6 +69,8 @@ pub use products::transpose::transpose;
 pub use update::adam::{AdamOptions, adam};
 pub use update::axpby::{accumulate, weight_average};
 pub use update::clip::clip_grad_norm;
+#[cfg(not(target_arch = "wasm32"))]
+pub use update::grad_scaler::{GradScaler, unscale};
 pub use update::sgd::{SgdOptions, sgd};
 pub use whitening::feature_mean::feature_mean;
 pub use whitening::fold_weight::fold_weight;

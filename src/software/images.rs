@@ -46,20 +46,23 @@ pub(super) fn copy_inputs(program: &mut Program) {
         known.retain(|copied| copied.used + REACH >= time);
         for (read, texel) in dispatch.reads.iter_mut().zip(texels) {
             let from = *read;
-            *read = match known.iter_mut().find(|copied| copied.from == from && copied.texel == *texel) {
+            let texel = if program.slots[from.0].half { texel.halved() } else { *texel };
+            *read = match known.iter_mut().find(|copied| copied.from == from && copied.texel == texel) {
                 Some(copied) => {
                     copied.used = time;
                     copied.to
                 }
                 None => {
                     let to = Slot(program.slots.len());
-                    program.slots.push(image(program.slots[from.0].bytes, *texel));
+                    program.slots.push(image(program.slots[from.0].bytes, texel));
                     dispatch.copies.push((from, to));
-                    known.push(Copied { from, texel: *texel, to, used: time });
+                    known.push(Copied { from, texel, to, used: time });
                     to
                 }
             };
         }
+        // A texture says by itself how its texels lie.
+        dispatch.kernel.halves &= u32::MAX << (1 + dispatch.reads.len());
         known.retain(|copied| !dispatch.writes.contains(&copied.from));
     }
 }

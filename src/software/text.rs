@@ -9,6 +9,7 @@
 
 use super::images::ROW;
 use crate::gpu::Texel;
+use crate::gpu::rewrite::{code, with_loads};
 
 impl Texel {
     fn of(name: &str) -> Option<Self> {
@@ -26,6 +27,15 @@ impl Texel {
 
     fn member(self) -> &'static str {
         if self == Self::Vec4 { "" } else { ".x" }
+    }
+
+    /// What holds the same of 16-bit floats.
+    pub(super) fn halved(self) -> Self {
+        match self {
+            Self::Vec4 => Self::HalfVec4,
+            Self::F32 => Self::Half,
+            other => other,
+        }
     }
 }
 
@@ -51,54 +61,14 @@ pub(super) fn from_images(text: &str) -> String {
                 out.push_str(&format!("{binding} var {name}: {};", texel.texture()));
                 inputs.push((name, texel));
             }
-            // A remark might hold half a bracket.
-            None => out.push_str(line.split("//").next().unwrap_or_default()),
+            None => out.push_str(code(line)),
         }
         out.push('\n');
     }
-    let out = inputs.into_iter().fold(out, |text, (name, texel)| with_loads(&text, name, texel));
+    let out = inputs.into_iter().fold(out, |text, (name, texel)| {
+        with_loads(&text, name, &|index| format!("textureLoad({name}, texel({index}), 0){}", texel.member()))
+    });
     out + &format!("fn texel(i: u32) -> vec2u {{ return vec2u(i % {ROW}u, i / {ROW}u); }}\n")
-}
-
-/// `text` with a load in place of each `name[index]`.
-fn with_loads(text: &str, name: &str, texel: Texel) -> String {
-    let part = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find(name) {
-        let (before, after) = (&rest[..at], &rest[at + name.len()..]);
-        let whole = !before.chars().last().or(out.chars().last()).is_some_and(part);
-        out.push_str(before);
-        match bracketed(after).filter(|_| whole) {
-            Some(index) => {
-                // The index may itself hold loads.
-                let loaded = with_loads(index, name, texel);
-                out.push_str(&format!("textureLoad({name}, texel({loaded}), 0){}", texel.member()));
-                rest = &after[index.len() + 2..];
-            }
-            None => {
-                out.push_str(name);
-                rest = after;
-            }
-        }
-    }
-    out + rest
-}
-
-/// What stands between the bracket that `text` begins with and its partner.
-fn bracketed(text: &str) -> Option<&str> {
-    let mut depth = 0;
-    for (at, byte) in text.bytes().enumerate() {
-        match byte {
-            b'[' => depth += 1,
-            b']' => depth -= 1,
-            _ => {}
-        }
-        if depth == 0 {
-            return if at > 0 { Some(&text[1..at]) } else { None };
-        }
-    }
-    None
 }
 
 #[cfg(test)]

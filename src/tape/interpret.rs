@@ -1,6 +1,7 @@
 //! A tape on the CPU in `f64`, through the references.
 
 use super::{Array, Source, State, Tape, Var};
+use crate::gpu::rounded_to_f16;
 use crate::{Error, Result};
 use std::collections::HashMap;
 
@@ -25,7 +26,7 @@ impl Values {
     }
 }
 
-/// Runs every operation's reference in order. Inputs come from `values`; state comes from there too, or else from `state`.
+/// Runs every operation's reference in order; what lies in f16 on a device is rounded to that. Inputs come from `values`; state comes from there too, or else from `state`.
 pub fn interpret(tape: &Tape, state: &State, values: &mut Values) {
     for (index, info) in tape.vars().iter().enumerate() {
         if let Source::State(id) = info.source {
@@ -34,6 +35,7 @@ pub fn interpret(tape: &Tape, state: &State, values: &mut Values) {
             values.by_var.entry(Var(index)).or_insert_with(initial);
         }
     }
+    let halves = tape.halves();
     for node in tape.nodes() {
         let mut inputs: Vec<Array> = node.inputs.iter().map(|var| values.get(tape, *var)).collect();
         for output in &node.outputs {
@@ -44,6 +46,7 @@ pub fn interpret(tape: &Tape, state: &State, values: &mut Values) {
         let outputs = node.op.reference(&inputs.iter().collect::<Vec<_>>());
         for (var, value) in node.outputs.iter().zip(outputs) {
             debug_assert_eq!(value.data.len(), tape.ty(*var).len(), "{} reference: {}", node.op.name(), tape.ty(*var));
+            let value = if halves[var.0] { value.map(rounded_to_f16) } else { value };
             values.by_var.insert(*var, value);
         }
     }

@@ -52,7 +52,7 @@ impl Launch<'_> {
         found.map_err(|reason| *self.failure = self.failure.take().or(Some(reason))).ok()
     }
 
-    /// Appends a launch of `kernel` over `grid` workgroups.
+    /// Appends a launch of `kernel` over `grid` workgroups, which finds each buffer as it lies in storage.
     pub fn dispatch<P: Params>(&mut self, kernel: Kernel, params: &P, reads: &[Slot], writes: &[Slot], grid: [u32; 3]) {
         let (found, expected) =
             ([reads.len(), writes.len()], [kernel.shader.reads, kernel.shader.writes].map(|count| count as usize));
@@ -63,6 +63,9 @@ impl Launch<'_> {
         if grid.contains(&0) {
             return;
         }
+        let slots = &self.program.slots;
+        let halves = (1..).zip(reads.iter().chain(writes)).filter(|(_, slot)| slots[slot.0].half);
+        let kernel = Kernel { halves: halves.map(|(binding, _)| 1u32 << binding).sum(), ..kernel };
         self.program.dispatches.push(Dispatch {
             op: self.op,
             kernel,
@@ -105,6 +108,7 @@ pub fn lower(tape: &Tape, profile: Profile) -> Result<Program> {
     let mut failure = None;
     let mut program = Program::default();
     let mut slots: HashMap<Var, Slot> = HashMap::new();
+    let halves = tape.halves();
     for (index, info) in tape.vars().iter().enumerate() {
         let kind = match info.source {
             Source::View(_) => continue,
@@ -113,7 +117,9 @@ pub fn lower(tape: &Tape, profile: Profile) -> Result<Program> {
             Source::Computed => SlotKind::Transient,
         };
         let slot = Slot(program.slots.len());
-        program.slots.push(SlotInfo::new(info.ty.stored() as u64 * 4, kind, &info.label));
+        let half = halves[index];
+        let bytes = info.ty.stored() as u64 * if half { 2 } else { 4 };
+        program.slots.push(SlotInfo { half, ..SlotInfo::new(bytes, kind, &info.label) });
         slots.insert(Var(index), slot);
         if kind == SlotKind::Input {
             program.inputs.push(slot);

@@ -14,6 +14,7 @@ mod layout;
 mod lower;
 mod op;
 pub(crate) mod plan;
+mod precision;
 mod session;
 mod state;
 mod types;
@@ -25,6 +26,7 @@ pub use interpret::{Values, interpret};
 pub use lower::{Launch, lower};
 pub use op::Op;
 pub use plan::{Plan, plan};
+pub use precision::Precision;
 pub use session::{Compiled, MemoryUse, Session, planned_pool, planned_pool_bytes, state_buffers, used_state};
 pub use state::{State, StateId, StateTensor};
 pub use types::{DType, Layout, Type};
@@ -107,7 +109,10 @@ pub struct Tape {
     nodes: Vec<Node>,
     outputs: Vec<Var>,
     scalars: Option<Var>,
+    /// What updates read in their place.
+    guarded: Option<Var>,
     profile: Option<Profile>,
+    precision: Precision,
     retained: Vec<Var>,
     auxiliary: Vec<(Var, f32)>,
     stand_ins: HashMap<StateId, StateId>,
@@ -206,14 +211,20 @@ impl Tape {
 
     /// The step-dependent scalars, `f32[12]`: learning rate, step number from 1, `1 - beta1^step`, `1 - beta2^step`, the random key as two
     /// 16-bit halves; this part's share of the batch, whether parts came before it (0 or 1); the decay of averages of weights and
-    /// 1 minus that; the rest is 0.
+    /// 1 minus that; whether updates leave everything as it is (0 or 1), and what unscales gradients, of which the host knows nothing
+    /// and gives 0 ([`ops::unscale`](crate::ops::unscale)).
     pub fn scalars(&mut self) -> Var {
-        if let Some(var) = self.scalars {
+        if let Some(var) = self.guarded.or(self.scalars) {
             return var;
         }
         let var = self.input("scalars", &[SCALARS], DType::F32);
         self.scalars = Some(var);
         var
+    }
+
+    /// Has later operations find the step's scalars in `var`.
+    pub(crate) fn guard(&mut self, var: Var) {
+        self.guarded = Some(var);
     }
 
     /// The scalars' input if any operation uses them.

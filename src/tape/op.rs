@@ -18,6 +18,12 @@ pub trait Op: Any + Debug {
         false
     }
 
+    /// True for operations that touch values too small or too delicate for f16, such as logits: those stay f32 whatever the
+    /// [precision](super::Precision).
+    fn exact(&self) -> bool {
+        false
+    }
+
     /// Whether the first output is that of a ReLU, which this operation's gradient rule takes into account.
     fn rectified(&self) -> bool {
         false

@@ -169,6 +169,12 @@ impl State {
         self.beside("average", of, true, values)
     }
 
+    /// A row-major tensor that only training needs; see [`StateTensor::lasting`].
+    pub(crate) fn helper(&mut self, name: &str, values: Vec<f32>, lasting: bool) -> StateId {
+        let (name, ty) = (name.into(), Type::plain(&[values.len()]));
+        self.add(StateTensor { name, ty, parameter: false, trainable: false, model: false, lasting, values })
+    }
+
     fn beside(&mut self, kind: &str, of: StateId, lasting: bool, values: Vec<f32>) -> StateId {
         let StateTensor { name, ty, .. } = self.get(of);
         let (name, ty) = (format!("{kind}.{name}"), ty.clone());

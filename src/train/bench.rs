@@ -8,7 +8,7 @@ use crate::data::Form;
 use crate::gpu::{Gpu, Timings};
 use crate::nn::Mode;
 use crate::rng::Rng;
-use crate::tape::{Session, State};
+use crate::tape::{Precision, Session, State};
 use crate::{Error, Result};
 use serde::Serialize;
 
@@ -32,6 +32,8 @@ pub struct BenchOptions {
     pub warm_up: usize,
     /// Only the forward pass to the logits, with running statistics.
     pub forward: bool,
+    /// How a training step stores activations and their gradients.
+    pub precision: Precision,
     /// Also time every kernel.
     pub profile: bool,
 }
@@ -49,6 +51,8 @@ pub struct StepBench {
     pub batch_size: usize,
     /// Only the forward pass.
     pub forward: bool,
+    /// How activations and their gradients were stored.
+    pub precision: Precision,
     /// Median over the steps, each from its submission to its loss (forward only: to its logits).
     pub median_ms: f64,
     /// Fastest step.
@@ -102,7 +106,7 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
     let mut state = State::new();
     let model_options = options.net.model_options(options.input, classes, 0);
     let model = crate::models::build(&options.net.model, &model_options, &mut state)?;
-    let update = Update::from(Sgd::new(0.01).momentum(0.9));
+    let update = Update::from(Sgd::new(0.01).momentum(0.9)).precision(options.precision);
     let images = options.batch_size;
     let pass = if options.forward { Pass::Outputs(images) } else { Pass::Train(Mode::Train, images, Form::Values) };
     let how = (Some(&update), &Loss::CrossEntropy);
@@ -144,6 +148,7 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
         norm: options.net.norm.to_string(),
         batch_size: options.batch_size,
         forward: options.forward,
+        precision: options.precision,
         median_ms: (times[(times.len() - 1) / 2] + times[times.len() / 2]) / 2.0,
         min_ms: times[0],
         steps: options.steps,

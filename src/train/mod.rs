@@ -51,6 +51,8 @@ mod trainer;
 
 #[doc(inline)]
 pub use crate::optim::{Optimizer, Schedule};
+#[doc(inline)]
+pub use crate::tape::Precision;
 #[doc(hidden)]
 pub use bench::{BenchOptions, StepBench, bench_step};
 #[cfg(all(feature = "cli", not(target_arch = "wasm32")))]

@@ -6,6 +6,7 @@ use crate::data::{Dataset, LoadOptions, Preparation};
 use crate::named::named;
 use crate::nn::Network;
 use crate::optim::Schedule;
+use crate::tape::Precision;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 
@@ -151,6 +152,10 @@ pub struct Options {
         arg(long, value_name = "NORM", allow_negative_numbers = true, help_heading = "Training")
     )]
     pub clip_grad_norm: Option<f32>,
+    /// How training stores activations and their gradients: f32 or f16, with gradients scaled against overflow; arithmetic is f32
+    #[cfg_attr(feature = "cli", arg(long, default_value = "f32", help_heading = "Training"))]
+    #[serde(skip_serializing_if = "is_f32")]
+    pub precision: Precision,
     /// Share of each label, 0 to below 1, that is spread over all classes in training
     #[cfg_attr(
         feature = "cli",
@@ -235,6 +240,7 @@ impl Default for Options {
             weight_decay: 1e-3,
             nesterov: false,
             clip_grad_norm: None,
+            precision: Precision::F32,
             label_smoothing: 0.0,
             mixup: None,
             class_weights: None,
@@ -254,6 +260,10 @@ impl Default for Options {
 
 fn is_1(count: &usize) -> bool {
     *count == 1
+}
+
+fn is_f32(precision: &Precision) -> bool {
+    *precision == Precision::F32
 }
 
 impl Options {
@@ -331,7 +341,8 @@ impl Options {
             OptimizerKind::Adam => Adam::new(lr).weight_decay(decay).into(),
             OptimizerKind::AdamW => Adam::new(lr).weight_decay(decay).decoupled().into(),
         };
-        Update { clip_grad_norm: self.clip_grad_norm, accumulate: self.accumulate, average: self.ema, ..update }
+        let Self { clip_grad_norm, accumulate, ema: average, precision, .. } = *self;
+        Update { clip_grad_norm, accumulate, average, precision, ..update }
     }
 
     /// What training on `train` makes small.

@@ -5,7 +5,7 @@ use super::cases::*;
 use super::{Operation, op};
 use crate::Result;
 use crate::ops::{self, Activation, AdamOptions, ConvOptions, Epilogue, NormOptions, ScalarStatistics, SgdOptions};
-use crate::tape::{Array, Type, Var};
+use crate::tape::{Array, SCALARS, Type, Var};
 
 pub(super) const OPERATIONS: &[Operation] = &[
     op("add", |b, s| {
@@ -159,6 +159,23 @@ pub(super) const OPERATIONS: &[Operation] = &[
         let gradients = [b.random(&[s.o, s.c, s.k]), b.random(&[s.o * 700 + s.c])].map(|values| b.given(values));
         let clipped = ops::clip_grad_norm(&mut b.tape, &gradients, [0.5, 1e4][s.choice % 2])?;
         b.observed.extend(clipped);
+        Ok(Vec::new())
+    }),
+    #[cfg(not(target_arch = "wasm32"))]
+    op("unscale", |b, s| {
+        let [scale, tracker, skipped] =
+            [[64.0, 3.0, 1.0], [0.5, 1999.0, 0.0]][s.choice % 2].map(|value: f32| b.state_of(&[1], vec![value]));
+        let step = b.state_of(&[SCALARS], vec![0.0; SCALARS]);
+        let (parameter, buffer) = (b.state(&[s.o, s.c]), b.state(&[s.o, s.c]));
+        // Squares beyond f32 in every third case: that step is skipped.
+        let size = if s.choice % 3 == 2 { 1e25 } else { 1.0 };
+        let gradient = b.random(&[s.o, s.c]).map(|v| f64::from((v * size) as f32));
+        let gradient = b.given(gradient);
+        let scaler = ops::GradScaler { scale, growth_tracker: tracker, skipped, step };
+        let unscaled = ops::unscale(&mut b.tape, &[gradient], scaler)?;
+        let options = SgdOptions { momentum: 0.9, weight_decay: 0.01, nesterov: false };
+        ops::sgd(&mut b.tape, parameter, unscaled[0], Some(buffer), options)?;
+        b.observed.extend([parameter, buffer, scale, tracker, skipped, step]);
         Ok(Vec::new())
     }),
     op("accumulate", |b, s| {

@@ -4,7 +4,7 @@ use super::sizes;
 use crate::Result;
 use crate::cli::timings::show_timings;
 use crate::cli::{DeviceArgs, say, say_json};
-use crate::train::{BenchOptions, NetOptions, StepBench, bench_step};
+use crate::train::{BenchOptions, NetOptions, Precision, StepBench, bench_step};
 use clap::Args;
 
 /// Measures whole training steps.
@@ -31,6 +31,9 @@ pub(super) struct StepArgs {
     /// Only the forward pass, with running statistics, as in evaluation
     #[arg(long)]
     forward: bool,
+    /// How a step stores activations and their gradients: f32 or f16
+    #[arg(long, default_value = "f32", conflicts_with = "forward")]
+    precision: Precision,
     /// Also time every kernel (on adapters with timestamp queries)
     #[arg(long)]
     profile: bool,
@@ -59,6 +62,7 @@ pub(super) fn run(args: &StepArgs) -> Result<()> {
         steps: args.steps,
         warm_up: args.warm_up,
         forward: args.forward,
+        precision: args.precision,
         profile: args.profile,
     };
     options.validate()?;
@@ -86,7 +90,11 @@ fn show(found: &StepBench) {
         found.model,
         found.norm,
         found.batch_size,
-        if found.forward { ", forward only" } else { "" },
+        match (found.forward, found.precision) {
+            (true, _) => ", forward only",
+            (_, Precision::F16) => ", precision f16",
+            (_, Precision::F32) => "",
+        },
         found.device,
         found.median_ms,
         found.min_ms,

@@ -42,6 +42,10 @@ impl Op for Argmax {
         "argmax"
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         expect_activation(self.name(), inputs[0])?;
         let shape = &inputs[0].shape;

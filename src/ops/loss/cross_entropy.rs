@@ -148,6 +148,10 @@ impl Op for Loss {
         "cross_entropy"
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         let (logits, labels) = (inputs[0], inputs[1]);
         expect_activation(self.name(), logits)?;
@@ -218,6 +222,10 @@ struct LossGrad(CrossEntropyOptions);
 impl Op for LossGrad {
     fn name(&self) -> &'static str {
         "cross_entropy_grad"
+    }
+
+    fn exact(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {

@@ -43,6 +43,10 @@ impl Op for OneHot {
         "one_hot"
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         expect_activation(self.name(), &self.like)?;
         if inputs[0].dtype != DType::U32 || inputs[0].len() != self.like.rows() {

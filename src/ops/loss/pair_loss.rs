@@ -135,6 +135,10 @@ impl Op for PairLoss {
         if self.kind == Kind::Square { "mse" } else { "bce_with_logits" }
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         expect_activation(self.name(), inputs[0])?;
         expect_same(self.name(), inputs[0], inputs[1])?;
@@ -183,6 +187,10 @@ struct PairLossGrad(PairLoss);
 impl Op for PairLossGrad {
     fn name(&self) -> &'static str {
         if self.0.kind == Kind::Square { "mse_grad" } else { "bce_with_logits_grad" }
+    }
+
+    fn exact(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {

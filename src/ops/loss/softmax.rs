@@ -82,6 +82,10 @@ impl Op for Softmax {
         if self.log { "log_softmax" } else { "softmax" }
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         expect_activation(self.name(), inputs[0])?;
         if inputs[0].is_empty() {
@@ -127,6 +131,10 @@ struct SoftmaxGrad {
 impl Op for SoftmaxGrad {
     fn name(&self) -> &'static str {
         if self.log { "log_softmax_grad" } else { "softmax_grad" }
+    }
+
+    fn exact(&self) -> bool {
+        true
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {

@@ -47,6 +47,10 @@ impl Op for Mean {
         "average"
     }
 
+    fn exact(&self) -> bool {
+        true
+    }
+
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
         if let Some(other) = inputs.iter().find(|ty| ty.dtype != DType::F32) {
             return Err(Error::shape(self.name(), format!("expected f32, found {other}")));

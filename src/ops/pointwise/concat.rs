@@ -3,12 +3,12 @@
 use super::slice::{Shift, with_channels};
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
-use crate::ops::{expect_activation, vectors};
+use crate::ops::expect_activation;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
 kernel_params! {
-    struct ConcatParams { vectors: u32, x_channels: u32, x_channels4: u32, y_channels4: u32, to: u32, end: u32 }
+    struct ConcatParams { vectors: u32, x_channels4: u32, y_channels4: u32, first4: u32, count4: u32, to: u32, count: u32 }
 }
 
 static CONCAT: Shader = Shader::new::<ConcatParams>("pointwise/concat.wgsl", 1, 1);
@@ -80,16 +80,18 @@ impl Op for Concat {
         let mut to = 0;
         for (i, read) in reads.iter().enumerate() {
             let part = launch.inputs[i];
-            let after = to + part.inner();
+            let (rows, after) = (part.rows(), to + part.inner());
+            let (first4, end4) = (to / 4, after.div_ceil(4));
             let params = ConcatParams {
-                vectors: vectors(part) as u32,
-                x_channels: part.inner() as u32,
+                vectors: (rows * (end4 - first4)) as u32,
                 x_channels4: part.inner4() as u32,
                 y_channels4: channels4 as u32,
+                first4: first4 as u32,
+                count4: (end4 - first4) as u32,
                 to: to as u32,
-                end: if i + 1 == reads.len() { channels4 * 4 } else { after } as u32,
+                count: part.inner() as u32,
             };
-            launch.flat(Kernel::new(&CONCAT, 0), &params, &[*read], &writes, vectors(part));
+            launch.flat(Kernel::new(&CONCAT, 0), &params, &[*read], &writes, rows * (end4 - first4));
             to = after;
         }
     }

@@ -6,7 +6,7 @@ use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
 kernel_params! {
-    struct RelayoutParams { vectors: u32, channels4: u32, pixels: u32, row: u32 }
+    struct RelayoutParams { vectors: u32, channels4: u32, pixels: u32, row: u32, len: u32 }
 }
 
 static RELAYOUT: Shader =
@@ -62,6 +62,7 @@ pub(in crate::ops) fn launch_padded(launch: &mut Launch<'_>, [rows, columns]: [u
         channels4: columns.div_ceil(4) as u32,
         pixels: 1,
         row: columns as u32,
+        len: (rows * columns) as u32,
     };
     launch.flat(Kernel::new(&RELAYOUT, 1), &params, &[x], &[padded], vectors);
     padded
@@ -70,12 +71,14 @@ pub(in crate::ops) fn launch_padded(launch: &mut Launch<'_>, [rows, columns]: [u
 /// Appends the launch between `packed`, in vectors, and rows of `row` elements for each image, in the order (c, h, w).
 pub(in crate::ops) fn launch_relayout(launch: &mut Launch<'_>, to_vec4: bool, packed: &Type, row: usize) {
     let pixels = if let [_, _, h, w] = packed.shape[..] { h * w } else { 1 };
-    let vectors = packed.stored() / 4;
+    let len = packed.rows() / pixels * row;
+    let vectors = if to_vec4 { packed.stored() / 4 } else { len.div_ceil(4) };
     let params = RelayoutParams {
         vectors: vectors as u32,
         channels4: packed.inner4() as u32,
         pixels: pixels as u32,
         row: row as u32,
+        len: len as u32,
     };
     let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
     launch.flat(Kernel::new(&RELAYOUT, usize::from(to_vec4)), &params, &reads, &writes, vectors);

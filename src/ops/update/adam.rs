@@ -31,7 +31,7 @@ pub struct AdamOptions {
 /// `m = beta1 m + (1 - beta1) d; v = beta2 v + (1 - beta2) d^2; p -= lr (m / c1) / (sqrt(v / c2) + eps)`, where
 /// `c = 1 - beta^step`, and `d = g + weight_decay p`; decoupled: `d = g` after `p -= lr weight_decay p`.
 /// As `torch.optim.Adam` and `AdamW`. `moments` are m and v, zeros at first; `lr`, `c1` and `c2` are among
-/// [`Tape::scalars`].
+/// [`Tape::scalars`], and one that skips the step.
 ///
 /// # Errors
 /// Gradient, parameter and moments differ in shape.
@@ -73,6 +73,9 @@ impl Op for Adam {
     #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter, first, second] = inputs else { return Vec::new() };
+        if scalars.data[10] == 1.0 {
+            return [parameter, first, second].map(|tensor| (*tensor).clone()).to_vec();
+        }
         let AdamOptions { beta1, beta2, eps, weight_decay, decoupled } = self.options;
         let (lr, c1, c2) = (scalars.data[0], scalars.data[2], scalars.data[3]);
         let (eps, decay) = (f64::from(eps), f64::from(weight_decay));

@@ -15,7 +15,8 @@ static AXPBY: Shader = Shader::new::<AxpbyParams>("update/axpby.wgsl", 2, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&AXPBY];
 
 /// `total <- keep total + share gradient`, where `share`, the part's share of the images, and `keep`, 0 for the first part and 1 for the
-/// others, are [`Tape::scalars`]' seventh and eighth. Operations after it on the tape see the new `total`.
+/// others, are [`Tape::scalars`]' seventh and eighth. Operations after it on the tape see the new `total`. What is not kept need not be
+/// finite.
 ///
 /// # Errors
 /// `total` is not a state tensor of the gradient's shape and layout.
@@ -64,6 +65,6 @@ impl Op for Axpby {
     #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [a, b] = [self.a, self.b].map(|at| inputs[1].data[at]);
-        vec![inputs[2].zip(inputs[0], |y, x| a * x + b * y)]
+        vec![inputs[2].zip(inputs[0], |y, x| a * x + if b == 0.0 { 0.0 } else { b * y })]
     }
 }

@@ -33,13 +33,18 @@ pub fn clip_grad_norm(tape: &mut Tape, gradients: &[Var], max_norm: f32) -> Resu
     if !(max_norm > 0.0 && max_norm.is_finite()) {
         return Err(Error::shape("clip_grad_norm", format!("expected a norm above 0, found {max_norm}")));
     }
+    let Some(total) = squared_norm(tape, gradients)? else { return Ok(Vec::new()) };
+    gradients.iter().map(|gradient| tape.apply1(Clip { max_norm }, &[*gradient, total])).collect()
+}
+
+/// The squared norm of all `gradients` together, [1]; `None` where there are none.
+pub(super) fn squared_norm(tape: &mut Tape, gradients: &[Var]) -> Result<Option<Var>> {
     let mut total: Option<Var> = None;
     for gradient in gradients {
         let inputs: Vec<Var> = std::iter::once(*gradient).chain(total).collect();
         total = Some(tape.apply1(SquaredNorm, &inputs)?);
     }
-    let Some(total) = total else { return Ok(Vec::new()) };
-    gradients.iter().map(|gradient| tape.apply1(Clip { max_norm }, &[*gradient, total])).collect()
+    Ok(total)
 }
 
 /// `sum x^2`, added to a second input where there is one.

@@ -33,7 +33,8 @@ pub struct SgdOptions {
 }
 
 /// `d = g + weight_decay p; b = momentum b + d; p -= lr b` (Nesterov: `p -= lr (d + momentum b)`), as `torch.optim.SGD`
-/// without dampening; a `buffer` of zeros makes the first step PyTorch's. The learning rate is [`Tape::scalars`]' first.
+/// without dampening; a `buffer` of zeros makes the first step PyTorch's. The learning rate is [`Tape::scalars`]' first; a 1 among them
+/// skips the step.
 ///
 /// # Errors
 /// Gradient and parameter differ in shape, or there is momentum without a buffer.
@@ -73,6 +74,9 @@ impl Op for Sgd {
     #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter] = inputs else { return Vec::new() };
+        if scalars.data[10] == 1.0 {
+            return vec![(*parameter).clone()];
+        }
         let (lr, decay) = (scalars.data[0], f64::from(self.weight_decay));
         vec![parameter.zip(gradient, |p, g| p - lr * (g + decay * p))]
     }
@@ -103,6 +107,9 @@ impl Op for SgdMomentum {
     #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter, buffer] = inputs else { return Vec::new() };
+        if scalars.data[10] == 1.0 {
+            return vec![(*parameter).clone(), (*buffer).clone()];
+        }
         let (lr, momentum) = (scalars.data[0], f64::from(self.options.momentum));
         let decay = f64::from(self.options.weight_decay);
         let d = parameter.zip(gradient, |p, g| g + decay * p);

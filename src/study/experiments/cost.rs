@@ -9,7 +9,7 @@ use crate::data::{LoadOptions, Splits, load};
 use crate::gpu::Gpu;
 use crate::models::Norm;
 use crate::ops::BlockMode;
-use crate::train::{BenchOptions, Event, NetOptions, Options, Trainer, WhiteningPreset, bench_step};
+use crate::train::{BenchOptions, Event, NetOptions, Options, Precision, Trainer, WhiteningPreset, bench_step};
 use crate::viz::lines::{Line, lines_svg};
 use crate::{Error, Result};
 
@@ -151,6 +151,7 @@ impl Table {
                     warm_up: 1,
                     profile: false,
                     forward: false,
+                    precision: Precision::F32,
                 };
                 trial.ms = trial.ms.min(bench_step(gpu, &bench).await?.min_ms);
             }

@@ -11,6 +11,7 @@ mod numbers;
 mod pixels;
 mod predict;
 pub(super) mod record;
+mod scaler;
 mod update;
 
 pub use data::{Batch, Batches, Data, Examples, Order, Stream, Targets};
@@ -33,6 +34,7 @@ use crate::tape::{Compiled, MemoryUse, Session, State};
 use crate::{Error, Result};
 use again::Kept;
 use record::Pass;
+use scaler::Scaler;
 use std::collections::VecDeque;
 
 /// A network on a GPU that learns, predicts, and is looked at.
@@ -336,7 +338,7 @@ impl Learner {
         while let Some(flight) = self.flights.front() {
             let pass = flight.pass;
             let Some((_, outputs)) = self.pass(pass)?.try_take()? else { return Ok(None) };
-            if let Some(step) = self.completed(&outputs) {
+            if let Some(step) = self.completed(&outputs)? {
                 return Ok(Some(step));
             }
         }
@@ -353,7 +355,7 @@ impl Learner {
             let Some((_, outputs)) = self.pass(pass)?.take().await? else {
                 return Err(Error::Run("a training step gave no result".into()));
             };
-            if let Some(step) = self.completed(&outputs) {
+            if let Some(step) = self.completed(&outputs)? {
                 return Ok(Some(step));
             }
         }
@@ -361,15 +363,18 @@ impl Learner {
     }
 
     /// The step whose last part has come back.
-    fn completed(&mut self, outputs: &[Vec<f32>]) -> Option<Step> {
-        let Flight { pass, step, lr, images, counted } = self.flights.pop_front()?;
+    fn completed(&mut self, outputs: &[Vec<f32>]) -> Result<Option<Step>> {
+        let Some(Flight { pass, step, lr, images, counted }) = self.flights.pop_front() else { return Ok(None) };
         let share = pass.images() as f64 / images as f64;
-        let hits = outputs.get(1).map_or(f64::NAN, |hits| f64::from(hits[0]));
+        let hits = outputs.get(1).filter(|_| self.loss.takes_labels()).map_or(f64::NAN, |hits| f64::from(hits[0]));
         let [loss, right] = self.sums;
         self.sums = [loss + share * f64::from(outputs[0][0]), right + hits];
-        let Pass::Train(..) = pass else { return None };
+        let Pass::Train(..) = pass else { return Ok(None) };
+        if let Some(scale) = outputs.last().filter(|_| self.update.is_some_and(|update| update.precision.is_half())) {
+            Scaler::check(scale[0], step)?;
+        }
         let [loss, right] = std::mem::take(&mut self.sums);
-        Some(Step { step, loss: loss as f32, accuracy: (right / counted.max(1) as f64) as f32, lr, images })
+        Ok(Some(Step { step, loss: loss as f32, accuracy: (right / counted.max(1) as f64) as f32, lr, images }))
     }
 
     /// Steps that are in flight.

@@ -1,5 +1,6 @@
 //! The tapes of a learner, each for a given number of images.
 
+use super::scaler::Scaler;
 use super::{Loss, Update};
 use crate::Result;
 use crate::data::Form;
@@ -7,12 +8,12 @@ use crate::gpu::Profile;
 use crate::models::Model;
 use crate::nn::{self, Forward, Mode};
 use crate::ops;
-use crate::tape::{State, Tape, Var};
+use crate::tape::{Precision, State, Tape, Var};
 
 /// What a tape is for, and how many images it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
-    /// A training step of this kind. Inputs: images, targets, scalars. Outputs: loss and, where there are labels, hits.
+    /// A training step of this kind. Inputs: images, targets, scalars. Outputs: loss, where there are labels hits, in half precision the scale.
     Train(Mode, usize, Form),
     /// The part of a training step before the last, which changes no parameter. As [`Pass::Train`].
     Gather(Mode, usize, Form),
@@ -76,7 +77,9 @@ pub(crate) fn record(
     state: &mut State,
     (update, loss): (Option<&Update>, &Loss),
 ) -> Result<Tape> {
-    let mut tape = if pass.trains() { Tape::for_adapter(profile) } else { Tape::new() };
+    let precision = update.filter(|_| pass.trains()).map_or(Precision::F32, |update| update.precision);
+    let tape = if pass.trains() { Tape::for_adapter(profile) } else { Tape::new() };
+    let mut tape = tape.with_precision(precision);
     if !pass.trains() {
         tape.replace_states(state.averages().into_iter().collect());
     }
@@ -116,10 +119,18 @@ pub(crate) fn record(
     #[cfg(not(target_arch = "wasm32"))]
     classes.into_iter().for_each(|value| tape.output(value));
     if let Some(update) = update.filter(|_| pass.trains()) {
-        let mut gradients = tape.backward(loss)?;
+        let scaler = Scaler::of(update, state);
+        let mut gradients = match scaler {
+            Some(scaler) => scaler.backward(&mut tape, state, loss)?,
+            None => tape.backward(loss)?,
+        };
         match pass {
             Pass::Gather(..) => update.gather(&mut tape, state, &mut gradients)?,
-            _ => update.record(&mut tape, state, gradients)?,
+            _ => {
+                update.record(&mut tape, state, gradients)?;
+                let scale = scaler.map(|scaler| scaler.scale(&mut tape, state));
+                scale.into_iter().for_each(|scale| tape.output(scale));
+            }
         }
     }
     Ok(tape)

@@ -1,8 +1,9 @@
 //! Update rules as a program writes them down: with a learning rate and defaults.
 
+use super::scaler::Scaler;
 use crate::ops;
 use crate::optim::Optimizer;
-use crate::tape::{Gradients, State, Tape, Var};
+use crate::tape::{Gradients, Precision, State, Tape, Var};
 use crate::{Error, Result};
 
 /// An update rule and its learning rate.
@@ -18,11 +19,13 @@ pub struct Update {
     pub accumulate: usize,
     /// Share that averages of the weights over the steps keep at each; the network is then judged and saved with the averages.
     pub average: Option<f64>,
+    /// How steps store activations and their gradients.
+    pub precision: Precision,
 }
 
 impl Update {
     fn new(rule: Optimizer, lr: f64) -> Self {
-        Self { rule, lr, clip_grad_norm: None, accumulate: 1, average: None }
+        Self { rule, lr, clip_grad_norm: None, accumulate: 1, average: None, precision: Precision::F32 }
     }
 
     /// With the gradients of each step scaled down to this norm over all parameters where theirs is larger, as
@@ -62,6 +65,20 @@ impl Update {
         Self { average: Some(decay), ..self }
     }
 
+    /// With activations and their gradients stored in this precision while training; predictions and evaluations are of f32. With
+    /// [`Precision::F16`] the loss is scaled, and a step whose gradients are not finite changes no parameter, as with PyTorch's `GradScaler`:
+    /// [`Learner::tensor`](super::Learner::tensor) tells `grad_scaler.scale` and how many steps were `grad_scaler.skipped`. An activation beyond
+    /// 65504 is infinite; what it reaches is no number, the loss as a rule among it, and a run ends.
+    ///
+    /// ```
+    /// use mexhat::train::{Precision, Sgd, Update};
+    /// let update = Update::from(Sgd::new(0.1)).precision(Precision::F16);
+    /// # assert_eq!(update.precision, Precision::F16);
+    /// ```
+    pub fn precision(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
+
     /// What averages keep at update `step`, counted from 1.
     pub(super) fn decay(&self, step: u64) -> f64 {
         let decay = self.average.unwrap_or(0.0);
@@ -84,6 +101,9 @@ impl Update {
             let what = format!("averages of weights keep {decay} of themselves; expected 0 to below 1, such as 0.999");
             return Err(Error::Usage(what));
         }
+        if cfg!(target_arch = "wasm32") && self.precision != Precision::F32 {
+            return Err(Error::Usage("a page has no `precision` f16; leave it out".into()));
+        }
         self.clip_grad_norm.map_or(Ok(()), |norm| positive("norm to clip gradients to", f64::from(norm), "1"))
     }
 
@@ -91,6 +111,7 @@ impl Update {
     pub(in crate::train) fn reserve(&self, state: &mut State) {
         let parameters = state.parameters();
         self.rule.reserve(state, &parameters);
+        Scaler::of(self, state);
         if self.accumulate > 1 {
             parameters.iter().for_each(|id| {
                 state.gradient(*id);
@@ -126,6 +147,10 @@ impl Update {
         let parameters = state.parameters();
         if tape.processes() > 1 {
             replace(tape, state, &mut gradients, ops::average)?;
+        }
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(scaler) = Scaler::of(self, state) {
+            replace(tape, state, &mut gradients, |tape, found| scaler.unscale(tape, state, found))?;
         }
         if let Some(norm) = self.clip_grad_norm {
             replace(tape, state, &mut gradients, |tape, found| ops::clip_grad_norm(tape, found, norm))?;

@@ -15,7 +15,7 @@ use super::{Best, Event, Learner, ModelSpec, Options, RunPlan, Started, Summary}
 use crate::data::{Epoch, Loader, LoaderOptions, Report, Splits};
 use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
-use crate::tape::State;
+use crate::tape::{Precision, State};
 use crate::{Error, Result};
 use images::{all_the_same, deconvolves, has_covariance};
 use lost::begin_again;
@@ -359,10 +359,10 @@ impl Trainer {
             format!(
                 "{what} (learning rate {lr:.3e}), so training has diverged; try a smaller `lr` (a third or a tenth of {}){}",
                 self.options.base_lr(),
-                if self.spec.net.norm == Norm::Deconv {
-                    " or a larger `eps`"
-                } else {
-                    ", or `norm` deconv, which bears larger rates"
+                match (self.options.precision, self.spec.net.norm) {
+                    (Precision::F16, _) => ", or `precision` f32, which holds larger values",
+                    (_, Norm::Deconv) => " or a larger `eps`",
+                    _ => ", or `norm` deconv, which bears larger rates",
                 },
             ) + if self.options.check_numbers || cfg!(target_arch = "wasm32") {
                 ""
