@@ -12,9 +12,10 @@ const BUDGET = 540 * 1024;
 /** Milliseconds by which the wasm is late, to see what does not wait for it. */
 const LATE = 3000;
 
-// The card is fetched by sites that link here, and by no visitor; the checks of the GPU by a click alone, and the readers with the first file.
+// The card is fetched by sites that link here, and by no visitor; the checks of the GPU by a click alone, the readers with the first file, and recordings
+// where there is no WebGPU.
 const READER = ["reader.js", "mexhat_web_reader.js", "mexhat_web_reader_bg.wasm"];
-const LATER = ["card.png", "doctor.js", "mexhat_web_doctor.js", "mexhat_web_doctor_bg.wasm", ...READER];
+const LATER = ["card.png", "doctor.js", "mexhat_web_doctor.js", "mexhat_web_doctor_bg.wasm", ...READER, "recording.js", "recordings/generate.json", "recordings/digits.json"];
 /** Bytes that the readers of data take. */
 const READERS = 440 * 1024;
 const code = readdirSync(dist, { recursive: true }).filter((name) => !LATER.includes(name) && [".wasm", ".js", ".json", ".html", ".css", ".png"].includes(extname(name)));
