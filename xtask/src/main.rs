@@ -8,6 +8,7 @@ mod gpu_lab;
 mod lean;
 mod mesa;
 mod npm;
+mod outside;
 mod package;
 mod summary;
 mod test;

@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::command::{cargo, command, heading, root, run, succeeds, target_dir};
 use crate::debian::{self, Consent};
+use crate::outside;
 use crate::wasm::{self, Toolchain};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -85,9 +86,9 @@ pub fn serve(dist: &Path) -> Result {
 }
 
 /// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
-pub const PARTS: [&str; 15] = [
+pub const PARTS: [&str; 17] = [
     "states", "article", "recorded", "race", "habits", "npm", "data", "own", "losses", "onnx", "lost", "browser",
-    "doctor", "checks", "firefox",
+    "doctor", "checks", "node", "deno", "firefox",
 ];
 
 /// Drives the page in Chromium, in one part in Firefox, and runs the reference vectors and operations there; the npm package and those also
@@ -115,6 +116,10 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
         let args = match part {
             "data" => vec![dist.clone(), native_network()?, shots.clone()],
             "npm" => vec![npm_app(consent, &folder)?, crate::command::program()?, typescript(&folder)?, shots.clone()],
+            "node" | "deno" => {
+                let checks = checks(consent, &folder.join("checks"))?;
+                vec![npm_app(consent, &folder)?, crate::command::program()?, checks, shots.clone()]
+            }
             "checks" => vec![checks(consent, &folder.join("checks"))?],
             "firefox" => vec![dist.clone(), checks(consent, &folder.join("checks"))?],
             "onnx" => vec![crate::command::program()?, native_network()?, onnx_runtime(&folder)?],
@@ -122,8 +127,16 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
             _ => vec![dist.clone(), shots.clone()],
         };
         heading(&format!("test-web {part}"));
-        let mut test = command("node", &[]);
-        test.arg(folder.join(part).with_extension("mjs")).args(&args);
+        let test = match part {
+            "node" => outside::node(&folder, &args),
+            "deno" => outside::deno(&folder, &args),
+            _ => {
+                let mut node = command("node", &[]);
+                node.arg(folder.join(part).with_extension("mjs")).args(&args);
+                Some(node)
+            }
+        };
+        let Some(test) = test else { continue };
         let begun = Instant::now();
         // One fault is not to hide another.
         if let Err(error) = run(test) {
