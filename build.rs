@@ -22,17 +22,19 @@ fn main() -> io::Result<()> {
         println!("cargo:rustc-cfg=zoo");
     }
     let ops = root.join("src/ops");
-    // Operations that no page has, with the kernels of the same names.
-    let mut native = Vec::new();
+    // Operations that no page has, with the kernels that they name.
+    let (mut native, mut kernels) = (Vec::new(), Vec::new());
     for path in files(&ops, "rs")? {
-        if wasm && fs::read_to_string(&path)?.contains("#![cfg(not(target_arch = \"wasm32\"))]") {
+        let text = fs::read_to_string(&path)?;
+        if wasm && text.contains("#![cfg(not(target_arch = \"wasm32\"))]") {
             native.push(below(&path.with_extension(""), &ops));
+            kernels.extend(text.split('"').filter(|word| word.ends_with(".wgsl")).map(str::to_owned));
         }
     }
     let mut texts = String::from("&[\n");
     for path in files(&root.join("shaders"), "wgsl")? {
         let name = below(&path, &root.join("shaders"));
-        if native.iter().any(|op| name == format!("{op}.wgsl")) {
+        if kernels.contains(&name) {
             continue;
         }
         if wasm {
@@ -52,12 +54,14 @@ fn main() -> io::Result<()> {
     fs::write(out.join("kernels.rs"), lists + "]\n")
 }
 
-/// A shader without comments, which a page would download for nothing. What is imported stands in a comment, and stays.
+/// A shader without comments and indentation, which a page would download for nothing. What is imported stands in a comment, and stays; and a
+/// constant inside a function keeps its place, since only those of modules take other values.
 fn short(text: &str) -> String {
     let lines = text.lines().map(|line| match line.split_once("//") {
         Some((code, _)) if !line.starts_with("// #import ") => code.trim_end(),
         _ => line,
     });
+    let lines = lines.map(|line| if line.trim_start().starts_with("const ") { line } else { line.trim_start() });
     lines.filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect()
 }
 

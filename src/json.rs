@@ -1,6 +1,7 @@
 //! Plain data as text of JSON.
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::ser::{Formatter, Serializer};
 use std::io::{self, Write};
 
@@ -17,6 +18,15 @@ pub fn text(value: &impl Serialize) -> serde_json::Result<String> {
     let mut bytes = Vec::new();
     value.serialize(&mut Serializer::with_formatter(&mut bytes, Floats))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// What `text` says, by way of [`serde_json::Value`]: what is read in a page is read from that alone, so that a visitor downloads one reader of
+/// each type and not two.
+///
+/// # Errors
+/// It is no JSON, or says something else.
+pub fn read<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
+    serde_json::from_value(serde_json::from_str(text)?)
 }
 
 /// Writes floats as the standard library does, in the fewest digits that give them back, too: what else would write them brings along 10 KB of

@@ -80,6 +80,7 @@ pub mod ops;
 #[doc(hidden)]
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod optim;
+mod order;
 mod portable;
 pub mod processes;
 #[cfg(not(target_arch = "wasm32"))]

@@ -62,7 +62,29 @@ pub(super) fn instance() -> wgpu::Instance {
     descriptor.backends =
         wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::BROWSER_WEBGPU;
     descriptor.flags = wgpu::InstanceFlags::from_env_or_default();
+    opened(descriptor)
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn opened(descriptor: wgpu::InstanceDescriptor) -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
+}
+
+/// wgpu takes `navigator.gpu` of windows and workers alone. Node.js is neither, may have been given one, and is called a worker
+/// meanwhile; no longer, since others ask for that name, too.
+#[cfg(target_arch = "wasm32")]
+fn opened(descriptor: wgpu::InstanceDescriptor) -> wgpu::Instance {
+    use js_sys::Reflect;
+    let (global, worker) = (js_sys::global(), "WorkerGlobalScope".into());
+    let known = |name: &str| Reflect::has(&global, &name.into()).unwrap_or(true);
+    if known("Window") || known("WorkerGlobalScope") {
+        return wgpu::Instance::new(descriptor);
+    }
+    // A global object takes any property, and gives back what it took.
+    let _ = Reflect::set(&global, &worker, &true.into());
+    let instance = wgpu::Instance::new(descriptor);
+    let _ = Reflect::delete_property(&global, &worker);
+    instance
 }
 
 /// Features that are used where they are offered and never needed.

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::gpu::Gpu;
+use crate::order::ordered;
 use crate::tape::{Compiled, Session, State, Tape};
 use crate::{Error, Result};
 
@@ -26,12 +27,12 @@ pub(super) fn cut(width: usize, height: usize, d: usize) -> Vec<Tile> {
     let widest = columns.iter().map(|c| c.1).max().unwrap_or(1);
     let most = MOST_BYTES / (widest * d.next_multiple_of(4) * 4).max(1);
     let rows = pieces(height, most.max(1));
-    let mut tiles: Vec<Tile> = columns
+    let tiles: Vec<Tile> = columns
         .iter()
         .flat_map(|&(x, width)| rows.iter().map(move |&(y, height)| Tile { x, y, width, height }))
         .collect();
-    tiles.sort_by_key(|tile| (tile.width, tile.height, tile.y, tile.x));
-    tiles
+    let key = |i: usize| (tiles[i].width, tiles[i].height, tiles[i].y, tiles[i].x);
+    ordered(0..tiles.len(), &|a, b| key(a).cmp(&key(b))).into_iter().map(|i| tiles[i]).collect()
 }
 
 /// (start, length) of the fewest pieces of at most `most`, their lengths at most one apart.

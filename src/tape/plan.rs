@@ -1,6 +1,7 @@
 //! Buffers and images by lifetime: which values may share memory, known before anything is allocated.
 
 use crate::gpu::{PoolSizes, Program, Slot, SlotKind, Storage};
+use crate::order::ordered;
 
 /// Where each buffer of a program goes.
 #[derive(Clone, Debug, Default)]
@@ -23,8 +24,7 @@ impl Plan {
         let mut sizes: Vec<(Storage, u64)> = Vec::new();
         for plan in plans {
             let own = &plan.sizes.places;
-            let mut order: Vec<usize> = (0..own.len()).collect();
-            order.sort_by_key(|place| std::cmp::Reverse(own[*place].1));
+            let order = ordered(0..own.len(), &|a, b| own[b].1.cmp(&own[a].1));
             let mut moved = vec![usize::MAX; order.len()];
             for place in order {
                 let (storage, bytes) = own[place];
@@ -77,10 +77,10 @@ fn lifetimes(program: &Program) -> Vec<Option<(usize, usize)>> {
 /// new one. Two values share a place only when their lifetimes do not touch.
 pub fn plan(program: &Program) -> Plan {
     let lives = lifetimes(program);
-    let mut order: Vec<usize> = (0..program.slots.len())
-        .filter(|slot| lives[*slot].is_some() && !matches!(program.slots[*slot].kind, SlotKind::State(_)))
-        .collect();
-    order.sort_by_key(|slot| (lives[*slot], std::cmp::Reverse(program.slots[*slot].bytes)));
+    let placed = (0..program.slots.len())
+        .filter(|slot| lives[*slot].is_some() && !matches!(program.slots[*slot].kind, SlotKind::State(_)));
+    let bytes = |slot: usize| program.slots[slot].bytes;
+    let order = ordered(placed, &|a, b| lives[a].cmp(&lives[b]).then(bytes(b).cmp(&bytes(a))));
     let mut places = vec![usize::MAX; program.slots.len()];
     let mut sizes: Vec<(Storage, u64)> = Vec::new();
     let mut busy_until: Vec<usize> = Vec::new();

@@ -237,7 +237,7 @@ impl<'a> Saved<'a> {
             )
         })?;
         let strange = |e| Error::input(path, format!("has metadata that this version does not understand: {e}"));
-        let format = serde_json::from_str::<Format>(text).map_err(strange)?.format;
+        let format = json::read::<Format>(text).map_err(strange)?.format;
         if format != FORMAT {
             return Err(Error::input(
                 path,
@@ -246,7 +246,7 @@ impl<'a> Saved<'a> {
                 ),
             ));
         }
-        let metadata: Metadata = serde_json::from_str(text).map_err(strange)?;
+        let metadata: Metadata = json::read(text).map_err(strange)?;
         if metadata.checksum != checksum(text, tensors.iter())? {
             return Err(Error::input(
                 path,

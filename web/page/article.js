@@ -1,11 +1,12 @@
 // The article: asks the engine about the picture, chapter by chapter, for those that are in sight.
-import { ask } from "./study.js";
+import { ask, onRecorded } from "./study.js";
 import * as picture from "./picture.js";
 import * as neighbours from "./chapters/neighbours.js";
 import * as descent from "./chapters/descent.js";
 import * as covariance from "./chapters/covariance.js";
 import * as newton from "./chapters/newton.js";
 import * as kernel from "./chapters/kernel.js";
+import * as cost from "./chapters/cost.js";
 
 /** Each has `place` (of its section), `question`, `show`, `draw`, and `connect` for its controls. */
 const chapters = [neighbours, descent, covariance, newton, kernel].map((chapter) => ({
@@ -80,6 +81,26 @@ picture.onPicture((of) => {
     if (!of) chapter.section.classList.remove("told");
   }
   if (of) work();
+});
+
+/** Leaves a control what was recorded, at the nearest of it. */
+function limit(id, allowed) {
+  const control = document.getElementById(id);
+  if (control.tagName === "SELECT") {
+    for (const option of control.options) option.disabled = !allowed.includes(option.value);
+    if (control.selectedOptions[0].disabled) control.value = allowed[0];
+  } else [control.min, control.max, control.step] = allowed;
+  control.dispatchEvent(new Event("input"));
+}
+
+const WHY = { "no-webgpu": "this browser offers no WebGPU", "no-adapter": "the browser found no GPU" };
+
+onRecorded((why, controls) => {
+  document.getElementById("origin").textContent = `Recorded: ${WHY[why]}, so what the chapters show was computed by the engine elsewhere, for two pictures and some settings. With WebGPU it is computed here and now, from any picture. The two:`;
+  for (const heading of document.querySelectorAll(".chapter h3")) heading.insertAdjacentHTML("beforeend", ' <span class="recorded">recorded</span>');
+  for (const [id, allowed] of Object.entries(controls)) limit(id, allowed);
+  picture.onlyRecorded();
+  cost.onlyRecorded();
 });
 
 const redraw = () => chapters.forEach((chapter) => chapter.found && chapter.draw());

@@ -7,6 +7,9 @@ const [PHOTO, FRAME] = [320, 128];
 const GENERATED = [256, 192];
 
 let picture = null, stream = null, seed = 3, listeners = [];
+/** There are recorded pictures alone. */
+let recorded = false;
+const NEEDS = "A drawing, a webcam or a photo of your own needs WebGPU, which computes what is said of it.";
 /** Counts what was asked for: an older picture that comes late is not taken. */
 let order = 0;
 
@@ -30,7 +33,7 @@ export function paint(canvas, { pixels, width, height }) {
 function take(next, name) {
   picture = next;
   if (next) paint($("source-picture"), next);
-  note(next && !stream ? `Now about ${name}, ${next.width} by ${next.height} pixels. It stays on this computer.` : "");
+  note(next && !stream ? `Now about ${name}, ${next.width} by ${next.height} pixels. ${recorded ? NEEDS : "It stays on this computer."}` : "");
   $("source-picture").setAttribute("aria-label", `The picture that the chapters are about: ${name}`);
   listeners.forEach((listener) => listener(picture));
 }
@@ -110,8 +113,15 @@ $("camera").addEventListener("click", tried(async () => {
   frame();
 }));
 
+/** Only what was recorded can be looked at from now on. */
+export function onlyRecorded() {
+  recorded = true;
+  for (const id of ["mine", "camera", "photo"]) $(id).disabled = true;
+}
+
 /** Looks at an image file. */
 export async function photo(file) {
+  if (recorded) return note(NEEDS);
   stopCamera();
   const mine = ++order;
   try {

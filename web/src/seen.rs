@@ -34,8 +34,8 @@ pub fn preview(options: &str) -> Result<JsValue, JsValue> {
         10
     }
     let wrong = |e: serde_json::Error| thrown(Error::Usage(format!("the page's options: {e}")));
-    let run: Options = serde_json::from_str(options).map_err(wrong)?;
-    let shown: Shown = serde_json::from_str(options).map_err(wrong)?;
+    let run: Options = json::read(options).map_err(wrong)?;
+    let shown: Shown = json::read(options).map_err(wrong)?;
     let digits = (0..DIGITS as u64).map(|index| {
         let (label, pixels) = glyphs::render(run.seed, index);
         object(&[("label", label.into()), ("pixels", Uint8Array::from(&pixels[..]).into())])

@@ -7,14 +7,15 @@ import { gzipSync } from "node:zlib";
 const [dist, out] = process.argv.slice(2);
 const shot = keeper(out);
 /** Bytes that a visitor downloads at most, gzipped, without data sets. */
-// The aim is 400. The wasm alone takes 463, of which shaders are 29, reading and writing JSON some 50, wgpu 10 and sorting 15.
-const BUDGET = 540 * 1024;
+// The aim is 400; what it consists of is in benches/README.md.
+const BUDGET = 521 * 1024;
 /** Milliseconds by which the wasm is late, to see what does not wait for it. */
 const LATE = 3000;
 
-// The card is fetched by sites that link here, and by no visitor; the checks of the GPU by a click alone, and the readers with the first file.
+// The card is fetched by sites that link here, and by no visitor; the checks of the GPU by a click alone, the readers with the first file, and recordings
+// where there is no WebGPU.
 const READER = ["reader.js", "mexhat_web_reader.js", "mexhat_web_reader_bg.wasm"];
-const LATER = ["card.png", "doctor.js", "mexhat_web_doctor.js", "mexhat_web_doctor_bg.wasm", ...READER];
+const LATER = ["card.png", "doctor.js", "mexhat_web_doctor.js", "mexhat_web_doctor_bg.wasm", ...READER, "recording.js", "recordings/generate.json", "recordings/digits.json"];
 /** Bytes that the readers of data take. */
 const READERS = 440 * 1024;
 const code = readdirSync(dist, { recursive: true }).filter((name) => !LATER.includes(name) && [".wasm", ".js", ".json", ".html", ".css", ".png"].includes(extname(name)));

@@ -1,51 +1,22 @@
 // The npm package as it is packed and installed: trained in Chromium on arrays, judged alike by the native program:
 // node npm.mjs APP PROGRAM TSC OUT, APP being a folder in whose node_modules it is
 import { GPU, expect, finish, keeper, open, serve, until } from "./chromium.mjs";
+import { LAYERS, bars, idx } from "./bars.mjs";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 import { join } from "node:path";
 
 const [app, program, tsc, out] = process.argv.slice(2);
 const shot = keeper(out);
 const PACKAGE = join(app, "node_modules/mexhat");
-const [SIDE, CLASSES] = [16, 4];
 const packed = gzipSync(readFileSync(join(PACKAGE, "mexhat_npm_bg.wasm")), { level: 9 }).length;
 console.log(`     the wasm is ${(packed / 1024).toFixed(1)} KB gzipped`);
-
-/** Bars under noise, the same ones whenever they are asked for: bytes (N,1,16,16), and one of four directions. */
-function bars(count, seed) {
-  let state = seed;
-  const random = () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-  const [images, labels] = [new Uint8Array(count * SIDE * SIDE), new Uint8Array(count)];
-  for (let i = 0; i < count; i++) {
-    const label = (labels[i] = i % CLASSES);
-    const [angle, shift] = [(label * Math.PI) / CLASSES, 8 * random() - 4];
-    for (let j = 0; j < SIDE * SIDE; j++) {
-      const away = ((j % SIDE) - 7.5) * Math.cos(angle) + (Math.floor(j / SIDE) - 7.5) * Math.sin(angle) - shift;
-      images[i * SIDE * SIDE + j] = Math.max(0, Math.min(255, 200 * Math.exp(-away * away) + 190 * random() - 40));
-    }
-  }
-  return { images, labels };
-}
-
-/** As MNIST's files, which the program reads. */
-function idx({ images, labels }, folder, name) {
-  const head = (magic, ...sizes) => {
-    const bytes = Buffer.alloc(4 + 4 * sizes.length);
-    [magic, ...sizes].forEach((value, i) => bytes.writeUInt32BE(value, 4 * i));
-    return bytes;
-  };
-  mkdirSync(folder, { recursive: true });
-  writeFileSync(join(folder, `${name}-images-idx3-ubyte`), Buffer.concat([head(2051, labels.length, SIDE, SIDE), images]));
-  writeFileSync(join(folder, `${name}-labels-idx1-ubyte`), Buffer.concat([head(2049, labels.length), labels]));
-}
 
 const [train, test] = [bars(512, 1), bars(200, 2)];
 const data = join(out, "bars");
 idx(train, data, "train");
 idx(test, data, "t10k");
-const LAYERS = [{ type: "conv", outputs: 8, kernel: 5 }, { type: "relu" }, { type: "max_pool", kernel: 2 }, { type: "residual", body: [{ type: "conv", outputs: 8, kernel: 3 }, { type: "relu" }] }, { type: "flatten" }, { type: "linear", outputs: "classes" }];
 
 const index = `<!doctype html><title>npm</title><link rel="icon" href="data:,"><script type="importmap">{ "imports": { "mexhat": "/node_modules/mexhat/mexhat.js" } }</script>`;
 const { server, address } = await serve(app, (path) => (path === "/index.html" ? Buffer.from(index) : path === "/favicon.ico" ? Buffer.alloc(0) : null));

@@ -8,6 +8,7 @@ mod gpu_lab;
 mod lean;
 mod mesa;
 mod npm;
+mod outside;
 mod package;
 mod summary;
 mod test;
@@ -25,8 +26,9 @@ Tasks of the mexhat repository.
     cargo xtask demo [--yes]    install a missing GPU driver, then run the main job: cargo run --release -- train
     cargo xtask test [--yes]    install what the tests need, then run them all
     cargo xtask web [--build]   build the page and serve it on this machine; with --build only leave it in web/dist
-    cargo xtask test-web [PART] build the page and drive it in Chromium (needs Node.js and Chromium; Firefox for one part);
-                                parts: {}
+    cargo xtask test-web [PART] build the page and drive it in Chromium (needs Node.js and Chromium; Firefox for one part), and
+                                run the npm package in Node.js and Deno; parts: {}
+    cargo xtask record          take down what the page's chapters show where there is no WebGPU, from the engine in Chromium
     cargo xtask npm             build the npm package and list what is in it
     cargo xtask gpu-lab [PART]  what Mesa's compilers for AMD and NVIDIA make of the kernels for GPUs (no GPU needed), or of
                                 those with PART in their name, beside benches/gpu-lab.json; --json prints all as JSON,
@@ -67,6 +69,7 @@ fn run(args: &[String]) -> Result<ExitCode> {
         ["npm"] => {
             npm::pack(consent)?;
         }
+        ["record"] => web::record(consent)?,
         ["test-web", ref parts @ ..] => web::test(consent, parts)?,
         ["gpu-lab", ref part @ ..] if part.len() < 2 => {
             let how = flags.iter().find(|flag| ["--json", "--write"].contains(flag));

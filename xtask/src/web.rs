@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::command::{cargo, command, heading, root, run, succeeds, target_dir};
 use crate::debian::{self, Consent};
+use crate::outside;
 use crate::wasm::{self, Toolchain};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ pub(crate) fn bundle(toolchain: &Toolchain, package: &str, folder: &Path) -> Res
 }
 
 /// Installs one npm package into a folder, beside what is there.
-fn npm_install(folder: &Path, package: &str) -> Result {
+pub(crate) fn npm_install(folder: &Path, package: &str) -> Result {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::create_dir_all(folder).map_err(failed)?;
     let own = folder.join("package.json");
@@ -85,13 +86,13 @@ pub fn serve(dist: &Path) -> Result {
 }
 
 /// The parts of [`test()`], each a script of `web/tests`; the quick ones first.
-pub const PARTS: [&str; 14] = [
-    "states", "article", "race", "habits", "npm", "data", "own", "losses", "onnx", "lost", "browser", "doctor",
-    "checks", "firefox",
+pub const PARTS: [&str; 17] = [
+    "states", "article", "recorded", "race", "habits", "npm", "data", "own", "losses", "onnx", "lost", "browser",
+    "doctor", "checks", "node", "deno", "firefox",
 ];
 
-/// Drives the page in Chromium, in one part in Firefox, and runs the reference vectors and operations there; `wanted` names some of
-/// [`PARTS`], or none for all.
+/// Drives the page in Chromium, in one part in Firefox, and runs the reference vectors and operations there; the npm package and those also
+/// outside browsers, in Node.js and in Deno. `wanted` names some of [`PARTS`], or none for all.
 ///
 /// # Errors
 /// Something is missing and cannot be installed, the build fails, or a check fails.
@@ -105,6 +106,61 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
     let wanted: Vec<&str> = PARTS.into_iter().filter(|part| wanted.is_empty() || wanted.contains(part)).collect();
     ensure_browser(consent, wanted.contains(&"firefox"))?;
     let dist = build(consent)?;
+    let folder = scripts()?;
+    if wanted.contains(&"firefox") && !folder.join("node_modules/puppeteer-core").is_dir() {
+        npm_install(&folder, "puppeteer-core@24.43.1")?;
+    }
+    let shots = folder.join("shots");
+    let mut broken = Vec::new();
+    for part in wanted {
+        let args = match part {
+            "data" => vec![dist.clone(), native_network()?, shots.clone()],
+            "npm" => vec![npm_app(consent, &folder)?, crate::command::program()?, typescript(&folder)?, shots.clone()],
+            "node" | "deno" => {
+                let checks = checks(consent, &folder.join("checks"))?;
+                vec![npm_app(consent, &folder)?, crate::command::program()?, checks, shots.clone()]
+            }
+            "checks" => vec![checks(consent, &folder.join("checks"))?],
+            "firefox" => vec![dist.clone(), checks(consent, &folder.join("checks"))?],
+            "onnx" => vec![crate::command::program()?, native_network()?, onnx_runtime(&folder)?],
+            "losses" => vec![dist.clone(), native_losses(&folder)?],
+            _ => vec![dist.clone(), shots.clone()],
+        };
+        heading(&format!("test-web {part}"));
+        let test = match part {
+            "node" => outside::node(&folder, &args),
+            "deno" => outside::deno(&folder, &args),
+            _ => {
+                let mut node = command("node", &[]);
+                node.arg(folder.join(part).with_extension("mjs")).args(&args);
+                Some(node)
+            }
+        };
+        let Some(test) = test else { continue };
+        let begun = Instant::now();
+        // One fault is not to hide another.
+        if let Err(error) = run(test) {
+            broken.push(error);
+        }
+        println!("     {part} took {:.0} s", begun.elapsed().as_secs_f64());
+    }
+    if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
+}
+
+/// Records what the chapters of the page show where there is no WebGPU, from the engine in Chromium.
+///
+/// # Errors
+/// Something is missing and cannot be installed, the build fails, or the engine refuses.
+pub fn record(consent: Consent) -> Result {
+    ensure_browser(consent, false)?;
+    let dist = build(consent)?;
+    let mut node = command("node", &[]);
+    node.arg(scripts()?.join("record-article.mjs")).arg(dist).arg(root().join("web/page/recordings"));
+    run(node)
+}
+
+/// A folder with the scripts of `web/tests` and what drives Chromium.
+fn scripts() -> Result<PathBuf> {
     let folder = target_dir().join("web-test");
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     fs::create_dir_all(&folder).map_err(failed)?;
@@ -117,32 +173,7 @@ pub fn test(consent: Consent, wanted: &[&str]) -> Result {
     if !folder.join("node_modules/playwright-core").is_dir() {
         npm_install(&folder, "playwright-core@1.65.1")?;
     }
-    if wanted.contains(&"firefox") && !folder.join("node_modules/puppeteer-core").is_dir() {
-        npm_install(&folder, "puppeteer-core@24.43.1")?;
-    }
-    let shots = folder.join("shots");
-    let mut broken = Vec::new();
-    for part in wanted {
-        let args = match part {
-            "data" => vec![dist.clone(), native_network()?, shots.clone()],
-            "npm" => vec![npm_app(consent, &folder)?, crate::command::program()?, typescript(&folder)?, shots.clone()],
-            "checks" => vec![checks(consent, &folder.join("checks"))?],
-            "firefox" => vec![dist.clone(), checks(consent, &folder.join("checks"))?],
-            "onnx" => vec![crate::command::program()?, native_network()?, onnx_runtime(&folder)?],
-            "losses" => vec![dist.clone(), native_losses(&folder)?],
-            _ => vec![dist.clone(), shots.clone()],
-        };
-        heading(&format!("{part} in the browser"));
-        let mut node = command("node", &[]);
-        node.arg(folder.join(part).with_extension("mjs")).args(args);
-        let begun = Instant::now();
-        // One fault is not to hide another.
-        if let Err(error) = run(node) {
-            broken.push(error);
-        }
-        println!("     {part} took {:.0} s", begun.elapsed().as_secs_f64());
-    }
-    if broken.is_empty() { Ok(()) } else { Err(broken.join("\n")) }
+    Ok(folder)
 }
 
 /// A folder in which the packed npm package is installed, as a user of it has it.
@@ -264,9 +295,9 @@ fn ensure_browser(consent: Consent, firefox: bool) -> Result {
 }
 
 /// Chromium's software adapter as a native driver, which Debian's package brings along.
-const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
+pub(crate) const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
-fn has_swiftshader() -> bool {
+pub(crate) fn has_swiftshader() -> bool {
     Path::new(SWIFTSHADER).exists()
 }
 

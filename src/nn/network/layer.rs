@@ -3,7 +3,9 @@
 use super::{Custom, Layers};
 use crate::nn::{AvgPool, ChannelWhitening, MaxPool, Norm, Whitening};
 use crate::ops::{Activation, ConvOptions};
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// One layer under its name, which its tensors carry: `conv1` has `conv1.weight` and `conv1.bias`.
 ///
@@ -14,10 +16,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// assert_eq!(net.nodes[0].name.as_deref(), Some("stem")); // its tensors: stem.weight, stem.bias, ...
 /// assert_eq!(net.nodes[1], Node { name: None, layer: Layer::Relu });
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Node {
     /// Name within its block; without one, the kind with a number: `conv1`, `conv2`, `fc1`, and `shortcut_conv1` in a shortcut.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The layer.
     #[serde(flatten)]
@@ -32,32 +34,26 @@ pub struct Node {
 /// assert_eq!(serde_json::from_str::<Layer>(text)?, Layer::Conv(Conv::new(16, 5)));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
 pub enum Layer {
     /// A convolution with the network's normalisation.
     Conv(Conv),
     /// A linear layer with the network's normalisation.
     Linear(Linear),
     /// Batch norm, wherever the network's own normalisation does not put it.
-    #[serde(deserialize_with = "nothing_else")]
     BatchNorm,
     /// Group norm in the network's number of groups, wherever its own normalisation does not put it.
-    #[serde(deserialize_with = "nothing_else")]
     GroupNorm,
     /// Group norm of one group.
-    #[serde(deserialize_with = "nothing_else")]
     LayerNorm,
     /// Iterative norm with the block, iterations and eps of the network's whitening.
-    #[serde(deserialize_with = "nothing_else")]
     IterNorm,
     /// Whitening of activations without weights.
     ChannelDeconv(ChannelWhitening),
     /// `max(x, 0)`, in the kernel of the layer before it where that is possible.
-    #[serde(deserialize_with = "nothing_else")]
     Relu,
     /// `min(max(x, 0), 6)`.
-    #[serde(deserialize_with = "nothing_else")]
     Relu6,
     /// `x` above 0, `slope x` elsewhere.
     LeakyRelu {
@@ -65,13 +61,10 @@ pub enum Layer {
         slope: f32,
     },
     /// `1 / (1 + exp(-x))`.
-    #[serde(deserialize_with = "nothing_else")]
     Sigmoid,
     /// `tanh(x)`.
-    #[serde(deserialize_with = "nothing_else")]
     Tanh,
     /// `x sigmoid(x)`.
-    #[serde(deserialize_with = "nothing_else")]
     Swish,
     /// Maximum over windows.
     MaxPool(MaxPool),
@@ -83,10 +76,8 @@ pub enum Layer {
         size: [usize; 2],
     },
     /// Mean over the whole map, to (N,C,1,1).
-    #[serde(deserialize_with = "nothing_else")]
     GlobalAvgPool,
     /// (N,C,H,W) to (N, C H W).
-    #[serde(deserialize_with = "nothing_else")]
     Flatten,
     /// Bilinear resizing of the map (PyTorch's `align_corners=False`).
     Resize {
@@ -103,7 +94,7 @@ pub enum Layer {
         /// The layers whose result is added.
         body: Layers,
         /// What it is added to.
-        #[serde(default, skip_serializing_if = "Layers::is_empty")]
+        #[serde(skip_serializing_if = "Layers::is_empty")]
         shortcut: Layers,
     },
     /// The branches' channels one after the other; an empty branch is `x`.
@@ -124,7 +115,7 @@ pub enum Layer {
         /// One path.
         body: Layers,
         /// The other; empty, it is `x`.
-        #[serde(default, skip_serializing_if = "Layers::is_empty")]
+        #[serde(skip_serializing_if = "Layers::is_empty")]
         shortcut: Layers,
     },
     /// `x` as it is. In training what the head makes of `x` has a loss of its own, times `weight`, against the same targets; in evaluation
@@ -216,34 +207,17 @@ fn one() -> usize {
     1
 }
 
-/// The keys of a layer that has none of its own: serde would pass over any.
-fn nothing_else<'de, D: Deserializer<'de>>(deserializer: D) -> Result<(), D::Error> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Nothing {}
-    Nothing::deserialize(deserializer).map(|Nothing {}| ())
-}
-
 /// Outputs of a layer that has as many as there are classes, which a file calls "classes".
 pub(crate) const CLASSES: usize = usize::MAX;
 
 /// A number of outputs, or "classes".
 fn outputs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a number of outputs, or \"classes\"")]
-    enum Outputs {
-        Number(usize),
-        Name(Name),
+    let given = Value::deserialize(deserializer)?;
+    match given.as_u64().map(usize::try_from) {
+        Some(Ok(outputs)) => Ok(outputs),
+        _ if given == "classes" => Ok(CLASSES),
+        _ => Err(D::Error::custom("expected a number of outputs, or \"classes\"")),
     }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "snake_case")]
-    enum Name {
-        Classes,
-    }
-    Ok(match Outputs::deserialize(deserializer)? {
-        Outputs::Number(outputs) => outputs,
-        Outputs::Name(Name::Classes) => CLASSES,
-    })
 }
 
 /// A convolution: (N,C,H,W) to (N,outputs,H',W').

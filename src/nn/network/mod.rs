@@ -5,6 +5,7 @@ mod custom;
 mod graph;
 mod layer;
 mod layers;
+mod read;
 mod width;
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -19,7 +19,6 @@ use crate::ops::products::matrix::matrix;
 use crate::tape::{Op, Tape, Var};
 use large::{NewtonSchulz, STACK, Uncoupled};
 use reference::MOST_SYMMETRIC;
-use small::SmallNewtonSchulz;
 use std::any::Any;
 use std::sync::Arc;
 use steps::{Step, converging, coupled, doubled, place_of_iterate};
@@ -34,8 +33,9 @@ use steps::{Step, converging, coupled, doubled, place_of_iterate};
 /// The matrices are not square, or `iterations` is 0.
 pub fn newton_schulz(tape: &mut Tape, a: Var, iterations: usize) -> Result<Var> {
     let [_, d, _] = matrix("newton_schulz", tape.ty(a))?;
+    #[cfg(not(target_arch = "wasm32"))]
     if tape.profile().is_some_and(|profile| small::suits(profile, d)) {
-        return Ok(tape.apply(SmallNewtonSchulz { iterations }, &[a])?[0]);
+        return Ok(tape.apply(small::SmallNewtonSchulz { iterations }, &[a])?[0]);
     }
     let steps = fewest_steps(iterations.min(MOST_ITERATIONS), d).into();
     Ok(tape.apply(NewtonSchulz { iterations, steps }, &[a])?[0])
@@ -69,7 +69,11 @@ const LOWEST: f32 = 1e-6;
 /// Whether `op` is that of [`newton_schulz`], whichever way it computes.
 pub(crate) fn is_newton_schulz(op: &dyn Op) -> bool {
     let op: &dyn Any = op;
-    op.is::<NewtonSchulz>() || op.is::<SmallNewtonSchulz>()
+    #[cfg(not(target_arch = "wasm32"))]
+    if op.is::<small::SmallNewtonSchulz>() {
+        return true;
+    }
+    op.is::<NewtonSchulz>()
 }
 
 /// Results of [`newton_schulz_all`].

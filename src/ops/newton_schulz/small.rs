@@ -5,6 +5,9 @@
 //! work for a launch of its own. The iterates that the gradient needs lie in one stack, in the order of the coupled steps: `Y_0, U_0`, then
 //! `Y_t, U_t, Z_(t+1)` for each t, all (S,d,d).
 
+// No browser runs these kernels, since its compiler may be slow: one took minutes over them, and gave wrong results with some.
+#![cfg(not(target_arch = "wasm32"))]
+
 use super::reference::{MOST_SYMMETRIC, forward, gradient, square};
 use super::steps::coupled;
 use crate::Result;
@@ -19,13 +22,11 @@ kernel_params! {
 
 static SMALL: Shader = Shader::new::<SmallParams>("newton_schulz/newton_schulz_small.wgsl", 1, 3);
 static SMALL_GRAD: Shader = Shader::new::<SmallParams>("newton_schulz/newton_schulz_small_grad.wgsl", 4, 2);
-/// None of them runs in a browser, where compilers may be slow: one took minutes over these kernels, and gave wrong results with some.
-pub(in crate::ops) const SHADERS: &[&Shader] = if USED { &[&SMALL, &SMALL_GRAD] } else { &[] };
-const USED: bool = cfg!(not(target_arch = "wasm32"));
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&SMALL, &SMALL_GRAD];
 
 /// Whether an adapter of this profile is to run these kernels for matrices of side `d`.
 pub(super) fn suits(profile: Profile, d: usize) -> bool {
-    USED && !profile.software && d <= LARGEST
+    !profile.software && d <= LARGEST
 }
 
 /// Sides up to this one are small: nine blocks of four, as of 3x3 patches of 4 channels.

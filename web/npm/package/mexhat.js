@@ -1,4 +1,4 @@
-// The npm package mexhat: networks with network deconvolution, trained on the GPU of a browser. What it does is in mexhat_npm_bg.wasm; here
+// The npm package mexhat: networks with network deconvolution, trained on the GPU through WebGPU. What it does is in mexhat_npm_bg.wasm; here
 // are names, promises and turns. Types and their comments are in mexhat.d.ts.
 import load, { Device as Engine } from "./mexhat_npm.js";
 
@@ -16,10 +16,19 @@ const raised = (error) => (error?.kind && !(error instanceof Error) ? new Mexhat
 
 let loaded = null;
 
+/** Node.js does not fetch files. Asked for in this way, it is nothing that a bundler for browsers would look for. */
+const files = () => globalThis.process?.getBuiltinModule?.("node:fs/promises");
+
+async function begin(wasm) {
+  const own = new URL("mexhat_npm_bg.wasm", import.meta.url);
+  const given = wasm ?? (own.protocol === "file:" ? await files()?.readFile(own) : undefined);
+  return load(given && { module_or_path: given });
+}
+
 /** Loads the wasm once; a failure is tried again at the next call. */
 async function ready(wasm) {
   try {
-    await (loaded ??= load(wasm && { module_or_path: wasm }));
+    await (loaded ??= begin(wasm));
   } catch (error) {
     loaded = null;
     throw new MexhatError("wasm", `the engine could not be loaded: ${error?.message ?? error}; mexhat_npm_bg.wasm must be served beside mexhat.js, or given as 'wasm'`);
@@ -46,7 +55,7 @@ export class Device {
 
   static async open({ wasm } = {}) {
     if (!globalThis.navigator?.gpu) {
-      throw new MexhatError("no-adapter", "there is no WebGPU here; expected a browser that has it (Chrome, Edge, Safari 26, Firefox 141 on Windows), and a page that came over https or from this machine");
+      throw new MexhatError("no-adapter", "there is no WebGPU here; expected a browser that has it (Chrome, Edge, Safari 26, Firefox 141 on Windows), and a page that came over https or from this machine; or Deno with --unstable-webgpu; or Node.js where navigator.gpu is that of npm's package 'webgpu'");
     }
     await ready(wasm);
     const found = await adapter();

@@ -55,6 +55,14 @@ export function draw() {
   chart($("cost-seconds"), "seconds", "each network's own seconds", of, goal);
 }
 
+/** There is no race of the visitor's own, and there will be none. */
+let alone = false;
+export function onlyRecorded() {
+  alone = $("cost-run").options[0].disabled = true;
+  if (recorded.length) $("cost-run").value ||= "0";
+  if (seen) draw();
+}
+
 async function begin() {
   seen = true;
   draw();
@@ -63,7 +71,7 @@ async function begin() {
   recorded = await answer.json();
   $("cost-run").append(...recorded.map(({ title }, i) => new Option(title, i)));
   // What there is to see at once, until the visitor has something of their own.
-  if (!lanes.some(({ accuracy }) => accuracy.values.length > 1)) $("cost-run").value = "0";
+  if (alone || !lanes.some(({ accuracy }) => accuracy.values.length > 1)) $("cost-run").value = "0";
   draw();
 }
 

@@ -34,7 +34,7 @@ export function show(next, picture) {
   found = { ...next, picture };
   looks += 1;
   draw();
-  $("hat-note").textContent = `${next.patches.toLocaleString("en")} patches in ${next.ms.toFixed(0)} ms. Condition number of their covariance ${plain(next.conditions[0])} before, ${plain(next.conditions[1])} after; kurtosis ${next.kurtoses[0].toFixed(1)} before, ${next.kurtoses[1].toFixed(1)} after.`;
+  $("hat-note").textContent = `${next.patches.toLocaleString("en")} patches${next.ms ? ` in ${next.ms.toFixed(0)} ms` : ""}. Condition number of their covariance ${plain(next.conditions[0])} before, ${plain(next.conditions[1])} after; kurtosis ${next.kurtoses[0].toFixed(1)} before, ${next.kurtoses[1].toFixed(1)} after.`;
 }
 
 export function draw() {

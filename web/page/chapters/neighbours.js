@@ -2,8 +2,10 @@
 import { axes, colour, dot, pairs, path } from "../draw.js";
 
 const $ = (id) => document.getElementById(id);
-/** Dots that are drawn of those that are known, and standard deviations that are shown. */
-const [DOTS, REACH] = [900, 3.2];
+/** Dots that are drawn of those that are known. */
+export const DOTS = 900;
+/** Standard deviations that are shown. */
+const REACH = 3.2;
 let found = null;
 
 export const place = "neighbours";

@@ -23,12 +23,12 @@ impl RaceOptions {
     /// Reads JSON; what is missing has the race's default, which for some options is not that of `mexhat train`.
     pub(super) fn read(text: &str) -> Result<Self> {
         let wrong = |e: serde_json::Error| Error::Usage(format!("the page's options: {e}"));
-        let shown: Shown = serde_json::from_str(text).map_err(wrong)?;
+        let shown: Shown = mexhat::json::read(text).map_err(wrong)?;
         if !(1..=MOST_LANES).contains(&shown.norms.len()) {
             let what = format!("expected 1 to {MOST_LANES} networks, found {}", shown.norms.len());
             return Err(Error::Usage(what));
         }
-        let mut run: Options = serde_json::from_str(text).map_err(wrong)?;
+        let mut run: Options = mexhat::json::read(text).map_err(wrong)?;
         run.batch_size = Some(shown.batch_size);
         run.limit_train = Some(shown.limit_train);
         run.limit_test = Some(shown.limit_test);
