@@ -1,6 +1,8 @@
 //! What an architecture is written down for.
 
-use crate::nn::{Conv, Layer, Layers, Norm, Whitening};
+#[cfg(zoo)]
+use crate::nn::Conv;
+use crate::nn::{Layer, Layers, Norm, Whitening};
 
 /// What a network is built for.
 ///

@@ -223,6 +223,7 @@ impl Tape {
     }
 
     /// Has later operations find the step's scalars in `var`.
+    #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn guard(&mut self, var: Var) {
         self.guarded = Some(var);
     }

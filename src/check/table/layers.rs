@@ -5,7 +5,7 @@ use super::cases::*;
 use super::{Operation, op};
 use crate::Result;
 use crate::ops::{self, Activation, AdamOptions, ConvOptions, Epilogue, NormOptions, ScalarStatistics, SgdOptions};
-use crate::tape::{Array, SCALARS, Type, Var};
+use crate::tape::{Array, Type, Var};
 
 pub(super) const OPERATIONS: &[Operation] = &[
     op("add", |b, s| {
@@ -163,6 +163,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     }),
     #[cfg(not(target_arch = "wasm32"))]
     op("unscale", |b, s| {
+        use crate::tape::SCALARS;
         let [scale, tracker, skipped] =
             [[64.0, 3.0, 1.0], [0.5, 1999.0, 0.0]][s.choice % 2].map(|value: f32| b.state_of(&[1], vec![value]));
         let step = b.state_of(&[SCALARS], vec![0.0; SCALARS]);
