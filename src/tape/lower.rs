@@ -54,6 +54,12 @@ impl Launch<'_> {
 
     /// Appends a launch of `kernel` over `grid` workgroups, which finds each buffer as it lies in storage.
     pub fn dispatch<P: Params>(&mut self, kernel: Kernel, params: &P, reads: &[Slot], writes: &[Slot], grid: [u32; 3]) {
+        self.append(kernel, crate::gpu::params_bytes(params), reads, writes, grid);
+    }
+
+    /// One for all kinds of parameters, once in a page's download.
+    #[inline(never)]
+    fn append(&mut self, kernel: Kernel, params: Vec<u8>, reads: &[Slot], writes: &[Slot], grid: [u32; 3]) {
         let (found, expected) =
             ([reads.len(), writes.len()], [kernel.shader.reads, kernel.shader.writes].map(|count| count as usize));
         if found != expected {
@@ -70,7 +76,7 @@ impl Launch<'_> {
             op: self.op,
             kernel,
             copies: Vec::new(),
-            params: crate::gpu::params_bytes(params),
+            params,
             reads: reads.to_vec(),
             writes: writes.to_vec(),
             grid,
