@@ -26,7 +26,8 @@ impl Values {
     }
 }
 
-/// Runs every operation's reference in order; what lies in f16 on a device is rounded to that. Inputs come from `values`; state comes from there too, or else from `state`.
+/// Runs every operation's reference in order; what lies in f16 on a device is rounded to that. Inputs come from `values`; state comes from
+/// there too, or else from `state`.
 pub fn interpret(tape: &Tape, state: &State, values: &mut Values) {
     for (index, info) in tape.vars().iter().enumerate() {
         if let Source::State(id) = info.source {

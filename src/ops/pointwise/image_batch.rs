@@ -23,7 +23,8 @@ pub(crate) fn image_words(shape: [usize; 3]) -> usize {
 }
 
 /// Images (N,C,H,W) from `images`, u32 (N, [`image_words`]) of bytes (C,H,W), through `views`, u32 (N, [`VIEW`]), as values of `tables`
-/// (C,256), one for each byte. What a view shows from beyond an image is black, what it blanks is 0, parts, which may reach beyond it, are stretched bilinearly.
+/// (C,256), one for each byte. What a view shows from beyond an image is black, what it blanks is 0, parts, which may reach beyond it, are
+/// stretched bilinearly.
 /// No gradient flows.
 ///
 /// # Errors
