@@ -31,6 +31,13 @@ const KNOWN: &[Known] = &[
                  others",
         bad: false,
     },
+    Known {
+        name: "llvmpipe",
+        driver: "",
+        reason: "it ends the loops of an invocation after 65,535 rounds without a word (November 2026); longer sums are taken in parts, \
+                 and what cannot be is refused",
+        bad: false,
+    },
 ];
 
 impl AdapterSummary {

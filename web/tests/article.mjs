@@ -1,23 +1,14 @@
 // The chapters of the article, each driven and its numbers checked against plain loops: node article.mjs DIST OUT
 import { GPU, expect, finish, keeper, open, serve, until } from "./chromium.mjs";
+import { teller } from "./chapters.mjs";
 import { join } from "node:path";
 
 const [dist, out] = process.argv.slice(2);
 keeper(out);
 const { server, address } = await serve(dist);
 const { browser, page, complaints } = await open(GPU, address, { viewport: { width: 1200, height: 900 } });
+const told = teller(page);
 const text = (id) => page.textContent(`#${id}`);
-
-/** What a chapter shows after `act`, which changes its answer, or when it first comes in sight. */
-async function told(place, act) {
-  await page.evaluate((place) => (globalThis.last = mexhat.article()[place]), place);
-  const look = () => page.evaluate((place) => document.getElementById(place).scrollIntoView(), place);
-  await look();
-  if (act) await act();
-  await look();
-  await until(page, ([place, moved]) => mexhat.article()[place] && (!moved || mexhat.article()[place] !== last), [place, Boolean(act)]);
-  return page.evaluate((place) => JSON.parse(JSON.stringify(mexhat.article()[place], (_, v) => (ArrayBuffer.isView(v) ? Array.from(v) : v))), place);
-}
 const shot = (place, name = place) => page.locator(`#${place}`).screenshot({ path: join(out, `article-${name}.png`) });
 const slide = (id, value) => page.locator(`#${id}`).fill(String(value));
 const worst = (a, b) => Math.max(...a.map((v, i) => Math.abs(v - b[i])));

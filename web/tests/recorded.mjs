@@ -1,5 +1,6 @@
 // The chapters without WebGPU: recorded answers, each chapter driven, numbers against those of the engine: node recorded.mjs DIST OUT
 import { GPU, expect, finish, keeper, open, serve, until } from "./chromium.mjs";
+import { teller } from "./chapters.mjs";
 import { PICTURES, key, questions } from "./questions.mjs";
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
@@ -18,19 +19,10 @@ const deaf = Buffer.from(`GPU.prototype.requestAdapter = async () => null;\n${re
 let worker = blind;
 const { server, address } = await serve(dist, (path) => (path === "/worker.js" ? worker : null));
 const { browser, page, complaints } = await open(GPU, address, { viewport: { width: 1200, height: 900 } });
+const told = teller(page);
 const text = (id) => page.textContent(`#${id}`);
 const slide = (id, value) => page.locator(`#${id}`).fill(String(value));
 
-/** What a chapter shows after `act`, or when it first comes in sight. */
-async function told(place, act) {
-  await page.evaluate((place) => (globalThis.last = mexhat.article()[place]), place);
-  const look = () => page.evaluate((place) => document.getElementById(place).scrollIntoView(), place);
-  await look();
-  if (act) await act();
-  await look();
-  await until(page, ([place, moved]) => mexhat.article()[place] && (!moved || mexhat.article()[place] !== last), [place, Boolean(act)]);
-  return page.evaluate((place) => JSON.parse(JSON.stringify(mexhat.article()[place], (_, v) => (ArrayBuffer.isView(v) ? Array.from(v) : v))), place);
-}
 const shot = (place, name = place) => page.locator(`#${place}`).screenshot({ path: join(out, `recorded-${name}.png`) });
 
 try {
