@@ -134,13 +134,7 @@ fn load_right(place: Place, columns: ptr<function, Right>, k: u32) -> HeldRight 
 fn finish(place: Place, block: u32, column: u32, values: mat4x4f) {
     if params.parts == 1u {
         store_block(block, column, place.layer, scaled(values, added_row(column, place.layer)));
-        return;
-    }
-    let m4 = (params.m + 3u) / 4u;
-    let n4 = (params.n + 3u) / 4u;
-    if (block < m4) & (column < n4) {
-        for (var e = 0u; e < 4u; e++) {
-            c[((place.layer * m4 + block) * 4u + e) * n4 + column] = values[e];
-        }
+    } else {
+        store_part(block, column, place.layer, values);
     }
 }

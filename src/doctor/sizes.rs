@@ -21,6 +21,17 @@ const MOST: u64 = 2 << 30;
 /// Channels and sides of the maps.
 const MAP: [usize; 3] = [64, 32, 32];
 
+fn no_result() -> Error {
+    Error::Run("a step gave no result".into())
+}
+
+/// The one output of one step of `tape`.
+async fn run(examination: &Examination<'_>, tape: &Tape, inputs: &[&[u8]]) -> Result<Vec<f32>> {
+    let mut step = Session::new(examination.gpu, &State::new())?.compile(&[tape])?.remove(0);
+    step.submit(inputs).await?;
+    step.take().await?.and_then(|(_, outputs)| outputs.into_iter().next()).ok_or_else(no_result)
+}
+
 /// Multiplies each channel of maps of `bytes` in all by a value of its own, and averages it again: the values that come out tell
 /// whether every place was reached.
 async fn check(examination: &Examination<'_>, bytes: u64) -> Result<std::result::Result<String, String>> {
@@ -36,11 +47,8 @@ async fn check(examination: &Examination<'_>, bytes: u64) -> Result<std::result:
     let map = ops::mul_channels(&mut tape, map, scale)?;
     let mean = ops::global_avg_pool(&mut tape, map)?;
     tape.output(mean);
-    let mut step = Session::new(examination.gpu, &State::new())?.compile(&[&tape])?.remove(0);
-    step.submit(&[bytemuck::cast_slice(&scales)]).await?;
-    let outputs = step.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
-    let found = outputs.first().ok_or_else(|| Error::Run("a step gave no result".into()))?;
-    let wrong = scales.iter().zip(found).filter(|(scale, found)| (1.5 * **scale - **found).abs() > 1e-5).count();
+    let found = run(examination, &tape, &[bytemuck::cast_slice(&scales)]).await?;
+    let wrong = scales.iter().zip(&found).filter(|(scale, found)| (1.5 * **scale - **found).abs() > 1e-5).count();
     if wrong > 0 || found.len() != scales.len() {
         return Ok(Err(format!("{wrong} of {} channels are wrong", scales.len())));
     }
@@ -63,10 +71,7 @@ async fn of_ones(
     let ones = ops::constant(&mut tape, Type::vec4(shape), 1.0)?;
     let y = record(&mut tape, ones)?;
     tape.output(y);
-    let mut step = Session::new(examination.gpu, &State::new())?.compile(&[&tape])?.remove(0);
-    step.submit(&[]).await?;
-    let outputs = step.take().await?.map(|(_, outputs)| outputs).unwrap_or_default();
-    outputs.first().and_then(|y| y.first()).copied().ok_or_else(|| Error::Run("a step gave no result".into()))
+    run(examination, &tape, &[]).await?.first().copied().ok_or_else(no_result)
 }
 
 /// A sum of [`TERMS`] products and the mean of a window: drivers that end loops early give less.

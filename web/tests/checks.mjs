@@ -14,6 +14,7 @@ try {
   report = await page.evaluate(() => globalThis.report).catch(() => null);
 }
 console.log(`     ${report?.kernels} pipelines, ${report?.golden} reference cases and ${report?.operations} operations in ${((Date.now() - begun) / 1000).toFixed(0)} s, the last was ${report?.at}`);
+console.log(`     the slowest: ${report?.slow.slice(0, 8).map(([name, seconds]) => `${name} ${seconds.toFixed(0)} s`).join(", ")}`);
 expect("every pipeline is created, every reference case and every operation agrees in the browser", report?.done && report.wrong.length === 0 && report.kernels + report.golden + report.operations > 0, report?.wrong.join("\n"));
 expect("nothing is in the console", complaints.length === 0, complaints.slice(0, 5).join("\n"));
 await browser.close();

@@ -2,7 +2,7 @@
 
 use crate::Result;
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The root of the repository.
@@ -34,12 +34,37 @@ pub fn cargo(args: &str) -> Command {
     command(program, &args.split_whitespace().collect::<Vec<_>>())
 }
 
-/// The program, built as the tests build it: in any other way its dependencies would be compiled again with other features.
+/// Whether training over MPI can be built here: it takes an MPI and libclang.
+pub fn has_mpi() -> bool {
+    let starts = |program: &str| succeeds(command(program, &["--version"]));
+    let debian =
+        || std::fs::read_dir("/usr/lib").is_ok_and(|found| found.flatten().any(|entry| holds_libclang(&entry.path())));
+    let clang = || std::env::var_os("LIBCLANG_PATH").is_some() || starts("clang") || debian();
+    starts("mpirun") && starts("mpicc") && clang()
+}
+
+/// Whether a folder of `/usr/lib`, such as `x86_64-linux-gnu` or `llvm-19`, has the library in it.
+fn holds_libclang(folder: &Path) -> bool {
+    let inside = |folder: &Path| {
+        let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        found.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("libclang"))
+    };
+    inside(folder) || inside(&folder.join("lib"))
+}
+
+/// The cargo command `action` on the whole workspace, with `more` arguments. One profile and one set of features for all that is built:
+/// with others, dependencies would be compiled again.
+pub fn workspace(action: &str, more: &str) -> Command {
+    let mpi = if has_mpi() { "--features mexhat/mpi" } else { "" };
+    cargo(&format!("{action} --release --workspace {mpi} {more}"))
+}
+
+/// The program, built as the tests build it.
 ///
 /// # Errors
 /// It cannot be built.
 pub fn program() -> Result<PathBuf> {
-    run(cargo("test --release --workspace --test cli --no-run --quiet"))?;
+    run(workspace("test", "--test cli --no-run --quiet"))?;
     Ok(target_dir().join("release").join(format!("mexhat{}", std::env::consts::EXE_SUFFIX)))
 }
 

@@ -1,7 +1,7 @@
 //! `cargo xtask drivers`: the reference vectors on every software driver at hand, and the program on drivers of GPUs that are not there.
 
 use crate::Result;
-use crate::command::{cargo, command, heading, program, root, run as run_command, shown};
+use crate::command::{command, heading, program, root, run as run_command, shown, workspace};
 use crate::debian::Consent;
 use crate::mesa::Mesa;
 use crate::vulkan;
@@ -27,7 +27,7 @@ const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
 /// The test of the reference vectors, built.
 fn golden() -> Result<PathBuf> {
-    let mut build = cargo("test --release --workspace --test golden --no-run");
+    let mut build = workspace("test", "--test golden --no-run");
     let name = shown(&build);
     println!("$ {name}");
     let output = build.output().map_err(|error| format!("cannot start `{name}`: {error}"))?;

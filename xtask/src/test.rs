@@ -1,6 +1,6 @@
 //! `cargo xtask test`: all that must hold before a change is taken, in the order of cost.
 
-use crate::command::{cargo, command, heading, run as run_command, succeeds};
+use crate::command::{cargo, command, has_mpi, heading, run as run_command, succeeds, workspace};
 use crate::debian::{self, Consent};
 use crate::{Result, package, summary, vulkan, wasm};
 use std::time::Instant;
@@ -19,14 +19,14 @@ pub fn run(consent: Consent) -> Result {
     }
     let toolchain = wasm::ensure_toolchain(consent)?;
     println!("everything is there");
+    ensure_mpi(consent)?;
 
     heading("format");
     run_command(cargo("fmt --all --check"))?;
-    // One profile throughout, so that dependencies are compiled once for checking and once for running.
     heading("lints");
-    run_command(cargo("clippy --release --workspace --all-targets -- -D warnings"))?;
+    run_command(workspace("clippy", "--all-targets -- -D warnings"))?;
     heading("documentation");
-    let mut doc = cargo("doc --release --workspace --no-deps");
+    let mut doc = workspace("doc", "--no-deps");
     doc.env("RUSTDOCFLAGS", "-Dwarnings");
     run_command(doc)?;
     heading("package");
@@ -34,30 +34,29 @@ pub fn run(consent: Consent) -> Result {
     heading("library for browsers");
     wasm::build(&toolchain)?;
     heading("tests");
-    summary::run(cargo("test --release --workspace"))?;
+    summary::run(workspace("test", ""))?;
     heading("kernels of GPUs");
     // Without a GPU the tests above try mostly what software adapters are given; what real GPUs run must not go untried for it.
-    // The whole workspace again, as dependencies would be compiled anew with other features.
     // Whole networks launch nothing beyond that, and take minutes here.
-    let mut kernels = cargo("test --release --workspace --test reference --test golden -- --skip model_step");
+    let mut kernels = workspace("test", "--test reference --test golden -- --skip model_step");
     kernels.env("MEXHAT_FAMILY", "shared").env("MEXHAT_LOADS", "buffers");
     summary::run(kernels)?;
-    mpi(consent)?;
     println!("\nall passed in {:.0} minutes", start.elapsed().as_secs_f64() / 60.0);
     Ok(())
 }
 
-/// Two processes that train as one, where there is an MPI or Debian has one.
-fn mpi(consent: Consent) -> Result {
-    heading("processes");
-    if !succeeds(command("mpirun", &["--version"])) || !succeeds(command("mpicc", &["--version"])) {
-        if !debian::is_here() {
-            println!("not found: training over MPI goes untested; an MPI with `mpicc` and libclang are needed");
-            return Ok(());
-        }
-        debian::install("Training over MPI", &["openmpi-bin", "libopenmpi-dev", "libclang-dev"], consent)?;
+/// What two processes that train as one need. Elsewhere than on Debian their test is left out where it is missing.
+fn ensure_mpi(consent: Consent) -> Result {
+    heading("MPI");
+    if has_mpi() {
+        println!("installed");
+        return Ok(());
     }
-    summary::run(cargo("test --release --workspace --features mexhat/mpi --test mpi"))
+    if debian::is_here() {
+        return debian::install("Training over MPI", &["openmpi-bin", "libopenmpi-dev", "libclang-dev"], consent);
+    }
+    println!("not found: training over MPI goes untested; an MPI with `mpicc` and libclang are needed");
+    Ok(())
 }
 
 /// The validator of the shaders' SPIR-V. Without it one test passes with a notice, except in CI.

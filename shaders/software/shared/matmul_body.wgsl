@@ -87,18 +87,12 @@ fn second_product(sum: ptr<function, Tile>, place: Place) {
     }
 }
 
-// The sums of four rows and four columns: a part's as they are, for `sum_parts.wgsl`.
+// The sums of four rows and four columns.
 fn finish(place: Place, block: u32, column: u32, values: mat4x4f, row: vec4f) {
     if params.parts == 1u {
         store_block(block, column, place.batch, scaled(values, row));
-        return;
-    }
-    let m4 = (params.m + 3u) / 4u;
-    let n4 = (params.n + 3u) / 4u;
-    if (block < m4) & (column < n4) {
-        for (var e = 0u; e < 4u; e++) {
-            c[((place.layer * m4 + block) * 4u + e) * n4 + column] = values[e];
-        }
+    } else {
+        store_part(block, column, place.layer, values);
     }
 }
 

@@ -1,7 +1,7 @@
 // Runs every case and leaves what is wrong in a report, for the page beside it and for what is no browser.
 
-/** A report before the first case. */
-export const empty = () => ({ kernels: 0, golden: 0, operations: 0, wrong: [], done: false, at: "" });
+/** A report before the first case; `slow` are names with their seconds, the slowest first. */
+export const empty = () => ({ kernels: 0, golden: 0, operations: 0, wrong: [], done: false, at: "", slow: [] });
 
 /** Fills `report`. `bytes(name)` gives a file of this folder; cases whose names have `only` in them are run. */
 export async function run(report, Checks, bytes, only) {
@@ -17,7 +17,10 @@ export async function run(report, Checks, bytes, only) {
       for (const [index, name] of names.entries()) {
         if (!name.includes(only) || skipped.has(name)) continue;
         report.at = name;
+        const begun = performance.now();
         const why = await one(index);
+        report.slow.push([name, (performance.now() - begun) / 1000]);
+        report.slow = report.slow.sort(([, a], [, b]) => b - a).slice(0, 20);
         if (why) report.wrong.push(`${kind} ${name}: ${why}`);
         else report[kind] += 1;
       }
