@@ -39,7 +39,7 @@ pub fn pack(consent: Consent) -> Result<PathBuf> {
         let copied = fs::copy(root().join(licence), package.join(licence));
         copied.map_err(|error| format!("cannot copy {licence}: {error}"))?;
     }
-    web::bundle(&toolchain, "mexhat-npm", &package)?;
+    web::bundle(&toolchain, &["mexhat-npm"], &package)?;
     check_version(&package.join("package.json"))?;
     let mut npm = command("npm", &["pack", "--silent", "--pack-destination", ".."]);
     npm.current_dir(&package);

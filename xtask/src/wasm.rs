@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// With the page's profile, which then finds the standard library and what is below the engine compiled.
-const BUILD: &str = "build --profile web --package mexhat --lib --no-default-features --target wasm32-unknown-unknown";
+/// With what the page's parts have in common and by their profile, so that they find it compiled.
+const BUILD: &str = "build --profile web --package mexhat-web-common --target wasm32-unknown-unknown";
 
 /// Debian's up-to-date Rust with the sources of the standard library, which has no wasm32 target of its own.
 const DEBIAN_RUST: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld"];

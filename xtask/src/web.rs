@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-const BUILD: &str = "build --profile web --target wasm32-unknown-unknown --package";
+const BUILD: &str = "build --profile web --target wasm32-unknown-unknown";
 const BINDGEN: &str = "run --quiet --release --package mexhat-bindgen --features tool --";
 
 /// Builds the page into `web/dist`: static files for any folder of any host.
@@ -22,21 +22,25 @@ pub fn build(consent: Consent) -> Result<PathBuf> {
     let dist = root().join("web/dist");
     empty(&dist)?;
     copy(&root().join("web/page"), &dist)?;
-    bundle(&toolchain, "mexhat-web", &dist)?;
-    bundle(&toolchain, "mexhat-web-doctor", &dist)?;
-    bundle(&toolchain, "mexhat-web-reader", &dist)?;
+    bundle(&toolchain, &["mexhat-web", "mexhat-web-reader"], &dist)?;
+    bundle(&toolchain, &["mexhat-web-doctor"], &dist)?;
     crate::lean::scripts(&dist)?;
     println!("\nthe page is in {}", dist.display());
     Ok(dist)
 }
 
-/// Compiles `package` and writes its wasm with the JavaScript around it to `folder`.
-pub(crate) fn bundle(toolchain: &Toolchain, package: &str, folder: &Path) -> Result {
-    run(wasm::cargo_for(toolchain, &format!("{BUILD} {package}")))?;
-    let file = format!("wasm32-unknown-unknown/web/{}.wasm", package.replace('-', "_"));
-    let mut bindgen = cargo(BINDGEN);
-    bindgen.arg(wasm::target_for(toolchain).join(file)).arg(folder);
-    run(bindgen)
+/// Compiles `packages`, which ask for the same features of the engine, side by side, and writes the wasm of each with the JavaScript
+/// around it to `folder`.
+pub(crate) fn bundle(toolchain: &Toolchain, packages: &[&str], folder: &Path) -> Result {
+    let wanted: String = packages.iter().map(|package| format!(" --package {package}")).collect();
+    run(wasm::cargo_for(toolchain, &(BUILD.to_owned() + &wanted)))?;
+    for package in packages {
+        let file = format!("wasm32-unknown-unknown/web/{}.wasm", package.replace('-', "_"));
+        let mut bindgen = cargo(BINDGEN);
+        bindgen.arg(wasm::target_for(toolchain).join(file)).arg(folder);
+        run(bindgen)?;
+    }
+    Ok(())
 }
 
 /// Installs one npm package into a folder, beside what is there.
@@ -216,7 +220,7 @@ fn checks(consent: Consent, folder: &Path) -> Result<PathBuf> {
             fs::copy(&path, folder.join(name)).map_err(failed)?;
         }
     }
-    bundle(&wasm::ensure_toolchain(consent)?, "mexhat-web-checks", folder)?;
+    bundle(&wasm::ensure_toolchain(consent)?, &["mexhat-web-checks"], folder)?;
     Ok(folder.to_owned())
 }
 
