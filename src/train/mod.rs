@@ -17,6 +17,20 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! # TensorBoard
+//!
+//! No kept crate writes its files; PyTorch does, from a run's `metrics.jsonl`:
+//!
+//! ```text
+//! import json
+//! from torch.utils.tensorboard import SummaryWriter
+//!
+//! with SummaryWriter("RUN") as writer:
+//!     for event in map(json.loads, open("RUN/metrics.jsonl")):
+//!         if event["event"] in ("step", "eval"):
+//!             writer.add_scalar("loss/" + event.get("split", "train"), event["loss"], event["step"])
+//! ```
 
 mod bench;
 mod checkpoint;
