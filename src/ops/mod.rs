@@ -16,6 +16,7 @@ pub(crate) mod products;
 mod update;
 mod whitening;
 
+pub(crate) use conv::centering::MEAN_SHIFTS;
 pub use conv::centering::shifted_bias;
 pub use conv::conv2d::{Epilogue, conv2d, conv2d_centered, conv2d_columns, linear, linear_columns};
 pub use conv::geometry::ConvOptions;
@@ -41,6 +42,7 @@ pub use norm::scalar_norm::{ScalarStatistics, scalar_norm, scalar_statistics};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use patches::blocks::RowGeometry;
 pub use patches::blocks::{BlockLayout, BlockMode, Sampling, block_size};
+pub(crate) use patches::covariance::IM2COL as IM2COL_BLOCKS;
 pub(crate) use patches::covariance::is_covariance;
 pub use patches::covariance::{CovarianceVars, average_covariance, col2im_blocks, covariance, im2col_blocks};
 pub use patches::im2col::{PatchOptions, col2im, im2col};

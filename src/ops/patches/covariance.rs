@@ -41,7 +41,7 @@ kernel_params! {
 /// Patches that an invocation of `im2col_blocks.wgsl` walks over, rows of `center.wgsl`, pixels of `col2im_blocks.wgsl`.
 const LINES: usize = 8;
 
-static IM2COL: Shader = Shader::new::<RowParams>("patches/im2col_blocks.wgsl", 1, 1);
+pub(crate) static IM2COL: Shader = Shader::new::<RowParams>("patches/im2col_blocks.wgsl", 1, 1);
 static COL2IM: Shader = Shader::with_variants::<Col2imParams>(
     "patches/col2im_blocks.wgsl",
     3,
