@@ -1,7 +1,8 @@
 //! Every shipped shader variant, without a GPU: parsed, validated, held against WebGPU's default limits and against its
 //! Rust description, and written in every language that a driver may ask for.
 
-use mexhat::gpu::{self, Kernel, Loads, Shader, specialize};
+use mexhat::gpu::{self, Kernel, Shader, specialize};
+use mexhat::software::Loads;
 use mexhat::{bench, ops, software};
 use naga::back::{hlsl, msl, spv, wgsl};
 use naga::valid::{Capabilities, ModuleInfo, ValidationFlags, Validator};

@@ -266,7 +266,7 @@ impl Dataset {
             let (from, to) =
                 ([height, width].map(|side| side as usize), [to_height, to_width].map(|side| side as usize));
             let masks = self.masks.chunks_exact(self.area());
-            self.masks = masks.flat_map(|mask| super::mask::nearest(mask, from, to)).collect();
+            self.masks = masks.flat_map(|mask| super::nearest::nearest(mask, from, to)).collect();
         }
         self.shape = [channels as usize, to_height as usize, to_width as usize];
         Ok(self.len())

@@ -11,10 +11,10 @@
 //! reads `x` and `gy` twice and writes `gx` once; under constant statistics `gx = weight / deviation g`. With a relu
 //! `g` is `gy` where `y > 0`, found again from `x`, so the relu costs no memory and no reads.
 
-use super::column_sum::{chunks, launch_column_sum};
 use crate::gpu::{Average, Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::expect_activation;
+use crate::ops::sums::column_sum::{chunks, launch_column_sum};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 

@@ -9,13 +9,13 @@
 use super::blocks::{BlockLayout, RowGeometry, Sampling};
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
-use crate::ops::norm::column_sum::{launch_column_sum, launch_shifted_sum};
 use crate::ops::pointwise::{add::add, average::average, fill::constant, mul::mul};
 use crate::ops::products::gram::GramProduct;
 use crate::ops::products::matmul::matmul;
 use crate::ops::products::matrix::{product, transposed};
 use crate::ops::products::product::Product;
 use crate::ops::products::transpose::{launch_transpose, transpose};
+use crate::ops::sums::column_sum::{launch_column_sum, launch_shifted_sum};
 use crate::ops::{expect_activation, expect_same};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
