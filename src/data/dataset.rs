@@ -8,6 +8,13 @@ use super::store::{ImageStore, StoreWriter};
 use crate::error::{Error, Result};
 
 /// What stands in a mask where a pixel has no class: it is neither learnt nor judged.
+///
+/// ```
+/// use mexhat::data::{Dataset, IGNORED};
+/// let road = Dataset::new("road", 1, [1, 1, 3], vec![0, 200, 90], vec![1])?.with_masks(vec![0, 1, IGNORED])?;
+/// assert_eq!(road.pixel_counts(), [1, 1]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub const IGNORED: u8 = 255;
 
 /// Labelled images of one size, as bytes.

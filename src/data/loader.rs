@@ -20,6 +20,13 @@ use crate::rng::Rng;
 const AHEAD: usize = 3;
 
 /// How a [`Loader`] cuts a data set into batches.
+///
+/// ```
+/// use mexhat::data::LoaderOptions;
+/// // The second of four processes, with batches of 4 x 32 images together.
+/// let options = LoaderOptions { batch_size: 32, drop_last: true, share: (1, 4), ..Default::default() };
+/// assert!(options.shuffle);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LoaderOptions {
     /// Images per batch, at least 1.
@@ -62,6 +69,19 @@ impl LoaderOptions {
 }
 
 /// Hands out the batches of a data set, epoch after epoch. Cheap to clone.
+///
+/// ```
+/// use mexhat::data::{Dataset, Loader, LoaderOptions, Normalize};
+/// let dots = Dataset::new("dots", 3, [1, 1, 2], vec![0, 255, 255, 0, 51, 0], vec![0, 1, 1])?;
+/// let options = LoaderOptions { batch_size: 2, ..Default::default() };
+/// let loader = Loader::new(dots.into(), Normalize::none(1), None, options)?;
+/// for batch in loader.epoch(0, 0) {
+///     println!("{} images, the first is a {}", batch.len, batch.labels[0]);
+///     loader.recycle(batch); // its memory, for a later one
+/// }
+/// # assert_eq!(loader.batches(), 2);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Loader {
     shared: Arc<Shared>,
@@ -223,6 +243,17 @@ impl Iterator for Maker {
 const MIXUP: u64 = u64::MAX - 1;
 
 /// The batches of one epoch, see [`Loader::epoch`].
+///
+/// ```
+/// # use mexhat::data::{Dataset, Loader, LoaderOptions, Normalize};
+/// # let dots = Dataset::new("dots", 3, [1, 1, 2], vec![0, 255, 255, 0, 51, 0], vec![0, 1, 1])?;
+/// let options = LoaderOptions { batch_size: 2, shuffle: false, ..Default::default() };
+/// let loader = Loader::new(dots.into(), Normalize::none(1), None, options)?;
+/// let mut epoch = loader.epoch(0, 1); // goes on behind the first batch
+/// assert_eq!(epoch.len(), 1);
+/// assert_eq!(epoch.next().map(|batch| batch.images), Some(vec![0.2, 0.0]));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub struct Epoch {
     work: Work,
     left: usize,
