@@ -357,7 +357,6 @@ fn unknown(files: &dyn Files) -> Error {
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
-    use std::path::Path;
 
     use super::super::files::Zip;
     use super::super::files::tests::zip_of;
@@ -429,45 +428,5 @@ mod tests {
         assert!(text.contains("`limit_train` 0"), "{text}");
         let text = load("glyphs", &limits(usize::MAX, 1)).unwrap_err().to_string();
         assert!(text.contains("expected at most"), "{text}");
-    }
-
-    /// The data sets beside a checkout; `None` (and the test passes) where there are none.
-    fn shared(name: &str) -> Option<String> {
-        let path = Path::new("../shared/data").join(name);
-        path.exists().then(|| path.display().to_string())
-    }
-
-    #[test]
-    fn real_mnist() {
-        let Some(path) = shared("mnist") else { return };
-        let splits = load(&path, &LoadOptions::default()).unwrap();
-        assert_eq!((splits.train.len(), splits.test.len()), (60_000, 10_000));
-        assert_eq!((splits.train.shape, splits.train.classes()), ([1, 28, 28], 10));
-        assert_eq!((splits.train.labels[0], splits.test.labels[0]), (5, 7));
-        assert_eq!(splits.train.image(0).iter().map(|&v| u32::from(v)).sum::<u32>(), 27_525);
-        assert!(splits.report.normalize.contains("known by its checksum"), "{:?}", splits.report);
-        let found = Normalize::of(&splits.train);
-        assert!((found.mean[0] - splits.normalize.mean[0]).abs() < 1e-4, "{found:?}");
-        assert!((found.std[0] - splits.normalize.std[0]).abs() < 1e-4, "{found:?}");
-    }
-
-    #[test]
-    fn real_fashion() {
-        let Some(path) = shared("fashion-mnist-3600") else { return };
-        let splits = load(&path, &LoadOptions::default()).unwrap();
-        assert_eq!(splits.train.shape, [1, 28, 28]);
-        assert_eq!(splits.normalize, Normalize::of(&splits.train));
-    }
-
-    #[test]
-    fn real_cifar_zips() {
-        let Some(path) = shared("cifar10") else { return };
-        let splits = load(&path, &limits(200, 50)).unwrap();
-        assert_eq!((splits.train.shape, splits.train.classes(), splits.train.len()), ([3, 32, 32], 10, 200));
-        assert_eq!(splits.train.labels[..11], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]);
-        assert_eq!(splits.augment, Augment::NONE, "pictures in folders are of nobody knows what");
-        for (found, known) in splits.normalize.mean.iter().zip(&Normalize::cifar10().mean) {
-            assert!((found - known).abs() < 0.05, "planes hold whole colours: {found} against {known}");
-        }
     }
 }
