@@ -1,5 +1,8 @@
 //! What a run cannot do is refused before it begins, with a cure that works.
 
+#[path = "common/skip.rs"]
+mod skip;
+
 use mexhat::data::{Augment, Dataset, Normalize, Splits};
 use mexhat::gpu::Gpu;
 use mexhat::models::{self, ModelOptions, Norm};
@@ -7,6 +10,7 @@ use mexhat::ops::BlockMode;
 use mexhat::tape::State;
 use mexhat::train::{Event, NetOptions, Options, Split, Trainer};
 use mexhat::{Error, Result};
+use skip::skipped;
 
 fn gpu() -> Gpu {
     Gpu::open(std::env::var("MEXHAT_DEVICE").ok().as_deref()).expect("an adapter")
@@ -50,8 +54,7 @@ fn advice_for_what_is_too_large_has_been_tried() {
     // With a D for each block, 512 values of it for each feature: 2 KiB, in each of three channels.
     let side = (gpu.largest_buffer() as f64 / 6144.0).sqrt() as usize + 1;
     if side > 700 {
-        eprintln!("skipped: this adapter takes buffers of {} bytes", gpu.largest_buffer());
-        return;
+        return skipped(&format!("this adapter takes buffers of {} bytes", gpu.largest_buffer()));
     }
     let shape = [3, side.next_multiple_of(16), side.next_multiple_of(16)];
     let data = || splits(halves(8, shape), halves(4, shape));
@@ -69,8 +72,7 @@ fn advice_for_what_is_too_large_has_been_tried() {
 fn memory_that_is_not_there_is_not_taken() {
     let gpu = gpu();
     let Some(room) = gpu.room() else {
-        eprintln!("skipped: this adapter does not tell its memory");
-        return;
+        return skipped("this adapter does not tell its memory");
     };
     gpu.check_room(1 << 20).unwrap();
     let error = gpu.check_room(room + (64 << 30)).unwrap_err();

@@ -332,3 +332,17 @@ fn one_of_several_needs_mpi() {
     assert!(said.contains("started several processes") && said.contains("--features mpi"), "{said}");
     assert!(!dir.path().join("run").exists());
 }
+
+#[test]
+fn data_sets_are_looked_for_in_the_folder_of_the_environment_too() {
+    let dir = TempDir::new().unwrap();
+    let looked_for = |given: &str| {
+        let mut command = support::command(dir.path(), "train --data mnist --steps 1");
+        let output = command.env("MEXHAT_DATA", given).env("XDG_DATA_HOME", dir.path()).output().unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        text(&output.stderr)
+    };
+    let given = dir.path().join("given").display().to_string();
+    assert!(looked_for(&given).contains(&format!("looked for data/mnist, {given}/mnist, ")), "{}", looked_for(&given));
+    assert!(!looked_for("").contains("given"), "an empty variable names no folder");
+}

@@ -3,8 +3,11 @@
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 
+#[path = "common/skip.rs"]
+mod skip;
 mod support;
 
+use skip::skipped;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -16,14 +19,14 @@ const ARGS: &str = "train --model linear --norm batch --limit-train 320 --limit-
 /// The layer, built in `dir`; `None` without a compiler or where another API than Vulkan is used.
 fn layer(dir: &Path) -> Option<()> {
     if !ok(dir, "devices --json").contains(r#""backend":"vulkan""#) {
-        eprintln!("skipped: the adapter is not driven by Vulkan");
+        skipped("the adapter is not driven by Vulkan");
         return None;
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/lose.c");
     let library = dir.join("liblose.so");
     let built = Command::new("cc").args(["-shared", "-fPIC", "-o"]).args([&library, &source]).status();
     if !built.is_ok_and(|status| status.success()) {
-        eprintln!("skipped: no C compiler builds the layer");
+        skipped("no C compiler builds the layer");
         return None;
     }
     let manifest = serde_json::json!({ "file_format_version": "1.1.2", "layer": {

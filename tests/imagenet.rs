@@ -1,5 +1,8 @@
 //! The networks for large images learn: an update with each norm reaches every weight. At 64x64, which a CPU bears.
 
+#[path = "common/skip.rs"]
+mod skip;
+
 use mexhat::models::{ModelOptions, Norm, network};
 use mexhat::rng::Rng;
 use mexhat::train::{Batch, Learner, Sgd, Targets};
@@ -46,7 +49,7 @@ fn one_update_reaches_every_weight() -> Result<()> {
     for model in ["resnet18-imagenet", "resnet50-imagenet", "densenet121-imagenet", "vgg11-imagenet"] {
         // The first of VGG's linear layers has 25,088 inputs.
         if model == "vgg11-imagenet" && gpu.largest_buffer() < 4 * 25_088 * 4_096 {
-            println!("skipped: {model} needs larger buffers than {} bytes", gpu.largest_buffer());
+            skip::skipped(&format!("{model} needs larger buffers than {} bytes", gpu.largest_buffer()));
             continue;
         }
         for norm in [Norm::Deconv, Norm::Batch] {

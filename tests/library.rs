@@ -330,48 +330,6 @@ fn what_does_not_fit_is_refused_before_the_gpu_sees_it() -> Result<()> {
     Ok(())
 }
 
-/// A residual block of one's own: convolution, ReLU, convolution, what came in, ReLU.
-fn block(net: &mut Network, channels: usize, outputs: usize, stride: usize) {
-    let body = Layers::of(|b| b.conv(Conv::new(outputs, 3).stride(stride)).relu().conv(Conv::new(outputs, 3)));
-    let shortcut = if channels == outputs {
-        Layers::default()
-    } else {
-        Layers::of(|s| s.conv(Conv::new(outputs, 1).stride(stride)))
-    };
-    net.push(mexhat::nn::Layer::Residual { body, shortcut }).relu();
-}
-
-/// Needs the folder or zips of CIFAR-10, which `MEXHAT_CIFAR10` names.
-#[test]
-fn a_residual_network_of_ones_own_learns_cifar_from_arrays() -> Result<()> {
-    let Ok(path) = std::env::var("MEXHAT_CIFAR10") else {
-        println!("skipped: MEXHAT_CIFAR10 does not name a folder of CIFAR-10");
-        return Ok(());
-    };
-    let few = data::LoadOptions { limit_train: Some(1024), limit_test: Some(512), ..Default::default() };
-    let cifar = data::load(&path, &few)?;
-    let arrays = |d: &data::Dataset| (d.images.to_vec(), d.shape, d.labels.clone());
-    let ((images, shape, labels), (tests, _, truth)) = (arrays(&cifar.train), arrays(&cifar.test));
-    let (train, test) = (Examples::new(&images, shape, &labels)?, Examples::new(&tests, shape, &truth)?);
-
-    let mut net = Network::new(shape).seed(1);
-    net.conv(Conv::new(16, 3)).relu().max_pool(2);
-    block(&mut net, 16, 16, 1);
-    block(&mut net, 16, 32, 2);
-    net.global_avg_pool().flatten().linear(10);
-    let update = Sgd::new(0.1).momentum(0.9).weight_decay(1e-3);
-    let mut learner = Learner::new(&GPU, net, update)?.with_normalize(data::Normalize::of(&cifar.train))?;
-    let mut accuracy = 0.0;
-    for event in learner.fit(&train, Fit { epochs: 3, batch_size: 64, test: Some(&test), ..Fit::default() })? {
-        if let Event::Eval { accuracy: found, loss, .. } = event? {
-            println!("test loss {loss:.3}, accuracy {:.1} %", 100.0 * found);
-            accuracy = found;
-        }
-    }
-    assert!(accuracy > 0.2, "{accuracy}, where guessing has 0.1");
-    Ok(())
-}
-
 /// The README's program is the one that is compiled and run as the crate's first example.
 ///
 /// How much the library shows: `cargo doc --no-deps -p mexhat && grep -o '<li><a href' target/doc/mexhat/all.html | wc -l`

@@ -3,7 +3,7 @@
 use mexhat::gpu::Gpu;
 use mexhat::models::Norm;
 use mexhat::train::{Event, NetOptions, Options, Saved, Snapshot, Summary, Trainer};
-use mexhat::{Error, Result, data, study};
+use mexhat::{Error, Result, data};
 use std::path::Path;
 
 fn gpu() -> Gpu {
@@ -245,7 +245,7 @@ fn a_run_can_be_looked_at_and_begun_from_a_saved_network() {
         assert!(Trainer::warm(gpu, &other, splits, &saved).err().unwrap().to_string().contains("holds a lenet"));
 
         let (images, count) = trainer.samples(32).unwrap();
-        let pairs = study::covariances(gpu, trainer.model(), trainer.state(), &images, count).await.unwrap();
+        let pairs = mexhat::train::covariances(gpu, trainer.model(), trainer.state(), &images, count).await.unwrap();
         assert_eq!(pairs.len(), 4);
         let away = |matrix: &[f32], d: usize| -> f32 {
             (0..d * d).map(|i| (matrix[i] - f32::from(u8::from(i / d == i % d))).powi(2)).sum::<f32>().sqrt()

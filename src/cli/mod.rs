@@ -145,6 +145,10 @@ pub fn main() -> ExitCode {
         Ok(matches) => matches,
         Err(shown) => return usage(&shown),
     };
+    // A folder of data sets, each in a folder of its own name.
+    if let Some(folder) = std::env::var_os("MEXHAT_DATA").filter(|folder| !folder.is_empty()) {
+        crate::data::look_in(folder.into());
+    }
     let run = || match Cli::from_arg_matches(&matches).map_err(|e| Error::Usage(e.to_string()))?.command {
         Command::Devices(args) => devices::run(&args),
         Command::Doctor(args) => doctor::run(&args),

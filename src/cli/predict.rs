@@ -2,6 +2,7 @@
 
 use super::{DeviceArgs, note, say, say_json};
 use crate::data::mask;
+use crate::data::nearest::nearest;
 use crate::data::picture::{self, ENDINGS, is_picture};
 use crate::read::read_file;
 use crate::train::{Learner, ModelSpec, Saved, best, read_model};
@@ -257,7 +258,7 @@ impl<'a> MaskFolder<'a> {
         names: &[String],
     ) -> Result<()> {
         let values: Vec<u8> = classes.iter().map(|class| *class as u8).collect();
-        let values = mask::nearest(&values, from, size);
+        let values = nearest(&values, from, size);
         let place = self.place(picture);
         if std::fs::canonicalize(&place).is_ok_and(|there| std::fs::canonicalize(picture).is_ok_and(|own| own == there))
         {

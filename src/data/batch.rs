@@ -4,6 +4,13 @@ use super::view::View;
 use std::ops::Range;
 
 /// Some images, ready for the network.
+///
+/// ```
+/// use mexhat::data::Batch;
+/// let batch = Batch { images: vec![0.5, -1.0, 2.0, 0.0], labels: vec![3, 1], len: 2, ..Default::default() };
+/// let each = batch.images.len() / batch.len;
+/// assert_eq!(batch.images.chunks(each).zip(&batch.labels).nth(1), Some((&[2.0, 0.0][..], &1)));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// Normalised values, (N, C, H, W).

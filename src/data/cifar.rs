@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::files::{Files, MAX_FILE};
+use super::found::{Found, Want, choose};
 use super::pickle::Pickle;
-use super::source::{Found, Want, choose};
 use super::{Dataset, LoadOptions};
 use crate::error::{Error, Result};
 

@@ -8,6 +8,13 @@ use super::store::{ImageStore, StoreWriter};
 use crate::error::{Error, Result};
 
 /// What stands in a mask where a pixel has no class: it is neither learnt nor judged.
+///
+/// ```
+/// use mexhat::data::{Dataset, IGNORED};
+/// let road = Dataset::new("road", 1, [1, 1, 3], vec![0, 200, 90], vec![1])?.with_masks(vec![0, 1, IGNORED])?;
+/// assert_eq!(road.pixel_counts(), [1, 1]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub const IGNORED: u8 = 255;
 
 /// Labelled images of one size, as bytes.
@@ -266,7 +273,7 @@ impl Dataset {
             let (from, to) =
                 ([height, width].map(|side| side as usize), [to_height, to_width].map(|side| side as usize));
             let masks = self.masks.chunks_exact(self.area());
-            self.masks = masks.flat_map(|mask| super::mask::nearest(mask, from, to)).collect();
+            self.masks = masks.flat_map(|mask| super::nearest::nearest(mask, from, to)).collect();
         }
         self.shape = [channels as usize, to_height as usize, to_width as usize];
         Ok(self.len())

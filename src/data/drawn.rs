@@ -1,8 +1,8 @@
 //! The sets that are drawn here, by name.
 
+use super::found::Found;
 #[cfg(not(target_arch = "wasm32"))]
 use super::shapes;
-use super::source::Found;
 use super::{LoadOptions, Splits, glyphs};
 use crate::error::{Error, Result};
 

@@ -3,7 +3,7 @@
 //! The files come over plain HTTP, without a TLS library: the SHA-256 of their unpacked contents, which is fixed here, decides
 //! whether they are taken, whoever sent them and however they were packed.
 
-use super::places::data_home;
+use super::home::data_home;
 use crate::{Error, Result};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};

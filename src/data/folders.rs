@@ -5,9 +5,9 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::files::Files;
+use super::found::{Found, Want};
 use super::layout::{Classes, Layout, hold_back};
 use super::picture::{self, Flat};
-use super::source::{Found, Want};
 use super::store::{ImageStore, StoreWriter};
 use super::{Dataset, LoadOptions, Reading, Size, threads};
 use crate::error::{Error, Result};

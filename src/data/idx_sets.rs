@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::files::{Files, MAX_FILE};
-use super::source::{Found, Want, choose};
+use super::found::{Found, Want, choose};
 use super::{Dataset, LoadOptions, idx};
 use crate::error::{Error, Result};
 

@@ -6,31 +6,12 @@ use super::dataset::{class_name, some};
 use super::files::Files;
 use super::picture::is_picture;
 use super::report::Skipped;
+use super::split::Split;
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 
 /// The pictures of a split under their classes, as places in [`Files::names`].
 pub(super) type Classes = BTreeMap<String, Vec<usize>>;
-
-/// A part of the data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Split {
-    Train,
-    Validation,
-    Test,
-}
-
-impl Split {
-    /// The split that a folder of this name holds, in whatever case.
-    pub(super) fn of(folder: &str) -> Option<Self> {
-        match folder.to_lowercase().as_str() {
-            "train" | "training" => Some(Self::Train),
-            "val" | "valid" | "validation" => Some(Self::Validation),
-            "test" | "testing" => Some(Self::Test),
-            _ => None,
-        }
-    }
-}
 
 /// How the files lie.
 pub(super) struct Layout {

@@ -20,6 +20,13 @@ use crate::rng::Rng;
 const AHEAD: usize = 3;
 
 /// How a [`Loader`] cuts a data set into batches.
+///
+/// ```
+/// use mexhat::data::LoaderOptions;
+/// // The second of four processes, with batches of 4 x 32 images together.
+/// let options = LoaderOptions { batch_size: 32, drop_last: true, share: (1, 4), ..Default::default() };
+/// assert!(options.shuffle);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LoaderOptions {
     /// Images per batch, at least 1.
@@ -62,6 +69,19 @@ impl LoaderOptions {
 }
 
 /// Hands out the batches of a data set, epoch after epoch. Cheap to clone.
+///
+/// ```
+/// use mexhat::data::{Dataset, Loader, LoaderOptions, Normalize};
+/// let dots = Dataset::new("dots", 3, [1, 1, 2], vec![0, 255, 255, 0, 51, 0], vec![0, 1, 1])?;
+/// let options = LoaderOptions { batch_size: 2, ..Default::default() };
+/// let loader = Loader::new(dots.into(), Normalize::none(1), None, options)?;
+/// for batch in loader.epoch(0, 0) {
+///     println!("{} images, the first is a {}", batch.len, batch.labels[0]);
+///     loader.recycle(batch); // its memory, for a later one
+/// }
+/// # assert_eq!(loader.batches(), 2);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Loader {
     shared: Arc<Shared>,
@@ -223,6 +243,17 @@ impl Iterator for Maker {
 const MIXUP: u64 = u64::MAX - 1;
 
 /// The batches of one epoch, see [`Loader::epoch`].
+///
+/// ```
+/// # use mexhat::data::{Dataset, Loader, LoaderOptions, Normalize};
+/// # let dots = Dataset::new("dots", 3, [1, 1, 2], vec![0, 255, 255, 0, 51, 0], vec![0, 1, 1])?;
+/// let options = LoaderOptions { batch_size: 2, shuffle: false, ..Default::default() };
+/// let loader = Loader::new(dots.into(), Normalize::none(1), None, options)?;
+/// let mut epoch = loader.epoch(0, 1); // goes on behind the first batch
+/// assert_eq!(epoch.len(), 1);
+/// assert_eq!(epoch.next().map(|batch| batch.images), Some(vec![0.2, 0.0]));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub struct Epoch {
     work: Work,
     left: usize,
@@ -309,36 +340,6 @@ impl Drop for Epoch {
             }
         }
     }
-}
-
-/// Writes the images `indices` of `dataset`, normalised, (N, C, H, W), to `images`, replacing what was there.
-///
-/// # Errors
-/// [`Error::Usage`] when an index is not below the number of images or `normalize` does not fit the channels.
-pub fn fill(dataset: &Dataset, normalize: &Normalize, indices: &[usize], images: &mut Vec<f32>) -> Result<()> {
-    fill_augmented(dataset, normalize, &Augment::NONE, Rng::new(0), indices, images)
-}
-
-/// As [`fill`], each image changed as `augment` says, by its own fork of `stream`.
-pub(crate) fn fill_augmented(
-    dataset: &Dataset,
-    normalize: &Normalize,
-    augment: &Augment,
-    stream: Rng,
-    indices: &[usize],
-    images: &mut Vec<f32>,
-) -> Result<()> {
-    let tables = Tables::new(dataset, normalize)?;
-    images.clear();
-    images.reserve(indices.len() * dataset.pixels());
-    for &i in indices {
-        if i >= dataset.len() {
-            let what = format!("image {i} of data set '{}' was asked for, which has {}", dataset.name, dataset.len());
-            return Err(Error::Usage(what));
-        }
-        tables.append(dataset, i, View::random(augment, dataset.shape, stream.fork(i as u64)), images);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -464,47 +465,6 @@ mod tests {
         assert_eq!(epoch.next().as_ref(), Some(&whole[0]));
         drop(epoch);
         assert_eq!(Arc::strong_count(&loader.shared), 1, "the thread has ended");
-    }
-
-    #[test]
-    fn windows_show_black_outside_and_flips_mirror() {
-        let data = numbered(1);
-        let tables = Tables::new(&data, &Normalize { mean: vec![1.0 / 255.0], std: vec![1.0 / 255.0] }).unwrap();
-        let show = |view| {
-            let mut images = Vec::new();
-            tables.append(&data, 0, view, &mut images);
-            images.iter().map(|v| v.round() as i32).collect::<Vec<_>>()
-        };
-        assert_eq!(show(View::default()), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(show(View { flip: true, ..View::default() }), [2, 1, 0, 5, 4, 3]);
-        assert_eq!(show(View { down: 1, right: -1, ..View::default() }), [-1, 3, 4, -1, -1, -1]);
-        assert_eq!(show(View { down: -1, right: 2, flip: true, ..View::default() }), [-1, -1, -1, -1, -1, 2]);
-        // A blank square is cut at the edges: of side 2 around (1, 1), and of side 3 around (0, 2).
-        assert_eq!(show(View { blank: Some(([1, 1], 2)), ..View::default() }), [0, 0, 2, 0, 0, 5]);
-        assert_eq!(show(View { blank: Some(([0, 2], 3)), ..View::default() }), [0, 0, 0, 3, 0, 0]);
-    }
-
-    #[test]
-    fn every_offset_and_both_sides_occur() {
-        let augment = Augment { pad: 1, flip: true, ..Augment::NONE };
-        let mut seen = std::collections::BTreeSet::new();
-        for i in 0..400 {
-            let view = View::random(&augment, [1, 2, 3], Rng::new(0).fork(i));
-            seen.insert((view.down, view.right, view.flip));
-        }
-        assert_eq!(seen.len(), 18);
-        assert!(seen.iter().all(|(d, r, _)| d.abs() <= 1 && r.abs() <= 1));
-    }
-
-    #[test]
-    fn fill_normalises_each_channel() {
-        let data = Dataset::new("x", 1, [2, 1, 1], vec![255, 0, 51, 255], vec![0, 0]).unwrap();
-        let norm = Normalize { mean: vec![0.5, 0.0], std: vec![0.5, 2.0] };
-        let mut images = vec![9.0];
-        fill(&data, &norm, &[1, 0], &mut images).unwrap();
-        let wanted = [-0.6, 0.5, 1.0, 0.0];
-        assert!(images.iter().zip(wanted).all(|(a, b)| (a - b).abs() < 1e-6) && images.len() == 4, "{images:?}");
-        assert!(fill(&data, &norm, &[2], &mut images).unwrap_err().to_string().contains("image 2"));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::io::Cursor;
 
 use super::dataset::IGNORED;
+use super::nearest::nearest;
 
 /// Most pixels of a mask: those of a picture.
 const MAX_PIXELS: u64 = 100_000_000;
@@ -54,15 +55,6 @@ impl Mask {
         let from = [self.height as usize, self.width as usize];
         Self { values: nearest(&self.values, from, [height as usize, width as usize]), width, height }
     }
-}
-
-/// A plane stretched to another height and width, each pixel the one nearest to its middle.
-pub(crate) fn nearest(plane: &[u8], from: [usize; 2], to: [usize; 2]) -> Vec<u8> {
-    if from == to {
-        return plane.to_vec();
-    }
-    let place = |i: usize, axis: usize| (2 * i + 1) * from[axis] / (2 * to[axis]);
-    (0..to[0] * to[1]).map(|i| plane[place(i / to[1], 0) * from[1] + place(i % to[1], 1)]).collect()
 }
 
 /// The colour that class `i` is shown in: near ones differ most, class 0 is black and what has no class white, as the public sets have it.
@@ -131,11 +123,5 @@ mod tests {
         let found = read(&bytes).unwrap();
         assert_eq!((found.width, found.height, &found.values[..]), (3, 2, &values[..]));
         assert_eq!([colour(0), colour(1), colour(2), colour(8)], [[0; 3], [128, 0, 0], [0, 128, 0], [64, 0, 0]]);
-    }
-
-    #[test]
-    fn scaling_takes_the_nearest() {
-        assert_eq!(nearest(&[1, 2, 3, 4], [2, 2], [4, 4]), [1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4]);
-        assert_eq!(nearest(&[1, 2, 3], [1, 3], [1, 1]), [2]);
     }
 }

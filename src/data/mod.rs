@@ -27,10 +27,14 @@ mod drawn;
 pub mod fetch;
 #[doc(hidden)]
 pub mod files;
+mod fill;
 mod folders;
+mod found;
 mod given;
 #[doc(hidden)]
 pub mod glyphs;
+#[cfg(not(target_arch = "wasm32"))]
+mod home;
 #[doc(hidden)]
 pub mod idx;
 mod idx_sets;
@@ -42,18 +46,19 @@ pub(crate) mod mask;
 // A page has no option for it, and counts every byte.
 #[cfg(not(target_arch = "wasm32"))]
 mod mixup;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod nearest;
 mod options;
 #[cfg(not(target_arch = "wasm32"))]
 mod pairs;
 mod pickle;
 pub(crate) mod picture;
-#[cfg(not(target_arch = "wasm32"))]
-mod places;
 mod report;
 #[doc(hidden)]
 #[cfg(not(target_arch = "wasm32"))]
 pub mod shapes;
 mod source;
+mod split;
 mod store;
 mod tables;
 mod threads;
@@ -64,14 +69,15 @@ use crate::error::{Error, Result};
 pub use batch::Batch;
 pub(crate) use batch::{Form, Images};
 pub use dataset::{Dataset, IGNORED, class_name};
+pub use fill::fill;
+pub(crate) use fill::fill_augmented;
 pub use given::load_given;
-pub(crate) use labels::labels_augmented;
-pub(crate) use loader::fill_augmented;
-pub use loader::{Epoch, Loader, LoaderOptions, fill};
-pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Reading, Size};
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
-pub use places::{data_home, places};
+pub use home::{data_home, look_in, places};
+pub(crate) use labels::labels_augmented;
+pub use loader::{Epoch, Loader, LoaderOptions};
+pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Reading, Size};
 pub use report::{ClassCount, Report, Skipped};
 pub use source::{NAMES, load, load_files, load_test};
 #[doc(hidden)]

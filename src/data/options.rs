@@ -150,7 +150,7 @@ impl Reading {
 pub struct Augmentation {
     /// Mirror left to right with probability one half.
     pub flip: bool,
-    /// Move by up to an eighth of the side, black coming in (4 pixels at 32 x 32, spec 10.2).
+    /// Move by up to an eighth of the side, black coming in (4 pixels at 32 x 32; method, section 10.2).
     pub crop: bool,
     /// Stretch a random part over the whole image, in place of `crop`.
     pub resized_crop: bool,

@@ -9,10 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::dataset::{IGNORED, numbered};
 use super::files::Files;
 use super::folders::{Counts, MAX_FILE, Outcome, decode, notes, read, unreadable};
-use super::layout::{Split, hold_back_some};
+use super::found::{Found, Want};
+use super::layout::hold_back_some;
 use super::mask::{self, Mask};
 use super::picture::{self, Flat, is_picture};
-use super::source::{Found, Want};
+use super::split::Split;
 use super::{Dataset, LoadOptions, Reading, Size, threads};
 use crate::error::{Error, Result};
 

@@ -2,12 +2,12 @@
 
 use super::drawn::{drawn, is_drawn};
 use super::files::Files;
+use super::found::{Found, Want};
 use super::layout::{Classes, Layout, hold_back};
 use super::options::{Augmentation, LoadOptions, Normalization};
-#[cfg(not(target_arch = "wasm32"))]
-use super::pairs;
-use super::report::Skipped;
 use super::{Augment, Dataset, Normalize, Report, Splits, cifar, folders, idx, idx_sets};
+#[cfg(not(target_arch = "wasm32"))]
+use super::{home::places, pairs};
 use crate::error::{Error, Result};
 
 /// Names that [`load`] knows; anything else is a path.
@@ -26,28 +26,6 @@ pub const NAMES: &[&str] = &[
     #[cfg(not(target_arch = "wasm32"))]
     "shapes",
 ];
-
-/// Which splits are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
-    All,
-    /// The test split alone, for a network that is trained.
-    Test,
-}
-
-/// What a reader of files has found.
-#[derive(Debug, Default)]
-pub(super) struct Found {
-    /// Kind of files.
-    pub kind: String,
-    pub train: Option<Dataset>,
-    pub validation: Option<Dataset>,
-    pub test: Option<Dataset>,
-    /// Where the splits come from.
-    pub split: String,
-    pub notes: Vec<String>,
-    pub skipped: Skipped,
-}
 
 /// Loads the data set named by `spec`: one of [`NAMES`], or the path of
 ///
@@ -136,11 +114,45 @@ fn find_path(spec: &str, _: &LoadOptions, _: Want) -> Result<Found> {
     Err(Error::Usage(format!("data set '{spec}' needs files, which a browser page does not have; expected 'glyphs'")))
 }
 
+/// How to come by the public data set `name`.
 #[cfg(not(target_arch = "wasm32"))]
-use super::places::find_path;
+fn advice(name: &str) -> String {
+    #[cfg(feature = "cli")]
+    if super::fetch::fetchable().contains(&name) {
+        return format!("Get it with: mexhat data fetch {name}");
+    }
+    format!("Put the files of {name} there, or name their folder with `data`")
+}
+
+/// The files that `spec` names, a public data set or a path.
+#[cfg(not(target_arch = "wasm32"))]
+fn find_path(spec: &str, options: &LoadOptions, want: Want) -> Result<Found> {
+    let path = if NAMES.contains(&spec) {
+        let places = places(spec);
+        match places.iter().find(|place| place.exists()) {
+            Some(place) => place.clone(),
+            None => {
+                let places: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+                return Err(Error::Usage(format!(
+                    "data set '{spec}' was not found; looked for {}. {}",
+                    places.join(", "),
+                    advice(spec)
+                )));
+            }
+        }
+    } else if std::path::Path::new(spec).exists() {
+        spec.into()
+    } else {
+        return Err(Error::Usage(format!(
+            "unknown data set '{spec}': expected {} or the path of a folder or zip, but there is nothing at that path",
+            NAMES.join(", ")
+        )));
+    };
+    find(&*super::files::open(&path)?, spec, options, want)
+}
 
 /// What the files turn out to be.
-pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: Want) -> Result<Found> {
+fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: Want) -> Result<Found> {
     let mut kinds = Vec::new();
     kinds.extend(idx_sets::present(files).then_some("IDX files"));
     kinds.extend(cifar::present(files).then_some("batches of CIFAR"));
@@ -161,38 +173,6 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
         return Ok(found);
     }
     folders::find(files, name, options, want)?.ok_or_else(|| unknown(files))
-}
-
-/// One of several sets: the one that was asked for, or the only one.
-///
-/// # Errors
-/// [`Error::Input`] that names all when none was chosen or the choice is not among them.
-pub(super) fn choose<'a>(files: &dyn Files, names: &[&'a str], wish: Option<&str>, what: &str) -> Result<&'a str> {
-    let list = || names.iter().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(", ");
-    let Some(wish) = wish else {
-        return match names {
-            [one] => Ok(one),
-            _ => Err(Error::input(
-                files.path(),
-                format!(
-                    "holds {} {what}: {}; choose one with `set`, or name its folder with `data`",
-                    names.len(),
-                    list()
-                ),
-            )),
-        };
-    };
-    let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_lowercase();
-    let exact = names.iter().find(|name| **name == wish);
-    let near: Vec<&&str> = names.iter().filter(|name| last(name) == wish.to_lowercase()).collect();
-    match (exact, near.as_slice()) {
-        (Some(name), _) => Ok(name),
-        (None, [name]) => Ok(name),
-        _ => Err(Error::input(
-            files.path(),
-            format!("has no one set '{wish}' among its {what}; expected `set` {}", list()),
-        )),
-    }
 }
 
 /// Checks what belongs together, holds back a test split where that was asked for, and scales.
@@ -348,7 +328,7 @@ fn normalize(
 fn augment(name: &str, shape: [usize; 3], options: &LoadOptions) -> (Augment, String) {
     match options.prepare.augment {
         Some(wish) => {
-            // 4 pixels at 32 x 32 (spec 10.2).
+            // 4 pixels at 32 x 32 (method, section 10.2).
             let pad = if wish.crop { (shape[1].min(shape[2]) / 8).max(1) } else { 0 };
             let cutout = if wish.cutout { (shape[1].min(shape[2]) / 2).max(1) } else { 0 };
             let Augmentation { flip, resized_crop, random_resize, .. } = wish;
@@ -377,7 +357,6 @@ fn unknown(files: &dyn Files) -> Error {
 #[cfg(test)]
 mod tests {
     use std::io::Cursor;
-    use std::path::Path;
 
     use super::super::files::Zip;
     use super::super::files::tests::zip_of;
@@ -449,46 +428,5 @@ mod tests {
         assert!(text.contains("`limit_train` 0"), "{text}");
         let text = load("glyphs", &limits(usize::MAX, 1)).unwrap_err().to_string();
         assert!(text.contains("expected at most"), "{text}");
-        assert!(super::super::places::places("mnist")[0].ends_with("data/mnist"));
-    }
-
-    /// The data sets beside a checkout; `None` (and the test passes) where there are none.
-    fn shared(name: &str) -> Option<String> {
-        let path = Path::new("../shared/data").join(name);
-        path.exists().then(|| path.display().to_string())
-    }
-
-    #[test]
-    fn real_mnist() {
-        let Some(path) = shared("mnist") else { return };
-        let splits = load(&path, &LoadOptions::default()).unwrap();
-        assert_eq!((splits.train.len(), splits.test.len()), (60_000, 10_000));
-        assert_eq!((splits.train.shape, splits.train.classes()), ([1, 28, 28], 10));
-        assert_eq!((splits.train.labels[0], splits.test.labels[0]), (5, 7));
-        assert_eq!(splits.train.image(0).iter().map(|&v| u32::from(v)).sum::<u32>(), 27_525);
-        assert!(splits.report.normalize.contains("known by its checksum"), "{:?}", splits.report);
-        let found = Normalize::of(&splits.train);
-        assert!((found.mean[0] - splits.normalize.mean[0]).abs() < 1e-4, "{found:?}");
-        assert!((found.std[0] - splits.normalize.std[0]).abs() < 1e-4, "{found:?}");
-    }
-
-    #[test]
-    fn real_fashion() {
-        let Some(path) = shared("fashion-mnist-3600") else { return };
-        let splits = load(&path, &LoadOptions::default()).unwrap();
-        assert_eq!(splits.train.shape, [1, 28, 28]);
-        assert_eq!(splits.normalize, Normalize::of(&splits.train));
-    }
-
-    #[test]
-    fn real_cifar_zips() {
-        let Some(path) = shared("cifar10") else { return };
-        let splits = load(&path, &limits(200, 50)).unwrap();
-        assert_eq!((splits.train.shape, splits.train.classes(), splits.train.len()), ([3, 32, 32], 10, 200));
-        assert_eq!(splits.train.labels[..11], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]);
-        assert_eq!(splits.augment, Augment::NONE, "pictures in folders are of nobody knows what");
-        for (found, known) in splits.normalize.mean.iter().zip(&Normalize::cifar10().mean) {
-            assert!((found - known).abs() < 0.05, "planes hold whole colours: {found} against {known}");
-        }
     }
 }

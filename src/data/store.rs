@@ -6,7 +6,11 @@ use std::sync::Arc;
 
 use crate::error::Result;
 #[cfg(not(target_arch = "wasm32"))]
-use {crate::error::Error, std::io::Write, std::path::PathBuf};
+use {
+    crate::error::Error,
+    std::io::Write,
+    std::path::{Path, PathBuf},
+};
 
 /// Above this, pixels lie in a file.
 #[cfg(not(target_arch = "wasm32"))]
@@ -16,7 +20,8 @@ const IN_MEMORY: u64 = 2 << 30;
 ///
 /// Decoded pictures that take more than 2 GiB together lie in a temporary file, which goes when the data set does; of it the system keeps in
 /// memory what there is room for. Reading 20,000 JPEGs of 224 x 224 took 70 MB of memory and 2.7 GB of disk, in November 2026. The file is
-/// in the folder that the environment variable `TMPDIR` names, or else in `/var/tmp`.
+/// in the system's folder for temporary files, which on Unix the environment variable `TMPDIR` names, and in `/var/tmp` where that is
+/// `/tmp`.
 ///
 /// ```
 /// use mexhat::data::ImageStore;
@@ -159,8 +164,8 @@ impl StoreWriter {
 /// Where large temporary files go: `/tmp` often is memory.
 #[cfg(not(target_arch = "wasm32"))]
 fn folder() -> PathBuf {
-    let large = PathBuf::from("/var/tmp");
-    if std::env::var_os("TMPDIR").is_none() && large.is_dir() { large } else { std::env::temp_dir() }
+    let (usual, large) = (std::env::temp_dir(), PathBuf::from("/var/tmp"));
+    if usual == Path::new("/tmp") && large.is_dir() { large } else { usual }
 }
 
 #[cfg(not(target_arch = "wasm32"))]

@@ -52,3 +52,26 @@ impl Tables {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_show_black_outside_and_flips_mirror() {
+        let data = Dataset::new("one", 1, [1, 2, 3], (1..=6).collect::<Vec<u8>>(), vec![0]).unwrap();
+        let tables = Tables::new(&data, &Normalize { mean: vec![1.0 / 255.0], std: vec![1.0 / 255.0] }).unwrap();
+        let show = |view| {
+            let mut images = Vec::new();
+            tables.append(&data, 0, view, &mut images);
+            images.iter().map(|v| v.round() as i32).collect::<Vec<_>>()
+        };
+        assert_eq!(show(View::default()), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(show(View { flip: true, ..View::default() }), [2, 1, 0, 5, 4, 3]);
+        assert_eq!(show(View { down: 1, right: -1, ..View::default() }), [-1, 3, 4, -1, -1, -1]);
+        assert_eq!(show(View { down: -1, right: 2, flip: true, ..View::default() }), [-1, -1, -1, -1, -1, 2]);
+        // A blank square is cut at the edges: of side 2 around (1, 1), and of side 3 around (0, 2).
+        assert_eq!(show(View { blank: Some(([1, 1], 2)), ..View::default() }), [0, 0, 2, 0, 0, 5]);
+        assert_eq!(show(View { blank: Some(([0, 2], 3)), ..View::default() }), [0, 0, 0, 3, 0, 0]);
+    }
+}

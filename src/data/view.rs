@@ -204,4 +204,16 @@ mod tests {
         }
         assert!(seen[0] < 0.51 && seen[1] > 1.95 && seen[1] <= 2.0, "{seen:?}");
     }
+
+    #[test]
+    fn every_offset_and_both_sides_occur() {
+        let augment = Augment { pad: 1, flip: true, ..Augment::NONE };
+        let mut seen = std::collections::BTreeSet::new();
+        for i in 0..400 {
+            let view = View::random(&augment, [1, 2, 3], Rng::new(0).fork(i));
+            seen.insert((view.down, view.right, view.flip));
+        }
+        assert_eq!(seen.len(), 18);
+        assert!(seen.iter().all(|(d, r, _)| d.abs() <= 1 && r.abs() <= 1));
+    }
 }

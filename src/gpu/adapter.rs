@@ -61,7 +61,6 @@ pub(super) fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
     descriptor.backends =
         wgpu::Backends::VULKAN | wgpu::Backends::METAL | wgpu::Backends::DX12 | wgpu::Backends::BROWSER_WEBGPU;
-    descriptor.flags = wgpu::InstanceFlags::from_env_or_default();
     opened(descriptor)
 }
 

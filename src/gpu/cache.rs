@@ -3,6 +3,7 @@
 //! A file that is damaged, cut short or from another driver is ignored and replaced; nothing here can fail a run.
 
 use super::KernelCache;
+use etcetera::BaseStrategy;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -27,16 +28,8 @@ fn folder(cache: KernelCache) -> Option<PathBuf> {
 
 /// The platform's folder for a user's caches.
 fn caches() -> Option<PathBuf> {
-    let named = |name: &str| std::env::var_os(name).map(PathBuf::from);
-    let home = |rest: &str| std::env::home_dir().map(|home| home.join(rest));
-    let absolute = |path: &PathBuf| path.is_absolute();
-    if cfg!(windows) {
-        named("LOCALAPPDATA").filter(absolute)
-    } else if cfg!(target_os = "macos") {
-        home("Library/Caches").filter(absolute)
-    } else {
-        named("XDG_CACHE_HOME").filter(absolute).or_else(|| home(".cache").filter(absolute))
-    }
+    let folders = etcetera::base_strategy::choose_native_strategy().ok()?;
+    Some(folders.cache_dir()).filter(|folder| folder.is_absolute())
 }
 
 /// Magic, checksum of the rest, the adapter's key behind its length, the driver's data.

@@ -47,7 +47,4 @@ pub use program::{Average, Dispatch, Kernel, Params, Program, Shader, Slot, Slot
 pub(crate) use ring::DEPTH as RING_DEPTH;
 pub(crate) use shader::whole;
 pub use shader::{SHADERS, TextPass, specialize};
-// Names of the passes over text that a tool may ask `specialize` for.
-#[doc(hidden)]
-pub use crate::software::passes::*;
 pub use timing::Timings;

@@ -7,6 +7,31 @@ use std::sync::Arc;
 /// The processes of one run, each with a device of its own, which train as one with a batch as large as all of theirs together.
 ///
 /// They all do the same in the same order, on other images. `Mpi` of [`processes`](crate::processes) is one; a program may bring its own.
+///
+/// ```
+/// use mexhat::{Gpu, Result, processes::Processes};
+/// use std::sync::Arc;
+///
+/// /// One that trains alone; with others, `average` would send the values around.
+/// struct Alone;
+///
+/// impl Processes for Alone {
+///     fn count(&self) -> usize {
+///         1
+///     }
+///     fn rank(&self) -> usize {
+///         0
+///     }
+///     fn average(&self, _values: &mut [f32]) -> Result<()> {
+///         Ok(())
+///     }
+/// }
+///
+/// let gpu = Gpu::open(None)?;
+/// gpu.join(Arc::new(Alone))?;
+/// assert_eq!(gpu.processes().map(|all| all.count()), Some(1));
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 pub trait Processes: Send + Sync {
     /// How many there are.
     fn count(&self) -> usize;

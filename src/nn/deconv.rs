@@ -326,6 +326,8 @@ mod tests {
 
     #[test]
     fn small_blocks_take_one_launch_each_way() -> Result<()> {
+        // A launch costs microseconds that small blocks do not have to spare: one that comes back would slow every step, and no result
+        // would tell. Those of large blocks are pinned so that the small way is seen to be taken for what it saves.
         // Norm in parts and their sum, start, 10 products and the scaling; 10 pairs and start, whose sums are long enough for parts, and
         // two scalar products, in parts and their sums, and the end.
         assert_eq!(launches(16)?, [14, 26]);

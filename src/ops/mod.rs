@@ -7,18 +7,20 @@
 mod autograd;
 pub(crate) mod conv;
 mod loss;
+mod merge;
 mod newton_schulz;
 mod norm;
 mod patches;
 mod pointwise;
 mod pool;
 pub(crate) mod products;
+mod sums;
 mod update;
 mod whitening;
 
+pub(crate) use conv::centering::MEAN_SHIFTS;
 pub use conv::centering::shifted_bias;
 pub use conv::conv2d::{Epilogue, conv2d, conv2d_centered, conv2d_columns, linear, linear_columns};
-pub use conv::geometry::ConvOptions;
 pub use conv::weight_columns::{weight_columns, weight_rows};
 #[cfg(not(target_arch = "wasm32"))]
 pub use loss::argmax::argmax;
@@ -28,12 +30,12 @@ pub use loss::cross_entropy::{
 pub use loss::one_hot::one_hot;
 pub use loss::pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};
 pub use loss::softmax::{log_softmax, softmax};
+pub use merge::{dual_path_merge, se_block};
 pub(crate) use newton_schulz::{MOST_ITERATIONS, is_newton_schulz};
 pub use newton_schulz::{
     NewtonSchulzVars, newton_schulz, newton_schulz_all, newton_schulz_converged, newton_schulz_uncoupled,
 };
 pub use norm::batch_norm::{BatchNorm, NormOptions, batch_norm, batch_norm_eval};
-pub use norm::column_sum::column_sum;
 pub use norm::first_average::{count_step, first_then_average};
 pub use norm::group_norm::{group_norm, groups_that_fit};
 pub use norm::running_average::running_average;
@@ -41,8 +43,10 @@ pub use norm::scalar_norm::{ScalarStatistics, scalar_norm, scalar_statistics};
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use patches::blocks::RowGeometry;
 pub use patches::blocks::{BlockLayout, BlockMode, Sampling, block_size};
+pub(crate) use patches::covariance::IM2COL as IM2COL_BLOCKS;
 pub(crate) use patches::covariance::is_covariance;
 pub use patches::covariance::{CovarianceVars, average_covariance, col2im_blocks, covariance, im2col_blocks};
+pub use patches::geometry::ConvOptions;
 pub use patches::im2col::{PatchOptions, col2im, im2col};
 pub use patches::second_moment::second_moment;
 pub use pointwise::add::{add, add_relu};
@@ -54,7 +58,6 @@ pub use pointwise::dropout::{dropout, dropout_with_mask};
 pub use pointwise::fill::constant;
 pub use pointwise::flatten::flatten;
 pub(crate) use pointwise::image_batch::{VIEW, image_batch, image_words};
-pub use pointwise::merge::{dual_path_merge, se_block};
 pub use pointwise::mul::mul;
 pub use pointwise::mul_channels::mul_channels;
 pub use pointwise::relayout::{to_plain, to_vec4};
@@ -66,6 +69,8 @@ pub use pool::max_pool::max_pool2d;
 pub use products::matmul::{gram, matmul, matmul_nt};
 pub use products::strided_rows::every_row;
 pub use products::transpose::transpose;
+pub use sums::column_sum::column_sum;
+pub use sums::row_mean::{center_rows, row_mean};
 pub use update::adam::{AdamOptions, adam};
 pub use update::axpby::{accumulate, weight_average};
 pub use update::clip::clip_grad_norm;
@@ -74,7 +79,6 @@ pub use update::grad_scaler::{GradScaler, unscale};
 pub use update::sgd::{SgdOptions, sgd};
 pub use whitening::feature_mean::feature_mean;
 pub use whitening::fold_weight::fold_weight;
-pub use whitening::row_mean::{center_rows, row_mean};
 
 use crate::gpu::Shader;
 use crate::tape::{Layout, Type};

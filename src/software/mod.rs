@@ -12,11 +12,6 @@ mod images;
 mod text;
 mod tiles;
 
-/// What a tool may ask [`specialize`](crate::gpu::specialize) for.
-pub mod passes {
-    pub use super::Loads;
-}
-
 use crate::gpu::{AdapterKind, AdapterSummary, Profile, Shader, TextPass, Tiles};
 use crate::named::named;
 use crate::{Error, Result};

@@ -5,13 +5,12 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::eigen::{Spectrum, whitened, whiteness};
-use super::sites::{Site, sites};
 use crate::data::{LoadOptions, fill, load};
 use crate::gpu::Gpu;
 use crate::nn::{self, Forward, Mode};
 use crate::ops::{self, BlockMode};
 use crate::tape::{Session, Tape};
-use crate::train::{Saved, read_model};
+use crate::train::{Saved, Site, read_model, sites};
 use crate::viz::lines::{Line, lines_svg};
 use crate::viz::{KernelSheet, MatrixMap, Report, StreamingHistogram, central_kernels, histogram_svg, png};
 use crate::{Error, Result};

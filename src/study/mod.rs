@@ -3,7 +3,7 @@
 //! * [`PhotoSet`] names photographs, from files or generated; [`patch_statistics`] is the mean and covariance of all their
 //!   patches, [`Deconvolver`] a picture's convolution with the kernels, both on the GPU in tiles, so that size is no limit.
 //! * [`KernelStudy`] is `mexhat kernels`: the kernels with their numbers; `KernelStudy::write` makes its files in a `Folder`.
-//! * [`covariances`] are those of a network's layers, before and after deconvolution; `inspect` shows what a trained network's deconvolutions do to its activations.
+//! * `inspect` shows what a trained network's deconvolutions do to its activations.
 //! * [`reproduce`] runs one of the [`EXPERIMENTS`] of the paper.
 //! * [`iterates`], [`whiten_rows`] and [`descend`] are the method step by step, to be explained.
 //! * [`symmetric_eigenvalues`] and [`whiteness`] measure covariances.
@@ -20,7 +20,6 @@ mod iterates;
 mod kernels;
 mod patches;
 mod photos;
-mod sites;
 mod tiles;
 
 pub use deconvolver::Deconvolver;
@@ -35,4 +34,3 @@ pub use iterates::{iterates, residuals, start_scale};
 pub use kernels::{KernelOptions, KernelStudy, inverse_root};
 pub use patches::{PatchStatistics, patch_statistics};
 pub use photos::{PhotoSet, Source};
-pub use sites::{CovariancePair, covariances};

@@ -51,6 +51,16 @@ pub struct Started {
 }
 
 /// The evaluation of an epoch's end that is best so far: with the largest accuracy, of the same ones with the smallest loss.
+///
+/// ```
+/// use mexhat::train::{Best, Event};
+/// fn show(event: &Event) {
+///     if let Event::Best(Best { epoch, accuracy, .. }) = event {
+///         println!("epoch {epoch} is the best so far: {:.1} % right", 100.0 * accuracy);
+///     }
+/// }
+/// # show(&Event::Best(Best { epoch: 2, loss: 0.3, accuracy: 0.9 }));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Best {
     /// Whole epochs done.

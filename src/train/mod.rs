@@ -58,6 +58,7 @@ mod options;
 mod pictures;
 mod plan;
 mod sheet;
+mod sites;
 mod spec;
 #[cfg(not(target_arch = "wasm32"))]
 mod state_dict;
@@ -108,6 +109,11 @@ pub use network_summary::{LayerSummary, MemorySummary, NetworkSummary, summarize
 pub use options::{OptimizerKind, Options, ScheduleKind};
 #[doc(hidden)]
 pub use plan::RunPlan;
+pub use sites::CovariancePair;
+#[doc(hidden)]
+pub use sites::covariances;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) use sites::{Site, sites};
 #[doc(hidden)]
 pub use spec::ModelSpec;
 #[cfg(not(target_arch = "wasm32"))]

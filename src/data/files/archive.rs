@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::tar::Tar;
 use super::{Files, Zip};
-use crate::data::layout::Split;
+use crate::data::split::Split;
 use crate::error::{Error, Result};
 
 /// Whether a file of this name is an archive, in whatever case.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::archive::{Union, archive, is_archive, zip_of_split};
 use super::{Files, Folder, hidden};
-use crate::data::layout::Split;
+use crate::data::split::Split;
 use crate::error::{Error, Result};
 
 /// The files at `path`: a folder, a zip, a tar or tar.gz, a folder that holds one of these alone, or one with a zip for each

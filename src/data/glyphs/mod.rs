@@ -127,25 +127,4 @@ mod tests {
         let found = Normalize::of(&dataset(0, 0, 3000));
         assert!((found.mean[0] - 0.1307).abs() < 0.015 && (found.std[0] - 0.3081).abs() < 0.02, "{found:?}");
     }
-
-    /// The claim of this data set, with the simplest reader there is: the nearest drawn digit.
-    #[test]
-    fn real_digits_are_read_by_the_nearest_drawn_one() {
-        let path = "../shared/data/mnist";
-        if !std::path::Path::new(path).exists() {
-            return;
-        }
-        let options = LoadOptions { limit_train: Some(1), limit_test: Some(300), ..Default::default() };
-        let real = super::super::load(path, &options).unwrap().test;
-        let drawn = dataset(0, 0, 4000);
-        let right = (0..real.len()).filter(|&i| {
-            let far = |k: usize| -> u32 {
-                drawn.image(k).iter().zip(real.image(i)).map(|(&a, &b)| u32::from(a.abs_diff(b)).pow(2)).sum()
-            };
-            let nearest = (0..drawn.len()).min_by_key(|&k| far(k)).unwrap_or(0);
-            drawn.labels[nearest] == real.labels[i]
-        });
-        let right = right.count();
-        assert!(right * 100 >= real.len() * 80, "{right} of {} are read", real.len());
-    }
 }

@@ -25,6 +25,8 @@ kernel_params! {
 static SHIFT: Shader = Shader::new::<ShiftParams>("conv/mean_shift.wgsl", 2, 1);
 static SHIFTED_BIAS: Shader = Shader::new::<ShiftedBiasParams>("conv/shifted_bias.wgsl", 2, 1);
 static MEAN_GRAD: Shader = Shader::new::<MeanGradParams>("conv/mean_grad.wgsl", 2, 1);
+/// What the share of the mean takes in a forward pass.
+pub(crate) static MEAN_SHIFTS: &[&Shader] = &[&SHIFT, &SHIFTED_BIAS];
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&SHIFT, &SHIFTED_BIAS, &MEAN_GRAD];
 
 /// Features that an invocation of `mean_shift.wgsl` adds up.

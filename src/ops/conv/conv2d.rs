@@ -4,13 +4,13 @@
 //! 2 N Ho Wo O (C/g) kh kw floating-point operations, as many again for each gradient.
 
 use super::centering::{MeanGrad, launch_shifted_bias, mean_type};
-use super::geometry::{ConvOptions, Geometry};
 use super::input_grad::ConvInputGrad;
 use super::kind::Kind;
 use super::weight::Weight;
 use super::weight_grad::ConvWeightGrad;
 use super::{grouped, implicit, pointwise, reference};
-use crate::ops::norm::column_sum::ColumnSum;
+use crate::ops::patches::geometry::{ConvOptions, Geometry};
+use crate::ops::sums::column_sum::ColumnSum;
 use crate::ops::{expect_activation, expect_same};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};

@@ -3,10 +3,10 @@
 //! where a load for each tap would take 9.
 
 use super::centering::with_mean;
-use super::geometry::Geometry;
 use super::grouped::launch_unpack;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
+use crate::ops::patches::geometry::Geometry;
 use crate::tape::Launch;
 
 kernel_params! {

@@ -4,9 +4,9 @@
 
 use super::centering::with_mean;
 use super::depthwise::Depthwise;
-use super::geometry::Geometry;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
+use crate::ops::patches::geometry::Geometry;
 use crate::tape::Launch;
 
 kernel_params! {

@@ -3,10 +3,10 @@
 //! 2 N Ho Wo O C kh kw floating-point operations each. Row-major weights are packed for the kernel on the way (O C kh kw
 //! moves); columns (`weight_columns.rs`) are taken as they lie.
 
-use super::geometry::{ConvOptions, FEW_PIXELS, Geometry};
 use super::weight::Weight;
 use crate::gpu::{Kernel, Shader, Slot, Tile, Tiles};
 use crate::ops::patches::blocks::Sampling;
+use crate::ops::patches::geometry::{ConvOptions, FEW_PIXELS, Geometry};
 use crate::ops::products::tiles::choose_to_fill;
 use crate::tape::Launch;
 use crate::{kernel_params, tile_variants};

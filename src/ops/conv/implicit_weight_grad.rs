@@ -1,13 +1,13 @@
 //! Weight gradients as implicit matrix products: sums over parts of the pixels, and the sum of those.
 
 use super::centering::with_mean;
-use super::geometry::Geometry;
 use super::implicit::{columns_of_tile, with_patches};
 use super::weight::Weight;
 use super::weight_columns::launch_rows_of_sum;
 use crate::gpu::{Shader, Tile, Tiles};
-use crate::ops::norm::column_sum::launch_single_sum;
+use crate::ops::patches::geometry::Geometry;
 use crate::ops::products::tiles::{LONG_SUM, choose};
+use crate::ops::sums::column_sum::launch_single_sum;
 use crate::tape::Launch;
 use crate::{kernel_params, tile_variants};
 

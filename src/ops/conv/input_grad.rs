@@ -1,10 +1,10 @@
 //! The gradient of a convolution's input.
 
-use super::geometry::{ConvOptions, Geometry};
 use super::kind::Kind;
 use super::weight::Weight;
 use super::{grouped, implicit, pointwise, reference};
 use crate::Result;
+use crate::ops::patches::geometry::{ConvOptions, Geometry};
 use crate::tape::{Array, Launch, Op, Type};
 
 /// `gx = conv_transpose(gy, w)`, shape of `x`, added to what a third input has gathered.

@@ -1,9 +1,9 @@
 //! Which kernels compute a convolution.
 
-use super::geometry::Geometry;
 use super::pointwise;
 use super::weight::Weight;
 use crate::gpu::Profile;
+use crate::ops::patches::geometry::Geometry;
 
 /// The kinds of convolutions, each with kernels of its own in every direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,10 +1,9 @@
-//! Convolutions and linear layers. `geometry.rs` and `weight.rs` say what is computed, `kind.rs` which kernels do it;
+//! Convolutions and linear layers. `weight.rs` and the geometry of `patches` say what is computed, `kind.rs` which kernels do it;
 //! `conv2d.rs`, `input_grad.rs` and `weight_grad.rs` are the operations.
 
 pub(super) mod centering;
 pub(super) mod conv2d;
 pub(super) mod depthwise;
-pub(super) mod geometry;
 pub(super) mod grouped;
 pub(crate) mod implicit;
 pub(crate) mod implicit_weight_grad;

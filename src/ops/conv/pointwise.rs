@@ -4,12 +4,12 @@
 //! `y = x w^T + b`, `gx = gy w`, `gw = gy^T x`. A row-major weight (O,C) is a matrix in vectors of four as it lies where four divides C,
 //! and so are columns (C,O): nothing is packed or unpacked.
 
-use super::geometry::{FEW_PIXELS, Geometry};
 use super::weight::Weight;
 use crate::gpu::Slot;
+use crate::ops::patches::geometry::{FEW_PIXELS, Geometry};
 use crate::ops::products::gram::launch_gram;
 use crate::ops::products::product::Product;
-use crate::ops::whitening::row_mean::launch_broadcast;
+use crate::ops::sums::row_mean::launch_broadcast;
 use crate::tape::Launch;
 
 /// Whether a convolution is such a product.

@@ -1,6 +1,6 @@
 //! Convolutions and their gradients as sums over all products, for the CPU.
 
-use super::geometry::{ConvOptions, Geometry};
+use crate::ops::patches::geometry::{ConvOptions, Geometry};
 use crate::tape::Array;
 
 /// Calls `visit(x index, w index, y index)` for every product of the convolution.

@@ -1,11 +1,11 @@
 //! The gradient of a convolution's weight.
 
-use super::geometry::{ConvOptions, Geometry};
 use super::kind::Kind;
 use super::weight::Weight;
 use super::weight_columns::{columns_of, launch_columns};
 use super::{grouped, implicit_weight_grad, pointwise, reference};
 use crate::Result;
+use crate::ops::patches::geometry::{ConvOptions, Geometry};
 use crate::tape::{Array, Launch, Op, Type};
 
 /// `gw[o,c,u,v] = sum over positions of x gy`, of type `w`; inputs: x, gy and, where there is one, the mean that is taken off x.

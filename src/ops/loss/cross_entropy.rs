@@ -8,7 +8,7 @@ use super::lanes;
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
 use crate::ops::expect_activation;
-use crate::ops::norm::column_sum::launch_column_sum;
+use crate::ops::sums::column_sum::launch_column_sum;
 use crate::tape::{Array, Backward, DType, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
 

@@ -11,10 +11,10 @@
 //! reads `x` and `gy` twice and writes `gx` once; under constant statistics `gx = weight / deviation g`. With a relu
 //! `g` is `gy` where `y > 0`, found again from `x`, so the relu costs no memory and no reads.
 
-use super::column_sum::{chunks, launch_column_sum};
 use crate::gpu::{Average, Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::expect_activation;
+use crate::ops::sums::column_sum::{chunks, launch_column_sum};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
@@ -63,6 +63,17 @@ pub struct BatchNorm {
 }
 
 /// How a normalisation is carried out.
+///
+/// ```
+/// use mexhat::nn::{Tape, functional as f};
+/// let mut tape = Tape::new();
+/// let (x, weight, bias) = (tape.leaf("x", &[1, 2]), tape.leaf("weight", &[2]), tape.leaf("bias", &[2]));
+/// let x = f::to_vec4(&mut tape, x)?;
+/// let options = f::NormOptions { eps: 1e-12, relu: true, ..Default::default() };
+/// let y = f::group_norm(&mut tape, x, 1, [weight, bias], options)?;
+/// assert_eq!(tape.compute(y, &[&[1.0, 3.0], &[1.0, 1.0], &[0.0, 0.0]])?, [0.0, 1.0]);
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct NormOptions {
     /// Added to the variance; above 0.

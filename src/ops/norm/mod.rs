@@ -1,7 +1,6 @@
-//! Normalisation, and the sums and averages that it takes.
+//! Normalisation, and the averages that it takes.
 
 pub(super) mod batch_norm;
-pub(super) mod column_sum;
 pub(super) mod first_average;
 pub(super) mod group_norm;
 pub(super) mod running_average;

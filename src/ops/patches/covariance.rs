@@ -9,13 +9,13 @@
 use super::blocks::{BlockLayout, RowGeometry, Sampling};
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
-use crate::ops::norm::column_sum::{launch_column_sum, launch_shifted_sum};
 use crate::ops::pointwise::{add::add, average::average, fill::constant, mul::mul};
 use crate::ops::products::gram::GramProduct;
 use crate::ops::products::matmul::matmul;
 use crate::ops::products::matrix::{product, transposed};
 use crate::ops::products::product::Product;
 use crate::ops::products::transpose::{launch_transpose, transpose};
+use crate::ops::sums::column_sum::{launch_column_sum, launch_shifted_sum};
 use crate::ops::{expect_activation, expect_same};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
@@ -41,7 +41,7 @@ kernel_params! {
 /// Patches that an invocation of `im2col_blocks.wgsl` walks over, rows of `center.wgsl`, pixels of `col2im_blocks.wgsl`.
 const LINES: usize = 8;
 
-static IM2COL: Shader = Shader::new::<RowParams>("patches/im2col_blocks.wgsl", 1, 1);
+pub(crate) static IM2COL: Shader = Shader::new::<RowParams>("patches/im2col_blocks.wgsl", 1, 1);
 static COL2IM: Shader = Shader::with_variants::<Col2imParams>(
     "patches/col2im_blocks.wgsl",
     3,

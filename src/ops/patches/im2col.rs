@@ -1,8 +1,8 @@
 //! The explicit patch matrix and its adjoint. Convolutions and covariances do without it; it is here for its own sake.
 
+use super::geometry::{ConvOptions, Geometry};
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
-use crate::ops::conv::geometry::{ConvOptions, Geometry};
 use crate::ops::{expect_activation, vectors};
 use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};

@@ -7,7 +7,6 @@ pub(super) mod dropout;
 pub(super) mod fill;
 pub(super) mod flatten;
 pub(super) mod image_batch;
-pub(super) mod merge;
 pub(super) mod mul;
 pub(super) mod mul_channels;
 pub(super) mod relayout;

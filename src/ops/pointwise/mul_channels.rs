@@ -2,7 +2,7 @@
 
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
-use crate::ops::norm::column_sum::launch_column_sum;
+use crate::ops::sums::column_sum::launch_column_sum;
 use crate::ops::{expect_activation, vectors};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};

@@ -7,7 +7,7 @@
 use super::window::{Window, resized};
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
-use crate::ops::norm::column_sum::launch_column_sum;
+use crate::ops::sums::column_sum::launch_column_sum;
 use crate::ops::{MOST_SIDE, expect_activation};
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};

@@ -6,11 +6,11 @@
 
 use crate::ops::conv::weight_columns::{columns_of, columns_type, launch_columns, launch_rows, rows_of};
 use crate::ops::expect_same;
-use crate::ops::norm::column_sum::launch_single_sum;
 use crate::ops::patches::blocks::BlockLayout;
 use crate::ops::products::matrix::{product, transposed};
 use crate::ops::products::product::Product;
 use crate::ops::products::transpose::launch_transpose;
+use crate::ops::sums::column_sum::launch_single_sum;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 

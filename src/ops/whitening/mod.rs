@@ -1,5 +1,4 @@
-//! What whitening does to weights and rows.
+//! What whitening does to weights and their means.
 
 pub(super) mod feature_mean;
 pub(super) mod fold_weight;
-pub(super) mod row_mean;

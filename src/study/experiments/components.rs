@@ -1,9 +1,9 @@
 //! Table 3: what the parts of a deconvolution cost, layer by layer, on this adapter.
 
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
-use crate::gpu::Gpu;
+use crate::gpu::{Gpu, Profile, Shader};
 use crate::nn::{Conv, FastDeconv, Forward, Mode, Module, Whitening};
-use crate::ops::BlockMode;
+use crate::ops::{self, BlockMode};
 use crate::rng::Rng;
 use crate::tape::{DType, Session, State, Tape};
 use crate::viz::bars::{Bar, bars_svg};
@@ -52,21 +52,22 @@ impl Layer {
     }
 }
 
-/// The part that a launch belongs to; `None` for conversions at the edge and running averages.
+/// The part that a launch belongs to, by its operation and its kernel's key; `None` for conversions at the edge and running averages.
 fn part(op: &str, kernel: &str) -> Option<usize> {
+    let of = |shaders: &[&Shader]| shaders.iter().any(|shader| kernel.starts_with(shader.file));
     match op {
-        "covariance" if kernel.starts_with("im2col_blocks") => Some(0),
+        "covariance" if of(&[&ops::IM2COL_BLOCKS]) => Some(0),
         "covariance" => Some(1),
         "newton_schulz" => Some(2),
         "fold_weight" | "feature_mean" => Some(3),
-        "conv2d" if ["mean_shift", "shifted_bias"].iter().any(|shift| kernel.starts_with(shift)) => Some(3),
+        "conv2d" if of(ops::MEAN_SHIFTS) => Some(3),
         "conv2d" => Some(4),
         _ => None,
     }
 }
 
-/// Milliseconds of each part: of each kernel launch the fastest of `repeats` runs, added up.
-async fn measure(gpu: &Gpu, layer: &Layer, images: usize, repeats: usize) -> Result<[f64; 5]> {
+/// A forward pass of `layer` in training.
+fn record(profile: Profile, layer: &Layer, images: usize) -> Result<(State, Tape)> {
     let whitening = Whitening {
         mode: BlockMode::Reference,
         block: layer.block,
@@ -76,16 +77,22 @@ async fn measure(gpu: &Gpu, layer: &Layer, images: usize, repeats: usize) -> Res
     let mut state = State::new();
     let conv = Conv::new(layer.outputs, layer.kernel);
     let conv = FastDeconv::new(&mut state, "conv", layer.channels, &conv, whitening, Rng::new(0))?;
-    let mut tape = Tape::for_adapter(gpu.profile());
+    let mut tape = Tape::for_adapter(profile);
     let shape = [images, layer.channels, layer.side, layer.side];
     let x = tape.input("x", &shape, DType::F32);
-    let packed = crate::ops::to_vec4(&mut tape, x)?;
+    let packed = ops::to_vec4(&mut tape, x)?;
     let y = conv.forward(&mut Forward { tape: &mut tape, state: &state, mode: Mode::Train }, packed)?;
     tape.output(y);
+    Ok((state, tape))
+}
+
+/// Milliseconds of each part: of each kernel launch the fastest of `repeats` runs, added up.
+async fn measure(gpu: &Gpu, layer: &Layer, images: usize, repeats: usize) -> Result<[f64; 5]> {
+    let (state, tape) = record(gpu.profile(), layer, images)?;
     let mut compiled = Session::new(gpu, &state)?.compile(&[&tape])?;
     let compiled = compiled.first_mut().ok_or_else(|| Error::Run("table3: nothing was compiled".into()))?;
     let mut rng = Rng::new(1);
-    let values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.normal()).collect();
+    let values: Vec<f32> = (0..images * layer.channels * layer.side * layer.side).map(|_| rng.normal()).collect();
     compiled.submit(&[bytemuck::cast_slice(&values)]).await?;
     compiled.take().await?;
     let mut fastest: Vec<f64> = Vec::new();
@@ -166,4 +173,23 @@ pub(super) async fn table3(gpu: &Gpu, experiment: Experiment, options: &Experime
         series: series.collect(),
         pictures: vec![("table3.svg".into(), bars_svg(&title, &PARTS, &bars)?)],
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tape::lower;
+
+    #[test]
+    fn every_part_has_launches_of_its_own() -> Result<()> {
+        let (_, tape) = record(Profile::GPU, &LAYERS[2], 2)?;
+        let mut launches = [0; 5];
+        for dispatch in lower(&tape, Profile::GPU)?.dispatches {
+            if let Some(part) = part(dispatch.op, &dispatch.kernel.key()) {
+                launches[part] += 1;
+            }
+        }
+        assert!(launches.iter().all(|count| *count > 0), "{launches:?}");
+        Ok(())
+    }
 }

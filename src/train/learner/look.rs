@@ -3,8 +3,8 @@
 use super::record::Pass;
 use super::{Learner, Pixels};
 use crate::nn::{self, Forward, Mode};
-use crate::study::{CovariancePair, covariances};
 use crate::tape::{Session, Tape};
+use crate::train::{CovariancePair, covariances};
 use crate::{Error, Result};
 
 /// Values with their shape, row-major: (N,C,H,W) of activations, (O,C,k,k) of kernels.

@@ -10,7 +10,7 @@ use crate::{Error, Result};
 /// One whitening on a tape: rows (S,R,d), covariance and D (S,d,d).
 // A page does not inspect, and so needs less of it.
 #[cfg_attr(target_arch = "wasm32", allow(dead_code))]
-pub(super) struct Site {
+pub(crate) struct Site {
     /// The layer.
     pub name: String,
     /// Its tensor of the running D.
@@ -23,7 +23,7 @@ pub(super) struct Site {
 }
 
 /// Every whitening that feeds a running average, in the order of the forward pass.
-pub(super) fn sites(tape: &Tape) -> Vec<Site> {
+pub(crate) fn sites(tape: &Tape) -> Vec<Site> {
     let mut found = Vec::new();
     for node in tape.nodes().iter().filter(|node| ops::is_newton_schulz(&*node.op)) {
         let (covariance, deconv) = (node.inputs[0], node.outputs[0]);
@@ -44,6 +44,19 @@ pub(super) fn sites(tape: &Tape) -> Vec<Site> {
 }
 
 /// What one deconvolution makes of the first of its covariances.
+///
+/// ```
+/// use mexhat::nn::Network;
+/// use mexhat::train::{Learner, Sgd};
+/// let mut net = Network::new([1, 8, 8]);
+/// net.flatten().linear(2);
+/// let mut learner = Learner::new(&mexhat::Gpu::open(None)?, net, Sgd::new(0.1))?;
+/// let images: Vec<f32> = (0..16 * 64).map(|i| (i * i % 251) as f32 / 251.0).collect();
+/// for pair in learner.covariances(&images)? {
+///     println!("{}: A of {} rows begins with {}, D A D with {}", pair.name, pair.d, pair.before[0], pair.after[0]);
+/// }
+/// # Ok::<(), mexhat::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct CovariancePair {
     /// Name of the layer.

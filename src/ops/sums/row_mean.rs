@@ -2,8 +2,8 @@
 
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
-use crate::ops::norm::column_sum::launch_column_sum;
 use crate::ops::products::matrix::matrix;
+use crate::ops::sums::column_sum::launch_column_sum;
 use crate::tape::{Array, Backward, Launch, Layout, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
@@ -12,7 +12,7 @@ kernel_params! {
 }
 
 static BROADCAST: Shader =
-    Shader::with_variants::<BroadcastParams>("whitening/broadcast_rows.wgsl", 2, 1, &[&[("ADD", 0)], &[("ADD", 1)]]);
+    Shader::with_variants::<BroadcastParams>("sums/broadcast_rows.wgsl", 2, 1, &[&[("ADD", 0)], &[("ADD", 1)]]);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&BROADCAST];
 
 /// Mean over the rows of (S,R,d): (S,d). Reads each element once.

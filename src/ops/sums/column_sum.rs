@@ -13,8 +13,8 @@ kernel_params! {
 }
 
 static COLUMN_SUM: Shader =
-    Shader::with_variants::<ColumnSumParams>("norm/column_sum.wgsl", 2, 1, &[&[("SHIFTED", 0)], &[("SHIFTED", 1)]]);
-static TOTAL: Shader = Shader::new::<TotalParams>("norm/column_total.wgsl", 1, 1);
+    Shader::with_variants::<ColumnSumParams>("sums/column_sum.wgsl", 2, 1, &[&[("SHIFTED", 0)], &[("SHIFTED", 1)]]);
+static TOTAL: Shader = Shader::new::<TotalParams>("sums/column_total.wgsl", 1, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&COLUMN_SUM, &TOTAL];
 
 /// Of more columns than this an invocation each is enough; of fewer a workgroup each adds the partial sums.

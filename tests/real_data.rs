@@ -1,0 +1,122 @@
+//! What needs real data sets, in `../shared/data` beside the checkout: each is ignored, and seen to be, where its own is absent.
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use mexhat::data::{Augment, Dataset, LoadOptions, Normalize, glyphs, load};
+use mexhat::nn::{Conv, Layer, Layers, Network};
+use mexhat::train::{Event, Examples, Fit, Learner, Sgd};
+use mexhat::{Gpu, Result};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A test by its name, the data set that it needs, and what it does with the path of that.
+type Test = (&'static str, &'static str, fn(&str) -> Result<()>);
+
+const TESTS: [Test; 5] = [
+    ("mnist_is_known_by_its_checksum", "mnist", mnist),
+    ("drawn_digits_read_real_ones", "mnist", drawn_digits_read_real_ones),
+    ("fashion_is_normalised_by_itself", "fashion-mnist-3600", fashion),
+    ("cifar_is_read_from_zips_of_folders", "cifar10", cifar),
+    ("a_residual_network_of_ones_own_learns_cifar_from_arrays", "cifar10", residual),
+];
+
+fn main() -> ExitCode {
+    let trials = TESTS.map(|(name, set, test)| {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data").join(set);
+        let run = move || {
+            if !path.exists() {
+                return Ok(Completion::ignored_with(format!("{} is absent", path.display())));
+            }
+            test(&path.to_string_lossy()).map_err(|error| Failed::from(error.to_string()))?;
+            Ok(Completion::Completed)
+        };
+        Trial::ignorable_test(name, run)
+    });
+    libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
+}
+
+fn limits(train: usize, test: usize) -> LoadOptions {
+    LoadOptions { limit_train: Some(train), limit_test: Some(test), ..Default::default() }
+}
+
+fn mnist(path: &str) -> Result<()> {
+    let splits = load(path, &LoadOptions::default())?;
+    assert_eq!((splits.train.len(), splits.test.len()), (60_000, 10_000));
+    assert_eq!((splits.train.shape, splits.train.classes()), ([1, 28, 28], 10));
+    assert_eq!((splits.train.labels[0], splits.test.labels[0]), (5, 7));
+    assert_eq!(splits.train.image(0).iter().map(|&v| u32::from(v)).sum::<u32>(), 27_525);
+    assert!(splits.report.normalize.contains("known by its checksum"), "{:?}", splits.report);
+    let found = Normalize::of(&splits.train);
+    assert!((found.mean[0] - splits.normalize.mean[0]).abs() < 1e-4, "{found:?}");
+    assert!((found.std[0] - splits.normalize.std[0]).abs() < 1e-4, "{found:?}");
+    Ok(())
+}
+
+/// The claim of the drawn digits, with the simplest reader there is: the nearest drawn digit.
+fn drawn_digits_read_real_ones(path: &str) -> Result<()> {
+    let real = load(path, &limits(1, 300))?.test;
+    let drawn = glyphs::dataset(0, 0, 4000);
+    let right = (0..real.len()).filter(|&i| {
+        let far = |k: usize| -> u32 {
+            drawn.image(k).iter().zip(real.image(i)).map(|(&a, &b)| u32::from(a.abs_diff(b)).pow(2)).sum()
+        };
+        let nearest = (0..drawn.len()).min_by_key(|&k| far(k)).unwrap_or(0);
+        drawn.labels[nearest] == real.labels[i]
+    });
+    let right = right.count();
+    assert!(right * 100 >= real.len() * 80, "{right} of {} are read", real.len());
+    Ok(())
+}
+
+fn fashion(path: &str) -> Result<()> {
+    let splits = load(path, &LoadOptions::default())?;
+    assert_eq!(splits.train.shape, [1, 28, 28]);
+    assert_eq!(splits.normalize, Normalize::of(&splits.train));
+    Ok(())
+}
+
+fn cifar(path: &str) -> Result<()> {
+    let splits = load(path, &limits(200, 50))?;
+    assert_eq!((splits.train.shape, splits.train.classes(), splits.train.len()), ([3, 32, 32], 10, 200));
+    assert_eq!(splits.train.labels[..11], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0]);
+    assert_eq!(splits.augment, Augment::NONE, "pictures in folders are of nobody knows what");
+    for (found, known) in splits.normalize.mean.iter().zip(&Normalize::cifar10().mean) {
+        assert!((found - known).abs() < 0.05, "planes hold whole colours: {found} against {known}");
+    }
+    Ok(())
+}
+
+/// A residual block of one's own: convolution, ReLU, convolution, what came in, ReLU.
+fn block(net: &mut Network, channels: usize, outputs: usize, stride: usize) {
+    let body = Layers::of(|b| b.conv(Conv::new(outputs, 3).stride(stride)).relu().conv(Conv::new(outputs, 3)));
+    let shortcut = if channels == outputs {
+        Layers::default()
+    } else {
+        Layers::of(|s| s.conv(Conv::new(outputs, 1).stride(stride)))
+    };
+    net.push(Layer::Residual { body, shortcut }).relu();
+}
+
+fn residual(path: &str) -> Result<()> {
+    let cifar = load(path, &limits(1024, 512))?;
+    let arrays = |d: &Dataset| (d.images.to_vec(), d.shape, d.labels.clone());
+    let ((images, shape, labels), (tests, _, truth)) = (arrays(&cifar.train), arrays(&cifar.test));
+    let (train, test) = (Examples::new(&images, shape, &labels)?, Examples::new(&tests, shape, &truth)?);
+
+    let mut net = Network::new(shape).seed(1);
+    net.conv(Conv::new(16, 3)).relu().max_pool(2);
+    block(&mut net, 16, 16, 1);
+    block(&mut net, 16, 32, 2);
+    net.global_avg_pool().flatten().linear(10);
+    let update = Sgd::new(0.1).momentum(0.9).weight_decay(1e-3);
+    let gpu = Gpu::open_by(|name| std::env::var(name).ok())?;
+    let mut learner = Learner::new(&gpu, net, update)?.with_normalize(Normalize::of(&cifar.train))?;
+    let mut accuracy = 0.0;
+    for event in learner.fit(&train, Fit { epochs: 3, batch_size: 64, test: Some(&test), ..Fit::default() })? {
+        if let Event::Eval { accuracy: found, loss, .. } = event? {
+            println!("test loss {loss:.3}, accuracy {:.1} %", 100.0 * found);
+            accuracy = found;
+        }
+    }
+    assert!(accuracy > 0.2, "{accuracy}, where guessing has 0.1");
+    Ok(())
+}
