@@ -2,11 +2,14 @@
 //! as large as all of theirs together.
 
 use mexhat::gpu::{Gpu, Processes};
-use mexhat::models::Norm;
-use mexhat::train::{Event, NetOptions, Options, Trainer};
+use mexhat::models::{ModelOptions, Norm, network};
+use mexhat::nn::Network;
+use mexhat::rng::Rng;
+use mexhat::train::{Batch, Event, Learner, NetOptions, Options, Sgd, Targets, Trainer};
 use mexhat::{Error, Result, data};
-use std::sync::{Arc, Barrier, Mutex};
+use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread;
+use std::time::{Duration, Instant};
 
 /// What the threads share: the values of each, and a meeting point.
 struct Table {
@@ -39,6 +42,60 @@ impl Processes for Member {
             }
         }
         self.table.meet.wait();
+        Ok(())
+    }
+}
+
+/// One of two, the other of which has nothing but zeros. It notes how much the device has been given at each call.
+#[derive(Default)]
+struct Half {
+    gpu: OnceLock<Gpu>,
+    submissions: Mutex<Vec<u64>>,
+}
+
+impl Half {
+    fn submitted(&self) -> u64 {
+        self.gpu.get().expect("a device").counters().submissions
+    }
+}
+
+impl Processes for Half {
+    fn count(&self) -> usize {
+        2
+    }
+
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn average(&self, values: &mut [f32]) -> Result<()> {
+        self.submissions.lock().unwrap().push(self.submitted());
+        values.iter_mut().for_each(|value| *value *= 0.5);
+        Ok(())
+    }
+}
+
+/// One of two on a slow network; both have the same.
+#[derive(Default)]
+struct Slow {
+    /// Seconds for each value.
+    pace: Mutex<f64>,
+    values: Mutex<usize>,
+}
+
+impl Processes for Slow {
+    fn count(&self) -> usize {
+        2
+    }
+
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn average(&self, values: &mut [f32]) -> Result<()> {
+        *self.values.lock().unwrap() += values.len();
+        let pace = *self.pace.lock().unwrap();
+        thread::sleep(Duration::from_secs_f64(pace * values.len() as f64));
         Ok(())
     }
 }
@@ -147,6 +204,99 @@ fn relatives_of_batch_norm_are_those_of_the_whole_batch() -> Result<()> {
 #[test]
 fn three_processes_without_normalisation() -> Result<()> {
     train_as_one(Norm::None, 3, 21)
+}
+
+/// Steps of a ResNet-18 of half the width alternate between no network and one that takes six tenths of their time.
+#[test]
+#[ignore = "measures for some minutes: LP_NUM_THREADS=1 leaves a core to the rest"]
+fn how_much_of_a_slow_network_is_hidden() -> Result<()> {
+    let mut rng = Rng::new(1);
+    let images = (0..8 * 3072).map(|_| rng.normal()).collect();
+    let batch = Batch { images, targets: Targets::Labels((0..8).collect()) };
+    for norm in [Norm::None, Norm::Batch, Norm::Deconv] {
+        let mut options = ModelOptions { norm, width: 0.5, input: [3, 32, 32], ..Default::default() };
+        options.whitening.block = 16;
+        let (device, slow) = (gpu(), Arc::new(Slow::default()));
+        device.join(slow.clone())?;
+        let mut learner = Learner::new(&device, network("resnet18", &options)?, Sgd::new(1e-3))?;
+        let mut step = || -> Result<f64> {
+            let begun = Instant::now();
+            pollster::block_on(async {
+                learner.submit(&batch, 1e-3, 0).await?;
+                learner.take().await
+            })?;
+            Ok(begun.elapsed().as_secs_f64())
+        };
+        step()?;
+        let fastest = |a: f64, b: f64| a.min(b);
+        let first = fastest(step()?, step()?);
+        *slow.values.lock().unwrap() = 0;
+        let (mut without, mut with) = (step()?, f64::INFINITY);
+        let values = *slow.values.lock().unwrap() as f64;
+        let network = 0.6 * fastest(first, without);
+        for _ in 0..8 {
+            *slow.pace.lock().unwrap() = network / values;
+            with = fastest(with, step()?);
+            *slow.pace.lock().unwrap() = 0.0;
+            without = fastest(without, step()?);
+        }
+        let hidden = 1.0 - (with - without) / network;
+        let [with, without, network] = [with, without, network].map(|seconds| seconds * 1e3);
+        println!(
+            "{norm}: {:.1} MB and {without:.0} ms a step; a network that takes {network:.0} ms makes it {with:.0}, {:.0} % are hidden",
+            values * 4e-6,
+            100.0 * hidden
+        );
+        assert!(norm != Norm::None || hidden > 0.1, "{hidden}");
+    }
+    Ok(())
+}
+
+/// Twice the rate makes of halves of gradients what the rate makes of gradients, bit for bit: each is averaged exactly once.
+#[test]
+fn gradients_are_averaged_while_the_device_computes() -> Result<()> {
+    let network = || {
+        let mut net = Network::new([1, 16, 16]).norm(Norm::None).seed(3);
+        net.flatten().linear(512).relu().linear(512).relu().linear(256).relu().linear(3);
+        net
+    };
+    let half = Arc::new(Half::default());
+    let shared = half.gpu.get_or_init(gpu);
+    shared.join(half.clone())?;
+    let mut together = Learner::new(shared, network(), Sgd::new(0.1))?;
+    let mut alone = Learner::new(&gpu(), network(), Sgd::new(0.05))?;
+    let mut rng = Rng::new(1);
+    let mut created = Vec::new();
+    for n in 0..4 {
+        let images = (0..8 * 256).map(|_| rng.normal()).collect();
+        let batch = Batch { images, targets: Targets::Labels((0..8).map(|_| rng.below(3) as u32).collect()) };
+        let before = half.submitted();
+        let step = |learner: &mut Learner, lr| {
+            pollster::block_on(async {
+                learner.submit(&batch, lr, n).await?;
+                learner.take().await
+            })
+        };
+        let losses = [step(&mut together, 0.1)?, step(&mut alone, 0.05)?].map(|step| step.expect("a step").loss);
+        assert_eq!(losses[0], 0.5 * losses[1], "the mean of the loss and 0");
+        let calls: Vec<u64> = half.submissions.lock().unwrap().drain(..).map(|at| at - before).collect();
+        if n == 0 {
+            // Kernels were compiled within this step.
+            continue;
+        }
+        // Each is averaged when one more submission has been made than the one that computed it; only the last is waited for.
+        assert!(calls.len() > 2, "{calls:?}");
+        for (call, submissions) in (1..).zip(&calls) {
+            assert_eq!(*submissions, (call + 1).min(calls.len() as u64), "{calls:?}");
+        }
+        let counters = half.gpu.get().expect("a device").counters();
+        created.push([counters.buffers, counters.bind_groups, counters.pipelines]);
+    }
+    assert!(created.windows(2).all(|pair| pair[0] == pair[1]), "a step creates nothing: {created:?}");
+    for name in together.tensors().into_iter().map(String::from).collect::<Vec<_>>() {
+        assert_eq!(together.tensor(&name)?.values, alone.tensor(&name)?.values, "{name}");
+    }
+    Ok(())
 }
 
 #[test]

@@ -70,7 +70,8 @@ impl World {
     pub fn report(&self, seconds: f64, steps: u64) -> Option<String> {
         let (bytes, time) = self.mpi.as_ref()?.spent();
         Some(format!(
-            "each of {} processes sent {:.2} MB a step, and averaging took {:.0} % of the time, waiting for the others included",
+            "each of {} processes sent {:.2} MB a step, and averaging took {:.0} % of the time, waiting for the others included and \
+             what the GPU computed meanwhile",
             self.count(),
             bytes as f64 * 1e-6 / steps.max(1) as f64,
             100.0 * time.as_secs_f64() / seconds.max(1e-9)

@@ -232,7 +232,7 @@ impl Executable {
         Ok(self.ring.submitted(submission))
     }
 
-    /// Runs all launches up to the last whose results several processes average; returns how many.
+    /// Runs all launches up to the last cut, behind which nothing is averaged; returns how many.
     #[cfg(not(target_arch = "wasm32"))]
     async fn average(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<usize> {
         let (mut from, mut index) = (0, 0);

@@ -26,6 +26,8 @@ mod reopen;
 pub(crate) mod rewrite;
 mod ring;
 mod room;
+#[cfg(not(target_arch = "wasm32"))]
+mod schedule;
 mod shader;
 mod timing;
 mod unroll;

@@ -166,6 +166,15 @@ pub struct Dispatch {
     pub average: Option<Average>,
 }
 
+#[cfg(not(target_arch = "wasm32"))]
+impl Dispatch {
+    /// Whether it reads or writes `slot`.
+    pub(crate) fn touches(&self, slot: Slot) -> bool {
+        let copied = self.copies.iter().flat_map(|(from, to)| [from, to]);
+        copied.chain(&self.reads).chain(&self.writes).any(|own| *own == slot)
+    }
+}
+
 /// A list of dispatches over numbered buffers: all that the GPU will do in one step.
 #[derive(Clone, Debug, Default)]
 pub struct Program {

@@ -80,7 +80,8 @@ impl Mpi {
         self.found.local_rank
     }
 
-    /// Bytes that this process has sent to average so far, and the time that averaging took, waiting for the others included.
+    /// Bytes that this process has sent to average so far, and the time that averaging took, waiting for the others included; the
+    /// device may have computed meanwhile.
     pub fn spent(&self) -> (u64, Duration) {
         (self.bytes.load(Ordering::Relaxed), Duration::from_micros(self.micros.load(Ordering::Relaxed)))
     }

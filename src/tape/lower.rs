@@ -156,8 +156,30 @@ pub fn lower(tape: &Tape, profile: Profile) -> Result<Program> {
             return Err(failure);
         }
     }
+    #[cfg(not(target_arch = "wasm32"))]
+    if profile.processes > 1 {
+        hoist(&mut program.dispatches);
+    }
     (profile.program)(&mut program);
     Ok(program)
+}
+
+/// Moves what is averaged over processes to where it is ready, gradients to the layers that they are of: they are averaged while the
+/// layers before are computed, and what they are copies of need not be kept.
+#[cfg(not(target_arch = "wasm32"))]
+fn hoist(dispatches: &mut [Dispatch]) {
+    for at in 0..dispatches.len() {
+        let moved = &dispatches[at];
+        if moved.average.is_none() {
+            continue;
+        }
+        let follows = |before: &Dispatch| {
+            let reads_it = moved.reads.iter().any(|slot| before.writes.contains(slot));
+            reads_it || moved.writes.iter().any(|slot| before.touches(*slot))
+        };
+        let to = dispatches[..at].iter().rposition(follows).map_or(0, |last| last + 1);
+        dispatches[to..=at].rotate_right(1);
+    }
 }
 
 /// A node is live when it updates state or when something live reads it.
@@ -176,4 +198,34 @@ fn live_nodes(tape: &Tape) -> Vec<bool> {
         }
     }
     live
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops;
+    use crate::tape::DType;
+
+    #[test]
+    fn averages_follow_what_they_are_of() -> Result<()> {
+        let mut tape = Tape::new();
+        let x = tape.input("x", &[64], DType::F32);
+        let first = ops::mul(&mut tape, x, x, 1.0)?;
+        let second = ops::add(&mut tape, first, x)?;
+        let third = ops::mul(&mut tape, second, x, 1.0)?;
+        let means = ops::averaged_copies(&mut tape, &[second, third, first])?;
+        means.into_iter().for_each(|mean| tape.output(mean));
+        let ops = |processes| -> Result<Vec<&str>> {
+            let program = lower(&tape, Profile { processes, ..Profile::GPU })?;
+            Ok(program.dispatches.iter().map(|dispatch| dispatch.op).collect())
+        };
+        assert_eq!(ops(1)?, ["mul", "add", "mul", "average", "average", "average"]);
+        assert_eq!(ops(2)?, ["mul", "average", "add", "average", "mul", "average"]);
+        // Each is still that of its own value.
+        let program = lower(&tape, Profile { processes: 2, ..Profile::GPU })?;
+        for pair in program.dispatches.chunks(2) {
+            assert_eq!(pair[0].writes, pair[1].reads);
+        }
+        Ok(())
+    }
 }
