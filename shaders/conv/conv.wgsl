@@ -14,7 +14,6 @@ const B_TRANSPOSED: u32 = 0u;
 // #import conv/shared/conv_params.wgsl
 // #import conv/shared/conv_io.wgsl
 // #import conv/shared/conv_store_added.wgsl
-// #import shared/divide.wgsl
 // #import shared/staged_body.wgsl
 // #import shared/staged_transposed.wgsl
 // #import shared/staged_right.wgsl
@@ -49,9 +48,9 @@ struct Left {
     more_channels: u32,
 }
 
-// What division by the stride leaves of two coordinates, given the quotients.
-fn rest(y: u32, quotient_y: u32, x: u32, quotient_x: u32) -> u32 {
-    return (y - quotient_y * params.stride) * params.stride + x - quotient_x * params.stride;
+// What division by the stride leaves of two coordinates.
+fn rest(y: u32, x: u32) -> u32 {
+    return (y % params.stride) * params.stride + x % params.stride;
 }
 
 fn start_left(place: Place, lane: u32) -> Left {
@@ -68,7 +67,7 @@ fn start_left(place: Place, lane: u32) -> Left {
         if TRANSPOSED == 1u {
             rows.y[n] = (oy + params.padding) / params.stride;
             rows.x[n] = (ox + params.padding) / params.stride;
-            rows.rest[n] = rest(oy + params.padding, rows.y[n], ox + params.padding, rows.x[n]);
+            rows.rest[n] = rest(oy + params.padding, ox + params.padding);
         }
         rows.at[n] = ((image * params.height + rows.y[n]) * params.width + rows.x[n]) * params.channels4;
     }
@@ -100,12 +99,10 @@ fn load_left(place: Place, rows: ptr<function, Left>, k: u32) -> HeldLeft {
     var across = (*rows).tap_x * params.dilation;
     var tap_rest = 0u;
     if TRANSPOSED == 1u {
-        let up = quotient(down, params.stride);
-        let back = quotient(across, params.stride);
-        tap_rest = rest(down, up, across, back);
+        tap_rest = rest(down, across);
         // What is negative wraps, and wraps back below.
-        down = 0u - up;
-        across = 0u - back;
+        down = 0u - down / params.stride;
+        across = 0u - across / params.stride;
     }
     // Taps behind the last are outside of every map.
     down = select(down, 0x40000000u, (*rows).tap_y >= params.kernel_height);
