@@ -10,7 +10,7 @@ const TAPS: u32 = KERNEL * KERNEL;
 // KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
 const BEFORE: u32 = 2u;
 const SPAN: u32 = 6u;
-// Rows written out at once, and those kept.
+// Rows written out at once, so that few move up in registers, and rows kept.
 const ROUND: u32 = 2u;
 const KEPT: u32 = BEFORE + ROUND;
 const RELU: u32 = 0u;

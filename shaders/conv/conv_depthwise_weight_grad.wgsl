@@ -5,13 +5,14 @@
 // are narrower than those of x: 2 TM + KERNEL - 1 vectors loaded for TM KERNEL^2 multiply-adds. `unpack_grouped_weight_grad.wgsl` adds the splits.
 const KERNEL: u32 = 3u;
 const TM: u32 = 4u;
-// With 1 the mean of the patches is taken off x, off zeros of the padding too.
+// With 1 the mean of the patches is taken off x, off zeros of the padding too: that under the middle tap when x is loaded, and what the means
+// of other taps differ by, a share of the border's, from the sum. Off the sum alone it would cancel where the mean is far from zero.
 const CENTERED: u32 = 0u;
 const TAPS: u32 = KERNEL * KERNEL;
 // KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
 const BEFORE: u32 = 2u;
 const SPAN: u32 = 6u;
-// Rows written out at once, and those kept.
+// Rows written out at once, so that few move up in registers: 3 of a 3x3 kernel, 1 of a 5x5 kernel, whose code is long; and rows kept.
 const ROUND: u32 = 9u / KERNEL;
 const KEPT: u32 = BEFORE + ROUND;
 
