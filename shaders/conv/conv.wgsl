@@ -14,7 +14,6 @@ const B_TRANSPOSED: u32 = 0u;
 // #import conv/shared/conv_params.wgsl
 // #import conv/shared/conv_io.wgsl
 // #import conv/shared/conv_store_added.wgsl
-// #import shared/divide.wgsl
 // #import shared/staged_body.wgsl
 // #import shared/staged_transposed.wgsl
 // #import shared/staged_right.wgsl
@@ -32,12 +31,14 @@ fn place_of(group: vec3u, groups: vec3u) -> Place {
     return Place((group.y * groups.x + group.x) * ROWS * 4u, group.z * COLUMNS, 0u, 0u, steps());
 }
 
-// Output pixels of an invocation: coordinates and vector of x under the first tap (of gx, where coordinates are not yet divided by
-// the stride, the image's first vector), and the step of the stage at which it is: tap and vector of channels.
+// Output pixels of an invocation: coordinates and vector of x under the first tap, and the step of the stage at which it is: tap and vector
+// of channels. Pixels of gx lie between those of x: coordinates are divided by the stride, and a tap is on a pixel of x where it leaves the
+// same rest, of both coordinates in one number.
 struct Left {
     at: array<u32, LEFT>,
     y: array<u32, LEFT>,
     x: array<u32, LEFT>,
+    rest: array<u32, LEFT>,
     tap_y: u32,
     tap_x: u32,
     channel: u32,
@@ -45,6 +46,11 @@ struct Left {
     more_y: u32,
     more_x: u32,
     more_channels: u32,
+}
+
+// What division by the stride leaves of two coordinates.
+fn rest(y: u32, x: u32) -> u32 {
+    return (y % params.stride) * params.stride + x % params.stride;
 }
 
 fn start_left(place: Place, lane: u32) -> Left {
@@ -56,10 +62,14 @@ fn start_left(place: Place, lane: u32) -> Left {
         let oy = line - image * params.out_height;
         let ox = p - line * params.out_width;
         // What is negative wraps to more than any size.
-        rows.y[n] = select(oy * params.stride - params.padding, oy + params.padding, TRANSPOSED == 1u);
-        rows.x[n] = select(ox * params.stride - params.padding, ox + params.padding, TRANSPOSED == 1u);
-        let first = select(rows.y[n] * params.width + rows.x[n], 0u, TRANSPOSED == 1u);
-        rows.at[n] = (image * params.height * params.width + first) * params.channels4;
+        rows.y[n] = oy * params.stride - params.padding;
+        rows.x[n] = ox * params.stride - params.padding;
+        if TRANSPOSED == 1u {
+            rows.y[n] = (oy + params.padding) / params.stride;
+            rows.x[n] = (ox + params.padding) / params.stride;
+            rows.rest[n] = rest(oy + params.padding, ox + params.padding);
+        }
+        rows.at[n] = ((image * params.height + rows.y[n]) * params.width + rows.x[n]) * params.channels4;
     }
     let k4 = lane % STEPS4;
     let tap = k4 / params.channels4;
@@ -84,30 +94,26 @@ fn step_left(rows: ptr<function, Left>) {
     (*rows).tap_y += (*rows).more_y + select(0u, 1u, next_line);
 }
 
-// Vector of x at pixel n under a tap `down` and `across` of the first, or zeros.
-fn pixel_vector(rows: ptr<function, Left>, n: u32, down: u32, across: u32) -> vec4f {
-    if TRANSPOSED == 1u {
-        let ty = (*rows).y[n] - down;
-        let tx = (*rows).x[n] - across;
-        let iy = quotient(ty, params.stride);
-        let ix = quotient(tx, params.stride);
-        let whole = (iy * params.stride == ty) & (ix * params.stride == tx);
-        let inside = whole & (iy < params.height) & (ix < params.width);
-        let at = (*rows).at[n] + (iy * params.width + ix) * params.channels4 + (*rows).channel;
-        return select(vec4f(0.0), x[select(0u, at, inside)], inside);
-    }
-    let inside = ((*rows).y[n] + down < params.height) & ((*rows).x[n] + across < params.width);
-    let at = (*rows).at[n] + ((down * params.width + across) * params.channels4 + (*rows).channel);
-    return select(vec4f(0.0), x[select(0u, at, inside)], inside);
-}
-
 fn load_left(place: Place, rows: ptr<function, Left>, k: u32) -> HeldLeft {
+    var down = (*rows).tap_y * params.dilation;
+    var across = (*rows).tap_x * params.dilation;
+    var tap_rest = 0u;
+    if TRANSPOSED == 1u {
+        tap_rest = rest(down, across);
+        // What is negative wraps, and wraps back below.
+        down = 0u - down / params.stride;
+        across = 0u - across / params.stride;
+    }
     // Taps behind the last are outside of every map.
-    let down = select((*rows).tap_y * params.dilation, 0x40000000u, (*rows).tap_y >= params.kernel_height);
-    let across = (*rows).tap_x * params.dilation;
+    down = select(down, 0x40000000u, (*rows).tap_y >= params.kernel_height);
+    let offset = (down * params.width + across) * params.channels4 + (*rows).channel;
     var held: HeldLeft;
     for (var n = 0u; n < LEFT; n++) {
-        held[n] = pixel_vector(rows, n, down, across);
+        var inside = ((*rows).y[n] + down < params.height) & ((*rows).x[n] + across < params.width);
+        if TRANSPOSED == 1u {
+            inside = inside & ((*rows).rest[n] == tap_rest);
+        }
+        held[n] = select(vec4f(0.0), x[select(0u, (*rows).at[n] + offset, inside)], inside);
     }
     step_left(rows);
     return held;

@@ -10,6 +10,9 @@ const TAPS: u32 = KERNEL * KERNEL;
 // KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
 const BEFORE: u32 = 2u;
 const SPAN: u32 = 6u;
+// Rows written out at once, so that few move up in registers, and rows kept.
+const ROUND: u32 = 2u;
+const KEPT: u32 = BEFORE + ROUND;
 const RELU: u32 = 0u;
 
 struct Params {
@@ -55,45 +58,36 @@ fn main(
         w[tap] = weight[select(tap, TAPS - 1u - tap, params.flipped == 1u) * params.outputs4 + o];
     }
     let shift = shift_of(o);
-    var columns = columns_from(column, o);
-    // Row j of `sum` is row i + 1 + j - KERNEL of y before row i - padding of x is added: the first is then done, the last is a new one.
-    var sum: array<array<vec4f, TM>, KERNEL>;
-    for (var u = 0u; u < KERNEL; u++) {
-        for (var m = 0u; m < TM; m++) {
-            sum[u][m] = shift;
-        }
-    }
-    for (var r = 0u; r + 1u < params.strip + KERNEL; r++) {
-        let i = first + r;
-        var a = row_of_columns(&columns, image, i);
-        for (var v = 0u; v < KERNEL; v++) {
+    var columns = columns_from(image, column, o);
+    let stride = params.out_width * params.outputs4;
+    let own_y = ((image * params.out_height + first) * params.out_width + column) * params.outputs4 + o;
+    // Row j of `sum` is row i + j + 1 - KERNEL of y, and row i - padding of x is added to those of KERNEL taps, of which the first is then done.
+    var sum: array<array<vec4f, TM>, KEPT>;
+    for (var r = 0u; r + 1u < params.strip + KERNEL; r += ROUND) {
+        for (var s = 0u; s < ROUND; s++) {
+            let i = first + r + s;
+            var a = row_of_columns(&columns, i);
             for (var m = 0u; m < TM; m++) {
-                sum[0][m] = fma(a[m + v], w[BEFORE * KERNEL + v], sum[0][m]);
+                sum[s + BEFORE][m] = shift;
             }
-        }
-        if RELU == 1u {
-            for (var m = 0u; m < TM; m++) {
-                sum[0][m] = relu(sum[0][m]);
-            }
-        }
-        if (r + 1u >= KERNEL) & (i + 1u < last + KERNEL) {
-            let row = (image * params.out_height + i + 1u - KERNEL) * params.out_width;
-            for (var m = 0u; m < TM; m++) {
-                if column + m < params.out_width {
-                    y[(row + column + m) * params.outputs4 + o] = sum[0][m];
+            for (var u = 0u; u < KERNEL; u++) {
+                for (var v = 0u; v < KERNEL; v++) {
+                    for (var m = 0u; m < TM; m++) {
+                        sum[s + u][m] = fma(a[m + v], w[(BEFORE - u) * KERNEL + v], sum[s + u][m]);
+                    }
                 }
             }
-        }
-        // Rows move up with their first product.
-        for (var u = 0u; u < BEFORE; u++) {
-            for (var m = 0u; m < TM; m++) {
-                sum[u][m] = fma(a[m], w[(BEFORE - 1u - u) * KERNEL], sum[u + 1u][m]);
-            }
-            for (var v = 0u; v < BEFORE; v++) {
+            if (r + s + 1u >= KERNEL) & (i + 1u < last + KERNEL) {
+                let to = own_y + (r + s + 1u - KERNEL) * stride;
                 for (var m = 0u; m < TM; m++) {
-                    sum[u][m] = fma(a[m + v + 1u], w[(BEFORE - 1u - u) * KERNEL + v + 1u], sum[u][m]);
+                    if column + m < params.out_width {
+                        y[to + m * params.outputs4] = select(sum[s][m], relu(sum[s][m]), RELU == 1u);
+                    }
                 }
             }
+        }
+        for (var u = 0u; u < BEFORE; u++) {
+            sum[u] = sum[u + ROUND];
         }
     }
 }

@@ -5,12 +5,16 @@
 // are narrower than those of x: 2 TM + KERNEL - 1 vectors loaded for TM KERNEL^2 multiply-adds. `unpack_grouped_weight_grad.wgsl` adds the splits.
 const KERNEL: u32 = 3u;
 const TM: u32 = 4u;
-// With 1 the mean of the patches is taken off x, off zeros of the padding too.
+// With 1 the mean of the patches is taken off x, off zeros of the padding too: that under the middle tap when x is loaded, and what the means
+// of other taps differ by, a share of the border's, from the sum. Off the sum alone it would cancel where the mean is far from zero.
 const CENTERED: u32 = 0u;
 const TAPS: u32 = KERNEL * KERNEL;
 // KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
 const BEFORE: u32 = 2u;
 const SPAN: u32 = 6u;
+// Rows written out at once, so that few move up in registers: 3 of a 3x3 kernel, 1 of a 5x5 kernel, whose code is long; and rows kept.
+const ROUND: u32 = 9u / KERNEL;
+const KEPT: u32 = BEFORE + ROUND;
 
 struct Params {
     height: u32,
@@ -36,10 +40,8 @@ struct Params {
 // #import shared/divide.wgsl
 // #import shared/index.wgsl
 
+// Mean of the patches under a tap, for a vector of channels.
 fn mean_of(vector: u32, tap: u32) -> vec4f {
-    if CENTERED == 0u {
-        return vec4f(0.0);
-    }
     let at = min(vector * 4u + vec4u(0u, 1u, 2u, 3u), vec4u(params.channels - 1u)) * TAPS + tap;
     return vec4f(mean[at.x], mean[at.y], mean[at.z], mean[at.w]);
 }
@@ -55,33 +57,53 @@ fn main(
     let invocation = min(own, params.invocations - 1u);
     let split = quotient(invocation, params.outputs4);
     let o = invocation - split * params.outputs4;
+    var center: vec4f;
+    if CENTERED == 1u {
+        center = mean_of(o, TAPS / 2u);
+    }
+    let line = params.out_width * params.outputs4;
     var sum: array<vec4f, TAPS>;
+    var gradients: vec4f;
     for (var t = 0u; t < params.tiles_per_split; t++) {
         let exists = split * params.tiles_per_split + t < params.all_tiles;
         let tile = min(split * params.tiles_per_split + t, params.all_tiles - 1u);
         let image = quotient(tile, params.tiles);
         let column = (tile - image * params.tiles) * TM;
-        var columns = columns_from(column, o);
-        // Row j of `last_rows` is row i + j + 1 - KERNEL of gy; there are none before the first and behind the last.
-        var last_rows: array<array<vec4f, TM>, KERNEL>;
-        for (var i = 0u; i + 1u < params.out_height + KERNEL; i++) {
-            for (var u = 0u; u < BEFORE; u++) {
-                last_rows[u] = last_rows[u + 1u];
-            }
-            let base = (image * params.out_height + min(i, params.out_height - 1u)) * params.out_width;
-            for (var m = 0u; m < TM; m++) {
-                let valid = exists & (i < params.out_height) & (column + m < params.out_width);
-                let at = base + min(column + m, params.out_width - 1u);
-                last_rows[BEFORE][m] = select(vec4f(0.0), gy[at * params.outputs4 + o], valid);
-            }
-            var a = row_of_columns(&columns, image, i);
-            for (var u = 0u; u < KERNEL; u++) {
-                for (var v = 0u; v < KERNEL; v++) {
-                    let off = mean_of(o, u * KERNEL + v);
-                    for (var m = 0u; m < TM; m++) {
-                        sum[u * KERNEL + v] = fma(a[m + v] - off, last_rows[BEFORE - u][m], sum[u * KERNEL + v]);
+        var columns = columns_from(image, column, o);
+        var places: array<u32, TM>;
+        var valid: array<bool, TM>;
+        for (var m = 0u; m < TM; m++) {
+            valid[m] = exists & (column + m < params.out_width);
+            places[m] = (image * params.out_height * params.out_width + min(column + m, params.out_width - 1u)) * params.outputs4 + o;
+        }
+        // Row j of `rows` is row i + j + 1 - KERNEL of gy; there are none before the first and behind the last.
+        var rows: array<array<vec4f, TM>, KEPT>;
+        for (var i = 0u; i + 1u < params.out_height + KERNEL; i += ROUND) {
+            for (var s = 0u; s < ROUND; s++) {
+                let row = i + s;
+                let base = min(row * line, (params.out_height - 1u) * line);
+                for (var m = 0u; m < TM; m++) {
+                    rows[s + BEFORE][m] = select(vec4f(0.0), gy[base + places[m]], valid[m] & (row < params.out_height));
+                    if CENTERED == 1u {
+                        gradients += rows[s + BEFORE][m];
                     }
                 }
+                var a = row_of_columns(&columns, row);
+                if CENTERED == 1u {
+                    for (var j = 0u; j < SPAN; j++) {
+                        a[j] -= center;
+                    }
+                }
+                for (var u = 0u; u < KERNEL; u++) {
+                    for (var v = 0u; v < KERNEL; v++) {
+                        for (var m = 0u; m < TM; m++) {
+                            sum[u * KERNEL + v] = fma(a[m + v], rows[s + BEFORE - u][m], sum[u * KERNEL + v]);
+                        }
+                    }
+                }
+            }
+            for (var u = 0u; u < BEFORE; u++) {
+                rows[u] = rows[u + ROUND];
             }
         }
     }
@@ -89,6 +111,9 @@ fn main(
         return;
     }
     for (var tap = 0u; tap < TAPS; tap++) {
+        if CENTERED == 1u {
+            sum[tap] = fma(center - mean_of(o, tap), gradients, sum[tap]);
+        }
         partial[(split * TAPS + tap) * params.outputs4 + o] = sum[tap];
     }
 }

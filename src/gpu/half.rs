@@ -4,7 +4,8 @@
 //! loads are unpacked to f32 and its stores are packed, so that all arithmetic stays f32. Packing is WGSL's own since its first version:
 //! no adapter lacks it, while `shader-f16` is missing in some browsers and drivers.
 //!
-//! What a store is given rounds to the nearest f16 (in steps of 2^-24 below 2^-14). What lies beyond [`MOST`], and what is no number,
+//! What a store is given becomes one of the two f16 beside it (in steps of 2^-24 below 2^-14): the nearest as a rule, the smaller one by Mesa's
+//! compilers for AMD and NVIDIA; rounding before would add half to what a store takes. What lies beyond [`MOST`], and what is no number,
 //! becomes infinite with its sign: WGSL leaves open what packing makes of it. Infinite stays infinite, where a NaN would vanish in a ReLU.
 
 use super::rewrite::{bracketed, code, with_loads};
@@ -21,13 +22,13 @@ const LOAD_ONE: &str = "fn one_of_f16(v: u32, i: u32) -> f32 {
 }
 ";
 
-/// 0x477fe000 is the largest f16, 0x7c00 what is infinite.
+/// 0x477fe000 is the largest f16, packed 0x7bff; one more is infinite.
 const STORE: &str = "fn to_f16(v: vec4f) -> vec2u {
     let bits = bitcast<vec4u>(v);
-    let beyond = (bits & vec4u(0x7fffffffu)) > vec4u(0x477fe000u);
-    let held = select(v, vec4f(0.0), beyond);
-    let marks = select(vec4u(0u), vec4u(0x7c00u) | ((bits >> vec4u(16u)) & vec4u(0x8000u)), beyond);
-    return vec2u(pack2x16float(held.xy), pack2x16float(held.zw)) | marks.xz | (marks.yw << vec2u(16u));
+    let size = bits & vec4u(0x7fffffffu);
+    let held = bitcast<vec4f>(min(size, vec4u(0x477fe000u)) | (bits & vec4u(0x80000000u)));
+    let beyond = select(vec4u(0u), vec4u(1u, 0x10000u, 1u, 0x10000u), size > vec4u(0x477fe000u));
+    return vec2u(pack2x16float(held.xy), pack2x16float(held.zw)) + beyond.xz + beyond.yw;
 }
 ";
 

@@ -9,15 +9,34 @@ fn shaders() -> impl Iterator<Item = &'static Shader> {
     ops::SHADERS.iter().copied().flatten().chain(mexhat::software::SHADERS).chain(bench::SHADERS).copied()
 }
 
-/// The hottest kernels, and a bit for each of their bindings that lies in f16 where maps do.
-const HALVED: [(&str, u32); 4] = [
-    ("conv/conv.wgsl", 1 << 1 | 1 << 5),
+/// Kernels of models in `--precision f16`, each with a bit for every binding that lies in f16 in the launch that has most of them.
+const HALVED: [(&str, u32); 23] = [
+    ("conv/conv.wgsl", 1 << 1 | 1 << 4 | 1 << 5),
+    ("conv/conv_depthwise.wgsl", 1 << 1 | 1 << 4),
+    ("conv/conv_depthwise_weight_grad.wgsl", 1 << 1 | 1 << 2),
+    ("conv/conv_grouped.wgsl", 1 << 1 | 1 << 4),
+    ("conv/conv_grouped_weight_grad.wgsl", 1 << 1 | 1 << 2),
     ("conv/conv_weight_grad.wgsl", 1 << 1 | 1 << 2),
-    ("products/matmul.wgsl", 1 << 1 | 1 << 6),
+    ("norm/batch_norm.wgsl", 1 << 1 | 1 << 6),
+    ("norm/batch_norm_grad.wgsl", 1 << 1 | 1 << 2 | 1 << 4),
+    ("norm/batch_norm_moments.wgsl", 1 << 1),
+    ("norm/batch_norm_sums.wgsl", 1 << 1 | 1 << 2),
+    ("norm/column_sum.wgsl", 1 << 1 | 1 << 2),
+    ("norm/column_total.wgsl", 1 << 1),
+    ("patches/col2im_blocks.wgsl", 1 << 2 | 1 << 3 | 1 << 4),
+    ("patches/im2col_blocks.wgsl", 1 << 1),
+    ("pointwise/add.wgsl", 1 << 1 | 1 << 2 | 1 << 3),
+    ("pointwise/relayout.wgsl", 1 << 2),
+    ("pointwise/unary_grad.wgsl", 1 << 1 | 1 << 2 | 1 << 3),
+    ("pool/average_pool_grad.wgsl", 1 << 2),
+    ("pool/max_pool.wgsl", 1 << 1 | 1 << 2),
+    ("pool/max_pool_grad.wgsl", 1 << 1 | 1 << 3),
     ("products/gram.wgsl", 1 << 1 | 1 << 2),
+    ("products/matmul.wgsl", 1 << 1 | 1 << 3 | 1 << 5 | 1 << 6),
+    ("products/transpose.wgsl", 1 << 1),
 ];
 
-/// Every variant of every shader, but those for subgroups of eight lanes, which no GPU has; the hottest once more with maps in f16.
+/// Every variant of every shader, but those for subgroups of eight lanes, which no GPU has; those of models in f16 once more so.
 pub fn all() -> impl Iterator<Item = Kernel> {
     let variants = |shader: &'static Shader| (0..shader.variants.len()).map(move |i| Kernel::new(shader, i));
     let all = shaders().filter(|shader| !shader.file.contains("_subgroup.")).flat_map(variants);

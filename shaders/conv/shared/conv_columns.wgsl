@@ -5,22 +5,23 @@ struct Columns {
     inside: array<bool, SPAN>,
 }
 
-fn columns_from(column: u32, o: u32) -> Columns {
+fn columns_from(image: u32, column: u32, o: u32) -> Columns {
+    let first = image * params.height * params.width;
     var found: Columns;
     for (var j = 0u; j < SPAN; j++) {
         // What is negative wraps to more than any size.
         let ix = column + j - params.padding;
         found.inside[j] = ix < params.width;
-        found.at[j] = select(0u, ix, ix < params.width) * params.outputs4 + o;
+        found.at[j] = (first + select(0u, ix, ix < params.width)) * params.outputs4 + o;
     }
     return found;
 }
 
 // These columns of row `row` - padding of x of an image; zeros outside of the map.
-fn row_of_columns(place: ptr<function, Columns>, image: u32, row: u32) -> array<vec4f, SPAN> {
+fn row_of_columns(place: ptr<function, Columns>, row: u32) -> array<vec4f, SPAN> {
     let iy = row - params.padding;
     let inside = iy < params.height;
-    let base = (image * params.height + select(0u, iy, inside)) * params.width * params.outputs4;
+    let base = select(0u, iy * (params.width * params.outputs4), inside);
     var found: array<vec4f, SPAN>;
     for (var j = 0u; j < SPAN; j++) {
         found[j] = select(vec4f(0.0), x[base + (*place).at[j]], inside & (*place).inside[j]);

@@ -76,17 +76,16 @@ fn put(sum: ptr<function, mat4x4f>, result: Result, at: vec2u) {
     }
 }
 
-fn add_product(sum: ptr<function, mat4x4f>, second: bool, left: u32, right: u32, at: vec2u) {
-    for (var k = 0u; k < params.d4; k++) {
-        var y: array<vec4f, 4>;
-        for (var e = 0u; e < 4u; e++) {
-            // Rows beyond the last are clamped; the padding of the left matrix is zero there.
-            y[e] = right_vector(second, right + min(k * 4u + e, params.d - 1u) * params.d4 + at.x);
-        }
-        for (var i = 0u; i < 4u; i++) {
-            let x = left_vector(second, left + min(at.y * 4u + i, params.d - 1u) * params.d4 + k);
-            (*sum)[i] = multiply_add((*sum)[i], x, y[0], y[1], y[2], y[3]);
-        }
+// Four steps from `step` of a product on: rows from `top` on of the left matrix, vector `column` of the right one.
+fn add_steps(sum: ptr<function, mat4x4f>, second: bool, left: u32, right: u32, rows: ptr<function, array<u32, 4>>, column: u32, step: u32) {
+    var y: array<vec4f, 4>;
+    for (var e = 0u; e < 4u; e++) {
+        // Rows beyond the last are clamped; the padding of the left matrix is zero there.
+        y[e] = right_vector(second, right + min((step * 4u + e) * params.d4, (params.d - 1u) * params.d4) + column);
+    }
+    for (var i = 0u; i < 4u; i++) {
+        let x = left_vector(second, left + step + (*rows)[i]);
+        (*sum)[i] = multiply_add((*sum)[i], x, y[0], y[1], y[2], y[3]);
     }
 }
 
@@ -94,10 +93,16 @@ fn multiply(factors: Factors, result: Result, lane: u32) {
     let count = blocks();
     for (var index = lane; index < count; index += LANES) {
         let at = block_at(index);
+        var rows: array<u32, 4>;
+        for (var i = 0u; i < 4u; i++) {
+            rows[i] = min(at.y * 4u + i, params.d - 1u) * params.d4;
+        }
         var sum: mat4x4f;
-        add_product(&sum, false, factors.left, factors.right, at);
-        if PAIR == 1u {
-            add_product(&sum, true, factors.left2, factors.right2, at);
+        for (var step = 0u; step < params.d4; step++) {
+            add_steps(&sum, false, factors.left, factors.right, &rows, at.x, step);
+            if PAIR == 1u {
+                add_steps(&sum, true, factors.left2, factors.right2, &rows, at.x, step);
+            }
         }
         put(&sum, result, at);
     }
