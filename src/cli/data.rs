@@ -20,14 +20,16 @@ enum What {
 }
 
 #[derive(Args)]
-#[command(after_help = "Examples:\n  mexhat data fetch mnist\n  mexhat data fetch mnist --out web/dist/data")]
+#[command(
+    after_help = "Examples:\n  mexhat data fetch mnist\n  mexhat data fetch cifar10\n  mexhat data fetch mnist --out web/dist/data"
+)]
 struct FetchArgs {
-    /// Data set: mnist
+    /// Data set: mnist, fashion-mnist, cifar10 or cifar100
     name: String,
     /// Folder for the files [default: where `--data NAME` looks for them]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Folder of another web server with the same files, over http
+    /// Folder of another web server with the same files
     #[arg(long, value_name = "URL")]
     from: Option<String>,
     /// Print one JSON object
