@@ -3,7 +3,7 @@
 //! where a load for each tap would take 9.
 
 use super::centering::with_mean;
-use super::grouped::launch_unpack;
+use super::unpack::launch_unpack;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::patches::geometry::Geometry;
