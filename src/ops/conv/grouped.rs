@@ -173,7 +173,7 @@ pub(in crate::ops) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, 
     let (o4, lines) = (g.o.div_ceil(4), g.n * g.oh);
     let vectors = g.taps() * inputs * o4;
     let per_split = if grouping == Grouping::Whole { vectors / 4 } else { vectors };
-    let wanted = if launch.profile.software { 1024 } else { 65_536 };
+    let wanted = launch.profile.gradient_sums;
     let longest = launch.profile.rounds / (g.ow + 1);
     let lines_per_split = lines.div_ceil((wanted / per_split).clamp(1, lines)).min(longest.max(1));
     let splits = lines.div_ceil(lines_per_split);
