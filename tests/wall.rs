@@ -4,7 +4,8 @@
 use std::path::Path;
 
 /// Names of that room's own choices, and of the adapters.
-const WORDS: [&str; 7] = ["Family", "Loads", "IN_SUBGROUPS", "Mesa", "llvmpipe", "lavapipe", "SwiftShader"];
+const WORDS: [&str; 8] =
+    ["Family", "Loads", "IN_SUBGROUPS", "Mesa", "llvmpipe", "lavapipe", "SwiftShader", "profile.software"];
 
 /// The list of adapters, which knows some by their names, what to install for them, and what is known to be wrong with some.
 const MAY: [&str; 2] = ["src/gpu/adapter.rs", "src/gpu/known.rs"];
@@ -61,5 +62,8 @@ fn no_other_room_names_software_adapters() {
 #[test]
 fn words_are_found_as_words() {
     assert!(names("use crate::software::Family;", "Family") && names("// on mesa's", "Mesa"));
+    assert!(
+        names("if launch.profile.software {", "profile.software") && !names("profile.software_of", "profile.software")
+    );
     assert!(!names("font-family", "Family") && !names("Overloads", "Loads") && !names("/// Loads a file", "Loads"));
 }

@@ -22,11 +22,21 @@ pub struct Tiles {
 pub struct Profile {
     /// For people and reports; no two profiles of one number of processes have the same.
     pub name: &'static str,
-    /// The adapter computes on the CPU: few lanes, and tiny launches are dear.
-    pub software: bool,
     /// Workgroups of 64 that keep it busy; WebGPU does not report cores, so by the class of the adapter. Products of fewer tiles are
     /// given smaller ones, or more workgroups that share a sum.
     pub workgroups: usize,
+    /// Whether products of too few tiles to fill it are given smaller ones, and computed in parts of their sums.
+    pub parts: bool,
+    /// Invocations that sums of the weights' gradients are cut up for, where they have kernels of their own.
+    pub gradient_sums: usize,
+    /// Invocations that sums over columns are cut up for, beyond what keeps their rounding small; 0 for no more than that.
+    pub column_sums: usize,
+    /// Vectors that stay in the cache of a core while it sums a weight's gradient, in no longer parts; [`usize::MAX`] where none does.
+    pub cached: usize,
+    /// Rows that an invocation of a depthwise convolution walks down.
+    pub strip: usize,
+    /// Whether all Newton-Schulz iterations of a small matrix are one launch.
+    pub whole_newton_schulz: bool,
     /// Rounds of all its loops together that one invocation may take. Some drivers end loops without a word, see
     /// [`software`](crate::software).
     pub rounds: usize,
@@ -44,8 +54,13 @@ impl Profile {
     /// What GPUs are given, and every adapter can run: those of laptops and phones, and all in a browser, which does not say more.
     pub const GPU: Self = Self {
         name: "gpu",
-        software: false,
         workgroups: 64,
+        parts: true,
+        gradient_sums: 65_536,
+        column_sums: 32_768,
+        cached: usize::MAX,
+        strip: 8,
+        whole_newton_schulz: true,
         rounds: usize::MAX,
         tiles: |tiles| tiles,
         processes: 1,

@@ -68,6 +68,19 @@ fn has_lanes(adapter: &AdapterSummary) -> bool {
 /// Rounds of its loops after which Mesa's driver ends them (`LP_MAX_TGSI_LOOP_ITERATIONS` in its source); other drivers do not.
 const MOST_ROUNDS: usize = 65_535;
 
+/// What is chosen for few lanes, where tiny launches are dear: they are kept busy by little, and each part of a sum has to be stored
+/// and added again.
+const FEW_LANES: Profile = Profile {
+    workgroups: 8,
+    parts: false,
+    gradient_sums: 1024,
+    column_sums: 0,
+    cached: 1 << 16,
+    strip: 32,
+    whole_newton_schulz: false,
+    ..Profile::GPU
+};
+
 fn of(adapter: &AdapterSummary, family: Family, loads: Loads) -> Profile {
     let rounds = if adapter.is_software() { MOST_ROUNDS } else { usize::MAX };
     let (name, tiles): (_, fn(&'static Tiles) -> &'static Tiles) = match (family, loads) {
@@ -81,9 +94,7 @@ fn of(adapter: &AdapterSummary, family: Family, loads: Loads) -> Profile {
     };
     let own = match family {
         Family::Shared => Profile { name, rounds, ..Profile::GPU },
-        Family::Register | Family::Subgroup => {
-            Profile { name, software: true, workgroups: 8, rounds, tiles, ..Profile::GPU }
-        }
+        Family::Register | Family::Subgroup => Profile { name, rounds, tiles, ..FEW_LANES },
     };
     match loads {
         Loads::Buffers => own,

@@ -3,7 +3,7 @@
 //! where a load for each tap would take 9.
 
 use super::centering::with_mean;
-use super::grouped::launch_unpack;
+use super::unpack::launch_unpack;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::patches::geometry::Geometry;
@@ -74,7 +74,7 @@ impl Depthwise {
             if flipped { ([g.oh, g.ow], [g.h, g.w]) } else { ([g.h, g.w], [g.oh, g.ow]) };
         let (outputs4, tiles) = (g.c.div_ceil(4), out_width.div_ceil(COLUMNS));
         // A strip loads kernel - 1 rows more than it has; real GPUs need the invocations more than they mind the loads.
-        let strip = if launch.profile.software { 32 } else { 8 }.min(out_height);
+        let strip = launch.profile.strip.min(out_height);
         let strips = out_height.div_ceil(strip);
         let invocations = g.n * strips * tiles * outputs4;
         let params = DepthwiseParams {
@@ -101,7 +101,7 @@ impl Depthwise {
     pub fn launch_weight_grad(self, launch: &mut Launch<'_>, g: &Geometry, write: Slot) {
         let (outputs4, tiles) = (g.c.div_ceil(4), g.ow.div_ceil(COLUMNS));
         let all_tiles = g.n * tiles;
-        let wanted = if launch.profile.software { 1024 } else { 65_536 };
+        let wanted = launch.profile.gradient_sums;
         let longest = launch.profile.rounds / (g.oh + g.kh);
         let tiles_per_split = all_tiles.div_ceil((wanted / outputs4).clamp(1, all_tiles)).min(longest.max(1));
         let splits = all_tiles.div_ceil(tiles_per_split);

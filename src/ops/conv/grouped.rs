@@ -4,6 +4,7 @@
 
 use super::centering::with_mean;
 use super::depthwise::Depthwise;
+use super::unpack::launch_unpack;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::patches::geometry::Geometry;
@@ -28,9 +29,6 @@ kernel_params! {
         vectors: u32, taps: u32, rows: u32, columns: u32, columns4: u32, columns_per_group: u32, transposed: u32,
     }
 }
-kernel_params! {
-    struct UnpackParams { vectors: u32, splits: u32, taps: u32, channels: u32, outputs: u32, outputs4: u32 }
-}
 
 static CONV: Shader = Shader::with_variants::<ConvGroupedParams>(
     "conv/conv_grouped.wgsl",
@@ -54,8 +52,7 @@ static WEIGHT_GRAD: Shader = Shader::with_variants::<GroupedWeightGradParams>(
     &[&[("GROUPING", 0)], &[("GROUPING", 1)], &[("GROUPING", 2)]],
 );
 static PACK: Shader = Shader::new::<PackGroupedParams>("conv/pack_grouped_weight.wgsl", 1, 1);
-static UNPACK: Shader = Shader::new::<UnpackParams>("conv/unpack_grouped_weight_grad.wgsl", 1, 1);
-pub(in crate::ops) const SHADERS: &[&Shader] = &[&CONV, &WEIGHT_GRAD, &PACK, &UNPACK];
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&CONV, &WEIGHT_GRAD, &PACK];
 
 /// How four neighbouring outputs find their inputs; the numbers are the kernels' `GROUPING`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,7 +173,7 @@ pub(in crate::ops) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, 
     let (o4, lines) = (g.o.div_ceil(4), g.n * g.oh);
     let vectors = g.taps() * inputs * o4;
     let per_split = if grouping == Grouping::Whole { vectors / 4 } else { vectors };
-    let wanted = if launch.profile.software { 1024 } else { 65_536 };
+    let wanted = launch.profile.gradient_sums;
     let longest = launch.profile.rounds / (g.ow + 1);
     let lines_per_split = lines.div_ceil((wanted / per_split).clamp(1, lines)).min(longest.max(1));
     let splits = lines.div_ceil(lines_per_split);
@@ -205,25 +202,4 @@ pub(in crate::ops) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, 
     let kernel = Kernel::new(&WEIGHT_GRAD, grouping as usize);
     launch.flat(kernel, &params, &reads, &[partial], splits * per_split);
     launch_unpack(launch, g, [splits, inputs], partial, write);
-}
-
-/// Appends the launch that adds `splits` partial weight gradients, of `channels` for each tap, and turns them into a row-major weight.
-pub(in crate::ops) fn launch_unpack(
-    launch: &mut Launch<'_>,
-    g: &Geometry,
-    [splits, channels]: [usize; 2],
-    partial: Slot,
-    write: Slot,
-) {
-    let o4 = g.o.div_ceil(4);
-    let vectors = g.taps() * channels * o4;
-    let params = UnpackParams {
-        vectors: vectors as u32,
-        splits: splits as u32,
-        taps: g.taps() as u32,
-        channels: channels as u32,
-        outputs: g.o as u32,
-        outputs4: o4 as u32,
-    };
-    launch.flat(Kernel::new(&UNPACK, 0), &params, &[partial], &[write], vectors);
 }

@@ -31,10 +31,10 @@ pub(crate) static TILES: Tiles = Tiles {
 };
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&TILES.shader];
 
-/// Pixels whose gradients, `outputs4` vectors each, stay in a core's cache while all rows of the weight's gradient are summed; sums of fewer
-/// than these cost more to add than they save.
-fn cached_pixels(outputs4: usize) -> usize {
-    ((1 << 16) / outputs4).max(512)
+/// Pixels whose gradients, `outputs4` vectors each, stay in a core's cache of `cached` vectors while all rows of the weight's gradient are
+/// summed; sums of fewer than these cost more to add than they save.
+fn cached_pixels(cached: usize, outputs4: usize) -> usize {
+    (cached / outputs4).max(512)
 }
 
 /// Appends the weight's gradient; reads x, gy and perhaps the mean.
@@ -46,7 +46,7 @@ pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: Geometry, weight: &
     };
     let grid = [o4.div_ceil(lx * tn), (g.taps() * c4).div_ceil(ly * tm)];
     let wanted = LONG_SUM * launch.profile.workgroups;
-    let least = if launch.profile.software { pixels.div_ceil(cached_pixels(o4)) } else { 1 };
+    let least = pixels.div_ceil(cached_pixels(launch.profile.cached, o4));
     let pixels_per_split = pixels.div_ceil((wanted / (grid[0] * grid[1])).clamp(least, pixels.div_ceil(16)));
     let splits = pixels.div_ceil(pixels_per_split);
     let columns = !weight.lies_in_rows();

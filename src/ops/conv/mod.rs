@@ -11,6 +11,7 @@ mod input_grad;
 mod kind;
 pub(super) mod pointwise;
 mod reference;
+pub(super) mod unpack;
 mod weight;
 pub(super) mod weight_columns;
 mod weight_grad;

@@ -26,7 +26,7 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&SMALL, &SMALL_GRAD];
 
 /// Whether an adapter of this profile is to run these kernels for matrices of side `d`.
 pub(super) fn suits(profile: Profile, d: usize) -> bool {
-    !profile.software && d <= LARGEST
+    profile.whole_newton_schulz && d <= LARGEST
 }
 
 /// Sides up to this one are small: nine blocks of four, as of 3x3 patches of 4 channels.

@@ -95,11 +95,11 @@ impl Product {
         let count = |tile| self.count(tile, [batches, m, n]);
         let Some((kernel, tile @ [tm, tn, lx, ly])) = choose_to_fill(&TILES, launch, n4, &flags, count) else { return };
         let stages = (k.div_ceil(DEPTH) * if self.pair.is_some() { 2 } else { 1 }).max(1);
-        let most = if launch.profile.software { 1 } else { (stages / LEAST_STAGES).max(1) };
+        let most = if launch.profile.parts { (stages / LEAST_STAGES).max(1) } else { 1 };
         let wanted = launch.profile.workgroups.div_ceil(count(tile).max(1)).min(most);
         let stages_per_part = stages.div_ceil(wanted).min(launch.profile.rounds / ROUNDS);
         let parts = stages.div_ceil(stages_per_part);
-        if launch.profile.software && self.pair.is_some() {
+        if !launch.profile.parts && self.pair.is_some() {
             launch.takes_rounds(stages * ROUNDS);
         }
         let partial = (parts > 1).then(|| launch.scratch("partial", stored([batches, parts, m, n])));
@@ -156,7 +156,7 @@ mod tests {
         // A part would be too short.
         assert_eq!(grids(Profile::CARD, 64, 176, 64)?, [[2, 1, 1]]);
         // CPUs have few cores.
-        assert_eq!(grids(Profile { software: true, ..Profile::CARD }, 576, 576, 64)?.len(), 1);
+        assert_eq!(grids(Profile { parts: false, ..Profile::CARD }, 576, 576, 64)?.len(), 1);
         Ok(())
     }
 }

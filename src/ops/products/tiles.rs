@@ -17,8 +17,8 @@ pub(in crate::ops) fn choose(
     choose_to_fill(tiles, launch, columns4, flags, |_| usize::MAX)
 }
 
-/// As [`choose`], of what GPUs that a product's largest tiles do not fill get the next smaller ones: they leave less to fill by parts of
-/// sums, which have to be stored. `count` says how many tiles of a size a product has.
+/// As [`choose`], of what adapters that take products in parts get the next smaller tiles where the largest ones do not fill them: they
+/// leave less to fill by parts of sums, which have to be stored. `count` says how many tiles of a size a product has.
 pub(in crate::ops) fn choose_to_fill(
     tiles: &'static Tiles,
     launch: &mut Launch<'_>,
@@ -29,7 +29,7 @@ pub(in crate::ops) fn choose_to_fill(
     let Tiles { shader, sizes } = (launch.profile.tiles)(tiles);
     let widest = sizes.iter().position(|(least, _)| columns4 >= *least).unwrap_or(sizes.len() - 1);
     // The tiles behind the second are for few columns and waste what many have.
-    let idle = !launch.profile.software && widest == 0 && count(sizes[0].1) < launch.profile.workgroups;
+    let idle = launch.profile.parts && widest == 0 && count(sizes[0].1) < launch.profile.workgroups;
     let tile = sizes[widest.max(usize::from(idle))].1;
     let names = ["TM", "TN", "LX", "LY"].into_iter().zip(tile.map(|size| size as u32));
     let constants: Vec<_> = names.chain(flags.iter().copied()).collect();

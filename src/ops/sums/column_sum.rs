@@ -24,7 +24,7 @@ const FEW: usize = 1024;
 /// want tens of thousands of invocations, where eight rows are enough for each.
 pub(in crate::ops) fn chunks(profile: Profile, rows: usize, columns: usize) -> (usize, usize) {
     let pairwise = rows.isqrt().clamp(1, 256).min(rows);
-    let filling = if profile.software { 1 } else { (32_768 / columns.max(1)).min(rows / 8) };
+    let filling = (profile.column_sums / columns.max(1)).min(rows / 8);
     let per_split = rows.div_ceil(pairwise.max(filling));
     (rows.div_ceil(per_split), per_split)
 }
