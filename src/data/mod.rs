@@ -75,6 +75,7 @@ pub use given::load_given;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub use home::{data_home, look_in, places};
+pub(crate) use idx_sets::{FASHION, is_fashion};
 pub(crate) use labels::labels_augmented;
 pub use loader::{Epoch, Loader, LoaderOptions};
 pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Reading, Size};
