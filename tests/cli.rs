@@ -324,13 +324,25 @@ fn a_run_with_patience_says_why_it_ended_and_keeps_the_best() {
 #[test]
 fn one_of_several_needs_mpi() {
     let dir = TempDir::new().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_mexhat"));
-    command.current_dir(dir.path()).args(["train", "--out", "run"]).env("OMPI_COMM_WORLD_SIZE", "2");
-    let refused = command.output().unwrap();
-    let said = String::from_utf8_lossy(&refused.stderr);
-    assert_eq!(refused.status.code(), Some(2), "{said}");
-    assert!(said.contains("started several processes") && said.contains("--features mpi"), "{said}");
-    assert!(!dir.path().join("run").exists());
+    let started = |variables: &[(&str, &str)]| {
+        let mut command = support::command(dir.path(), "train --limit-train 32 --limit-test 32 --steps 1 --out run");
+        command.envs(variables.iter().copied()).output().unwrap()
+    };
+    for launcher in [
+        &[("OMPI_COMM_WORLD_SIZE", "2")][..],
+        &[("PMI_SIZE", "2")],
+        &[("MV2_COMM_WORLD_SIZE", "2")],
+        &[("PMIX_RANK", "1"), ("SLURM_STEP_NUM_TASKS", "2")],
+    ] {
+        let refused = started(launcher);
+        let said = text(&refused.stderr);
+        assert_eq!(refused.status.code(), Some(2), "{launcher:?}: {said}");
+        assert!(said.contains("started several processes") && said.contains("--features mpi"), "{launcher:?}: {said}");
+        assert!(!dir.path().join("run").exists(), "{launcher:?}");
+    }
+    // Tasks of a step that are none of MPI, such as runs side by side with other seeds, are left alone.
+    let alone = started(&[("SLURM_STEP_NUM_TASKS", "2")]);
+    assert_eq!(alone.status.code(), Some(0), "{}", text(&alone.stderr));
 }
 
 #[test]

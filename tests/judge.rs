@@ -122,6 +122,41 @@ fn classes_are_matched_by_name() {
     refused(dir.path(), "eval run --data field", 2, &["no class 'middle'", "'bottom', 'left', 'right', 'top'"]);
 }
 
+/// Digits and clothes come in files of one form, which number both from 0 to 9.
+#[test]
+fn clothes_are_no_digits() {
+    let dir = TempDir::new().unwrap();
+    let set = |folder: &str| {
+        let folder = dir.path().join(folder);
+        fs::create_dir_all(&folder).unwrap();
+        let labels: Vec<u8> = (0..40).map(|i| i % 10).collect();
+        let images: Vec<u8> = (0..40 * 784).map(|i| (i * 7 % 251) as u8).collect();
+        for split in ["train", "t10k"] {
+            let images = mexhat::data::idx::encode(&[40, 28, 28], &images);
+            let labels = mexhat::data::idx::encode(&[40], &labels);
+            fs::write(folder.join(format!("{split}-images-idx3-ubyte")), images).unwrap();
+            fs::write(folder.join(format!("{split}-labels-idx1-ubyte")), labels).unwrap();
+        }
+    };
+    ["digits", "others", "fashion-mnist"].into_iter().for_each(set);
+    for data in ["digits", "fashion-mnist"] {
+        let args = "--model linear --norm none --batch-size 16 --steps 2";
+        ok(dir.path(), &format!("train --data {data} {args} --out {data}-run"));
+    }
+    let said = |args: &str| {
+        let output = mexhat(dir.path(), args);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        (text(&output.stdout), text(&output.stderr))
+    };
+    let (own, notes) = said("eval fashion-mnist-run");
+    assert!(own.contains("Ankle boot") && !notes.contains("nothing tells"), "{own}{notes}");
+    assert!(!said("eval digits-run --data ./digits").1.contains("nothing tells"), "its own, by another way");
+    let notes = said("eval digits-run --data others").1;
+    assert!(notes.contains("'others'") && notes.contains("nothing tells that they are the same"), "{notes}");
+    refused(dir.path(), "eval digits-run --data fashion-mnist", 2, &["no class 'T-shirt/top'"]);
+    refused(dir.path(), "eval fashion-mnist-run --data digits", 2, &["Fashion-MNIST", "'digits'"]);
+}
+
 #[test]
 fn grey_and_colour_are_turned_into_what_the_network_takes() {
     let dir = TempDir::new().unwrap();

@@ -78,7 +78,27 @@ fn mistakes_in_a_file_are_named() {
     let dir = TempDir::new().unwrap();
     let write = |text: &str| fs::write(dir.path().join("net.toml"), text).unwrap();
     write("layers = [\n  { type = \"conv\", outputs = 8, kernal = 3 },\n]");
-    refused(dir.path(), "train --model net.toml", 2, &["line 2"]);
+    // Not "unknown field `kernal`, expected one of --outputs, --kernel": keys of a file are no options of the program.
+    refused(
+        dir.path(),
+        "train --model net.toml",
+        2,
+        &[
+            "net.toml: is no description",
+            "line 2, column 31: unknown field 'kernal', expected one of 'outputs', 'kernel', 'stride'",
+        ],
+    );
+    write(
+        "layers = [\n  { type = \"gate\", gate = [\n    { type = \"conv\", outputs = 8, kernel = \"3\" },\n  ] },\n]",
+    );
+    refused(dir.path(), "train --model net.toml", 2, &["line 3, column 36: 'kernel': invalid type: string \"3\""]);
+    write(
+        "layers = [\n  { type = \"flatten\" },\n  { type = \"linear\", outputs = 10, whitening = {\n eps = 0 } },\n]",
+    );
+    for args in ["", "--summary"] {
+        let args = format!("train --model net.toml --limit-train 32 --limit-test 32 {args}");
+        refused(dir.path(), &args, 2, &["net.toml: line 4: layer 'fc1'", "eps is 0; expected above 0"]);
+    }
     write("layers = [\n  { type = \"flatten\" },\n  { type = \"linear\", outputs = 3 },\n]");
     refused(
         dir.path(),

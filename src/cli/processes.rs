@@ -16,7 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How many processes a launcher says that it has started, if it is one.
 fn launched() -> Option<usize> {
     let says = |name| std::env::var(name).ok()?.parse().ok();
-    ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"].into_iter().find_map(says)
+    let launchers = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"];
+    // Slurm counts the tasks of every step; only with PMIx (`srun --mpi=pmix`) are they known to be processes of MPI, of which nothing else tells.
+    let slurm = || std::env::var_os("PMIX_RANK").and_then(|_| says("SLURM_STEP_NUM_TASKS"));
+    launchers.into_iter().find_map(says).or_else(slurm)
 }
 
 /// The processes of a run; the first one tells and writes, the others only train.

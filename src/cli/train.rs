@@ -245,15 +245,20 @@ pub(super) fn run(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> 
 }
 
 fn run_in(args: &TrainArgs, matches: Option<&ArgMatches>, world: &World) -> Result<()> {
+    // What does not fit is found where the file is no longer at hand.
+    let locate = |error| match NetworkFile::read(&args.options.net.model) {
+        Ok(file) if NetworkFile::is_one(&args.options.net.model) => file.locate(error),
+        _ => error,
+    };
     if args.summary {
-        return summary(args, matches, world);
+        return summary(args, matches, world).map_err(locate);
     }
     let ready = match &args.resume {
         Some(path) => {
             settled_option(matches)?;
             go_on(args, path, matches, world)?
         }
-        None => Some(begin(args, matches, world)?),
+        None => Some(begin(args, matches, world).map_err(locate)?),
     };
     let Some((mut trainer, folder)) = ready else { return Ok(()) };
     let stop = stop_flag();

@@ -20,6 +20,23 @@ struct Set {
 const WANTED: [&str; 4] =
     ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"];
 
+/// The classes of Fashion-MNIST, whose files number them as MNIST's number digits.
+pub(crate) const FASHION: [&str; 10] =
+    ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
+
+/// Whether `path`, a path or the name of a data set, is called after Fashion-MNIST: its last part, or the one above `raw`.
+pub(crate) fn is_fashion(path: &str) -> bool {
+    let called = |part: &str| {
+        let letters: String = part.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();
+        letters.starts_with("fashionmnist") || letters == "fashion"
+    };
+    let mut parts = path.rsplit(['/', '\\']).filter(|part| !part.is_empty());
+    match parts.next() {
+        Some("raw") => parts.next().is_some_and(called),
+        last => last.is_some_and(called),
+    }
+}
+
 /// Prefix and place among [`WANTED`] of a file's name without folders.
 fn known(base: &str) -> Option<(String, usize)> {
     let name = base.to_lowercase();
@@ -109,12 +126,16 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
         let what = format!("holds IDX files, but {missing}(.gz) is missing{prefix}{advice}");
         return Err(Error::input(files.path(), what));
     }
+    // Of several sets the one that is chosen says what it is.
+    let fashion = is_fashion(chosen) || sets.len() == 1 && is_fashion(name);
     let read = |images: usize, labels: usize| -> Result<Option<Dataset>> {
         let (Some(images), Some(labels)) = (set.places[images], set.places[labels]) else { return Ok(None) };
         let file = |i: usize| -> Result<(PathBuf, Vec<u8>, u64)> {
             Ok((files.path_of(i), files.read(i, MAX_FILE)?, files.packed(i)))
         };
-        idx::dataset_within(name, &file(images)?, &file(labels)?).map(Some)
+        let data = idx::dataset_within(name, &file(images)?, &file(labels)?)?;
+        let fits = data.shape == [1, 28, 28] && data.classes() <= FASHION.len();
+        if fashion && fits { data.with_class_names(&FASHION.map(String::from)).map(Some) } else { Ok(Some(data)) }
     };
     let only_test = want == Want::Test && options.prepare.reading.split.is_none();
     let mut found = Found {
@@ -155,5 +176,17 @@ mod tests {
             assert_eq!(known(name), Some((prefix.to_owned(), place)), "{name}");
         }
         assert_eq!(known("train-images.png"), None);
+    }
+
+    #[test]
+    fn fashion_is_known_by_its_name_alone() {
+        for name in
+            ["fashion-mnist", "data/FashionMNIST/raw", "./fashion-mnist-3600/", "fashion_mnist.zip", "a/fashion"]
+        {
+            assert!(is_fashion(name), "{name}");
+        }
+        for name in ["mnist", "fashion-mnist/digits", "old-fashioned-mnist", "raw", "raw/raw", "", "fashion-photos"] {
+            assert!(!is_fashion(name), "{name}");
+        }
     }
 }

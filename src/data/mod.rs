@@ -9,6 +9,9 @@
 //! Pixels stay bytes until a batch is made: a quarter of the memory, and one table look-up per pixel. In a run of the trainer they are bytes
 //! still when they reach the device, which crops, mirrors and normalises them.
 //!
+//! Files and folders of pictures are read and decoded whole, before training begins. What takes more than 2 GiB then lies in a temporary file,
+//! below `TMPDIR` on Unix, until the data set goes: 20,000 JPEGs of 224 x 224 took 2.7 GB of disk and 70 MB of memory, in November 2026.
+//!
 //! ```
 //! # use mexhat::data::{load, LoadOptions};
 //! let splits = load("glyphs", &LoadOptions { limit_train: Some(100), ..Default::default() })?;
@@ -75,6 +78,7 @@ pub use given::load_given;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub use home::{data_home, look_in, places};
+pub(crate) use idx_sets::{FASHION, is_fashion};
 pub(crate) use labels::labels_augmented;
 pub use loader::{Epoch, Loader, LoaderOptions};
 pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Reading, Size};

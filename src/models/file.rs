@@ -35,6 +35,9 @@ const MOST_BYTES: u64 = 1 << 20;
 pub struct NetworkFile {
     path: String,
     written: Written,
+    /// Of a file of TOML.
+    #[cfg(not(target_arch = "wasm32"))]
+    places: Vec<super::mistakes::Place>,
 }
 
 /// The file's keys. `input` is (C, H, W) of one image.
@@ -73,9 +76,38 @@ impl NetworkFile {
     /// # Errors
     /// As [`NetworkFile::read`].
     pub fn parse(path: &str, text: &str) -> Result<Self> {
+        // A page tells what it is told: it downloads every line.
+        #[cfg(target_arch = "wasm32")]
+        let mistake = |e: toml::de::Error| e.to_string();
+        #[cfg(not(target_arch = "wasm32"))]
+        let mistake = |e: toml::de::Error| super::mistakes::mistake::<Written>(text, &e);
         let written: Written = toml::from_str(text)
-            .map_err(|e| Error::input(path, format!("is no description of a network\n{}", e.to_string().trim_end())))?;
-        Self::of(path, written)
+            .map_err(|e| Error::input(path, format!("is no description of a network\n{}", mistake(e).trim_end())))?;
+        #[cfg(not(target_arch = "wasm32"))]
+        let places = super::mistakes::places(text, &written.layers);
+        let file = Self::of(path, written)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        let file = Self { places, ..file };
+        Ok(file)
+    }
+
+    /// An error of [`Network::build`] with the line of the layer or the key that it names; others as they are.
+    ///
+    /// ```
+    /// use mexhat::models::{ModelOptions, NetworkFile};
+    /// let text = "layers = [\n  { type = \"flatten\" },\n  { type = \"conv\", outputs = 8, kernel = 3 },\n]";
+    /// let file = NetworkFile::parse("net.toml", text)?;
+    /// let error = file.network(&ModelOptions::default())?.build(&mut mexhat::nn::State::new()).unwrap_err();
+    /// assert!(file.locate(error).to_string().starts_with("net.toml: line 3: layer 'conv1'"));
+    /// # Ok::<(), mexhat::Error>(())
+    /// ```
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn locate(&self, error: Error) -> Error {
+        let Error::Usage(what) = &error else { return error };
+        match super::mistakes::line(what, &self.places) {
+            Some(line) => Error::input(&self.path, format!("line {line}: {what}")),
+            None => error,
+        }
     }
 
     /// As [`NetworkFile::parse`] of JSON with the same keys, as programs write it; errors name the layer by its place.
@@ -101,7 +133,12 @@ impl NetworkFile {
         if written.layers.is_empty() {
             return Err(Error::input(path, "has no layers; expected at least one"));
         }
-        Ok(Self { path: path.into(), written })
+        Ok(Self {
+            path: path.into(),
+            written,
+            #[cfg(not(target_arch = "wasm32"))]
+            places: Vec::new(),
+        })
     }
 
     /// The network for these images and classes.
@@ -248,13 +285,103 @@ mod tests {
             ("{ type = \"relu\", slope = 0.1 }", "slope"),
             ("{ outputs = 8, kernel = 3 }", "type"),
             ("{ type = \"residual\", body = [{ type = \"conv\", outputs = 8, kernal = 3 }] }", "kernal"),
+            ("{ type = \"conv\", outputs = 8, kernel = \"three\" }", "'kernel': invalid type: string \"three\""),
+            ("{ type = \"conv\", outputs = \"8\", kernel = \"3\" }", "'kernel': invalid type"),
+            ("{ type = \"conv\", outputs = 8.5, kernel = 3 }", "'outputs': expected a number"),
+            ("{ type = \"conv\", outputs = 8, kernel = 3, whitening = { eps = \"a\" } }", "'eps': invalid type"),
+            ("{ type = \"conv\", outputs = 8, kernel = 3, whitening = { epss = 1 } }", "unknown field 'epss'"),
+            ("{ type = \"conv\", outputs = 8, kernel = 3, whitning = { eps = 1 } }", "unknown field 'whitning'"),
+            ("{ type = \"dropout\", probability = \"half\" }", "'probability': invalid type"),
+            ("{ type = \"dual_path\", sum = \"a\", body = [] }", "'sum': invalid type"),
+            ("{ type = \"residual\", body = [], shortcut = 3 }", "'shortcut': invalid type"),
+            ("{ type = \"residual\", body = [1] }", "'body': invalid type"),
+            ("{ type = 3 }", "'type': invalid type"),
+            ("{ type = \"relu\", name = 3 }", "'name': invalid type"),
         ] {
             let found = error(&line(layer));
-            assert!(found.contains("line 3") && found.contains(expected), "{layer}: {found}");
+            assert!(found.contains("line 3, column") && found.contains(expected), "{layer}: {found}");
+            assert!(found.contains(&format!("3 |   {layer},")) && !found.contains('`'), "{layer}: {found}");
         }
         assert!(error("layers = []").contains("no layers"));
         assert!(error("layer = []").contains("line 1"));
-        assert!(error("norm = \"bach\"\nlayers = [{ type = \"relu\" }]").contains("line 1"));
+        let found = error("norm = \"bach\"\nlayers = [{ type = \"relu\" }]");
+        assert!(found.contains("line 1, column 1: 'norm': unknown variant 'bach'"), "{found}");
+        let found = error("layers = [{ type = \"relu\" }]\nblock_fc = \"many\"\n[whitening]\niterations = 3\neps = 1");
+        assert!(found.contains("line 2, column 1: 'block_fc': invalid type"), "{found}");
+        let found = error("layers = [{ type = \"relu\" }]\n[whitening]\niterations = 3\n  block = [1]");
+        assert!(found.contains("line 4, column 3: 'block': invalid type"), "{found}");
+        let found = error("layers = [\n  { type = \"relu\" \n");
+        assert!(found.contains("line ") && !found.contains('`'), "{found}");
+        assert!(error("layers = 3").contains("line 1, column 1: 'layers': invalid type"));
+    }
+
+    /// Each stands on a line of its own, within blocks that begin above it.
+    #[test]
+    fn mistakes_within_blocks_name_their_own_line() {
+        for (block, end) in [
+            ("{ type = \"residual\", body = [", "] }"),
+            ("{ type = \"residual\", body = [], shortcut = [", "] }"),
+            ("{ type = \"concat\", branches = [[], [", "]] }"),
+            ("{ type = \"gate\", gate = [", "] }"),
+            ("{ type = \"sequence\", layers = [{ type = \"dual_path\", sum = 4, body = [", "] }] }"),
+        ] {
+            for (layer, expected) in [
+                ("{ type = \"conv\", outputs = 8, kernal = 3 }", "unknown field 'kernal'"),
+                ("{ type = \"conv\", outputs = 8, kernel = \"3\" }", "'kernel': invalid type"),
+                ("{ type = \"conv\", outputs = 8 }", "missing field 'kernel'"),
+                ("{ type = \"cnov\" }", "unknown variant 'cnov'"),
+            ] {
+                let text = format!("layers = [\n{block}\n  {{ type = \"relu\" }},\n  {layer},\n{end}\n]");
+                let found = NetworkFile::parse("net.toml", &text).unwrap_err().to_string();
+                assert!(found.contains("line 4, column") && found.contains(expected), "{text}: {found}");
+            }
+        }
+        let text = "[[layers]]\ntype = \"residual\"\n[[layers.body]]\ntype = \"conv\"\noutputs = 8\nkernel = true";
+        let found = NetworkFile::parse("net.toml", text).unwrap_err().to_string();
+        assert!(found.contains("line 6, column 1: 'kernel': invalid type: boolean"), "{found}");
+    }
+
+    #[test]
+    fn layers_that_do_not_fit_name_their_line() -> Result<()> {
+        let error = |text: &str| -> Result<String> {
+            let file = NetworkFile::parse("net.toml", text)?;
+            let network = file.network(&ModelOptions::default())?;
+            let error = network.build(&mut crate::tape::State::new()).expect_err("a refusal");
+            Ok(file.locate(error).to_string())
+        };
+        for (layer, expected) in [
+            ("{ type = \"linear\", outputs = 8 }", "layer 'LINEAR'"),
+            ("{ type = \"conv\", outputs = 8,\n kernel = 0 }", "kernel is 0"),
+            ("{ type = \"conv\", outputs = 8, kernel = 3,\n groups = 5 }", "groups"),
+            ("{ type = \"conv\", outputs = 8, kernel = 3,\n whitening = { eps = 0 } }", "eps is 0; expected above 0"),
+            (
+                "{ type = \"conv\", outputs = 8, kernel = 3,\n whitening = { sampling_stride = 0 } }",
+                "sampling_stride is 0",
+            ),
+            ("{ type = \"channel_deconv\",\n block = 100 }", "block is 100"),
+            ("{ type = \"conv\", name = \"twice\", outputs = 8, kernel = 3 }", "two layers are called"),
+        ] {
+            let key = if layer.contains('\n') { 5 } else { 4 };
+            for (prefix, block, end) in [
+                ("block1.", "{ type = \"residual\", body = [", "] }"),
+                ("block1.shortcut_", "{ type = \"residual\", body = [], shortcut = [", "] }"),
+                ("concat1.1.", "{ type = \"concat\", branches = [[], [", "]] }"),
+                ("gate1.", "{ type = \"gate\", gate = [", "] }"),
+                ("block1.", "{ type = \"sequence\", layers = [", "] }"),
+            ] {
+                // The first of two of one name is fine.
+                let first = if layer.contains("twice") { layer } else { "{ type = \"relu\" }" };
+                let text = format!("layers = [\n{block}\n  {first},\n  {layer},\n{end}\n]");
+                let (found, expected) = (error(&text)?, expected.replace("LINEAR", &format!("{prefix}fc1")));
+                assert!(
+                    found.starts_with(&format!("net.toml: line {key}: ")) && found.contains(&expected),
+                    "{text}: {found}"
+                );
+            }
+        }
+        let shared = error("layers = [\n{ type = \"conv\", outputs = 8, kernel = 3 }]\n[whitening]\neps = -1")?;
+        assert!(shared.starts_with("net.toml: line 4: layer 'conv1'") && shared.contains("eps is -1"), "{shared}");
+        Ok(())
     }
 
     #[test]

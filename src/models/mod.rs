@@ -22,6 +22,8 @@ mod file;
 #[cfg(zoo)]
 mod imagenet;
 mod lenet;
+#[cfg(not(target_arch = "wasm32"))]
+mod mistakes;
 mod mlp;
 #[cfg(zoo)]
 mod mobilenet;

@@ -67,7 +67,7 @@ impl ChannelDeconv {
     pub fn new(state: &mut State, name: &str, channels: usize, options: ChannelWhitening) -> Result<Self> {
         let ChannelWhitening { block, eps, iterations, sampling_stride, momentum } = options;
         if block == 0 || block > channels {
-            let what = format!("{name}: expected a block of 1 to {channels} channels, found {block}");
+            let what = format!("{name}: block is {block}; expected 1 to {channels}, the channels of its input");
             return Err(Error::Usage(what));
         }
         let eps_fits = eps > 0.0 && eps.is_finite();

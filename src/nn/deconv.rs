@@ -123,10 +123,10 @@ impl Core {
         (layout, sampling, whitening): (BlockLayout, Sampling, Whitening),
         rng: Rng,
     ) -> Result<Self> {
-        if whitening.iterations == 0 || whitening.sampling_stride == 0 || whitening.eps.is_nan() || whitening.eps <= 0.0
-        {
-            let what = format!("{name}: expected iterations, sampling stride and eps above 0, found {whitening:?}");
-            return Err(Error::Usage(what));
+        let Whitening { iterations, sampling_stride, eps, .. } = whitening;
+        let numbers = [("iterations", iterations as f32), ("sampling_stride", sampling_stride as f32), ("eps", eps)];
+        if let Some((key, found)) = numbers.into_iter().find(|(_, number)| number.is_nan() || *number <= 0.0) {
+            return Err(Error::Usage(format!("{name}: {key} is {found}; expected above 0")));
         }
         let (s, d) = (layout.statistics(), layout.d);
         state.room_for(&[s, d, d])?;

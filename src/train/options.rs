@@ -90,7 +90,8 @@ const MOST_PARTS: usize = 1 << 16;
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct Options {
-    /// Data set: glyphs, mnist, fashion-mnist, cifar10, cifar100, shapes (with masks), or the path of a folder or zip
+    /// Data set: glyphs, mnist, fashion-mnist, cifar10, cifar100, shapes (with masks), or the path of a folder or zip. Pictures are decoded whole
+    /// before training begins, above 2 GiB into a temporary file below TMPDIR: 2.7 GB for 20,000 JPEGs of 224 x 224
     #[cfg_attr(feature = "cli", arg(long, default_value = "glyphs", value_name = "NAME|PATH", help_heading = "Data"))]
     pub data: String,
     /// Network and normalisation.

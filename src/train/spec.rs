@@ -1,7 +1,7 @@
 //! What a saved network says of itself: how it is built, and what its images and classes are.
 
 use super::{NetOptions, Options};
-use crate::data::{Augment, Dataset, LoadOptions, Normalize, Splits};
+use crate::data::{Augment, Dataset, FASHION, LoadOptions, Normalize, Splits, is_fashion};
 use crate::models::{self, Model, ModelOptions};
 use crate::nn::Network;
 use crate::tape::State;
@@ -41,6 +41,11 @@ pub struct ModelSpec {
     pub network: Option<Network>,
 }
 
+/// Whether classes have no names but numbers.
+fn is_numbered(names: &[String]) -> bool {
+    names.iter().all(|name| name.parse::<u32>().is_ok())
+}
+
 fn is_false(value: &bool) -> bool {
     !value
 }
@@ -65,6 +70,13 @@ impl ModelSpec {
             masks: splits.train.is_masked(),
         };
         spec.described()
+    }
+
+    /// As [`ModelSpec::new`], for a run that goes on as `earlier`; its names of classes stay.
+    pub(super) fn going_on(options: &Options, splits: &mut Splits, earlier: &Self) -> Self {
+        let parts = [Some(&mut splits.train), splits.validation.as_mut(), Some(&mut splits.test)];
+        parts.into_iter().flatten().for_each(|data| _ = earlier.keep_numbers(data));
+        Self::new(options, splits)
     }
 
     /// That of `network`, trained on `data`; its classes are called by their numbers.
@@ -151,8 +163,18 @@ impl ModelSpec {
         Ok(())
     }
 
+    /// Calls the classes of Fashion-MNIST by their numbers, where the network comes from a version that did so. Says whether they were.
+    fn keep_numbers(&self, dataset: &mut Dataset) -> bool {
+        let named = dataset.class_names == FASHION && is_numbered(&self.class_names);
+        let keeps = named && self.class_names.len() == FASHION.len() && is_fashion(&self.data);
+        if keeps {
+            dataset.class_names.clone_from(&self.class_names);
+        }
+        keeps
+    }
+
     /// Brings `dataset` to what the network takes: classes by their names, grey or colour by its channels. Says what was
-    /// changed.
+    /// changed, and where names are but numbers, that nothing was compared.
     ///
     /// # Errors
     /// A class of the data is unknown to the network, or its images are of another size.
@@ -174,6 +196,28 @@ impl ModelSpec {
                 "the network takes images of {height} x {width} (height x width), but those of '{}' are {} x {}; choose the data \
                  it was trained on ('{}') or like it, or scale them with `size` {height},{width}",
                 dataset.name, dataset.shape[1], dataset.shape[2], self.data
+            )));
+        }
+        let others = dataset.name != self.data && is_numbered(&self.class_names);
+        if self.keep_numbers(dataset) {
+            changes.push(format!(
+                "the network knows the classes of Fashion-MNIST by their numbers, from an earlier version: 0 is {}, {} is {}",
+                FASHION[0],
+                FASHION.len() - 1,
+                FASHION[FASHION.len() - 1]
+            ));
+        } else if others && is_numbered(&dataset.class_names) {
+            changes.push(format!(
+                "the classes of '{}' and of '{}', which the network was trained on, are called by numbers, so nothing tells that they are the \
+                 same; if they are not, the accuracy means nothing",
+                dataset.name, self.data
+            ));
+        }
+        if self.class_names == FASHION && is_numbered(&dataset.class_names) {
+            return Err(Error::Usage(format!(
+                "the network tells the classes of Fashion-MNIST apart, and '{}' calls its own by numbers; if it is Fashion-MNIST, call its \
+                 folder fashion-mnist, otherwise choose data with the same classes",
+                dataset.name
             )));
         }
         if dataset.class_names != self.class_names {
@@ -224,5 +268,57 @@ impl ModelSpec {
             ));
         }
         self.normalize.check(channels)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn data(name: &str, names: &[&str]) -> Dataset {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let labels: Vec<u32> = (0..names.len() as u32).collect();
+        let data = Dataset::new(name, names.len(), [1, 28, 28], vec![0; 784 * names.len()], labels);
+        data.and_then(|data| data.with_class_names(&names)).expect("a data set")
+    }
+
+    /// Digits and clothes have ten classes each, and their files call both by numbers.
+    #[test]
+    fn classes_without_names_are_never_taken_for_each_other_in_silence() {
+        const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+        let network = Network::new([1, 28, 28]);
+        let of = |data: &str| ModelSpec::of(&network, 10, data, Normalize::none(1));
+        let (digits, early) = (of("mnist"), of("data/fashion-mnist"));
+        let fashion = ModelSpec { class_names: FASHION.map(String::from).to_vec(), ..early.clone() };
+        let adapt = |spec: &ModelSpec, name: &str, names: &[&str]| {
+            let mut data = data(name, names);
+            let notes = spec.adapt(&mut data).map_err(|e| e.to_string())?;
+            assert_eq!(data.class_names, spec.class_names);
+            assert_eq!(data.labels, (0..names.len() as u32).collect::<Vec<_>>());
+            Ok::<_, String>(notes.join("\n"))
+        };
+        assert_eq!(adapt(&digits, "mnist", &DIGITS), Ok(String::new()), "its own");
+        assert_eq!(adapt(&fashion, "elsewhere/fashion-mnist", &FASHION), Ok(String::new()), "the same names");
+        let noted = adapt(&digits, "glyphs", &DIGITS).expect("a note");
+        assert!(noted.contains("'glyphs'") && noted.contains("'mnist'") && noted.contains("nothing tells"), "{noted}");
+        assert!(adapt(&digits, "glyphs", &DIGITS[..3]).expect("a note").contains("nothing tells"), "fewer of them");
+        let refused = adapt(&digits, "fashion-mnist", &FASHION).expect_err("a refusal");
+        assert!(refused.contains("no class 'T-shirt/top'"), "{refused}");
+        let refused = adapt(&fashion, "digits", &DIGITS).expect_err("a refusal");
+        assert!(refused.contains("Fashion-MNIST") && refused.contains("'digits'"), "{refused}");
+        for place in ["data/fashion-mnist", "elsewhere/fashion-mnist"] {
+            let noted = adapt(&early, place, &FASHION).expect("a note");
+            assert!(noted.contains("earlier version: 0 is T-shirt/top, 9 is Ankle boot"), "{noted}");
+        }
+        let options = Options { data: early.data.clone(), ..Options::default() };
+        let clothes = || data("data/fashion-mnist", &FASHION);
+        let splits = || Splits::new(clothes(), clothes(), Normalize::none(1), Augment::NONE);
+        let names = |earlier: &ModelSpec| {
+            let mut splits = splits();
+            let found = ModelSpec::going_on(&options, &mut splits, earlier);
+            assert_eq!((&found.class_names, &splits.test.class_names), (&splits.train.class_names, &found.class_names));
+            found.class_names
+        };
+        assert_eq!((names(&early), names(&fashion)), (early.class_names.clone(), fashion.class_names.clone()));
     }
 }

@@ -8,8 +8,12 @@ use std::path::Path;
 
 /// Names that a note lists before it counts the rest.
 const LISTED: usize = 8;
-/// What PyTorch keeps beside tensors that is of no use here: counters of batches.
-const COUNTERS: [&str; 2] = ["num_batches_tracked", "counter"];
+/// What PyTorch keeps beside tensors: counters of batches, of use to [`ChannelDeconv`](crate::nn::ChannelDeconv) alone.
+const COUNTERS: [&str; 2] = [BATCHES, "counter"];
+/// PyTorch's counter of training steps.
+const BATCHES: &str = "num_batches_tracked";
+/// The same of a `ChannelDeconv` here: with 0 its first training step would replace the running statistics.
+const STEPS: &str = ".steps";
 
 /// What became of the tensors of a file.
 ///
@@ -55,7 +59,7 @@ fn listed(names: &[String]) -> String {
 }
 
 /// Puts the tensors of a safetensors file into `state` wherever name and shape agree; leading sides of 1 do not matter, as one
-/// covariance for all blocks is (d,d) in the authors' code and (1,d,d) here. Of a checkpoint whose run averages its weights the averages
+/// covariance for all blocks is (d,d) in the authors' code and (1,d,d) here. `NAME.num_batches_tracked` is taken as `NAME.steps`. Of a checkpoint whose run averages its weights the averages
 /// are taken, by which that network is judged.
 ///
 /// # Errors
@@ -74,7 +78,9 @@ pub fn load_state_dict(state: &mut State, path: &Path, bytes: &[u8]) -> Result<L
         let tensor = state.get_mut(id);
         known.insert(tensor.name.clone());
         let averaged = format!("average.{}", tensor.name);
-        let Ok(view) = file.tensor(&averaged).or_else(|_| file.tensor(&tensor.name)) else {
+        let counted = tensor.name.strip_suffix(STEPS).map(|layer| format!("{layer}.{BATCHES}"));
+        let names = [Some(&averaged), Some(&tensor.name), counted.as_ref()];
+        let Some(view) = names.into_iter().flatten().find_map(|name| file.tensor(name).ok()) else {
             loaded.missing.push(tensor.name.clone());
             continue;
         };
@@ -95,18 +101,24 @@ pub fn load_state_dict(state: &mut State, path: &Path, bytes: &[u8]) -> Result<L
         .collect();
     loaded.extra.sort();
     if loaded.taken == 0 {
-        return Err(Error::input(
-            path,
-            format!(
-                "has no tensor of this network; expected names such as {}, found {}",
-                listed(
-                    &known.iter().cloned().collect::<std::collections::BTreeSet<_>>().into_iter().collect::<Vec<_>>()
-                ),
-                listed(&loaded.extra)
-            ),
-        ));
+        return Err(Error::input(path, nothing(&known, &loaded)));
     }
     Ok(loaded)
+}
+
+/// Why no tensor was taken, of which the network has those called `known`.
+fn nothing(known: &HashSet<String>, loaded: &Loaded) -> String {
+    if !loaded.other_shape.is_empty() {
+        return format!(
+            "has no tensor of the shape that it has in this network; found {}; choose the network that the file is of, for images and classes \
+             like its own",
+            listed(&loaded.other_shape)
+        );
+    }
+    let mut known: Vec<String> = known.iter().cloned().collect();
+    known.sort();
+    let found = if loaded.extra.is_empty() { "none".into() } else { listed(&loaded.extra) };
+    format!("has no tensor of this network; expected names such as {}, found {found}", listed(&known))
 }
 
 fn trimmed(shape: &[usize]) -> &[usize] {
@@ -120,6 +132,10 @@ fn values(name: &str, view: &TensorView<'_>, path: &Path) -> Result<Vec<f32>> {
         Dtype::F32 => chunk(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
         Dtype::F64 => {
             chunk(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32).collect()
+        }
+        // A counter, as all other whole numbers are refused.
+        Dtype::I64 if name.ends_with(STEPS) => {
+            chunk(8).map(|b| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32).collect()
         }
         other => {
             let what = format!("holds '{name}' as {other:?}; expected F32 or F64, so call .float() before saving");
@@ -135,6 +151,7 @@ fn values(name: &str, view: &TensorView<'_>, path: &Path) -> Result<Vec<f32>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::{ChannelDeconv, ChannelWhitening};
     use crate::tape::Type;
 
     fn file(tensors: &[(&str, Vec<usize>, Vec<f32>)]) -> Vec<u8> {
@@ -144,6 +161,33 @@ mod tests {
             (*name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("a view"))
         });
         safetensors::serialize(views, None).expect("a file")
+    }
+
+    /// Running statistics of a `ChannelDeconv` go on where they were, in place of being set by the next step.
+    #[test]
+    fn steps_of_the_authors_are_taken() {
+        let mut state = State::new();
+        let options = ChannelWhitening { block: 2, ..Default::default() };
+        ChannelDeconv::new(&mut state, "white", 2, options).expect("a layer");
+        let taken = |state: &mut State, tensors: &[(&str, Dtype, &[u8])]| {
+            let views = tensors
+                .iter()
+                .map(|(name, kind, bytes)| (*name, TensorView::new(*kind, Vec::new(), bytes).expect("a view")));
+            let bytes = safetensors::serialize(views, None).expect("a file");
+            let loaded = load_state_dict(state, Path::new("x"), &bytes);
+            loaded.map(|loaded| (loaded, state.get(state.find("white.steps").expect("a tensor")).values.clone()))
+        };
+        let (batches, own) = (391i64.to_le_bytes(), 7f32.to_le_bytes());
+        let theirs = ("white.num_batches_tracked", Dtype::I64, &batches[..]);
+        let other = ("bn.num_batches_tracked", Dtype::I64, &batches[..]);
+        let (loaded, steps) = taken(&mut state, &[theirs, other]).expect("a fit");
+        assert_eq!((loaded.taken, steps), (1, vec![391.0]));
+        assert!(loaded.extra.is_empty(), "{loaded:?}");
+        let (_, steps) = taken(&mut state, &[theirs, ("white.steps", Dtype::F32, &own)]).expect("a fit");
+        assert_eq!(steps, [7.0], "its own count before that of others");
+        let refused =
+            taken(&mut state, &[("white.running_var", Dtype::I64, &batches)]).expect_err("a refusal").to_string();
+        assert!(refused.contains("running_var") && refused.contains(".float()"), "{refused}");
     }
 
     fn state() -> State {
@@ -184,6 +228,10 @@ mod tests {
             |bytes: &[u8]| load_state_dict(&mut state(), Path::new("x"), bytes).expect_err("a refusal").to_string();
         let nothing = refused(&file(&[("a.b", vec![1], vec![0.0])]));
         assert!(nothing.contains("conv1.weight") && nothing.contains("a.b"), "{nothing}");
+        let shapes = refused(&file(&[("fc.weight", vec![4], vec![0.0; 4]), ("conv1.weight", vec![3], vec![0.0; 3])]));
+        assert!(shapes.contains("conv1.weight [3] in place of [2, 1], fc.weight [4] in place of [3]"), "{shapes}");
+        assert!(shapes.contains("choose the network"), "{shapes}");
+        assert!(refused(&file(&[])).contains("found none"));
         assert!(refused(&file(&[("conv1.weight", vec![2, 1], vec![f32::NAN, 0.0])])).contains("no numbers"));
         assert!(refused(b"not a file").contains("save_file"));
     }

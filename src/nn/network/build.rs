@@ -92,9 +92,12 @@ impl Builder<'_> {
             Layer::Conv(conv) => self.conv(conv, name, &input).map_err(|e| at(name, &input, e))?,
             Layer::Linear(linear) => self.linear(linear, name, &input).map_err(|e| at(name, &input, e))?,
             Layer::BatchNorm | Layer::GroupNorm | Layer::LayerNorm | Layer::IterNorm => {
-                self.normalization(layer, name, input[0])?
+                self.normalization(layer, name, input[0]).map_err(|e| at(name, &input, e))?
             }
-            Layer::ChannelDeconv(options) => Box::new(ChannelDeconv::new(self.state, name, input[0], *options)?),
+            Layer::ChannelDeconv(options) => {
+                let layer = ChannelDeconv::new(self.state, name, input[0], *options);
+                Box::new(layer.map_err(|e| at(name, &input, e))?)
+            }
             Layer::MaxPool(pool) => Box::new(*pool),
             Layer::AvgPool(pool) => Box::new(*pool),
             Layer::AdaptiveAvgPool { size } => Box::new(AdaptiveAvgPool { size: *size }),
@@ -140,15 +143,19 @@ impl Builder<'_> {
         let &[channels, _, _] = input else {
             return Err(Error::Usage("a convolution takes maps (N,C,H,W), found features (N,F)".into()));
         };
-        if conv.outputs == 0 || conv.kernel == 0 || conv.stride == 0 || conv.dilation == 0 || conv.groups == 0 {
-            return Err(Error::Usage(format!(
-                "expected outputs, kernel, stride, dilation and groups of at least 1, found {}, {}, {}, {} and {}",
-                conv.outputs, conv.kernel, conv.stride, conv.dilation, conv.groups
-            )));
+        let sizes = [
+            ("outputs", conv.outputs),
+            ("kernel", conv.kernel),
+            ("stride", conv.stride),
+            ("dilation", conv.dilation),
+            ("groups", conv.groups),
+        ];
+        if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
+            return Err(Error::Usage(format!("{key} is 0; expected at least 1")));
         }
         if !channels.is_multiple_of(conv.groups) || !conv.outputs.is_multiple_of(conv.groups) {
             return Err(Error::Usage(format!(
-                "{} groups divide neither both {channels} channels nor {} outputs; expected a divisor of both",
+                "groups is {}, which does not divide both {channels} channels and {} outputs; expected a divisor of both",
                 conv.groups, conv.outputs
             )));
         }
@@ -196,7 +203,7 @@ impl Builder<'_> {
             return Err(Error::Usage("a linear layer takes features (N,F), found maps (N,C,H,W); flatten them".into()));
         };
         if linear.outputs == 0 {
-            return Err(Error::Usage("0 outputs; expected at least 1".into()));
+            return Err(Error::Usage("outputs is 0; expected at least 1".into()));
         }
         fits(&[linear.outputs, features])?;
         self.state.room_for(&[linear.outputs, features])?;
@@ -230,7 +237,11 @@ fn at(name: &str, input: &[usize], e: Error) -> Error {
     match e {
         // How much is missing decides what is advised.
         Error::Limit { .. } | Error::Memory { .. } => e,
-        e => Error::Usage(format!("layer '{name}', whose input is {input:?} without N: {e}")),
+        e => {
+            let what = e.to_string();
+            let own = what.strip_prefix(&format!("{name}: ")).unwrap_or(&what);
+            Error::Usage(format!("layer '{name}', whose input is {input:?} without N: {own}"))
+        }
     }
 }
 

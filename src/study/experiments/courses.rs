@@ -1,7 +1,7 @@
 //! Figures 8b and 12: how training goes with each norm, at the paper's settings (method, section 10.2): the loss step by step, and the
 //! accuracy by the clock.
 
-use super::tables::{Ended, TABLE_2, ended, mean, norm_name, shared};
+use super::tables::{Ended, LARGE, TABLE_2, ended, mean, norm_name, said, shared};
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::data::{LoadOptions, Preparation, Reading, Size, Splits, load, title};
 use crate::gpu::Gpu;
@@ -83,7 +83,7 @@ fn seeds(run: &ExperimentOptions) -> u64 {
 
 fn note((options, splits): (&Options, &Splits), run: &ExperimentOptions) -> String {
     format!(
-        "{} training and {} test images of {}, {}{}, {} epoch(s), batches of {}, {} seed(s)",
+        "{} training and {} test images of {}, {}{}, {} epoch(s), batches of {}, {} seed(s){}",
         splits.train.len(),
         splits.test.len(),
         title(&options.data),
@@ -91,16 +91,22 @@ fn note((options, splits): (&Options, &Splits), run: &ExperimentOptions) -> Stri
         run.runs.width.map_or_else(String::new, |width| format!(", {width} times as wide")),
         options.epochs.unwrap_or(1),
         options.batch_size.unwrap_or(0),
-        seeds(run)
+        seeds(run),
+        if options.prepare.reading.size.is_some() { LARGE } else { "" }
     )
 }
 
 /// Means over the seeds, place by place, as far as all of them go; of a run that diverged nothing is left out, so it ends in what is no
 /// number.
 fn means(runs: &[Ended], of: impl Fn(&Ended) -> Vec<f64>) -> Vec<f64> {
+    places(runs, of).into_iter().map(|values| mean(values.into_iter())).collect()
+}
+
+/// The values of all seeds, place by place, as far as all of them go.
+fn places(runs: &[Ended], of: impl Fn(&Ended) -> Vec<f64>) -> Vec<Vec<f64>> {
     let runs: Vec<Vec<f64>> = runs.iter().map(of).collect();
     let count = runs.iter().map(Vec::len).min().unwrap_or(0);
-    (0..count).map(|i| mean(runs.iter().map(|run| run[i]))).collect()
+    (0..count).map(|i| runs.iter().map(|run| run[i]).collect()).collect()
 }
 
 /// Each value as the mean of those around it, a fortieth to each side.
@@ -122,9 +128,8 @@ pub(super) async fn fig8b(gpu: &Gpu, experiment: Experiment, run: &ExperimentOpt
     let lines: Vec<Line> = trials.iter().zip(&losses).map(line).collect();
     let heading = format!("Training loss of {} on {}", options.net.model, title(&options.data));
     let row = |(trial, losses): (&Trial, &Vec<f64>)| {
-        let [whole, last] = fall(losses);
-        let steps = losses.len().to_string();
-        vec![norm_name(trial.norm).into(), format!("{whole:.4}"), format!("{last:.4}"), steps]
+        let [whole, last] = falls(&trial.runs, losses.len());
+        vec![norm_name(trial.norm).into(), said(&whole, 4), said(&last, 4), losses.len().to_string()]
     };
     Ok(Findings {
         note: note((&options, &splits), run),
@@ -141,6 +146,12 @@ pub(super) async fn fig8b(gpu: &Gpu, experiment: Experiment, run: &ExperimentOpt
 fn fall(losses: &[f64]) -> [f64; 2] {
     let tail = &losses[losses.len() - losses.len().div_ceil(10)..];
     [losses, tail].map(|losses| mean(losses.iter().copied()))
+}
+
+/// Of each run, over the steps that all of them have done.
+fn falls(runs: &[Ended], steps: usize) -> [Vec<f64>; 2] {
+    let found: Vec<[f64; 2]> = runs.iter().map(|run| fall(&run.losses[..steps])).collect();
+    [0, 1].map(|which| found.iter().map(|fall| fall[which]).collect())
 }
 
 /// Whether the last of `losses`, deconvolution's, is the lowest: over the whole, which tells how fast it falls, and at the end.
@@ -187,17 +198,7 @@ pub(super) async fn fig12(gpu: &Gpu, experiment: Experiment, run: &ExperimentOpt
     let lines: Vec<Line> = trials.iter().zip(&courses).map(line).collect();
     let heading = format!("Test accuracy of {} on {}", options.net.model, title(&options.data));
     let axes = ["seconds since the first step", "test accuracy, %"];
-    let rows = trials.iter().zip(&courses).flat_map(|(trial, course)| {
-        let row = |(epoch, (seconds, accuracy)): (usize, &(f64, f64))| {
-            vec![
-                norm_name(trial.norm).into(),
-                (epoch + 1).to_string(),
-                format!("{seconds:.1}"),
-                format!("{accuracy:.2}"),
-            ]
-        };
-        course.iter().enumerate().map(row).collect::<Vec<_>>()
-    });
+    let rows = trials.iter().flat_map(epochs);
     Ok(Findings {
         note: note((&options, &splits), run) + "; seconds of the clock, with evaluation, without compiling",
         heading: ["norm", "epoch", "seconds", "test accuracy %"].map(String::from).to_vec(),
@@ -211,6 +212,15 @@ pub(super) async fn fig12(gpu: &Gpu, experiment: Experiment, run: &ExperimentOpt
         .concat(),
         experiment,
     })
+}
+
+/// A row for each epoch.
+fn epochs(trial: &Trial) -> Vec<Vec<String>> {
+    let of = |which: fn(&(f64, f64)) -> f64| places(&trial.runs, |run| run.course.iter().map(which).collect());
+    let row = |(epoch, (seconds, accuracies)): (usize, (Vec<f64>, Vec<f64>))| {
+        vec![norm_name(trial.norm).into(), (epoch + 1).to_string(), said(&seconds, 1), said(&accuracies, 2)]
+    };
+    of(|point| point.0).into_iter().zip(of(|point| point.1)).enumerate().map(row).collect()
 }
 
 /// The value of a course at a time, on a straight line between those it has.
@@ -267,6 +277,22 @@ mod tests {
         assert_eq!(shown([[3.0, 2.0], [2.5, 1.0], [1.0, 2.0]]), [true, false]);
         assert_eq!(shown([[3.0, f64::NAN], [2.5, 1.5], [2.0, 1.0]]), [true, true]);
         assert_eq!(shown([[3.0, 2.0], [2.5, 1.5], [2.0, f64::NAN]]), [false, false]);
+    }
+
+    #[test]
+    fn seeds_come_with_deviations() {
+        let run = |losses: &[f64], course: &[(f64, f64)]| Ended {
+            accuracy: None,
+            losses: losses.to_vec(),
+            course: course.to_vec(),
+        };
+        let runs = vec![run(&[3.0, 1.0], &[(1.0, 50.0), (2.0, 60.0)]), run(&[5.0, 3.0, 9.0], &[(1.5, 52.0)])];
+        let [whole, last] = falls(&runs, 2);
+        assert_eq!((said(&whole, 2), said(&last, 2)), ("3.00 ± 1.41".into(), "2.00 ± 1.41".into()));
+        let trial = Trial { norm: Norm::Batch, runs };
+        assert_eq!(epochs(&trial), [["batch norm", "1", "1.2 ± 0.4", "51.00 ± 1.41"].map(String::from)]);
+        let trial = Trial { norm: Norm::Batch, runs: vec![run(&[], &[(1.0, 50.0), (2.0, 60.0)])] };
+        assert_eq!(epochs(&trial)[1], ["batch norm", "2", "2.0", "60.00"].map(String::from));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Figure 6: a network that tells the class of each pixel, with batch norm and with deconvolution, at the paper's settings (method, section
 //! 10.2): mean intersection over union, pixel accuracy and training loss, epoch by epoch.
 
-use super::tables::{mean, norm_name};
+use super::tables::{mean, norm_name, said};
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::data::{Augmentation, Preparation, Splits, load, title};
 use crate::gpu::Gpu;
@@ -42,8 +42,13 @@ impl Trial {
         Some((0..epochs).map(|epoch| mean(runs.iter().map(|run| run[epoch]))).collect())
     }
 
-    fn last(&self, which: usize) -> Option<f64> {
-        self.curve(which)?.last().copied()
+    /// What is told after the last epoch, over the seeds.
+    fn last(&self, which: usize, digits: usize) -> String {
+        let epochs = self.curve(which).map_or(0, |curve| curve.len());
+        let of = |run: &Option<Curves>| {
+            run.as_ref().zip(epochs.checked_sub(1)).map_or(f64::NAN, |(run, last)| run[which][last])
+        };
+        said(&self.runs.iter().map(of).collect::<Vec<_>>(), digits)
     }
 }
 
@@ -155,10 +160,8 @@ pub(super) async fn fig6(gpu: &Gpu, experiment: Experiment, run: &ExperimentOpti
         }
     }
     let epochs = options.epochs.unwrap_or(1);
-    let number =
-        |value: Option<f64>, digits: usize| value.map_or("diverged".into(), |value| format!("{value:.digits$}"));
     let row = |trial: &Trial| {
-        let numbers = [number(trial.last(0), 2), number(trial.last(1), 2), number(trial.last(2), 4)];
+        let numbers = [trial.last(0, 2), trial.last(1, 2), trial.last(2, 4)];
         [norm_name(trial.norm).to_owned()].into_iter().chain(numbers).chain([epochs.to_string()]).collect()
     };
     let mut pictures = Vec::new();
@@ -189,7 +192,8 @@ pub(super) async fn fig6(gpu: &Gpu, experiment: Experiment, run: &ExperimentOpti
     Ok(Findings {
         note: format!(
             "{} training and {} test images of {}, {}, {epochs} epoch(s), batches of {}, {seeds} seed(s); network {} times as wide, whitened in blocks of {} channels; images \
-             resized to 0.5 to 2 times at random, cut and mirrored, as in the paper",
+             resized to 0.5 to 2 times at random, cut and mirrored, as in the paper; normalised by their own mean and deviation, where the paper takes \
+             ImageNet's",
             splits.train.len(),
             splits.test.len(),
             title(data),
@@ -241,5 +245,14 @@ mod tests {
         assert_eq!(shown(&[9.0, 2.0], &[3.0, 4.0]), [false, false, false]);
         let lost = Trial { norm: Norm::Batch, runs: vec![None] };
         assert!(checks(&[lost, trial(Norm::Deconv, &[1.0])]).iter().all(|check| check.shown));
+    }
+
+    #[test]
+    fn seeds_come_with_deviations() {
+        let curves = |last: f64| Some([vec![1.0, last], vec![1.0, last], vec![1.0, last]]);
+        let of = |runs: Vec<Option<Curves>>| Trial { norm: Norm::Batch, runs }.last(2, 2);
+        assert_eq!(of(vec![curves(50.0)]), "50.00");
+        assert_eq!(of(vec![curves(50.0), curves(52.0)]), "51.00 ± 1.41");
+        assert_eq!(of(vec![curves(50.0), None]), "diverged");
     }
 }

@@ -36,7 +36,7 @@ pub struct Runs {
     /// Learning rate of both norms [default: the paper's]
     #[cfg_attr(feature = "cli", arg(long))]
     pub lr: Option<f64>,
-    /// Make each run with so many seeds, from --seed on [default: 1]
+    /// Make each run with so many seeds, from --seed on [default: 1; of fig8a 5 with --full, as the paper]
     #[cfg_attr(feature = "cli", arg(long, value_name = "N"))]
     pub seeds: Option<u64>,
 }
@@ -70,6 +70,16 @@ pub(super) const TABLE_2: [(&str, Pair, f64); 3] = [
     ("densenet121-imagenet", [74.65, 75.73], 0.1),
 ];
 
+/// Epochs of Table 2.
+const EPOCHS_2: u64 = 90;
+/// Seeds of Figure 8a.
+const SEEDS_8A: u64 = 5;
+
+/// How runs on pictures of 224 x 224 differ from the paper's.
+pub(super) const LARGE: &str = "; random parts of pictures scaled to 224 x 224, and judged whole, where the paper cuts the middle out; normalised by \
+     their own mean and deviation, where the paper takes ImageNet's; initial values of PyTorch's layers, where the paper draws those of VGG's and \
+     ResNet's convolutions by kaiming_normal in fan_out";
+
 /// Weight decays of Figure 8a, of which the larger hurts batch norm and helps deconvolution.
 const DECAYS: [f32; 2] = [5e-4, 5e-3];
 
@@ -99,6 +109,19 @@ pub(super) fn mean(values: impl Iterator<Item = f64> + Clone) -> f64 {
     values.clone().sum::<f64>() / values.count().max(1) as f64
 }
 
+/// The mean, with the sample deviation where there are several values to tell it.
+pub(super) fn said(values: &[f64], digits: usize) -> String {
+    let middle = mean(values.iter().copied());
+    if !middle.is_finite() {
+        return "diverged".into();
+    }
+    if values.len() < 2 {
+        return format!("{middle:.digits$}");
+    }
+    let squares: f64 = values.iter().map(|value| (value - middle).powi(2)).sum();
+    format!("{middle:.digits$} ± {:.digits$}", (squares / (values.len() as f64 - 1.0)).sqrt())
+}
+
 impl Trial {
     /// Mean over the seeds; `None` where one diverged.
     fn accuracy(&self) -> Option<f64> {
@@ -106,16 +129,10 @@ impl Trial {
         found.map(|found| mean(found.into_iter()))
     }
 
-    /// The mean, with the sample deviation where there are seeds to tell it.
+    /// The accuracy over the seeds.
     fn said(&self) -> String {
-        let Some(middle) = self.accuracy() else { return "diverged".into() };
-        let n = self.runs.len() as f64;
-        let squares: f64 = self.runs.iter().filter_map(|run| run.accuracy).map(|a| (a - middle).powi(2)).sum();
-        if self.runs.len() < 2 {
-            format!("{middle:.2}")
-        } else {
-            format!("{middle:.2} ± {:.2}", (squares / (n - 1.0)).sqrt())
-        }
+        let found: Vec<f64> = self.runs.iter().map(|run| run.accuracy.unwrap_or(f64::NAN)).collect();
+        said(&found, 2)
     }
 
     /// Mean training loss over the seeds, step by step, each over the steps around it.
@@ -129,10 +146,10 @@ impl Trial {
         (0..steps).map(at).collect()
     }
 
-    /// Mean training loss of the last tenth.
-    fn last(&self) -> f64 {
+    /// Training loss of the last tenth.
+    fn last(&self) -> String {
         let tail = |run: &Ended| mean(run.losses[run.losses.len() - run.losses.len().div_ceil(10)..].iter().copied());
-        mean(self.runs.iter().map(tail))
+        said(&self.runs.iter().map(tail).collect::<Vec<_>>(), 4)
     }
 }
 
@@ -188,7 +205,7 @@ pub(super) fn shared(large: bool, data: &str, shape: [usize; 3], classes: usize,
         epochs: Some(epochs.unwrap_or(if !run.full {
             1
         } else if large {
-            90
+            EPOCHS_2
         } else {
             EPOCHS[2]
         })),
@@ -217,6 +234,11 @@ fn models(name: &str, run: &ExperimentOptions) -> Vec<String> {
     all.into_iter().map(String::from).collect()
 }
 
+fn seeds(name: &str, run: &ExperimentOptions) -> u64 {
+    let usual = if name == "fig8a" && run.full { SEEDS_8A } else { 1 };
+    run.runs.seeds.unwrap_or(usual).max(1)
+}
+
 fn entries(name: &str, shared: &Options, classes: usize, run: &ExperimentOptions) -> Vec<Entry> {
     let mut entries = Vec::new();
     for model in models(name, run) {
@@ -237,8 +259,10 @@ fn entries(name: &str, shared: &Options, classes: usize, run: &ExperimentOptions
                 100 => column.and_then(|column| column.checked_sub(1)).map(|column| hundred[column]),
                 _ => column.map(|column| ten[column]),
             }),
-            _ => TABLE_2.iter().find(|entry| entry.0 == model).map(|entry| entry.1),
+            _ => TABLE_2.iter().find(|entry| entry.0 == model && options.epochs == Some(EPOCHS_2)).map(|entry| entry.1),
         };
+        // Of other networks the paper tells nothing.
+        let paper = paper.filter(|_| width == 1.0);
         let rate = TABLE_2.iter().find(|entry| entry.0 == model).map(|entry| entry.2);
         entries.push(Entry { name: model, options: Options { lr: options.lr.or(rate), ..options }, paper });
     }
@@ -277,8 +301,7 @@ fn checks(name: &str, found: &[(Entry, [Trial; 2])]) -> Vec<Check> {
 fn row(entry: &Entry, which: usize, trial: &Trial) -> Vec<String> {
     let paper = entry.paper.map_or_else(|| "-".into(), |pair| format!("{:.2}", pair[which]));
     let steps = trial.runs.first().map_or(0, |run| run.losses.len());
-    let loss = format!("{:.4}", trial.last());
-    vec![entry.name.clone(), norm_name(trial.norm).into(), trial.said(), paper, loss, steps.to_string()]
+    vec![entry.name.clone(), norm_name(trial.norm).into(), trial.said(), paper, trial.last(), steps.to_string()]
 }
 
 fn picture(experiment: &str, entry: &Entry, trials: &[Trial; 2]) -> Result<(String, String)> {
@@ -313,7 +336,7 @@ pub(super) async fn tables(gpu: &Gpu, experiment: Experiment, run: &ExperimentOp
         let net = NetOptions { norm, ..entry.options.net.clone() };
         check_fits(gpu, &Options { net, ..entry.options.clone() }, &splits)?;
     }
-    let seeds = run.runs.seeds.unwrap_or(1).max(1);
+    let seeds = seeds(name, run);
     let mut found = Vec::new();
     for entry in entries {
         let mut trials = [Norm::Batch, Norm::Deconv].map(|norm| Trial { norm, runs: Vec::new() });
@@ -344,11 +367,7 @@ pub(super) async fn tables(gpu: &Gpu, experiment: Experiment, run: &ExperimentOp
             shared.epochs.unwrap_or(1),
             shared.batch_size.unwrap_or(0),
             run.runs.width.map_or_else(String::new, |width| format!("; networks {width} times as wide")),
-            if name == "table2" {
-                "; random parts of pictures scaled to 224 x 224, and judged whole, where the paper cuts the middle out"
-            } else {
-                ""
-            }
+            if name == "table2" { LARGE } else { "" }
         ),
         heading: ["network", "norm", "test accuracy %", "paper %", "training loss at the end", "steps"]
             .map(String::from)
@@ -383,6 +402,16 @@ mod tests {
         assert_eq!(of("table1", 100, &run(false, None))[0].paper, None);
         assert_eq!(of("table1", 10, &run(false, Some(5)))[0].paper, None);
         assert_eq!(of("table2", 1000, &run(true, None))[0].options.lr, Some(0.01));
+        assert_eq!(of("table2", 1000, &run(true, None))[0].paper, Some([70.38, 71.95]));
+        assert_eq!(of("table2", 1000, &run(false, Some(90)))[0].paper, Some([69.76, 71.24]));
+        assert_eq!(of("table2", 1000, &run(false, None))[0].paper, None, "after 1 epoch of 90");
+        for (name, epochs) in [("table1", 100), ("table2", 90)] {
+            let runs = Runs { epochs: Some(epochs), width: Some(0.125), ..Runs::default() };
+            let narrow = ExperimentOptions { full: true, runs, ..ExperimentOptions::default() };
+            assert!(of(name, 10, &narrow).iter().all(|entry| entry.paper.is_none()), "{name}: another network");
+        }
+        assert_eq!((seeds("fig8a", &run(true, None)), seeds("fig8a", &run(false, None))), (5, 1));
+        assert_eq!(seeds("table1", &run(true, None)), 1);
         assert_eq!(
             of("fig8a", 100, &run(false, None)).iter().map(|e| e.options.weight_decay).collect::<Vec<_>>(),
             DECAYS
@@ -396,5 +425,8 @@ mod tests {
         assert_eq!(trial(&[Some(50.0)]).said(), "50.00");
         assert_eq!(trial(&[Some(50.0), Some(52.0)]).said(), "51.00 ± 1.41");
         assert_eq!(trial(&[Some(50.0), None]).said(), "diverged");
+        assert_eq!(trial(&[Some(50.0)]).last(), "1.0000");
+        assert_eq!(trial(&[Some(50.0), Some(52.0)]).last(), "1.0000 ± 0.0000");
+        assert_eq!(said(&[1.0, 2.0, 3.0], 1), "2.0 ± 1.0");
     }
 }

@@ -109,8 +109,8 @@ impl Trainer {
     ///
     /// # Errors
     /// As [`Trainer::new`], and when the checkpoint belongs to another network or other data, or is none of a run.
-    pub fn resume(gpu: &Gpu, options: &Options, splits: Splits, saved: &Saved<'_>) -> Result<Self> {
-        let spec = ModelSpec::new(options, &splits);
+    pub fn resume(gpu: &Gpu, options: &Options, mut splits: Splits, saved: &Saved<'_>) -> Result<Self> {
+        let spec = ModelSpec::going_on(options, &mut splits, &saved.spec);
         let Some(run) = &saved.run else {
             return Err(Error::Usage("a network without its run cannot go on; expected a checkpoint".into()));
         };
