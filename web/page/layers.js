@@ -131,13 +131,15 @@ function tap(column, row, live) {
   $("tap").value = `row ${r + 1}, column ${c + 1}${channels > 1 ? ` of tile ${tile + 1}` : ""}: ${values[(tile * side + r) * side + c].toFixed(3)}`;
 }
 
-$("kernel").addEventListener("pointermove", (pointer) => {
+// A finger comes down where it points, and need not move.
+for (const kind of ["pointermove", "pointerdown"]) $("kernel").addEventListener(kind, (pointer) => {
   if (!shown) return;
   const box = $("kernel").getBoundingClientRect();
   const shares = [(pointer.clientX - box.left) / box.width, (pointer.clientY - box.top) / box.height];
   tap(...shares.map((share) => Math.min(sides(shown) - 1, Math.max(0, Math.floor(share * sides(shown))))), false);
 });
-$("kernel").addEventListener("focus", () => shown && tap(...[0, 0].map(() => Math.floor(shown.kernel / 2)), true));
+// A pointer that focuses has pointed already.
+$("kernel").addEventListener("focus", () => shown && $("kernel").matches(":focus-visible") && tap(...[0, 0].map(() => Math.floor(shown.kernel / 2)), true));
 $("kernel").addEventListener("keydown", (key) => {
   const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key.key];
   if (!by || !shown) return;
