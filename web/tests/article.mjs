@@ -146,6 +146,11 @@ try {
   await page.evaluate(() => document.getElementById("patches").scrollIntoView());
   await until(page, () => !document.querySelector("#patches .refusal").hidden);
   expect("a flat picture is refused in words", (await page.textContent("#patches .refusal")).includes("flat colour"), await page.textContent("#patches .refusal"));
+  await page.evaluate(() => document.getElementById("hat").scrollIntoView());
+  await until(page, () => !document.querySelector("#hat .refusal").hidden);
+  const left = await page.evaluate(() => ["matrix", "entry", "cov-note", "view-kernel", "hat-note", "view-low", "views"].filter((id) => document.getElementById(id).checkVisibility({ checkOpacity: true, checkVisibilityCSS: true })));
+  expect("and nothing of the picture before it is left", left.length === 0, left.join());
+  await shot("hat", "hat-refused");
   await page.locator("#photo").setInputFiles({ name: "no.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
   await until(page, () => document.getElementById("view-note").textContent.includes("no.png"));
   await told("patches", () => page.click("#leaves"));
