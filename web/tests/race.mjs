@@ -1,12 +1,13 @@
-// What a visitor may do to a race, and what it must tell: node race.mjs DIST OUT
+// What a visitor may do to a race, and what it must tell: node race.mjs DIST OUT [NAME …], of which the names are some of the races below
 import { GPU, expect, finish, keeper, open as openAt, serve, until } from "./chromium.mjs";
 
-const [dist, out] = process.argv.slice(2);
+const [dist, out, ...only] = process.argv.slice(2);
 const shot = keeper(out);
 const { server, address } = await serve(dist);
 const TINY = "?model=linear&batch_size=8&limit_train=512&limit_test=128&look_every=20";
 
 async function race(name, query, work) {
+  if (only.length && !only.includes(name)) return;
   const { browser, page, complaints } = await openAt(GPU, address + query, { viewport: { width: 1100, height: 900 } });
   try {
     await work(page, complaints);
@@ -227,6 +228,21 @@ await race("many-points", TINY, async (page) => {
     return [line.steps.length, Math.max(...line.values.map((v) => Math.abs(v - 1))), halves.values.at(-1), line.steps.at(-1)];
   });
   expect("50,000 steps are drawn as at most 4,000 points, each a mean", took[0] <= 4000 && took[1] < 1e-9 && took[2] === 0.5 && took[3] > 49_900, took.join());
+});
+
+await race("axis", TINY, async (page) => {
+  const [[low, high], [, after]] = await page.evaluate(async () => {
+    const { build, losses } = await import("./charts.js");
+    const lane = (values, diverged) => ({ loss: { steps: [], seconds: [], values }, accuracy: { steps: [], seconds: [], values: [] }, diverged });
+    const learns = lane(Array.from({ length: 200 }, (_, i) => (i === 120 ? 1e-7 : 2.3 * 0.98 ** i)));
+    const wild = (diverged) => lane(Array.from({ length: 200 }, (_, i) => (i ? 40 + (i % 3) : 2.3)), diverged);
+    build([], [learns, wild()]);
+    const found = [losses()];
+    build([], [learns, wild(200)]);
+    return [...found, losses()];
+  });
+  expect("the axis of losses leaves out a single low one, and no network that is in the race", low > 1e-3 && low < 2.3 * 0.98 ** 199 && high > 40, `${low} to ${high}`);
+  expect("but one that has diverged", after < 20, String(after));
 });
 
 server.close();
