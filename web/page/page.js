@@ -65,7 +65,7 @@ function nameLanes(norms) {
   $("right-name").textContent = NAMES[1].toLowerCase();
   $("joint").textContent = norms.length > 2 ? "others" : "the other";
   $("others").replaceChildren(...NAMES.slice(2).flatMap((name, i) => [", ", Object.assign(document.createElement("b"), { className: EXTRA[i], textContent: name.toLowerCase() })]));
-  $("lesson").hidden = !(norms.includes("batch") && norms.includes("deconv"));
+  $("claim").hidden = !(norms.includes("batch") && norms.includes("deconv"));
 }
 
 const able = (on) => lanes.forEach((_, i) => ($(`save${i}`).disabled = $(`judge${i}`).disabled = !on));
