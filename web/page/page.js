@@ -65,6 +65,8 @@ function nameLanes(norms) {
   $("right-name").textContent = NAMES[1].toLowerCase();
   $("joint").textContent = norms.length > 2 ? "others" : "the other";
   $("others").replaceChildren(...NAMES.slice(2).flatMap((name, i) => [", ", Object.assign(document.createElement("b"), { className: EXTRA[i], textContent: name.toLowerCase() })]));
+  $("kernels").hidden = whitened(norms) < 0;
+  document.title = `mexhat: ${NAMES.join(" against ").toLowerCase()}, live`;
   $("claim").hidden = !(norms.includes("batch") && norms.includes("deconv"));
 }
 

@@ -51,6 +51,7 @@ await race("alive", "", async (page, complaints) => {
 await race("equal", `${TINY}&left=none&right=none&batch_size=64`, async (page) => {
   const introduced = await page.evaluate(() => [document.getElementById("left-name").textContent, document.getElementById("right-name").textContent, document.getElementById("claim").hidden, document.getElementById("lesson").hidden]);
   expect("two networks of one norm are told apart, and not called others; what was said of others is not, but there are races to try", introduced.join() === "no norm (left),no norm (right),true,false", introduced.join());
+  expect("nothing is told of kernels, and the title names the networks", (await page.isHidden("#kernels")) && (await page.title()) === "mexhat: no norm (left) against no norm (right), live", await page.title());
   await page.click("#start");
   await steps(page, 160);
   const [ms, steps160] = await page.evaluate(() => [mexhat.lanes.map((lane) => lane.ms), mexhat.lanes.map((lane) => lane.accuracy.steps)]);
