@@ -60,6 +60,7 @@ function nameLanes(norms) {
     $(`lane${i}`).querySelector(".name").textContent = $(`network${i}`).textContent = $(`judge${i}`).textContent = name;
     $(`save${i}`).textContent = `Save ${name.toLowerCase()}`;
   });
+  $("here").textContent = lanes.recorded ? "in a recording" : "here, on your GPU";
   $("count").textContent = ["One network", "Two networks", "Three networks", "Four networks"][norms.length - 1];
   $("left-name").textContent = NAMES[0].toLowerCase();
   $("right-name").textContent = NAMES[1].toLowerCase();
@@ -296,12 +297,17 @@ function failure(kind, message) {
 let endRecording = () => {};
 
 async function play() {
-  nameLanes(["batch", "deconv"]);
-  lanes.length = 2;
   const mine = lanes;
   mine.recorded = true;
-  send("preview", { options: options() });
-  endRecording = await replay((events) => mine === lanes && answers.events({ events }), status);
+  const norms = ["batch", "deconv"];
+  nameLanes(norms);
+  lanes.length = 2;
+  // The recorded networks are drawn, whatever was chosen.
+  send("preview", { options: { ...options(), norms, model: "small" } });
+  endRecording = await replay((events) => mine === lanes && answers.events({ events }), (text) => {
+    status(text);
+    $("failure").querySelector("p").append(` ${text}`);
+  });
 }
 
 /** Starts or goes on, after fetching or reading what the settings ask for. */
