@@ -1,4 +1,6 @@
 // The deconvolution kernels of each layer: live, and over past steps.
+import { paint } from "./picture.js";
+
 const $ = (id) => document.getElementById(id);
 /** Past pictures kept; when there are more, every second one goes. */
 const MOST = 120;
@@ -12,9 +14,9 @@ let waiting = false;
 let at = [0, 0];
 
 /** The kernel as it begins: the identity. */
-export function begin(layers) {
+export function begin(layers, lane) {
   if (past.length) return;
-  add({ step: 0, layers });
+  add({ step: 0, layers, lane });
   waiting = true;
   $("scrub").disabled = $("covariance").disabled = true;
   $("layer-note").textContent = "The first layer's kernel waits as the identity: it changes nothing yet.";
@@ -92,6 +94,11 @@ export function draw() {
   const event = past[Number($("scrub").value)] ?? past.at(-1);
   const layer = event?.layers.find((one) => one.name === selected);
   if (!layer) return;
+  // The first kernel of each layer also stands where it is applied; all wait as the identity, of which there is one picture.
+  document.querySelectorAll(`#chain${event.lane} canvas`).forEach((small, i) => {
+    const { kernel: side, colours } = event.layers[i] ?? event.layers[0];
+    paint(small, { pixels: colours.subarray(0, 4 * side * side), width: side, height: side });
+  });
   $("scrub-step").value = live() ? "live" : `step ${event.step}`;
   shown = layer;
   const { channels, kernel: side, colours, name, d, statistics } = layer;

@@ -177,7 +177,7 @@ const answers = {
   preview({ preview: seen }) {
     preview.show(seen, mine());
     if (state !== "fresh") preview.still();
-    if (lanes.whitened >= 0) layers.begin(seen.layers);
+    if (lanes.whitened >= 0) layers.begin(seen.layers, lanes.whitened);
   },
   building: () => status("Drawing digits and building the networks …"),
   built({ about }) {
@@ -231,6 +231,8 @@ const answers = {
   activations: ({ networks }) => inside.show(networks, NAMES),
   guessed: ({ shares }) => pad.points() && pad.pointed(inside.of(), shares, NAMES),
   examined({ name, bytes, message }) {
+    // Files are chosen further down.
+    $("status").scrollIntoView({ block: "nearest" });
     if (message) return status(`${name} cannot be used: ${message}`);
     model = bytes;
     fresh();

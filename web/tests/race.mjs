@@ -73,7 +73,7 @@ await race("equal", `${TINY}&left=none&right=none&batch_size=64`, async (page) =
   const cleared = await page.evaluate(() => [document.getElementById("answer").textContent, [...document.querySelectorAll("#bars div span")].every((span) => span.style.width === "0px" || span.style.width === "0")]);
   expect("a late answer does not repaint a cleared pad", cleared[0].startsWith("Draw a digit") && cleared[1], cleared.join());
   await page.locator("#pad").scrollIntoViewIfNeeded();
-  await page.locator("#pad").click({ position: { x: 100, y: 100 } });
+  await page.locator("#pad").click({ position: { x: 140, y: 140 } });
   const dot = await page.evaluate(() => document.getElementById("pad").getContext("2d").getImageData(140, 140, 1, 1).data[3]);
   expect("a click draws a dot", dot > 200, String(dot));
   await page.click("#judge0");
