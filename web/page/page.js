@@ -74,7 +74,7 @@ function nameLanes(norms) {
 const able = (on) => lanes.forEach((_, i) => ($(`save${i}`).disabled = $(`judge${i}`).disabled = !on));
 
 /** The learning rate as it was given, which the slider may not reach. */
-let lr = settings.current().lr ?? 0.1;
+let lr = settings.current().lr;
 const rate = () => lr;
 
 function showRate() {
@@ -169,8 +169,11 @@ const answers = {
     lanes.adapter = name;
     lanes.software = software;
     // A network that was loaded has its own size.
-    if (software && !model && settings.shrink() && state === "fresh") {
-      status("This adapter is software: the CPU plays GPU. So the race is between smaller networks; Settings has the larger one.");
+    const smaller = software && !model && settings.shrink();
+    if (state === "fresh") {
+      lr = settings.current().lr;
+      showRate();
+      if (smaller) status("This adapter is software: the CPU plays GPU. So the race is between smaller networks, at a rate that suits both; Settings has the larger one.");
     }
     send("preview", { options: options() });
   },
@@ -429,7 +432,7 @@ for (const link of document.querySelectorAll("#lesson a")) {
     if (event.metaKey || event.ctrlKey || event.shiftKey) return;
     event.preventDefault();
     settings.take(link.search);
-    lr = settings.current().lr ?? 0.1;
+    lr = settings.current().lr;
     model = null;
     showRate();
     fresh();
