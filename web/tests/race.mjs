@@ -105,6 +105,8 @@ await race("richer", TINY.replace("linear", "small"), async (page, complaints) =
 
   await page.evaluate(() => document.querySelector("#lesson a").click());
   await until(page, () => mexhat.state() === "running" && mexhat.lanes.every((lane) => lane.step > 4));
+  const tried = await page.evaluate(async () => (await import("./settings.js")).current());
+  expect("it is the smaller one of a software adapter", tried.model === "small" && tried.batch_size === 32, `${tried.model} ${tried.batch_size}`);
   const again = await page.evaluate(async () => ({ address: location.search, kept: document.getElementById("runs-list").innerText, link: document.querySelector("#runs-list a").href, rate: document.getElementById("rate-value").value, csv: (await import("./charts.js")).csv(["A", "B"], mexhat.lanes, "now") }));
   expect("a race to try begins at once, and the one before stays", again.address === "?lr=0.5" && again.rate === "0.5" && again.kept.includes("rate 0.05") && again.kept.includes("batch size 8") && /deconvolution \d+ % after \d+ steps/.test(again.kept), again.kept);
   expect("its link repeats it, and the curves have both", ["model=small", "batch_size=8", "lr=0.05"].every((word) => again.link.includes(word)) && again.csv.includes('"1: rate 0.05') && again.csv.includes('"now"'), again.link);
