@@ -51,7 +51,7 @@ async function tell(chapter) {
   }
 }
 
-/** What was seen of another picture would stand beside a refusal. */
+/** What was seen of another picture would stand beside a refusal: without `told` the style hides it. */
 function refuse(chapter, error) {
   const line = chapter.section.querySelector(".refusal");
   line.textContent = error.message;

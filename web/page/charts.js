@@ -31,12 +31,17 @@ let [lanes, names] = [[], []];
 /** The lines of this race and of those before it. */
 const everything = () => [...runs.all().flatMap((run) => run.lanes), ...lanes];
 
-/** Lowest and highest loss that the chart shows: whole powers of ten, or halves of them. */
-function losses() {
-  const known = everything().flatMap((lane) => lane.loss.values).filter((v) => v > 0 && isFinite(v));
+/** Lowest and highest loss that the chart shows. A single batch without a mistake has a loss of next to nothing, which takes no room from the others;
+ * whoever is still in the race is in the chart, however badly it learns. */
+export function losses() {
+  const known = everything().map(({ loss, diverged }) => {
+    const sorted = Float64Array.from(loss.values.filter((v) => v > 0 && isFinite(v))).sort();
+    const at = (share) => sorted[Math.floor(share * sorted.length)];
+    return { low: Math.max(sorted[0], at(0.05) / 3), high: sorted.at(-1), top: Math.max(CLIP * loss.values[0], diverged ? 0 : 1.5 * at(0.5)) };
+  }).filter(({ high }) => high);
   if (!known.length) return [0.1, 3];
-  const top = CLIP * Math.max(...everything().map((lane) => lane.loss.values[0] ?? 0));
-  const [low, high] = [Math.min(...known), Math.min(Math.max(...known), top)];
+  const low = Math.min(...known.map((one) => one.low));
+  const high = Math.min(...["high", "top"].map((name) => Math.max(...known.map((one) => one[name]))));
   return [0.8 * low, Math.max(2 * low, 1.2 * high)];
 }
 

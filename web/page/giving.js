@@ -18,6 +18,8 @@ export function progress(share) {
 function note(text, wrong = false) {
   $("own-note").textContent = text;
   $("own").toggleAttribute("data-refused", wrong);
+  // Files are dropped anywhere.
+  $("own").scrollIntoView({ block: "nearest" });
   progress(null);
 }
 

@@ -1,4 +1,6 @@
 // The deconvolution kernels of each layer: live, and over past steps.
+import { paint } from "./picture.js";
+
 const $ = (id) => document.getElementById(id);
 /** Past pictures kept; when there are more, every second one goes. */
 const MOST = 120;
@@ -12,9 +14,9 @@ let waiting = false;
 let at = [0, 0];
 
 /** The kernel as it begins: the identity. */
-export function begin(layers) {
+export function begin(layers, lane) {
   if (past.length) return;
-  add({ step: 0, layers });
+  add({ step: 0, layers, lane });
   waiting = true;
   $("scrub").disabled = $("covariance").disabled = true;
   $("layer-note").textContent = "The first layer's kernel waits as the identity: it changes nothing yet.";
@@ -92,6 +94,11 @@ export function draw() {
   const event = past[Number($("scrub").value)] ?? past.at(-1);
   const layer = event?.layers.find((one) => one.name === selected);
   if (!layer) return;
+  // The first kernel of each layer also stands where it is applied; all wait as the identity, of which there is one picture.
+  document.querySelectorAll(`#chain${event.lane} canvas`).forEach((small, i) => {
+    const { kernel: side, colours } = event.layers[i] ?? event.layers[0];
+    paint(small, { pixels: colours.subarray(0, 4 * side * side), width: side, height: side });
+  });
   $("scrub-step").value = live() ? "live" : `step ${event.step}`;
   shown = layer;
   const { channels, kernel: side, colours, name, d, statistics } = layer;
@@ -131,13 +138,15 @@ function tap(column, row, live) {
   $("tap").value = `row ${r + 1}, column ${c + 1}${channels > 1 ? ` of tile ${tile + 1}` : ""}: ${values[(tile * side + r) * side + c].toFixed(3)}`;
 }
 
-$("kernel").addEventListener("pointermove", (pointer) => {
+// A finger comes down where it points, and need not move.
+for (const kind of ["pointermove", "pointerdown"]) $("kernel").addEventListener(kind, (pointer) => {
   if (!shown) return;
   const box = $("kernel").getBoundingClientRect();
   const shares = [(pointer.clientX - box.left) / box.width, (pointer.clientY - box.top) / box.height];
   tap(...shares.map((share) => Math.min(sides(shown) - 1, Math.max(0, Math.floor(share * sides(shown))))), false);
 });
-$("kernel").addEventListener("focus", () => shown && tap(...[0, 0].map(() => Math.floor(shown.kernel / 2)), true));
+// A pointer that focuses has pointed already.
+$("kernel").addEventListener("focus", () => shown && $("kernel").matches(":focus-visible") && tap(...[0, 0].map(() => Math.floor(shown.kernel / 2)), true));
 $("kernel").addEventListener("keydown", (key) => {
   const by = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[key.key];
   if (!by || !shown) return;

@@ -60,18 +60,21 @@ function nameLanes(norms) {
     $(`lane${i}`).querySelector(".name").textContent = $(`network${i}`).textContent = $(`judge${i}`).textContent = name;
     $(`save${i}`).textContent = `Save ${name.toLowerCase()}`;
   });
+  $("here").textContent = lanes.recorded ? "in a recording" : "here, on your GPU";
   $("count").textContent = ["One network", "Two networks", "Three networks", "Four networks"][norms.length - 1];
   $("left-name").textContent = NAMES[0].toLowerCase();
   $("right-name").textContent = NAMES[1].toLowerCase();
   $("joint").textContent = norms.length > 2 ? "others" : "the other";
   $("others").replaceChildren(...NAMES.slice(2).flatMap((name, i) => [", ", Object.assign(document.createElement("b"), { className: EXTRA[i], textContent: name.toLowerCase() })]));
-  $("lesson").hidden = !(norms.includes("batch") && norms.includes("deconv"));
+  $("kernels").hidden = whitened(norms) < 0;
+  document.title = `mexhat: ${NAMES.join(" against ").toLowerCase()}, live`;
+  $("claim").hidden = !(norms.includes("batch") && norms.includes("deconv"));
 }
 
 const able = (on) => lanes.forEach((_, i) => ($(`save${i}`).disabled = $(`judge${i}`).disabled = !on));
 
 /** The learning rate as it was given, which the slider may not reach. */
-let lr = settings.current().lr ?? 0.1;
+let lr = settings.current().lr;
 const rate = () => lr;
 
 function showRate() {
@@ -166,15 +169,18 @@ const answers = {
     lanes.adapter = name;
     lanes.software = software;
     // A network that was loaded has its own size.
-    if (software && !model && settings.shrink() && state === "fresh") {
-      status("This adapter is software: the CPU plays GPU. So the race is between smaller networks; Settings has the larger one.");
+    const smaller = software && !model && settings.shrink();
+    if (state === "fresh") {
+      lr = settings.current().lr;
+      showRate();
+      if (smaller) status("This adapter is software: the CPU plays GPU. So the race is between smaller networks, at a rate that suits both; Settings has the larger one.");
     }
     send("preview", { options: options() });
   },
   preview({ preview: seen }) {
     preview.show(seen, mine());
     if (state !== "fresh") preview.still();
-    if (lanes.whitened >= 0) layers.begin(seen.layers);
+    if (lanes.whitened >= 0) layers.begin(seen.layers, lanes.whitened);
   },
   building: () => status("Drawing digits and building the networks …"),
   built({ about }) {
@@ -228,6 +234,8 @@ const answers = {
   activations: ({ networks }) => inside.show(networks, NAMES),
   guessed: ({ shares }) => pad.points() && pad.pointed(inside.of(), shares, NAMES),
   examined({ name, bytes, message }) {
+    // Files are chosen further down.
+    $("status").scrollIntoView({ block: "nearest" });
     if (message) return status(`${name} cannot be used: ${message}`);
     model = bytes;
     fresh();
@@ -294,12 +302,17 @@ function failure(kind, message) {
 let endRecording = () => {};
 
 async function play() {
-  nameLanes(["batch", "deconv"]);
-  lanes.length = 2;
   const mine = lanes;
   mine.recorded = true;
-  send("preview", { options: options() });
-  endRecording = await replay((events) => mine === lanes && answers.events({ events }), status);
+  const norms = ["batch", "deconv"];
+  nameLanes(norms);
+  lanes.length = 2;
+  // The recorded networks are drawn, whatever was chosen.
+  send("preview", { options: { ...options(), norms, model: "small" } });
+  endRecording = await replay((events) => mine === lanes && answers.events({ events }), (text) => {
+    status(text);
+    $("failure").querySelector("p").append(` ${text}`);
+  });
 }
 
 /** Starts or goes on, after fetching or reading what the settings ask for. */
@@ -419,7 +432,7 @@ for (const link of document.querySelectorAll("#lesson a")) {
     if (event.metaKey || event.ctrlKey || event.shiftKey) return;
     event.preventDefault();
     settings.take(link.search);
-    lr = settings.current().lr ?? 0.1;
+    lr = settings.current().lr;
     model = null;
     showRate();
     fresh();

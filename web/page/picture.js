@@ -104,7 +104,10 @@ $("mine").addEventListener("click", () => {
   take(scaled(pad, pad.width, pad.height, FRAME), "your drawing");
 });
 $("camera").addEventListener("click", tried(async () => {
-  if (stream) return stopCamera();
+  if (stream) {
+    stopCamera();
+    return note("The webcam is off; this was its last frame.");
+  }
   order += 1;
   stream = await navigator.mediaDevices.getUserMedia({ video: { width: 320 } });
   $("camera").textContent = "Stop the webcam";

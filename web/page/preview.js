@@ -83,7 +83,11 @@ function chain(text, what) {
   const items = [box(what, network.input.join("×"), "layer")];
   const all = layers(network);
   all.forEach(({ normed, joint, what, out }, i) => {
-    if (normed && before) items.push(box(before, "", "joint"));
+    if (normed && before) {
+      items.push(box(before, "", "joint"));
+      // For its kernel.
+      items.at(-1).append(document.createElement("canvas"));
+    }
     items.push(box(what, out, joint ? "joint" : "layer"));
     // The last layer's outputs are the answer, which stays as it is.
     if (normed && after && i + 1 < all.length) items.push(box(after, "", "joint"));

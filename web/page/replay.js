@@ -11,7 +11,7 @@ export async function replay(add, said) {
     ...losses.map((loss, i) => ({ event: "step", lane, step: i + 1, seconds: clock[i], loss, ms: null, recorded: true })),
     ...steps.map((step, i) => ({ event: "eval", lane, step, seconds: seconds[i], accuracy: values[i], quick: false, recorded: true })),
   ]).sort((a, b) => a.step - b.step);
-  said(`This is a recording, not your computer: ${title.replace("recorded: ", "")}.`);
+  said(`Below is a recording, not your computer: ${title.replace("recorded: ", "")}.`);
   let at = 0;
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const begun = performance.now();

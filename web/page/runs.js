@@ -14,7 +14,7 @@ const percent = ({ accuracy: { values } }) => (values.length ? `${(100 * values.
 /** The race as it is kept, or null where it has made no steps; `label` says what was special about it, `link` repeats it, where it can. */
 function run(lanes, names, { label, link }) {
   if (!lanes.some(({ loss }) => loss.steps.length > 1)) return null;
-  return { names, lanes: lanes.map(({ loss, accuracy, step }) => ({ loss, accuracy, step })), label, link };
+  return { names, lanes: lanes.map(({ loss, accuracy, step, diverged }) => ({ loss, accuracy, step, diverged })), label, link };
 }
 
 /** Keeps a race that has made steps. */
@@ -41,7 +41,7 @@ function thin({ steps, seconds, values }) {
 export function store(lanes, names, race) {
   const now = race && run(lanes, names, race);
   const runs = [...kept, ...(now ? [{ number: count + 1, ...now }] : [])].slice(-MOST);
-  const small = runs.map((one) => ({ ...one, lanes: one.lanes.map(({ loss, accuracy, step }) => ({ loss: thin(loss), accuracy: thin(accuracy), step })) }));
+  const small = runs.map((one) => ({ ...one, lanes: one.lanes.map((lane) => ({ ...lane, loss: thin(lane.loss), accuracy: thin(lane.accuracy) })) }));
   try {
     sessionStorage.setItem(PLACE, JSON.stringify(small));
   } catch {

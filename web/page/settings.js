@@ -8,9 +8,9 @@ const NUMBERS = {
 };
 const WORDS = ["model", "mode", "data", "left", "right", "third", "fourth"];
 // Small blocks: nearly all of a step's cost is Newton-Schulz on large ones, and digits are learnt as well without.
-const DEFAULTS = { left: "batch", right: "deconv", third: "off", fourth: "off", data: "glyphs", model: "lenet", limit_train: 4096, limit_test: 512, momentum: 0.9, batch_size: 64, iterations: 5, block: 4, block_fc: 64, mode: "paper", seed: 0 };
+const DEFAULTS = { left: "batch", right: "deconv", third: "off", fourth: "off", data: "glyphs", model: "lenet", limit_train: 4096, limit_test: 512, momentum: 0.9, batch_size: 64, iterations: 5, block: 4, block_fc: 64, mode: "paper", seed: 0, lr: 0.1 };
 /** What a CPU that plays GPU is given instead, unless the address or the form says otherwise. */
-const ON_SOFTWARE = { model: "small", batch_size: 32, limit_test: 256 };
+const ON_SOFTWARE = { model: "small", batch_size: 32, limit_test: 256, lr: 0.05 };
 export const LONG = { batch: "Batch norm", deconv: "Deconvolution", iterative: "Iterative norm", group: "Group norm", layer: "Layer norm", none: "No norm" };
 
 const chosen = { ...DEFAULTS };
@@ -84,7 +84,9 @@ export function forget() {
 export function shrink() {
   const now = new URLSearchParams(location.search);
   const free = Object.entries(ON_SOFTWARE).filter(([name]) => !now.has(name) && chosen[name] === DEFAULTS[name]);
-  for (const [name, value] of free) chosen[name] = DEFAULTS[name] = value;
+  Object.assign(chosen, Object.fromEntries(free));
+  // A race to try is smaller, too, whatever the address says of this one.
+  Object.assign(DEFAULTS, ON_SOFTWARE);
   show();
   return free.some(([name]) => name === "model");
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 const [dist, out] = process.argv.slice(2);
 keeper(out);
 const { server, address } = await serve(dist);
-const { browser, page, complaints } = await open(GPU, address, { viewport: { width: 1200, height: 900 } });
+const { browser, page, complaints } = await open(GPU, address, { viewport: { width: 1200, height: 900 }, hasTouch: true });
 const told = teller(page);
 const text = (id) => page.textContent(`#${id}`);
 const shot = (place, name = place) => page.locator(`#${place}`).screenshot({ path: join(out, `article-${name}.png`) });
@@ -82,6 +82,16 @@ try {
   await page.keyboard.press("ArrowRight");
   const after = await text("entry");
   expect("3: the keys go from entry to entry, whose value is told", after !== before && after === `red, row 2, column 3 with green, row 2, column 3: ${patches.before[5 * 27 + 14].toFixed(2)}`, after);
+  /** Touches a canvas at shares of its width and height. */
+  const touch = async (id, across, down) => {
+    await page.locator(`#${id}`).scrollIntoViewIfNeeded();
+    const { x, y, width, height } = await page.locator(`#${id}`).boundingBox();
+    await page.touchscreen.tap(x + across * width, y + down * height);
+  };
+  await touch("matrix", 0.99, 0.01);
+  expect("3: so does a finger", (await text("entry")).startsWith("red, row 1, column 1 with blue, row 3, column 3"), await text("entry"));
+  await touch("kernel", 0.99, 0.01);
+  expect("a finger is told the value of the race's kernel", /row 1, column 5: -?\d/.test(await text("tap")), await text("tap"));
   await page.locator("#matrix").hover({ position: { x: 2, y: 2 } });
   expect("3: so does the pointer", (await text("entry")).startsWith("red, row 1, column 1 with red, row 1, column 1"), await text("entry"));
   await shot("patches");
@@ -136,6 +146,11 @@ try {
   await page.evaluate(() => document.getElementById("patches").scrollIntoView());
   await until(page, () => !document.querySelector("#patches .refusal").hidden);
   expect("a flat picture is refused in words", (await page.textContent("#patches .refusal")).includes("flat colour"), await page.textContent("#patches .refusal"));
+  await page.evaluate(() => document.getElementById("hat").scrollIntoView());
+  await until(page, () => !document.querySelector("#hat .refusal").hidden);
+  const left = await page.evaluate(() => ["matrix", "entry", "cov-note", "view-kernel", "hat-note", "view-low", "views"].filter((id) => document.getElementById(id).checkVisibility({ checkOpacity: true, checkVisibilityCSS: true })));
+  expect("and nothing of the picture before it is left", left.length === 0, left.join());
+  await shot("hat", "hat-refused");
   await page.locator("#photo").setInputFiles({ name: "no.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
   await until(page, () => document.getElementById("view-note").textContent.includes("no.png"));
   await told("patches", () => page.click("#leaves"));

@@ -32,11 +32,14 @@ const card = async (page) => [await page.getAttribute("#failure", "data-kind"), 
 const withPrefix = (code) => ({ "/worker.js": Buffer.from(`${code}\n${script("worker.js")}`) });
 
 await state("no-webgpu", withPrefix('Object.defineProperty(navigator, "gpu", { value: undefined });'), "", failed, async (page) => {
-  const [kind, text] = await card(page);
   await until(page, () => mexhat.lanes.every((lane) => lane.loss.steps.length > 20));
+  const [kind, text] = await card(page);
   await until(page, () => document.querySelectorAll("#chain1 li").length > 0);
   const playing = await page.textContent("#status");
-  expect("meanwhile a recorded race is played, and called one", playing.startsWith("This is a recording") && (await page.textContent("#lane1 td:nth-child(4)")).includes("%"), playing);
+  expect("meanwhile a recorded race is played, and called one", playing.startsWith("Below is a recording") && (await page.textContent("#lane1 td:nth-child(4)")).includes("%"), playing);
+  const drawn = await page.evaluate(() => [document.getElementById("chain1").textContent, document.querySelector("header p").textContent.replace(/\s+/g, " ")]);
+  expect("the networks of the recording are drawn, and the page's head does not promise a GPU", drawn[0].includes("8×28×28") && drawn[1].includes("in a recording") && !drawn[1].includes("your GPU"), drawn.join("; "));
+  expect("that it is a recording is said where WebGPU is said to be missing", text.includes("Below is a recording"), text);
   expect("a browser without WebGPU is told how to enable it", kind === "no-webgpu" && ["Chrome", "Firefox", "Safari", "about:config", "chrome://flags"].every((word) => text.includes(word)), text);
 });
 await state("no-adapter", withPrefix("GPU.prototype.requestAdapter = async () => null;"), "", failed, async (page) => {

@@ -12,12 +12,14 @@ export const question = () => ["covariance", 3, 15];
 
 export function connect() {
   const matrix = $("matrix");
-  matrix.addEventListener("pointermove", (pointer) => {
+  const follow = (pointer) => {
     if (!found) return;
     const box = matrix.getBoundingClientRect();
     const index = (share) => Math.min(found.d - 1, Math.max(0, Math.floor(share * found.d)));
     point([index((pointer.clientY - box.top) / box.height), index((pointer.clientX - box.left) / box.width)], false);
-  });
+  };
+  // A finger comes down where it points, and need not move.
+  for (const kind of ["pointermove", "pointerdown"]) matrix.addEventListener(kind, follow);
   matrix.addEventListener("focus", () => found && point(at, true));
   matrix.addEventListener("keydown", (key) => {
     const by = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[key.key];
