@@ -9,7 +9,7 @@ fn shaders() -> impl Iterator<Item = &'static Shader> {
     ops::SHADERS.iter().copied().flatten().chain(mexhat::software::SHADERS).chain(bench::SHADERS).copied()
 }
 
-/// Kernels of models in `--precision f16`, each with a bit for every binding that lies in f16 in the launch that has most of them.
+/// What classifiers of images run in `--precision f16`, each with a bit for every binding that lies in f16 in the launch that has most of them.
 const HALVED: [(&str, u32); 23] = [
     ("conv/conv.wgsl", 1 << 1 | 1 << 4 | 1 << 5),
     ("conv/conv_depthwise.wgsl", 1 << 1 | 1 << 4),
