@@ -1,5 +1,6 @@
 // What a visitor may do to a race, and what it must tell: node race.mjs DIST OUT [NAME …], of which the names are some of the races below
 import { availableParallelism, loadavg } from "node:os";
+import { join } from "node:path";
 import { GPU, expect, finish, keeper, open as openAt, serve, until } from "./chromium.mjs";
 
 const [dist, out, ...only] = process.argv.slice(2);
@@ -36,18 +37,24 @@ await race("alive", "", async (page, complaints) => {
   expect("a smaller network and rate are chosen on a software adapter, and that is said", seen.chains[1].includes("8×28×28") && seen.said.includes("smaller") && rate === "0.05", `${seen.said} ${rate}`);
   const link = await page.evaluate(async () => (await import("./settings.js")).link(0.1));
   expect("a link repeats this race on any adapter", ["model=small", "batch_size=32", "limit_test=256", "seed=0", "lr=0.1"].every((word) => link.includes(word)), link);
+  // The CPU plays GPU: where others want it, too, each waits for its turn.
+  const load = loadavg()[0] / availableParallelism();
   const begun = Date.now();
   await page.click("#start");
   await until(page, () => mexhat.lanes.every((lane) => lane.accuracy.values.length && lane.loss.values.length) || mexhat.state() === "failed");
   const waited = (Date.now() - begun) / 1000;
-  // The CPU plays GPU: where others want it, too, each waits for its turn.
-  const load = loadavg()[0] / availableParallelism();
-  expect("losses and accuracies of both are there within 15 s of the click, and longer only where the machine is busy", waited < 15 * Math.max(1, load), `${waited.toFixed(1)} s, ${load.toFixed(1)} processes a core`);
+  expect("losses and accuracies of both are there within 15 s of the click, where the machine has little else to do", waited < 15 * Math.max(1, load) || load > 2, `${waited.toFixed(1)} s, ${load.toFixed(1)} processes a core`);
   const [csv, png] = await page.evaluate(async () => {
     const charts = await import("./charts.js");
     return [charts.csv(["A", "B"], mexhat.lanes, "rate 0.1"), (await charts.picture()).size];
   });
   expect("curves are given as CSV, and charts as a picture", /^network,what,step,seconds,value,race\n"A",loss,1,[\d.]+,[\d.]+,"rate 0.1"\n/.test(csv) && csv.includes('"B",accuracy,') && png > 5000, `${csv.length} characters, ${png} bytes`);
+  for (const [width, height] of [[1280, 800], [1440, 900]]) {
+    await page.setViewportSize({ width, height });
+    const [last, chart] = await page.evaluate(() => [document.getElementById("lane1").getBoundingClientRect().bottom, document.getElementById("loss").getBoundingClientRect().top]);
+    expect(`after one click the results are in sight at ${width} by ${height}, and charts begin there`, last <= height && chart < height, `${last.toFixed(0)}, ${chart.toFixed(0)}`);
+  }
+  await page.screenshot({ path: join(out, "race-first-screen.png") });
   const quick = await page.evaluate(() => [document.getElementById("quick").hidden, document.querySelector("#lane1 td:nth-child(4)").textContent]);
   expect("an early accuracy is marked as an estimate", !quick[0] && quick[1].includes("≈"), quick.join());
   expect("nothing is refused by the page's own security policy", complaints.length === 0, complaints.join(" | "));
