@@ -138,7 +138,7 @@ fn clothes_are_no_digits() {
             fs::write(folder.join(format!("{split}-labels-idx1-ubyte")), labels).unwrap();
         }
     };
-    ["digits", "others", "fashion-mnist"].into_iter().for_each(set);
+    ["digits", "others", "data/fashion-mnist"].into_iter().for_each(set);
     for data in ["digits", "fashion-mnist"] {
         let args = "--model linear --norm none --batch-size 16 --steps 2";
         ok(dir.path(), &format!("train --data {data} {args} --out {data}-run"));

@@ -85,13 +85,13 @@ fn mistakes_in_a_file_are_named() {
         2,
         &[
             "net.toml: is no description",
-            "line 2, column 31: unknown field 'kernal', expected one of 'outputs', 'kernel', 'stride'",
+            "line 2, column 33: unknown field 'kernal', expected one of 'outputs', 'kernel', 'stride'",
         ],
     );
     write(
         "layers = [\n  { type = \"gate\", gate = [\n    { type = \"conv\", outputs = 8, kernel = \"3\" },\n  ] },\n]",
     );
-    refused(dir.path(), "train --model net.toml", 2, &["line 3, column 36: 'kernel': invalid type: string \"3\""]);
+    refused(dir.path(), "train --model net.toml", 2, &["line 3, column 35: 'kernel': invalid type: string \"3\""]);
     write(
         "layers = [\n  { type = \"flatten\" },\n  { type = \"linear\", outputs = 10, whitening = {\n eps = 0 } },\n]",
     );
