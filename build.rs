@@ -1,4 +1,5 @@
-//! Finds what is listed nowhere by hand: the files of `shaders/` with their text, and the kernels that operations bring along.
+//! Finds what is listed nowhere by hand: the files of `shaders/` with their text, and the kernels that operations bring
+//! along.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -54,8 +55,8 @@ fn main() -> io::Result<()> {
     fs::write(out.join("kernels.rs"), lists + "]\n")
 }
 
-/// A shader without comments and indentation, which a page would download for nothing. What is imported stands in a comment, and stays; and a
-/// constant inside a function keeps its place, since only those of modules take other values.
+/// A shader without comments and indentation, which a page would download for nothing. What is imported stands in a
+/// comment, and stays; and a constant inside a function keeps its place, since only those of modules take other values.
 fn short(text: &str) -> String {
     let lines = text.lines().map(|line| match line.split_once("//") {
         Some((code, _)) if !line.starts_with("// #import ") => code.trim_end(),

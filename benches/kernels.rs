@@ -1,5 +1,5 @@
-//! Kernels on this machine's adapter: `cargo bench --bench kernels`. Each run lasts from its submission until the device is
-//! done; the adapter's own peaks stand beside them. `mexhat bench` prints the same as shares of the peak.
+//! Kernels on this machine's adapter: `cargo bench --bench kernels`. Each run lasts from its submission until the
+//! device is done; the adapter's own peaks stand beside them. `mexhat bench` prints the same as shares of the peak.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mexhat::bench::{Peak, Runner};
@@ -31,7 +31,8 @@ fn conv(tape: &mut Tape, wanted: Option<&str>) -> Result<Var> {
     gradient(tape, (x, w), y, wanted)
 }
 
-/// [32,64,32,32], a 3x3 kernel for each channel: as `conv`. Its floor is what `relu` takes, which reads and writes the same.
+/// [32,64,32,32], a 3x3 kernel for each channel: as `conv`. Its floor is what `relu` takes, which reads and writes the
+/// same.
 fn depthwise(tape: &mut Tape, wanted: Option<&str>) -> Result<Var> {
     let x = tape.resident("x", Type::vec4(&[32, 64, 32, 32]), wanted == Some("x"));
     let w = tape.resident("w", Type::plain(&[64, 1, 3, 3]), wanted == Some("w"));

@@ -1,5 +1,5 @@
-//! Whole training steps on this machine's adapter: `cargo bench --bench steps`. SGD with momentum on random images, each
-//! step from its submission to its loss.
+//! Whole training steps on this machine's adapter: `cargo bench --bench steps`. SGD with momentum on random images,
+//! each step from its submission to its loss.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use mexhat::Result;

@@ -20,8 +20,8 @@ pub fn text(value: &impl Serialize) -> serde_json::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// What `text` says, by way of [`serde_json::Value`]: what is read in a page is read from that alone, so that a visitor downloads one reader of
-/// each type and not two.
+/// What `text` says, by way of [`serde_json::Value`]: what is read in a page is read from that alone, so that a visitor
+/// downloads one reader of each type and not two.
 ///
 /// # Errors
 /// It is no JSON, or says something else.
@@ -29,8 +29,8 @@ pub fn read<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     serde_json::from_value(serde_json::from_str(text)?)
 }
 
-/// Writes floats as the standard library does, in the fewest digits that give them back, too: what else would write them brings along 10 KB of
-/// tables that every visitor of a page would download.
+/// Writes floats as the standard library does, in the fewest digits that give them back, too: what else would write
+/// them brings along 10 KB of tables that every visitor of a page would download.
 struct Floats;
 
 impl Formatter for Floats {

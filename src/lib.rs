@@ -33,11 +33,11 @@
 //! - [`processes`] trains on several GPUs and machines.
 //! - [`method`] describes the algorithm; [`Error`] is everything that can go wrong.
 //!
-//! What lies below is open to tools and hidden here. From the bottom up, each module uses only those before it: `gpu` speaks wgpu;
-//! `tape` records, differentiates, plans and replays; `ops` are the operations; `software` is what adapters that compute on the CPU
-//! are given instead; then come `nn`, `models`, `optim` and `train`. `study`
-//! looks at photographs, networks and the paper's experiments; `bench` measures kernels; `cli` is the program; `viz` draws pictures;
-//! `rng` is the one source of randomness.
+//! What lies below is open to tools and hidden here. From the bottom up, each module uses only those before it: `gpu`
+//! speaks wgpu; `tape` records, differentiates, plans and replays; `ops` are the operations; `software` is what
+//! adapters that compute on the CPU are given instead; then come `nn`, `models`, `optim` and `train`. `study` looks at
+//! photographs, networks and the paper's experiments; `bench` measures kernels; `cli` is the program; `viz` draws
+//! pictures; `rng` is the one source of randomness.
 
 // What only references need stays unused where there are none: in a page.
 #![cfg_attr(not(reference), allow(dead_code, unused_imports))]

@@ -21,8 +21,8 @@ pub struct OpenOptions {
 }
 
 impl OpenOptions {
-    /// As `MEXHAT_DEVICE`, `MEXHAT_CACHE` (a folder, or `off`), `MEXHAT_CHECKED`, `MEXHAT_FAMILY` and `MEXHAT_LOADS` say, which `read`
-    /// finds; what is not there or empty stays the default.
+    /// As `MEXHAT_DEVICE`, `MEXHAT_CACHE` (a folder, or `off`), `MEXHAT_CHECKED`, `MEXHAT_FAMILY` and `MEXHAT_LOADS`
+    /// say, which `read` finds; what is not there or empty stays the default.
     ///
     /// # Errors
     /// A variable has a value that is none of those it may have.

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-/// `places` in the order of `compare`, equal ones as they are. The standard library brings a sort of 4 KB for each comparison that it knows when
-/// compiled; this one knows none, and a page has it once.
+/// `places` in the order of `compare`, equal ones as they are. The standard library brings a sort of 4 KB for each
+/// comparison that it knows when compiled; this one knows none, and a page has it once.
 pub(crate) fn ordered(
     places: impl IntoIterator<Item = usize>,
     compare: &dyn Fn(usize, usize) -> Ordering,

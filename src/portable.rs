@@ -1,6 +1,6 @@
-//! Functions of `f32` with the same results on every system: computed in `f64` and rounded, which hides what the systems' libraries
-//! differ in. With the libraries' own, a browser draws other digits than the program does, by a grey level here and there, and
-//! training takes another path within two steps.
+//! Functions of `f32` with the same results on every system: computed in `f64` and rounded, which hides what the
+//! systems' libraries differ in. With the libraries' own, a browser draws other digits than the program does, by a grey
+//! level here and there, and training takes another path within two steps.
 
 macro_rules! rounded {
     ($($name:ident)*) => {$(

@@ -5,7 +5,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-/// The bytes of an ordinary file of at most `most` bytes; pipes and devices, which may never end, are refused. `expected` says what it should be.
+/// The bytes of an ordinary file of at most `most` bytes; pipes and devices, which may never end, are refused.
+/// `expected` says what it should be.
 ///
 /// # Errors
 /// It is no such file, or cannot be read.

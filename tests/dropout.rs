@@ -1,5 +1,5 @@
-//! What dropout promises beyond its reference: rates, repeatability, independence of layers and steps, and the same mask in
-//! the gradient. On the CPU; the reference test holds the GPU to the same bits.
+//! What dropout promises beyond its reference: rates, repeatability, independence of layers and steps, and the same
+//! mask in the gradient. On the CPU; the reference test holds the GPU to the same bits.
 
 use mexhat::rng::Rng;
 use mexhat::tape::{Array, SCALARS, State, Tape, Values, interpret};

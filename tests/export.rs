@@ -84,12 +84,14 @@ fn modules_of_ones_own_are_refused_by_name() {
     assert!(error.to_string().contains("'mine'"), "{error}");
 }
 
-/// A Python with numpy, onnx, onnxruntime, safetensors and torch: `MEXHAT_PYTHON=python cargo test --test export -- --ignored`.
+/// A Python with numpy, onnx, onnxruntime, safetensors and torch:
+/// `MEXHAT_PYTHON=python cargo test --test export -- --ignored`.
 fn python() -> String {
     std::env::var("MEXHAT_PYTHON").expect("MEXHAT_PYTHON names a Python")
 }
 
-/// The authors' layers in PyTorch, there and back: their `state_dict` gives the same logits here, and what is saved here gives them there.
+/// The authors' layers in PyTorch, there and back: their `state_dict` gives the same logits here, and what is saved
+/// here gives them there.
 #[test]
 #[ignore = "needs PyTorch: MEXHAT_PYTHON"]
 fn networks_go_to_pytorch_and_come_back() {
@@ -175,7 +177,8 @@ fn onnx_runtime_agrees_on_the_zoo() {
     each_of_the_zoo(|_| 32, hold_against_onnx_runtime);
 }
 
-/// PyTorch's layers on the same networks exported as plain tensors, by the twins that the golden vectors were made with.
+/// PyTorch's layers on the same networks exported as plain tensors, by the twins that the golden vectors were made
+/// with.
 #[test]
 #[ignore = "needs PyTorch: MEXHAT_PYTHON"]
 fn pytorch_agrees_on_the_plain_zoo() {

@@ -1,5 +1,6 @@
-//! Faults of a driver, made by a Vulkan layer (`tests/support/lose.c`) and so as a real one makes them: the device goes away in the
-//! middle of a run, for good or not, and memory is refused. Skipped, visibly, where there is no Vulkan or no C compiler.
+//! Faults of a driver, made by a Vulkan layer (`tests/support/lose.c`) and so as a real one makes them: the device goes
+//! away in the middle of a run, for good or not, and memory is refused. Skipped, visibly, where there is no Vulkan or
+//! no C compiler.
 
 #![cfg(all(feature = "cli", target_os = "linux"))]
 

@@ -276,7 +276,8 @@ fn refused_run(dir: &Path, args: &str, wanted: &str) {
     assert!(!dir.join("d").exists() && !dir.join("b").exists(), "{args} left a folder");
 }
 
-/// A run that averages its weights is judged, used and exported with the averages, by its folder and by its checkpoint alike.
+/// A run that averages its weights is judged, used and exported with the averages, by its folder and by its checkpoint
+/// alike.
 #[test]
 fn averages_of_weights_are_what_every_command_takes() {
     let dir = TempDir::new().unwrap();

@@ -332,7 +332,8 @@ fn what_does_not_fit_is_refused_before_the_gpu_sees_it() -> Result<()> {
 
 /// The README's program is the one that is compiled and run as the crate's first example.
 ///
-/// How much the library shows: `cargo doc --no-deps -p mexhat && grep -o '<li><a href' target/doc/mexhat/all.html | wc -l`
+/// How much the library shows:
+/// `cargo doc --no-deps -p mexhat && grep -o '<li><a href' target/doc/mexhat/all.html | wc -l`
 #[test]
 fn the_readme_has_the_program_of_the_crates_documentation() {
     let read = |name: &str| std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name));

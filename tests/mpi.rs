@@ -5,8 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// `mexhat train` with these arguments, by `processes` of them. With larger steps rounding alone drives losses 1e-3 apart within 30 of
-/// them, as it does between two adapters.
+/// `mexhat train` with these arguments, by `processes` of them. With larger steps rounding alone drives losses 1e-3
+/// apart within 30 of them, as it does between two adapters.
 fn train(processes: usize, arguments: &[&str]) -> Command {
     let program = env!("CARGO_BIN_EXE_mexhat");
     let mut command = if processes == 1 {

@@ -1,5 +1,5 @@
-//! Files of every kind that is read, changed at random: each is read or refused, without a panic and without more memory than a
-//! stated limit. `MEXHAT_MUTATE` seconds for each kind (2 without it); the same changes every time.
+//! Files of every kind that is read, changed at random: each is read or refused, without a panic and without more
+//! memory than a stated limit. `MEXHAT_MUTATE` seconds for each kind (2 without it); the same changes every time.
 
 use image::{DynamicImage, ImageFormat, RgbImage};
 use mexhat::data::files::Zip;
@@ -43,8 +43,9 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// What a small file may make the reader allocate. Sixteen million pixels, the most that a small picture may say it has, are 48 MiB
-/// decoded, once more while they are turned or scaled, and that in two threads; archives may unpack to 256 MiB.
+/// What a small file may make the reader allocate. Sixteen million pixels, the most that a small picture may say it
+/// has, are 48 MiB decoded, once more while they are turned or scaled, and that in two threads; archives may unpack to
+/// 256 MiB.
 const MOST_BYTES: usize = 384 << 20;
 
 fn random(rng: &mut Rng, below: usize) -> usize {

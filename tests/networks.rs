@@ -108,7 +108,8 @@ fn mistakes_in_a_file_are_named() {
     );
     refused(dir.path(), "train --model net.toml --first-iterations 3", 2, &["--first-iterations"]);
     refused(dir.path(), "train --model missing.toml", 2, &["missing.toml"]);
-    // Sums of sides that would come round to small ones, and weights that no adapter binds: refused before they are made.
+    // Sums of sides that would come round to small ones, and weights that no adapter binds: refused before they are
+    // made.
     let layers = |layers: &str| write(&format!("layers = [{layers}, {{ type = \"linear\", outputs = \"classes\" }}]"));
     for (field, side) in [("padding", i64::MAX), ("padding", 1 << 62), ("dilation", 1 << 62), ("stride", 1 << 40)] {
         layers(&format!("{{ type = \"conv\", outputs = 8, kernel = 3, {field} = {side} }}, {{ type = \"flatten\" }}"));

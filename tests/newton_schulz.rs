@@ -1,5 +1,5 @@
-//! Three to five iterations of large matrices on the GPU, which takes them from fewer, fitted products, against the coupled steps in f64; and
-//! how near to the inverse root iterations come that converge.
+//! Three to five iterations of large matrices on the GPU, which takes them from fewer, fitted products, against the
+//! coupled steps in f64; and how near to the inverse root iterations come that converge.
 
 use mexhat::Result;
 use mexhat::gpu::Gpu;

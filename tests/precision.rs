@@ -1,4 +1,5 @@
-//! Training with activations in 16-bit floats: what it stores, what it computes, and that nothing that overflows ruins a network.
+//! Training with activations in 16-bit floats: what it stores, what it computes, and that nothing that overflows ruins
+//! a network.
 
 mod support;
 
@@ -70,8 +71,9 @@ fn norm_of(values: &[f32]) -> f64 {
     values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt()
 }
 
-/// Each activation and gradient on the way is off by up to 2^-11 of itself. A weight's gradient is a sum of thousands that nearly cancel, so
-/// that its error is a larger share of it: 7 % was found of a bias with layer norm, 2.4 % of a weight.
+/// Each activation and gradient on the way is off by up to 2^-11 of itself. A weight's gradient is a sum of thousands
+/// that nearly cancel, so that its error is a larger share of it: 7 % was found of a bias with layer norm, 2.4 % of a
+/// weight.
 #[test]
 fn gradients_are_those_of_f32_but_for_rounding() -> Result<()> {
     for norm in NORMS {

@@ -1,5 +1,5 @@
-//! Several processes that train as one, here as threads with a device each: losses and networks are those of one process with a batch
-//! as large as all of theirs together.
+//! Several processes that train as one, here as threads with a device each: losses and networks are those of one
+//! process with a batch as large as all of theirs together.
 
 use mexhat::gpu::{Gpu, Processes};
 use mexhat::models::{ModelOptions, Norm, network};
@@ -100,8 +100,8 @@ impl Processes for Slow {
     }
 }
 
-/// An eps that whitening amplifies little rounding with: with the paper's, losses come as far apart within some steps as those of two
-/// adapters do (1e-3 after ten), which shows nothing.
+/// An eps that whitening amplifies little rounding with: with the paper's, losses come as far apart within some steps
+/// as those of two adapters do (1e-3 after ten), which shows nothing.
 fn options(norm: Norm, batch_size: usize, processes: usize) -> Options {
     Options {
         net: NetOptions { norm, block: 8, block_fc: 32, iterations: 3, eps: 0.1, ..Default::default() },
@@ -252,7 +252,8 @@ fn how_much_of_a_slow_network_is_hidden() -> Result<()> {
     Ok(())
 }
 
-/// Twice the rate makes of halves of gradients what the rate makes of gradients, bit for bit: each is averaged exactly once.
+/// Twice the rate makes of halves of gradients what the rate makes of gradients, bit for bit: each is averaged exactly
+/// once.
 #[test]
 fn gradients_are_averaged_while_the_device_computes() -> Result<()> {
     let network = || {
@@ -284,7 +285,8 @@ fn gradients_are_averaged_while_the_device_computes() -> Result<()> {
             // Kernels were compiled within this step.
             continue;
         }
-        // Each is averaged when one more submission has been made than the one that computed it; only the last is waited for.
+        // Each is averaged when one more submission has been made than the one that computed it; only the last is
+        // waited for.
         assert!(calls.len() > 2, "{calls:?}");
         for (call, submissions) in (1..).zip(&calls) {
             assert_eq!(*submissions, (call + 1).min(calls.len() as u64), "{calls:?}");

@@ -1,4 +1,5 @@
-//! What needs real data sets, in `../shared/data` beside the checkout: each is ignored, and seen to be, where its own is absent.
+//! What needs real data sets, in `../shared/data` beside the checkout: each is ignored, and seen to be, where its own
+//! is absent.
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use mexhat::data::{Augment, Dataset, LoadOptions, Normalize, glyphs, load};

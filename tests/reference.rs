@@ -1,6 +1,6 @@
-//! Every operation on the GPU against its reference on the CPU: forward and all gradients, over random and chosen sizes,
-//! under every profile that this adapter can run; and that no shipped kernel is left out. Each operation is a test, and one more where
-//! activations lie in f16.
+//! Every operation on the GPU against its reference on the CPU: forward and all gradients, over random and chosen
+//! sizes, under every profile that this adapter can run; and that no shipped kernel is left out. Each operation is a
+//! test, and one more where activations lie in f16.
 
 mod common;
 

@@ -49,7 +49,8 @@ fn code(path: &Path) -> String {
     text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
 }
 
-/// Appends every path of the tree of names that `rest` begins with, such as `a::{b, c::d}`, behind `path`; returns what follows it.
+/// Appends every path of the tree of names that `rest` begins with, such as `a::{b, c::d}`, behind `path`; returns what
+/// follows it.
 fn tree<'a>(mut rest: &'a str, mut path: Vec<&'a str>, found: &mut Vec<Vec<&'a str>>) -> &'a str {
     loop {
         rest = rest.trim_start();
@@ -87,7 +88,8 @@ fn paths<'a>(code: &'a str, starts: &[&str]) -> Vec<Vec<&'a str>> {
     found
 }
 
-/// The rooms directly below the module `house` (empty for the crate), each with the rooms that it uses and a file that does.
+/// The rooms directly below the module `house` (empty for the crate), each with the rooms that it uses and a file that
+/// does.
 fn uses(house: &[&str]) -> BTreeMap<String, BTreeMap<String, String>> {
     let folder = house.iter().fold(root().join("src"), |folder, name| folder.join(name));
     let door = if house.is_empty() { folder.join("lib.rs") } else { folder.join("mod.rs") };

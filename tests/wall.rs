@@ -1,5 +1,5 @@
-//! The wall around software adapters: what exists only because a CPU computes is in `src/software` and `shaders/software`, and no other
-//! room names it.
+//! The wall around software adapters: what exists only because a CPU computes is in `src/software` and
+//! `shaders/software`, and no other room names it.
 
 use std::path::Path;
 
@@ -7,7 +7,8 @@ use std::path::Path;
 const WORDS: [&str; 8] =
     ["Family", "Loads", "IN_SUBGROUPS", "Mesa", "llvmpipe", "lavapipe", "SwiftShader", "profile.software"];
 
-/// The list of adapters, which knows some by their names, what to install for them, and what is known to be wrong with some.
+/// The list of adapters, which knows some by their names, what to install for them, and what is known to be wrong with
+/// some.
 const MAY: [&str; 2] = ["src/gpu/adapter.rs", "src/gpu/known.rs"];
 
 /// Whether `word` stands in `line` as a word, in any case but for the two that are words of their own in other cases.

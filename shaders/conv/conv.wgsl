@@ -1,6 +1,7 @@
 // Convolution as implicit matrix product, without a patch matrix:
 //   y[p, o] = bias[o] + sum over taps and input channels of x[position(p, tap), c] w[tap, c, o]
-// and, with TRANSPOSED = 1, its adjoint in x (input gradient: x is gy, o are input channels, weights packed the other way).
+// and, with TRANSPOSED = 1, its adjoint in x (input gradient: x is gy, o are input channels, weights packed the other
+// way).
 //
 // Tiles staged in workgroup memory; k runs over taps and input channels.
 const TRANSPOSED: u32 = 0u;
@@ -31,9 +32,9 @@ fn place_of(group: vec3u, groups: vec3u) -> Place {
     return Place((group.y * groups.x + group.x) * ROWS * 4u, group.z * COLUMNS, 0u, 0u, steps());
 }
 
-// Output pixels of an invocation: coordinates and vector of x under the first tap, and the step of the stage at which it is: tap and vector
-// of channels. Pixels of gx lie between those of x: coordinates are divided by the stride, and a tap is on a pixel of x where it leaves the
-// same rest, of both coordinates in one number.
+// Output pixels of an invocation: coordinates and vector of x under the first tap, and the step of the stage at which
+// it is: tap and vector of channels. Pixels of gx lie between those of x: coordinates are divided by the stride, and a
+// tap is on a pixel of x where it leaves the same rest, of both coordinates in one number.
 struct Left {
     at: array<u32, LEFT>,
     y: array<u32, LEFT>,
@@ -119,7 +120,8 @@ fn load_left(place: Place, rows: ptr<function, Left>, k: u32) -> HeldLeft {
     return held;
 }
 
-// An invocation's weights: where they lie, with the channel of the first among its padded ones. All of one stage are of one tap.
+// An invocation's weights: where they lie, with the channel of the first among its padded ones. All of one stage are of
+// one tap.
 struct Right {
     at: u32,
     channel: u32,

@@ -2,12 +2,13 @@
 //   y[i, j, o] = bias[o] + sum over taps of x[i + u - padding, j + v - padding, o] w[u, v, o]
 // and with flipped = 1 the taps the other way round, which makes it the input gradient of another one.
 //
-// An invocation owns TM columns of a strip of rows of one vector of channels and walks down the strip: each row of x is loaded
-// once, TM + KERNEL - 1 vectors for TM outputs, and added to the KERNEL rows of y that it belongs to.
+// An invocation owns TM columns of a strip of rows of one vector of channels and walks down the strip: each row of x is
+// loaded once, TM + KERNEL - 1 vectors for TM outputs, and added to the KERNEL rows of y that it belongs to.
 const KERNEL: u32 = 3u;
 const TM: u32 = 4u;
 const TAPS: u32 = KERNEL * KERNEL;
-// KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
+// KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written
+// out.
 const BEFORE: u32 = 2u;
 const SPAN: u32 = 6u;
 // Rows written out at once, so that few move up in registers, and rows kept.
@@ -43,7 +44,8 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_id) local: vec3u,
 ) {
-    // No loop ends early, and none is left out: where bounds differ between invocations NVIDIA's compiler keeps every sum twice.
+    // No loop ends early, and none is left out: where bounds differ between invocations NVIDIA's compiler keeps every
+    // sum twice.
     let own = flat_index(group, groups, local);
     let invocation = min(own, params.invocations - 1u);
     let place = quotient(invocation, params.outputs4);
@@ -61,7 +63,8 @@ fn main(
     var columns = columns_from(image, column, o);
     let stride = params.out_width * params.outputs4;
     let own_y = ((image * params.out_height + first) * params.out_width + column) * params.outputs4 + o;
-    // Row j of `sum` is row i + j + 1 - KERNEL of y, and row i - padding of x is added to those of KERNEL taps, of which the first is then done.
+    // Row j of `sum` is row i + j + 1 - KERNEL of y, and row i - padding of x is added to those of KERNEL taps, of
+    // which the first is then done.
     var sum: array<array<vec4f, TM>, KEPT>;
     for (var r = 0u; r + 1u < params.strip + KERNEL; r += ROUND) {
         for (var s = 0u; s < ROUND; s++) {

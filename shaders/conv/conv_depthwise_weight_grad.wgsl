@@ -1,18 +1,23 @@
 // Weight gradient of conv_depthwise.wgsl in partial sums:
-//   partial[split][u, v, o] = sum over the columns of the split, in tiles of TM, of x[i + u - padding, j + v - padding, o] gy[i, j, o]
+//   partial[split][u, v, o] = sum over the columns of the split, in tiles of TM, of
+//   x[i + u - padding, j + v - padding, o] gy[i, j, o]
 //
-// An invocation owns all taps of one vector of channels. It walks down the columns of a tile and keeps the last KERNEL rows of gy, which
-// are narrower than those of x: 2 TM + KERNEL - 1 vectors loaded for TM KERNEL^2 multiply-adds. `unpack_grouped_weight_grad.wgsl` adds the splits.
+// An invocation owns all taps of one vector of channels. It walks down the columns of a tile and keeps the last KERNEL
+// rows of gy, which are narrower than those of x: 2 TM + KERNEL - 1 vectors loaded for TM KERNEL^2 multiply-adds.
+// `unpack_grouped_weight_grad.wgsl` adds the splits.
 const KERNEL: u32 = 3u;
 const TM: u32 = 4u;
-// With 1 the mean of the patches is taken off x, off zeros of the padding too: that under the middle tap when x is loaded, and what the means
-// of other taps differ by, a share of the border's, from the sum. Off the sum alone it would cancel where the mean is far from zero.
+// With 1 the mean of the patches is taken off x, off zeros of the padding too: that under the middle tap when x is
+// loaded, and what the means of other taps differ by, a share of the border's, from the sum. Off the sum alone it would
+// cancel where the mean is far from zero.
 const CENTERED: u32 = 0u;
 const TAPS: u32 = KERNEL * KERNEL;
-// KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written out.
+// KERNEL - 1 rows before the last, TM + KERNEL - 1 columns of x: said in numbers, so that loops over them are written
+// out.
 const BEFORE: u32 = 2u;
 const SPAN: u32 = 6u;
-// Rows written out at once, so that few move up in registers: 3 of a 3x3 kernel, 1 of a 5x5 kernel, whose code is long; and rows kept.
+// Rows written out at once, so that few move up in registers: 3 of a 3x3 kernel, 1 of a 5x5 kernel, whose code is long;
+// and rows kept.
 const ROUND: u32 = 9u / KERNEL;
 const KEPT: u32 = BEFORE + ROUND;
 
@@ -52,7 +57,8 @@ fn main(
     @builtin(num_workgroups) groups: vec3u,
     @builtin(local_invocation_id) local: vec3u,
 ) {
-    // No loop ends early, and none is left out: where bounds differ between invocations NVIDIA's compiler keeps every sum twice.
+    // No loop ends early, and none is left out: where bounds differ between invocations NVIDIA's compiler keeps every
+    // sum twice.
     let own = flat_index(group, groups, local);
     let invocation = min(own, params.invocations - 1u);
     let split = quotient(invocation, params.outputs4);

@@ -2,8 +2,8 @@
 //   y[p, o] = bias[o] + sum over taps and the inputs c of o's group of x[position(p, tap), c] w[tap, c, o]
 // and, with TRANSPOSED = 1, its adjoint in x (x is gy, outputs are input channels, weights packed the other way).
 //
-// An invocation owns one vector of outputs at TM consecutive pixels; neighbours take neighbouring vectors. GROUPING says
-// how its four outputs find their inputs: 0 each in a group of its own (four scalar loads for a multiply-add of
+// An invocation owns one vector of outputs at TM consecutive pixels; neighbours take neighbouring vectors. GROUPING
+// says how its four outputs find their inputs: 0 each in a group of its own (four scalar loads for a multiply-add of
 // vectors), 1 all in one group of whole vectors (one vector load for four), 2 depthwise (one vector load for one).
 const TRANSPOSED: u32 = 0u;
 const GROUPING: u32 = 0u;

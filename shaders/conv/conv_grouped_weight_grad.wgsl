@@ -1,5 +1,6 @@
 // Weight gradient of a convolution in groups, in partial sums over image rows:
-//   partial[split][tap, c, o] = sum over the output pixels p of the split of x[position(p, tap), input c of o's group] gy[p, o]
+//   partial[split][tap, c, o] = sum over the output pixels p of the split of x[position(p, tap), input c of o's group]
+//   gy[p, o]
 //
 // An invocation owns one tap, one vector of outputs and one input of each one's group, or, with GROUPING = 1, four
 // inputs: see `conv_grouped.wgsl` for the meaning of GROUPING. `unpack_grouped_weight_grad.wgsl` adds the splits.

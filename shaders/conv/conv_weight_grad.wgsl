@@ -26,8 +26,8 @@ fn place_of(group: vec3u, groups: vec3u) -> Place {
     return Place(row, group.x * COLUMNS, group.z, first, last);
 }
 
-// An invocation's vector of x under its tap, at the output pixel to which it has come: coordinates, and those behind the last output
-// pixel of a row and of an image.
+// An invocation's vector of x under its tap, at the output pixel to which it has come: coordinates, and those behind
+// the last output pixel of a row and of an image.
 struct Left {
     at: u32,
     y: u32,

@@ -1,5 +1,5 @@
-// The gradient of the mean of the patches: y[feature] = -sum over the group's outputs of w[feature][o] g[o], w in columns, g with each
-// group's outputs filled up to whole vectors. A vector of four features per invocation.
+// The gradient of the mean of the patches: y[feature] = -sum over the group's outputs of w[feature][o] g[o], w in
+// columns, g with each group's outputs filled up to whole vectors. A vector of four features per invocation.
 struct Params {
     items: u32,
     outputs4: u32,

@@ -1,5 +1,6 @@
-// What the mean of the patches adds to each output, in parts: shift[part][o] = sum over the features of the part of mean[feature]
-// w[feature][o], w in columns (weight_columns.wgsl). One vector of outputs of one part, `chunk` features of one group, per invocation.
+// What the mean of the patches adds to each output, in parts: shift[part][o] = sum over the features of the part of
+// mean[feature] w[feature][o], w in columns (weight_columns.wgsl). One vector of outputs of one part, `chunk` features
+// of one group, per invocation.
 struct Params {
     items: u32,
     outputs4: u32,

@@ -1,5 +1,6 @@
-// Columns (weight_columns.wgsl) to the layout of the input gradient of a convolution: packed[tap][output][channel / 4], the last tap
-// first where `flipped`. A block of 4 outputs x 4 channels per invocation: four vectors are read and transposed.
+// Columns (weight_columns.wgsl) to the layout of the input gradient of a convolution: packed[tap][output][channel / 4],
+// the last tap first where `flipped`. A block of 4 outputs x 4 channels per invocation: four vectors are read and
+// transposed.
 struct Params {
     blocks: u32,
     taps: u32,

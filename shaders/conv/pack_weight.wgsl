@@ -1,6 +1,6 @@
 // Row-major weights (O, I, kh, kw) to the layout of the convolution kernels: packed[tap][row][column / 4], rows padded
-// with zeros to a multiple of four. Rows are input channels and columns output channels, or the reverse for the input gradient;
-// the strides say which. `flipped` packs the last tap first. A block of 4 rows x 4 columns per invocation.
+// with zeros to a multiple of four. Rows are input channels and columns output channels, or the reverse for the input
+// gradient; the strides say which. `flipped` packs the last tap first. A block of 4 rows x 4 columns per invocation.
 struct Params {
     blocks: u32,
     taps: u32,

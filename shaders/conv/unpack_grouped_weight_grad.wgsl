@@ -1,5 +1,6 @@
-// Sums partial weight gradients of a grouped convolution, partial[split][tap][input channel][output channel / 4], and writes them
-// row-major (O, I, kh, kw). One invocation per vector of four output channels; reads `splits` vectors, writes four scalars.
+// Sums partial weight gradients of a grouped convolution, partial[split][tap][input channel][output channel / 4], and
+// writes them row-major (O, I, kh, kw). One invocation per vector of four output channels; reads `splits` vectors,
+// writes four scalars.
 struct Params {
     vectors: u32,
     splits: u32,

@@ -1,5 +1,5 @@
-// Columns (weight_columns.wgsl), or the sum of `parts` of them, back to row-major weights. A block of 4 features x 4 outputs per
-// invocation: four vectors of each part are read, 16 scalars written.
+// Columns (weight_columns.wgsl), or the sum of `parts` of them, back to row-major weights. A block of 4 features x 4
+// outputs per invocation: four vectors of each part are read, 16 scalars written.
 struct Params {
     items: u32,
     outputs: u32,

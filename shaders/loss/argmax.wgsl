@@ -1,5 +1,5 @@
-// y[pixel] = place of the largest channel of x, the first of equals, as a float. Four pixels per invocation, which reads their channels
-// one vector after the other; the last vector of y is filled with zeros.
+// y[pixel] = place of the largest channel of x, the first of equals, as a float. Four pixels per invocation, which
+// reads their channels one vector after the other; the last vector of y is filled with zeros.
 struct Params {
     pixels: u32,
     channels: u32,

@@ -1,7 +1,7 @@
-// Per pixel, the softmax cross-entropy of its logits against its (smoothed) label, whether it counts, and whether the largest logit is the
-// label's (the first one wins ties): terms[pixel] = (loss, counted, hit). With weights of classes, loss and count are times the label's.
-// Logits in vectors of four; the maximum is
-// taken out before exp. LANES invocations per pixel, two passes over its channels.
+// Per pixel, the softmax cross-entropy of its logits against its (smoothed) label, whether it counts, and whether the
+// largest logit is the label's (the first one wins ties): terms[pixel] = (loss, counted, hit). With weights of classes,
+// loss and count are times the label's. Logits in vectors of four; the maximum is taken out before exp. LANES
+// invocations per pixel, two passes over its channels.
 const LANES: u32 = 4u;
 
 struct Params {
@@ -24,7 +24,8 @@ struct Params {
 
 var<workgroup> places: array<u32, 64>;
 
-// Place of the largest value over the invocations of a row, each with its own largest and its place; the lowest place wins ties.
+// Place of the largest value over the invocations of a row, each with its own largest and its place; the lowest place
+// wins ties.
 fn row_place(local: u32, own: f32, place: u32) -> u32 {
     row_parts[local] = own;
     places[local] = place;

@@ -1,6 +1,5 @@
-// From the sums (loss, counted, hits): the mean loss over counted targets, or 0 when none counts; the count (with weights of classes
-// their sum); the hits. Each is one
-// number, with zeros up to the end of its buffer.
+// From the sums (loss, counted, hits): the mean loss over counted targets, or 0 when none counts; the count (with
+// weights of classes their sum); the hits. Each is one number, with zeros up to the end of its buffer.
 struct Params {
     unused: u32,
 }

@@ -1,5 +1,6 @@
-// g_logits = (softmax(logits) - target) g / count for counted pixels, 0 for the others; the target is (1 - a) onehot(label) + a / channels
-// with label smoothing a. With weights of classes each term of the loss is times its class's. The softmax is computed again. LANES invocations per pixel, three passes over its channels.
+// g_logits = (softmax(logits) - target) g / count for counted pixels, 0 for the others; the target is (1 - a)
+// onehot(label) + a / channels with label smoothing a. With weights of classes each term of the loss is times its
+// class's. The softmax is computed again. LANES invocations per pixel, three passes over its channels.
 const LANES: u32 = 4u;
 
 struct Params {

@@ -1,5 +1,6 @@
 // terms[i] = sum of f(x, t) over the elements of vectors i, i + invocations, ...; f is chosen by KIND: 0 the squared
-// difference, 1 cross-entropy of sigmoid(x) with the probability t. Reads each element once; `total.wgsl` adds the terms.
+// difference, 1 cross-entropy of sigmoid(x) with the probability t. Reads each element once; `total.wgsl` adds the
+// terms.
 const KIND: u32 = 0u;
 
 struct Params {

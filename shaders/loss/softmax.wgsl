@@ -1,5 +1,5 @@
-// y[row] = softmax(x[row]) or, with LOG = 1, its logarithm. LANES invocations per row read it three times and write it once.
-// The greatest element is subtracted first, so the arguments of exp are never above 0 and the sum is at least 1.
+// y[row] = softmax(x[row]) or, with LOG = 1, its logarithm. LANES invocations per row read it three times and write it
+// once. The greatest element is subtracted first, so the arguments of exp are never above 0 and the sum is at least 1.
 const LOG: u32 = 0u;
 const LANES: u32 = 4u;
 

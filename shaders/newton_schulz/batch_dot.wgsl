@@ -1,5 +1,5 @@
-// dot[s][split] = sum of a b over a chunk of batch s; with TOTAL = 1 the sum of a alone, which adds the chunks up. One workgroup
-// per chunk: 64 strided partial sums and a tree.
+// dot[s][split] = sum of a b over a chunk of batch s; with TOTAL = 1 the sum of a alone, which adds the chunks up. One
+// workgroup per chunk: 64 strided partial sums and a tree.
 const TOTAL: u32 = 0u;
 
 struct Params {

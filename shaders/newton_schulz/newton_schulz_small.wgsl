@@ -2,8 +2,8 @@
 // = a / s, z = I:
 //   u = (3 I - z y) / 2, y <- y u, z <- u z, T times; d = z s^(-1/2).
 //
-// `saved` holds Y_0 .. Y_(T-1), U_0 .. U_(T-1), Z_2 .. Z_T of every matrix, which the gradient needs, and is what invocations
-// pass results through. Z_1 is U_0; the first step needs no product and the last none for Y.
+// `saved` holds Y_0 .. Y_(T-1), U_0 .. U_(T-1), Z_2 .. Z_T of every matrix, which the gradient needs, and is what
+// invocations pass results through. Z_1 is U_0; the first step needs no product and the last none for Y.
 const LANES: u32 = 128u;
 
 struct Params {

@@ -1,5 +1,5 @@
-// Gradient of newton_schulz_small.wgsl in one launch, a workgroup for each matrix: the forward derivative in the direction of
-// the symmetrised gradient (method, section 9.4). With s = ||a||_F, dy = (g + g^T) / 2 s^(-1/2), dz = 0:
+// Gradient of newton_schulz_small.wgsl in one launch, a workgroup for each matrix: the forward derivative in the
+// direction of the symmetrised gradient (method, section 9.4). With s = ||a||_F, dy = (g + g^T) / 2 s^(-1/2), dz = 0:
 //   du = -(dz y + z dy) / 2, dy <- dy u + y du, dz <- du z + u dz, T times; gb = dz,
 //   gs = -1/2 s^(-3/2) <g, z> - <gb, a> / s^2, ga = gb / s + gs a / s.
 //
@@ -29,7 +29,8 @@ const PAIR: u32 = 1u;
 
 var<workgroup> partial: array<vec2f, LANES>;
 
-// The first product of a pair is work x saved, the second one saved x work. `second` is a constant wherever these are called.
+// The first product of a pair is work x saved, the second one saved x work. `second` is a constant wherever these are
+// called.
 fn left_vector(second: bool, at: u32) -> vec4f {
     if second {
         return saved[at];
@@ -107,7 +108,8 @@ fn finish(block: u32, lane: u32) {
     }
 }
 
-// Pair 0, 1 or 2 of step t: dU_t, dZ_(t+1), dY_(t+1), each alpha (dleft right + left dright). Written once, as compilers write out each call.
+// Pair 0, 1 or 2 of step t: dU_t, dZ_(t+1), dY_(t+1), each alpha (dleft right + left dright). Written once, as
+// compilers write out each call.
 fn pair(job: u32, t: u32, block: u32, lane: u32) {
     var to = DU;
     var dleft = dz_of(t);

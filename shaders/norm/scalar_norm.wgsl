@@ -1,5 +1,5 @@
-// y = (x - mean) / sqrt(variance + eps) in the channels from `first` on, 0 in the others; with CENTER = 0 the mean stays out (gradient
-// of x). One vector of four channels per invocation: one read, one write.
+// y = (x - mean) / sqrt(variance + eps) in the channels from `first` on, 0 in the others; with CENTER = 0 the mean
+// stays out (gradient of x). One vector of four channels per invocation: one read, one write.
 const CENTER: u32 = 1u;
 
 struct Params {

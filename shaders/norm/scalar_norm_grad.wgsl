@@ -1,5 +1,5 @@
-// Gradients of the mean, -s sum g, and of the variance, -s^3/2 sum g (x - mean), with s = 1 / sqrt(variance + eps), over
-// the channels from `first` on. One workgroup: strided partial sums and a tree. Reads g and x once.
+// Gradients of the mean, -s sum g, and of the variance, -s^3/2 sum g (x - mean), with s = 1 / sqrt(variance + eps),
+// over the channels from `first` on. One workgroup: strided partial sums and a tree. Reads g and x once.
 struct Params {
     count: u32,
     per_image: u32,

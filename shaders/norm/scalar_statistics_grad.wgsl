@@ -1,5 +1,5 @@
-// gx = g_mean / n + 2 g_var (x - mean) / (n - 1) where a value was sampled, 0 elsewhere. One vector of four channels per
-// invocation: one read, one write.
+// gx = g_mean / n + 2 g_var (x - mean) / (n - 1) where a value was sampled, 0 elsewhere. One vector of four channels
+// per invocation: one read, one write.
 struct Params {
     vectors: u32,
     count: u32,

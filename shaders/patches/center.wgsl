@@ -1,5 +1,5 @@
-// centred[s][r + offset] = scale (rows[s][r] - mean[s] - rest[s]); the rest is what rounding the mean has left. An invocation owns one vector of a
-// column and walks over LINES rows.
+// centred[s][r + offset] = scale (rows[s][r] - mean[s] - rest[s]); the rest is what rounding the mean has left. An
+// invocation owns one vector of a column and walks over LINES rows.
 struct Params {
     items: u32,
     columns4: u32,

@@ -1,8 +1,8 @@
-// The adjoint of im2col_blocks.wgsl (method, section 9.2): x = gathered + col2im(rows), nothing gathered where add = 0, and
-// with mask = 1 zero where the ReLU whose output was gathered from is not above 0. Each element asks which
-// sampled patches cover it, so overlapping patches need no atomics. An invocation owns one vector of four channels and walks over
-// LINES pixels, so that what divides is done once for all of them. What differs between layers is constant, as software adapters
-// run both sides of a branch.
+// The adjoint of im2col_blocks.wgsl (method, section 9.2): x = gathered + col2im(rows), nothing gathered where add = 0,
+// and with mask = 1 zero where the ReLU whose output was gathered from is not above 0. Each element asks which sampled
+// patches cover it, so overlapping patches need no atomics. An invocation owns one vector of four channels and walks
+// over LINES pixels, so that what divides is done once for all of them. What differs between layers is constant, as
+// software adapters run both sides of a branch.
 struct Params {
     items: u32,
     pixels: u32,
@@ -79,8 +79,8 @@ fn position(at: u32, tap: u32, size: u32) -> i32 {
     return select(-1, i, t >= 0 && i * i32(params.step) == t && i < i32(size));
 }
 
-// What the patch that covers a pixel gives, where no two do: `down` and `across` are the pixel's places on the padded map, as the
-// number of a step and the rest.
+// What the patch that covers a pixel gives, where no two do: `down` and `across` are the pixel's places on the padded
+// map, as the number of a step and the rest.
 fn disjoint(channels: Channels, taps: u32, image: u32, down: vec2u, across: vec2u) -> vec4f {
     let lies = max(down.y, across.y) < params.kernel && down.x < params.out_height && across.x < params.out_width;
     let m = sample(image, down.x, across.x);

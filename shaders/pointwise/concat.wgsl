@@ -1,5 +1,6 @@
-// One part of a concatenation: y[row, to + c] = x[row, c] for c < count, zeros behind it. One invocation per vector of y that the part
-// reaches: one read where the lanes line up, else four scalar ones and what parts before it have put into the part's first vector.
+// One part of a concatenation: y[row, to + c] = x[row, c] for c < count, zeros behind it. One invocation per vector of
+// y that the part reaches: one read where the lanes line up, else four scalar ones and what parts before it have put
+// into the part's first vector.
 struct Params {
     vectors: u32,
     x_channels4: u32,

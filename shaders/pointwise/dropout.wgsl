@@ -1,5 +1,6 @@
-// y = x keep / (1 - p), keep = 0 with probability p. What is dropped is a hash of the step's random key, the operation's
-// own key and the element's place, so the gradient finds the same again. One vector per invocation: one read, one write.
+// y = x keep / (1 - p), keep = 0 with probability p. What is dropped is a hash of the step's random key, the
+// operation's own key and the element's place, so the gradient finds the same again. One vector per invocation: one
+// read, one write.
 struct Params {
     vectors: u32,
     key: u32,

@@ -1,8 +1,10 @@
-// y[image, row, column] = the bytes of an image as values of a table, seen through the image's view: moved, mirrored, blanked, or a part
-// of it stretched over the whole. One vector of channels per invocation; channels beyond the last are zeros.
+// y[image, row, column] = the bytes of an image as values of a table, seen through the image's view: moved, mirrored,
+// blanked, or a part of it stretched over the whole. One vector of channels per invocation; channels beyond the last
+// are zeros.
 //
-// `words` words belong to an image, four bytes each, (c, h, w) row-major. A view is three vectors: (down, right, mirrored, 0), the part
-// (top, left, height, width), of height 0 where there is none, and the blank rectangle (top, left, bottom, right).
+// `words` words belong to an image, four bytes each, (c, h, w) row-major. A view is three vectors: (down, right,
+// mirrored, 0), the part (top, left, height, width), of height 0 where there is none, and the blank rectangle (top,
+// left, bottom, right).
 struct Params {
     vectors: u32,
     channels: u32,
@@ -31,8 +33,8 @@ fn value(image: u32, c: u32, row: u32, column: u32) -> f32 {
     return tables[c * 256u + byte];
 }
 
-// Where `part` pixels from `start` on, stretched over `size`, have place i: two of them, the share of the second, and whether they are
-// in the image.
+// Where `part` pixels from `start` on, stretched over `size`, have place i: two of them, the share of the second, and
+// whether they are in the image.
 struct Around {
     first: u32,
     second: u32,

@@ -1,6 +1,6 @@
-// Between row-major (n,c,p) and channels-last vectors (n,p,c/4); TO_VEC4 chooses the direction. `row` elements of row-major
-// storage belong to an image: c p, or more for a row that is itself padded with zeros, which come from the vectors' own; `len` to all.
-// One vector of the result per invocation, four scalar gathers.
+// Between row-major (n,c,p) and channels-last vectors (n,p,c/4); TO_VEC4 chooses the direction. `row` elements of
+// row-major storage belong to an image: c p, or more for a row that is itself padded with zeros, which come from the
+// vectors' own; `len` to all. One vector of the result per invocation, four scalar gathers.
 const TO_VEC4: u32 = 1u;
 
 struct Params {

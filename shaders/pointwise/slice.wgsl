@@ -1,5 +1,6 @@
 // Channels from one activation to another, for every pixel: y[y_first + k] = x[x_first + k] for k < count, 0 elsewhere.
-// A slice has y_first = 0, its adjoint x_first = 0. One vector per invocation: one read where the lanes line up, else four scalar ones.
+// A slice has y_first = 0, its adjoint x_first = 0. One vector per invocation: one read where the lanes line up, else
+// four scalar ones.
 struct Params {
     vectors: u32,
     x_channels4: u32,

@@ -1,4 +1,5 @@
-// gx = gy f'(x) element by element; f is chosen by KIND. relu reads only the sign of its input, so its output serves as x.
+// gx = gy f'(x) element by element; f is chosen by KIND. relu reads only the sign of its input, so its output serves as
+// x.
 const KIND: u32 = 0u;
 
 struct Params {

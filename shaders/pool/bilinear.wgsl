@@ -1,4 +1,5 @@
-// y = x resampled linearly in both directions, see shared/bilinear.wgsl. One vector per invocation: four reads, one write.
+// y = x resampled linearly in both directions, see shared/bilinear.wgsl. One vector per invocation: four reads, one
+// write.
 struct Params {
     vectors: u32,
     channels4: u32,

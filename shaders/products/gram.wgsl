@@ -1,8 +1,8 @@
-// Partial sums of c = a^T b per batch: partial[batch][split][i][j / 4] = sum over the rows r of the split of a[r, i] b[r, j];
-// a (rows, da), b (rows, db), rows in vectors of four.
+// Partial sums of c = a^T b per batch: partial[batch][split][i][j / 4] = sum over the rows r of the split of a[r, i]
+// b[r, j]; a (rows, da), b (rows, db), rows in vectors of four.
 //
-// Tiles staged in workgroup memory; k runs over the rows of a split. Splitting the rows is faster (more invocations) and more
-// accurate (shorter sums). SYMMETRIC = 1 (a = b): only tiles that reach the upper triangle are computed.
+// Tiles staged in workgroup memory; k runs over the rows of a split. Splitting the rows is faster (more invocations)
+// and more accurate (shorter sums). SYMMETRIC = 1 (a = b): only tiles that reach the upper triangle are computed.
 const TM: u32 = 2u;
 const TN: u32 = 2u;
 const LX: u32 = 8u;

@@ -1,13 +1,13 @@
-// Batched matrix product with epilogue: c = alpha (a b [+ a2 b2]) + beta added + diagonal I, per batch, with ReLU where wanted;
-// added is (m, n) where c is symmetric, else a row for each batch; a (m, k), b (k, n), c (m, n), rows in vectors of four with
-// zero padding.
+// Batched matrix product with epilogue: c = alpha (a b [+ a2 b2]) + beta added + diagonal I, per batch, with ReLU where
+// wanted; added is (m, n) where c is symmetric, else a row for each batch; a (m, k), b (k, n), c (m, n), rows in
+// vectors of four with zero padding.
 //
-// Tiles staged in workgroup memory. SYMMETRIC = 1 (c known to be symmetric): only tiles that reach the upper triangle are computed
-// and their upper elements are written twice. PAIR = 1 adds the second product, which follows the first along k. B_TRANSPOSED = 1: b is
-// given by its columns, (n, k).
+// Tiles staged in workgroup memory. SYMMETRIC = 1 (c known to be symmetric): only tiles that reach the upper triangle
+// are computed and their upper elements are written twice. PAIR = 1 adds the second product, which follows the first
+// along k. B_TRANSPOSED = 1: b is given by its columns, (n, k).
 //
-// Where a product has too few tiles to fill a GPU, `parts` workgroups share the k of each. Then c is their partial sums, (m, n) for each part
-// of each batch with m rounded up to whole blocks, and `sum_parts.wgsl` does the rest.
+// Where a product has too few tiles to fill a GPU, `parts` workgroups share the k of each. Then c is their partial
+// sums, (m, n) for each part of each batch with m rounded up to whole blocks, and `sum_parts.wgsl` does the rest.
 const TM: u32 = 8u;
 const TN: u32 = 2u;
 const LX: u32 = 8u;

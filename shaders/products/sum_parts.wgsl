@@ -1,6 +1,7 @@
-// c = alpha (sum of the partial sums of matmul.wgsl or gram.wgsl) + beta added + diagonal I, per batch, with ReLU where wanted; added is
-// (m, n) where c is symmetric, else a row for each batch. Parts are added in order, by one invocation per block of four rows and four
-// columns: reads 4 `parts` vectors. With SYMMETRIC = 1 blocks above the diagonal are written below it, too, transposed.
+// c = alpha (sum of the partial sums of matmul.wgsl or gram.wgsl) + beta added + diagonal I, per batch, with ReLU where
+// wanted; added is (m, n) where c is symmetric, else a row for each batch. Parts are added in order, by one invocation
+// per block of four rows and four columns: reads 4 `parts` vectors. With SYMMETRIC = 1 blocks above the diagonal are
+// written below it, too, transposed.
 const SYMMETRIC: u32 = 0u;
 
 struct Params {

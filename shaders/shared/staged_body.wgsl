@@ -1,19 +1,21 @@
 // Sum over k of left(row, k) right(k, column), in tiles staged in workgroup memory, for real GPUs.
 //
-// LX LY invocations own a tile of LY ROWS4 vectors of rows x LX TN vectors of columns; each owns 4 ROWS4 rows x TN vectors in
-// registers, spread over the tile so that neighbours read neighbouring words. Per DEPTH steps of k the tile's DEPTH x (rows +
-// columns) values are staged once; then, per step, an invocation reads ROWS4 + TN vectors for 4 ROWS4 TN multiply-adds.
-// Other workgroups hide what a stage waits for. Loading the next stage before this one is multiplied leaves AMD's code as it is
-// and costs NVIDIA's 8 to 12 points of multiply-adds in moves between registers (by `cargo xtask gpu-lab`).
+// LX LY invocations own a tile of LY ROWS4 vectors of rows x LX TN vectors of columns; each owns 4 ROWS4 rows x TN
+// vectors in registers, spread over the tile so that neighbours read neighbouring words. Per DEPTH steps of k the
+// tile's DEPTH x (rows + columns) values are staged once; then, per step, an invocation reads ROWS4 + TN vectors for 4
+// ROWS4 TN multiply-adds. Other workgroups hide what a stage waits for. Loading the next stage before this one is
+// multiplied leaves AMD's code as it is and costs NVIDIA's 8 to 12 points of multiply-adds in moves between registers
+// (by `cargo xtask gpu-lab`).
 //
 // The file that imports this says what is multiplied:
 //   place_of(tile) -> Place                    rows, columns (in vectors), first and last k of this workgroup; uniform
-//   stages() -> u32                            of a workgroup that has most; from `params` alone, so that compilers see it is uniform
-//   Left, start_left(place, lane) -> Left      what an invocation keeps about its share of the rows: positions are found once
-//   load_left(place, &left, k) -> HeldLeft     its share of the stage from k on, whose end may lie behind the last k
-//   put_left(lane, held)                       left[j * LEFT_STRIDE + row / 4] for step j of the stage
-//   and the same four for the columns. Of steps behind the last k one of the two factors is zero, the other any number there is.
-//   finish(place, block, column, values)       writes what exists of rows 4 block .. 4 block + 3, a vector of each
+//   stages() -> u32                            of a workgroup that has most; from `params` alone, so that compilers see
+//   it is uniform Left, start_left(place, lane) -> Left      what an invocation keeps about its share of the rows:
+//   positions are found once load_left(place, &left, k) -> HeldLeft     its share of the stage from k on, whose end may
+//   lie behind the last k put_left(lane, held)                       left[j * LEFT_STRIDE + row / 4] for step j of the
+//   stage and the same four for the columns. Of steps behind the last k one of the two factors is zero, the other any
+//   number there is. finish(place, block, column, values)       writes what exists of rows 4 block .. 4 block + 3, a
+//   vector of each
 // Places outside are clamped, not skipped: their products are never written.
 const LANES: u32 = LX * LY;
 const DEPTH: u32 = 16u;

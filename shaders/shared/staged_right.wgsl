@@ -1,5 +1,6 @@
-// Staging of columns. They lie in vectors of columns for each k: an invocation has one of those at RIGHT steps that follow each other.
-// Or, where the importing file's B_TRANSPOSED is 1, in vectors along k: an invocation has a block of 4 steps x 4 columns, transposed on the way.
+// Staging of columns. They lie in vectors of columns for each k: an invocation has one of those at RIGHT steps that
+// follow each other. Or, where the importing file's B_TRANSPOSED is 1, in vectors along k: an invocation has a block of
+// 4 steps x 4 columns, transposed on the way.
 const RIGHT: u32 = (DEPTH * COLUMNS + LANES - 1u) / LANES;
 // Invocations that have a part; where a stage is small the others load what they do not stage.
 const STAGING: u32 = select(DEPTH * COLUMNS / RIGHT, DEPTH * COLUMNS / 4u, B_TRANSPOSED == 1u);

@@ -1,5 +1,5 @@
-// Staging of rows whose elements lie along k in vectors: blocks of 4 rows x 4 steps are transposed on the way. An invocation has block
-// `lane` of a stage and every LANES-th after it, all of the same steps.
+// Staging of rows whose elements lie along k in vectors: blocks of 4 rows x 4 steps are transposed on the way. An
+// invocation has block `lane` of a stage and every LANES-th after it, all of the same steps.
 const BLOCKS: u32 = LEFT / 4u;
 const STEPS4: u32 = DEPTH / 4u;
 // One more than there are, so that the four blocks of a row do not meet in one bank.

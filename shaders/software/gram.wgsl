@@ -1,5 +1,5 @@
-// products/gram.wgsl in register tiles: an invocation owns TM vectors of columns of a x TN vectors of columns of b, 4 TM x 4 TN
-// values. Per row: TM + TN vector loads for 4 TM TN vector multiply-adds.
+// products/gram.wgsl in register tiles: an invocation owns TM vectors of columns of a x TN vectors of columns of b, 4
+// TM x 4 TN values. Per row: TM + TN vector loads for 4 TM TN vector multiply-adds.
 const TM: u32 = 4u;
 const TN: u32 = 2u;
 const LX: u32 = 8u;

@@ -1,4 +1,5 @@
-// y[s][r] = scale v[s], or with ADD = 1 y[s][r] = x[s][r] + scale v[s]. One vector per invocation: at most two reads, one write.
+// y[s][r] = scale v[s], or with ADD = 1 y[s][r] = x[s][r] + scale v[s]. One vector per invocation: at most two reads,
+// one write.
 const ADD: u32 = 0u;
 
 struct Params {

@@ -1,7 +1,6 @@
-// partial[s][split][column] = scale * sum over the rows of the split of x[s][row][column], columns in vectors of four; with
-// SHIFTED = 1 of x[s][row][column] - shift[s][column].
-// One invocation per (s, split, column); reads its column of rows_per_split rows. Run twice for a full sum: once over
-// the rows, once over the splits.
+// partial[s][split][column] = scale * sum over the rows of the split of x[s][row][column], columns in vectors of four;
+// with SHIFTED = 1 of x[s][row][column] - shift[s][column]. One invocation per (s, split, column); reads its column of
+// rows_per_split rows. Run twice for a full sum: once over the rows, once over the splits.
 const SHIFTED: u32 = 0u;
 
 struct Params {

@@ -1,4 +1,5 @@
-// y = a x + b y, a and b those of the step's scalars that the parameters name. One vector per invocation: two reads, one write.
+// y = a x + b y, a and b those of the step's scalars that the parameters name. One vector per invocation: two reads,
+// one write.
 struct Params {
     vectors: u32,
     a: u32,

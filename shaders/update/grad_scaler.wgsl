@@ -1,6 +1,7 @@
-// Whether a step's gradients, which are `scale` times too large, are all finite, as their squared norm tells; and the scale of the next
-// step: half where they are not, twice as large after `interval` steps in a row where they were. `guarded` are the step's scalars, of which the
-// eleventh says that updates leave everything as it is, and whose twelfth unscales. One invocation.
+// Whether a step's gradients, which are `scale` times too large, are all finite, as their squared norm tells; and the
+// scale of the next step: half where they are not, twice as large after `interval` steps in a row where they were.
+// `guarded` are the step's scalars, of which the eleventh says that updates leave everything as it is, and whose
+// twelfth unscales. One invocation.
 struct Params {
     interval: f32,
 }

@@ -1,5 +1,5 @@
-// total = before + the sum of all parts, with zeros up to the end of its buffer; without anything before where has_before = 0. One
-// workgroup: 64 strided partial sums and a tree.
+// total = before + the sum of all parts, with zeros up to the end of its buffer; without anything before where
+// has_before = 0. One workgroup: 64 strided partial sums and a tree.
 struct Params {
     parts: u32,
     has_before: u32,

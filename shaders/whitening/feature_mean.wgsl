@@ -1,5 +1,6 @@
-// The mean of each feature from that of each entry of a block (method, section 3): y[feature] = x[statistic][entry]; with ADJOINT = 1
-// the sums back, y[statistic][entry] = sum over the statistic's blocks of x[feature]. A vector of four per invocation.
+// The mean of each feature from that of each entry of a block (method, section 3): y[feature] = x[statistic][entry];
+// with ADJOINT = 1 the sums back, y[statistic][entry] = sum over the statistic's blocks of x[feature]. A vector of four
+// per invocation.
 const ADJOINT: u32 = 0u;
 
 struct Params {

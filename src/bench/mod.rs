@@ -1,8 +1,8 @@
 //! How fast kernels and launches are, beside what the adapter itself reaches in the same run.
 //!
-//! Nothing is uploaded or read back while the clock runs: a measurement lasts from a submission until the device reports it
-//! done, as other engines are timed by their `sync`. Kernel and adapter take turns, so that a load from elsewhere slows
-//! both. Whole training steps are measured by [`train::bench_step`](crate::train::bench_step).
+//! Nothing is uploaded or read back while the clock runs: a measurement lasts from a submission until the device
+//! reports it done, as other engines are timed by their `sync`. Kernel and adapter take turns, so that a load from
+//! elsewhere slows both. Whole training steps are measured by [`train::bench_step`](crate::train::bench_step).
 
 mod dispatch;
 mod kernels;

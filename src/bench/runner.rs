@@ -27,8 +27,8 @@ pub struct Runner {
 }
 
 impl Runner {
-    /// The forward operations that `tape`'s outputs need. Inputs are filled once: those in `given` with their values, others
-    /// with normal random numbers. Outputs stay on the device.
+    /// The forward operations that `tape`'s outputs need. Inputs are filled once: those in `given` with their values,
+    /// others with normal random numbers. Outputs stay on the device.
     ///
     /// # Errors
     /// A buffer is too large, or the device fails.

@@ -35,7 +35,8 @@ pub struct Sizes {
     pub seed: u64,
 }
 
-/// What a report says: `batch 2, channels 3 to 5, map 5 x 4, kernel 3 (stride 1, padding 1, dilation 1, groups 1), choice 0, seed 1`.
+/// What a report says:
+/// `batch 2, channels 3 to 5, map 5 x 4, kernel 3 (stride 1, padding 1, dilation 1, groups 1), choice 0, seed 1`.
 impl std::fmt::Display for Sizes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { n, c, o, h, w, k, stride, padding, dilation, groups, choice, seed } = self;
@@ -212,7 +213,8 @@ impl Bench {
         var
     }
 
-    /// Images of (C, H, W) in words of random bytes, and random views of them: moved, or a part, mirrored, partly blank.
+    /// Images of (C, H, W) in words of random bytes, and random views of them: moved, or a part, mirrored, partly
+    /// blank.
     pub fn seen(&mut self, n: usize, shape @ [_, height, width]: [usize; 3]) -> [Var; 2] {
         let rng = &mut self.rng;
         let words = ops::image_words(shape);

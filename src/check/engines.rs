@@ -53,8 +53,8 @@ pub async fn run(
     Ok((outputs, executable.kernels().iter().cloned().collect()))
 }
 
-/// Vectors of four end in zeros, and so do row-major buffers of one dimension, which kernels read as vectors. What lies behind the last
-/// vector, of 16-bit floats, nobody reads.
+/// Vectors of four end in zeros, and so do row-major buffers of one dimension, which kernels read as vectors. What lies
+/// behind the last vector, of 16-bit floats, nobody reads.
 fn padding_is_zero(ty: &Type, values: &[f32], stored: &[f32]) -> bool {
     if ty.layout == Layout::Plain && ty.shape.len() != 1 {
         return true;

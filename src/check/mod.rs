@@ -1,4 +1,5 @@
-//! Every operation on an adapter against its reference on the CPU: the one table that the tests, the browser's checks and `mexhat doctor` run.
+//! Every operation on an adapter against its reference on the CPU: the one table that the tests, the browser's checks
+//! and `mexhat doctor` run.
 
 pub mod bench;
 pub mod engines;

@@ -29,7 +29,8 @@ pub struct Agreement {
     pub worst: f64,
 }
 
-/// Largest error over the largest value, as a share of `tolerance`; anything that is not a number counts as infinitely wrong.
+/// Largest error over the largest value, as a share of `tolerance`; anything that is not a number counts as infinitely
+/// wrong.
 fn compare(expected: &[f64], found: &[f64], tolerance: f64) -> Result<f64, String> {
     if expected.len() != found.len() {
         return Err(format!("{} values expected, found {}", expected.len(), found.len()));
@@ -52,8 +53,9 @@ pub fn is_halved(operation: &Operation) -> Result<bool> {
     Ok(build(operation, sizes, Profile::GPU, Precision::F16)?.tape.halves().contains(&true))
 }
 
-/// What is allowed beside an operation's own tolerance where maps lie in f16. Both engines round to it at the same places, to one of two
-/// neighbours 2^-10 of the value apart where their own rounding lets them; and what an operation stores twice, its gradient reads.
+/// What is allowed beside an operation's own tolerance where maps lie in f16. Both engines round to it at the same
+/// places, to one of two neighbours 2^-10 of the value apart where their own rounding lets them; and what an operation
+/// stores twice, its gradient reads.
 const HALF_TOLERANCE: f64 = 4.0 / 1024.0;
 
 /// Runs one case on both engines.

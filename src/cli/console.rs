@@ -19,8 +19,8 @@ const PATIENCE: f64 = 10.0;
 /// Steps over which loss, accuracy and speed are averaged.
 const WINDOW: usize = 50;
 
-/// Shows on stderr how many of the new kernels are compiled: a line that comes and goes at a terminal, otherwise one line for
-/// each time that it takes longer than a second.
+/// Shows on stderr how many of the new kernels are compiled: a line that comes and goes at a terminal, otherwise one
+/// line for each time that it takes longer than a second.
 pub(super) fn compiling() -> impl Fn(usize, usize) + Send + Sync {
     let terminal = std::io::stderr().is_terminal();
     let begun = Mutex::new(None::<Instant>);

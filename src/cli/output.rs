@@ -1,5 +1,5 @@
-//! Lines to stdout and stderr. A full disk is remembered and fails the program at its end, after all work is kept; a reader that
-//! has gone away (a closed pipe, a terminal that was shut) ends the printing and nothing else.
+//! Lines to stdout and stderr. A full disk is remembered and fails the program at its end, after all work is kept; a
+//! reader that has gone away (a closed pipe, a terminal that was shut) ends the printing and nothing else.
 
 use crate::{Error, Result};
 use std::borrow::Cow;
@@ -40,7 +40,8 @@ pub(super) fn say_painted(line: &str) {
     }
 }
 
-/// `text` with the fields that the library names in backticks, such as `batch_size`, as the flags that set them: --batch-size.
+/// `text` with the fields that the library names in backticks, such as `batch_size`, as the flags that set them:
+/// --batch-size.
 fn with_flags(text: &str) -> Cow<'_, str> {
     // Quotes stand in pairs: every other part is inside.
     if !text.contains('`') {

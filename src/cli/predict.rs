@@ -35,7 +35,8 @@ pub(super) struct PredictArgs {
     /// Show so many classes, the most probable first
     #[arg(long, default_value_t = 3, value_name = "N")]
     top: usize,
-    /// Of a network that tells the class of each pixel: folder for the masks, NAME.png of NAME.jpg with one palette value a pixel
+    /// Of a network that tells the class of each pixel: folder for the masks, NAME.png of NAME.jpg with one palette
+    /// value a pixel
     #[arg(long, value_name = "DIR")]
     masks: Option<PathBuf>,
     #[command(flatten)]

@@ -10,14 +10,16 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-/// How long the others wait with what they have to say, as the first process often ends for the same reason and ends them.
+/// How long the others wait with what they have to say, as the first process often ends for the same reason and ends
+/// them.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How many processes a launcher says that it has started, if it is one.
 fn launched() -> Option<usize> {
     let says = |name| std::env::var(name).ok()?.parse().ok();
     let launchers = ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE"];
-    // Slurm counts the tasks of every step; only with PMIx (`srun --mpi=pmix`) are they known to be processes of MPI, of which nothing else tells.
+    // Slurm counts the tasks of every step; only with PMIx (`srun --mpi=pmix`) are they known to be processes of MPI,
+    // of which nothing else tells.
     let slurm = || std::env::var_os("PMIX_RANK").and_then(|_| says("SLURM_STEP_NUM_TASKS"));
     launchers.into_iter().find_map(says).or_else(slurm)
 }
@@ -56,7 +58,8 @@ impl World {
         self.mpi.as_ref().is_none_or(|mpi| mpi.rank() == 0)
     }
 
-    /// The GPU of `adapters` that this process takes unless it is told one: the processes of a machine take one after the other.
+    /// The GPU of `adapters` that this process takes unless it is told one: the processes of a machine take one after
+    /// the other.
     pub fn device(&self, adapters: &[AdapterSummary]) -> Option<String> {
         let mpi = self.mpi.as_ref()?;
         let gpus: Vec<_> = adapters.iter().filter(|adapter| !adapter.is_software()).collect();

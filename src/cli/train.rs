@@ -28,7 +28,8 @@ pub(super) struct TrainArgs {
     /// New folder for the run [default: runs/<time>-<model>-<norm>]
     #[arg(long, value_name = "DIR", help_heading = "Run")]
     out: Option<PathBuf>,
-    /// Go on with an earlier run, exactly where its checkpoint stands; only its length and the place of its data may be changed
+    /// Go on with an earlier run, exactly where its checkpoint stands; only its length and the place of its data may be
+    /// changed
     #[arg(long, value_name = "DIR", conflicts_with = "out", help_heading = "Run")]
     resume: Option<PathBuf>,
     /// Show layers, shapes, parameters, flops and memory, and train nothing
@@ -91,7 +92,8 @@ fn whole_path(data: &str) -> String {
     std::path::absolute(data).map_or_else(|_| data.to_owned(), |path| path.display().to_string())
 }
 
-/// What is asked for, checked, and its data. A network in a file is read before the data, whose images it is then made for.
+/// What is asked for, checked, and its data. A network in a file is read before the data, whose images it is then made
+/// for.
 fn asked(args: &TrainArgs, matches: Option<&ArgMatches>, world: &World) -> Result<(Options, data::Splits)> {
     let mut options = Options { processes: world.count(), ..args.options.clone() };
     let file =

@@ -15,9 +15,11 @@ use std::ops::Range;
 pub struct Batch {
     /// Normalised values, (N, C, H, W).
     pub images: Vec<f32>,
-    /// The class of each image, (N), or of each pixel, (N, H, W); of two images that are mixed, that of the one with the larger share.
+    /// The class of each image, (N), or of each pixel, (N, H, W); of two images that are mixed, that of the one with
+    /// the larger share.
     pub labels: Vec<u32>,
-    /// With mixup, for each image its class, that of the one mixed in, and the bits of the `f32` that is its own share; otherwise nothing.
+    /// With mixup, for each image its class, that of the one mixed in, and the bits of the `f32` that is its own share;
+    /// otherwise nothing.
     pub mixed: Vec<u32>,
     /// The images as they lie in the data set, in whole words each; then there are no values.
     pub(crate) bytes: Vec<u32>,

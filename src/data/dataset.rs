@@ -41,7 +41,8 @@ pub struct Dataset {
     pub images: ImageStore,
     /// One class per image; with masks all 0.
     pub labels: Vec<u32>,
-    /// The class of each pixel, (N, H, W), or [`IGNORED`]; empty where images have one label. See [`with_masks`](Self::with_masks).
+    /// The class of each pixel, (N, H, W), or [`IGNORED`]; empty where images have one label. See
+    /// [`with_masks`](Self::with_masks).
     pub masks: Vec<u8>,
 }
 
@@ -141,8 +142,8 @@ impl Dataset {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Usage`] when there is not one value for each pixel, there are more than 255 classes, or a value is neither below
-    /// [`classes`](Self::classes) nor [`IGNORED`].
+    /// [`Error::Usage`] when there is not one value for each pixel, there are more than 255 classes, or a value is
+    /// neither below [`classes`](Self::classes) nor [`IGNORED`].
     pub fn with_masks(self, masks: Vec<u8>) -> Result<Self> {
         let (classes, pixels) = (self.classes(), self.len() * self.area());
         if masks.len() != pixels || classes > usize::from(IGNORED) {
@@ -176,7 +177,8 @@ impl Dataset {
         self.shape[1] * self.shape[2]
     }
 
-    /// The classes of the pixels of image `i`, (H, W), in a data set [with masks](Self::is_masked); `i` below [`len`](Self::len).
+    /// The classes of the pixels of image `i`, (H, W), in a data set [with masks](Self::is_masked); `i` below
+    /// [`len`](Self::len).
     pub fn mask(&self, i: usize) -> &[u8] {
         &self.masks[i * self.area()..][..self.area()]
     }
@@ -352,7 +354,8 @@ impl Dataset {
         Ok(())
     }
 
-    /// Turns grey images into three equal channels, or colours into their luma (0.2126 R + 0.7152 G + 0.0722 B, Rec. 709).
+    /// Turns grey images into three equal channels, or colours into their luma (0.2126 R + 0.7152 G + 0.0722 B, Rec.
+    /// 709).
     ///
     /// # Errors
     /// [`Error::Usage`] when this is not from 1 to 3 channels, from 3 to 1, or as they are.

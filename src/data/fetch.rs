@@ -1,7 +1,7 @@
 //! Fetching a public data set: resumed where it broke off, and checked against what it must be.
 //!
-//! The SHA-256 of each file, which is fixed here, decides whether it is taken, whoever sent it: MNIST's of the unpacked contents, as several
-//! servers pack them differently; the others' as they are published.
+//! The SHA-256 of each file, which is fixed here, decides whether it is taken, whoever sent it: MNIST's of the unpacked
+//! contents, as several servers pack them differently; the others' as they are published.
 
 use super::home::data_home;
 use crate::{Error, Result};
@@ -129,11 +129,12 @@ pub fn default_folder(name: &str) -> Result<PathBuf> {
     })
 }
 
-/// Fetches the files of the data set `name` from `url` (or where it is published) into `folder`; those that are there and
-/// whole are left alone. `progress` is told the file, the bytes so far, and of how many where the server says.
+/// Fetches the files of the data set `name` from `url` (or where it is published) into `folder`; those that are there
+/// and whole are left alone. `progress` is told the file, the bytes so far, and of how many where the server says.
 ///
 /// # Errors
-/// [`Error::Usage`] for an unknown name; [`Error::Input`] when a file cannot be had, written, or is not what it must be.
+/// [`Error::Usage`] for an unknown name; [`Error::Input`] when a file cannot be had, written, or is not what it must
+/// be.
 pub fn fetch(
     name: &str,
     url: Option<&str>,

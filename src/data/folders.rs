@@ -294,8 +294,8 @@ pub(super) fn notes(counts: &Counts, Size { height, width }: Size, reading: &Rea
     }
 }
 
-/// Decodes the pictures of a split, some at a time on several threads, so that few are in memory at once. Tells the `bad`, and those of
-/// `others`' sizes: width and height.
+/// Decodes the pictures of a split, some at a time on several threads, so that few are in memory at once. Tells the
+/// `bad`, and those of `others`' sizes: width and height.
 fn decode_split(
     files: &dyn Files,
     chosen: &Chosen,

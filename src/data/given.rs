@@ -14,8 +14,9 @@ const SMALL: u32 = 64;
 /// What other pictures are scaled to.
 const SCALED: Size = Size { height: 32, width: 32 };
 
-/// As [`load_files`], for a visitor of the page: where the files have no test images a tenth of each class is held back, pictures of several
-/// sizes or with a side above 64 become 32 x 32, and those that cannot be read are left out. What the options say comes first.
+/// As [`load_files`], for a visitor of the page: where the files have no test images a tenth of each class is held
+/// back, pictures of several sizes or with a side above 64 become 32 x 32, and those that cannot be read are left out.
+/// What the options say comes first.
 ///
 /// Returns how the files were read, too, for a saved network to say.
 ///

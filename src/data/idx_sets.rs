@@ -24,7 +24,8 @@ const WANTED: [&str; 4] =
 pub(crate) const FASHION: [&str; 10] =
     ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
 
-/// Whether `path`, a path or the name of a data set, is called after Fashion-MNIST: its last part, or the one above `raw`.
+/// Whether `path`, a path or the name of a data set, is called after Fashion-MNIST: its last part, or the one above
+/// `raw`.
 pub(crate) fn is_fashion(path: &str) -> bool {
     let called = |part: &str| {
         let letters: String = part.to_lowercase().chars().filter(char::is_ascii_alphanumeric).collect();

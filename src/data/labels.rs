@@ -14,8 +14,8 @@ pub(crate) fn labels_augmented(dataset: &Dataset, augment: &Augment, stream: Rng
     labels
 }
 
-/// Appends the label of image `i`, or those of its pixels in this view: what comes in from beyond the image has none. Pixels that are
-/// blank keep theirs.
+/// Appends the label of image `i`, or those of its pixels in this view: what comes in from beyond the image has none.
+/// Pixels that are blank keep theirs.
 pub(super) fn append_labels(dataset: &Dataset, i: usize, view: View, labels: &mut Vec<u32>) {
     if !dataset.is_masked() {
         labels.push(dataset.labels[i]);

@@ -1,7 +1,7 @@
 //! From bytes to normalised batches, prepared ahead of the training step.
 //!
-//! The order of an epoch depends on (seed, epoch), the augmentation of an image on (seed, epoch, image): neither on
-//! the batch size nor on where the epoch is entered, so a run that is resumed in mid-epoch sees what it would have seen.
+//! The order of an epoch depends on (seed, epoch), the augmentation of an image on (seed, epoch, image): neither on the
+//! batch size nor on where the epoch is entered, so a run that is resumed in mid-epoch sees what it would have seen.
 
 use std::sync::{Arc, Mutex};
 
@@ -37,11 +37,12 @@ pub struct LoaderOptions {
     pub drop_last: bool,
     /// Seed of order and augmentation.
     pub seed: u64,
-    /// Of several processes that train as one: the number of this one, and how many they are. Each takes its share of every batch, in
-    /// the order of their numbers; with `drop_last` the shares are equal.
+    /// Of several processes that train as one: the number of this one, and how many they are. Each takes its share of
+    /// every batch, in the order of their numbers; with `drop_last` the shares are equal.
     pub share: (usize, usize),
-    /// Mix images and labels of each batch in pairs, by shares drawn from Beta(alpha, alpha) with this alpha (Zhang et al. 2018); each batch
-    /// has a share of its own, which depends on (seed, epoch, batch). In a page there is no mixup.
+    /// Mix images and labels of each batch in pairs, by shares drawn from Beta(alpha, alpha) with this alpha (Zhang et
+    /// al. 2018); each batch has a share of its own, which depends on (seed, epoch, batch). In a page there is no
+    /// mixup.
     #[cfg(not(target_arch = "wasm32"))]
     pub mixup: Option<f32>,
 }

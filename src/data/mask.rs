@@ -57,7 +57,8 @@ impl Mask {
     }
 }
 
-/// The colour that class `i` is shown in: near ones differ most, class 0 is black and what has no class white, as the public sets have it.
+/// The colour that class `i` is shown in: near ones differ most, class 0 is black and what has no class white, as the
+/// public sets have it.
 pub(crate) fn colour(class: u8) -> [u8; 3] {
     if class == IGNORED {
         return [255; 3];

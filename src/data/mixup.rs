@@ -4,8 +4,9 @@ use super::batch::Batch;
 use crate::portable;
 use crate::rng::Rng;
 
-/// The share of the first image of each pair of a batch, 1/2 to 1: the larger part of a draw from Beta(alpha, alpha). That the larger part
-/// is the first image's changes nothing, as pairs are drawn evenly, and lets the first class stand for the image where one is counted.
+/// The share of the first image of each pair of a batch, 1/2 to 1: the larger part of a draw from Beta(alpha, alpha).
+/// That the larger part is the first image's changes nothing, as pairs are drawn evenly, and lets the first class stand
+/// for the image where one is counted.
 pub(super) fn share(alpha: f32, rng: &mut Rng) -> f32 {
     let [a, b] = [gamma(alpha, rng), gamma(alpha, rng)];
     // Both vanish for a tiny alpha, which hardly mixes.

@@ -2,15 +2,16 @@
 //!
 //! - [`load`] turns a name or a path into [`Splits`]: both splits as bytes, how to normalise and how to augment them.
 //! - [`glyphs`] draws the built-in digits, so that a first run needs no download.
-//! - [`idx`] and [`cifar`] read what is published: MNIST's IDX files, CIFAR's binaries; class folders of pictures, and pictures with
-//!   masks, are read beside them; [`files`] lets all of them read a folder and an archive alike.
+//! - [`idx`] and [`cifar`] read what is published: MNIST's IDX files, CIFAR's binaries; class folders of pictures, and
+//!   pictures with masks, are read beside them; [`files`] lets all of them read a folder and an archive alike.
 //! - [`Loader`] shuffles, augments and normalises into [`Batch`]es, ahead of the training step.
 //!
-//! Pixels stay bytes until a batch is made: a quarter of the memory, and one table look-up per pixel. In a run of the trainer they are bytes
-//! still when they reach the device, which crops, mirrors and normalises them.
+//! Pixels stay bytes until a batch is made: a quarter of the memory, and one table look-up per pixel. In a run of the
+//! trainer they are bytes still when they reach the device, which crops, mirrors and normalises them.
 //!
-//! Files and folders of pictures are read and decoded whole, before training begins. What takes more than 2 GiB then lies in a temporary file,
-//! below `TMPDIR` on Unix, until the data set goes: 20,000 JPEGs of 224 x 224 took 2.7 GB of disk and 70 MB of memory, in November 2026.
+//! Files and folders of pictures are read and decoded whole, before training begins. What takes more than 2 GiB then
+//! lies in a temporary file, below `TMPDIR` on Unix, until the data set goes: 20,000 JPEGs of 224 x 224 took 2.7 GB of
+//! disk and 70 MB of memory, in November 2026.
 //!
 //! ```
 //! # use mexhat::data::{load, LoadOptions};
@@ -230,13 +231,16 @@ pub struct Augment {
     pub pad: usize,
     /// Mirror left to right with probability one half.
     pub flip: bool,
-    /// Side of a square at a random place whose values are 0 after normalisation (DeVries and Taylor, 2017); 0 for none.
+    /// Side of a square at a random place whose values are 0 after normalisation (DeVries and Taylor, 2017); 0 for
+    /// none.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cutout: usize,
-    /// A random part, of 8 to 100 % of the area and of sides 3:4 to 4:3, stretched over the whole image (PyTorch's `RandomResizedCrop`).
+    /// A random part, of 8 to 100 % of the area and of sides 3:4 to 4:3, stretched over the whole image (PyTorch's
+    /// `RandomResizedCrop`).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resized_crop: bool,
-    /// The image, 0.5 to 2 times as large, cut back to its size or surrounded by black (torchvision's `RandomResize`, as for segmentation).
+    /// The image, 0.5 to 2 times as large, cut back to its size or surrounded by black (torchvision's `RandomResize`,
+    /// as for segmentation).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub random_resize: bool,
 }

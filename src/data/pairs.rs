@@ -1,5 +1,6 @@
-//! Pictures with masks: `train/images/NAME.jpg` beside `train/masks/NAME.png`, with `test/` and perhaps `val/`, or `images/` and `masks/`
-//! alone. A mask is a PNG of one grey or palette value for each pixel, which is its class; 255 is no class.
+//! Pictures with masks: `train/images/NAME.jpg` beside `train/masks/NAME.png`, with `test/` and perhaps `val/`, or
+//! `images/` and `masks/` alone. A mask is a PNG of one grey or palette value for each pixel, which is its class; 255
+//! is no class.
 //!
 //! `classes.txt` beside the folders names the classes, one a line; without it they are called by their numbers.
 
@@ -118,8 +119,8 @@ impl Layout {
 /// The splits; `None` when the files are not laid out as pairs.
 ///
 /// # Errors
-/// [`Error::Input`] when there is no test split, a picture has no mask or one of another size, a mask holds what is no class, or files
-/// cannot be read or differ in size.
+/// [`Error::Input`] when there is no test split, a picture has no mask or one of another size, a mask holds what is no
+/// class, or files cannot be read or differ in size.
 pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: Want) -> Result<Option<Found>> {
     let mut found = Found { kind: "pictures with masks".into(), ..Found::default() };
     let Some(layout) = Layout::of(files, &mut found)? else { return Ok(None) };

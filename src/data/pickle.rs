@@ -1,8 +1,8 @@
 //! The pickles of CIFAR's python version: dictionaries of byte arrays, numbers and texts.
 //!
 //! Nothing is executed: calls and globals are only remembered. Values are places in one list, so that no file, however
-//! nested or self-referring, costs more memory than its length allows or runs over the stack; general readers of pickles
-//! promise neither. Opcodes after Python's `Lib/pickletools.py`, protocols 1 to 5.
+//! nested or self-referring, costs more memory than its length allows or runs over the stack; general readers of
+//! pickles promise neither. Opcodes after Python's `Lib/pickletools.py`, protocols 1 to 5.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -1,10 +1,11 @@
 //! A generated set for segmentation: shapes on textures, so that nothing needs to be downloaded.
 //!
-//! One to three discs, squares, triangles and crosses of any size and turn lie on a ground. Each has a colour of its own, and shapes have a
-//! grating that the ground hardly has: so a look nearby tells whether there is a shape, and only its outline which. Pixels that an
-//! outline crosses have no class, as the borders in public sets.
+//! One to three discs, squares, triangles and crosses of any size and turn lie on a ground. Each has a colour of its
+//! own, and shapes have a grating that the ground hardly has: so a look nearby tells whether there is a shape, and only
+//! its outline which. Pixels that an outline crosses have no class, as the borders in public sets.
 //!
-//! A sample depends on (seed, index) alone; the largest shape is of class `1 + index % 4`, so that every prefix is balanced.
+//! A sample depends on (seed, index) alone; the largest shape is of class `1 + index % 4`, so that every prefix is
+//! balanced.
 
 use super::dataset::IGNORED;
 use super::{Augment, Dataset, LoadOptions, Normalize, Splits, threads};

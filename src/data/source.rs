@@ -30,16 +30,17 @@ pub const NAMES: &[&str] = &[
 /// Loads the data set named by `spec`: one of [`NAMES`], or the path of
 ///
 /// - IDX files, raw or gzipped (`train-images-idx3-ubyte`, ..., `t10k-labels-idx1-ubyte.gz`),
-/// - CIFAR's binary or python version (`data_batch_1.bin` to `5` and `test_batch.bin`; `train.bin` and `test.bin`; the same
-///   as pickles without `.bin`),
-/// - class folders of PNG, JPEG, WebP, BMP, TIFF or GIF pictures under `train/`, `test/` and perhaps `validation/` (or `val/`,
-///   `valid/`), in whatever case; or class folders alone, with `split`,
-/// - pictures with masks under `train/images/` and `train/masks/` (and the same of the other splits), each mask a PNG of one grey or
-///   palette value a pixel, which is its class, or [`IGNORED`](super::IGNORED); `classes.txt` names the classes,
+/// - CIFAR's binary or python version (`data_batch_1.bin` to `5` and `test_batch.bin`; `train.bin` and `test.bin`; the
+///   same as pickles without `.bin`),
+/// - class folders of PNG, JPEG, WebP, BMP, TIFF or GIF pictures under `train/`, `test/` and perhaps `validation/` (or
+///   `val/`, `valid/`), in whatever case; or class folders alone, with `split`,
+/// - pictures with masks under `train/images/` and `train/masks/` (and the same of the other splits), each mask a PNG
+///   of one grey or palette value a pixel, which is its class, or [`IGNORED`](super::IGNORED); `classes.txt` names the
+///   classes,
 ///
-/// in a folder, a zip, a tar or tar.gz, or in `train.zip` and `test.zip`. `glyphs` and `shapes` are drawn, the second with masks. Without
-/// files (in a browser) only `glyphs` is there;
-/// a zip that was fetched otherwise goes through [`load_files`].
+/// in a folder, a zip, a tar or tar.gz, or in `train.zip` and `test.zip`. `glyphs` and `shapes` are drawn, the second
+/// with masks. Without files (in a browser) only `glyphs` is there; a zip that was fetched otherwise goes through
+/// [`load_files`].
 ///
 /// What was decided on the way stands in [`Splits::report`].
 ///

@@ -18,10 +18,10 @@ const IN_MEMORY: u64 = 2 << 30;
 
 /// All pixels of a data set, as a slice of bytes.
 ///
-/// Decoded pictures that take more than 2 GiB together lie in a temporary file, which goes when the data set does; of it the system keeps in
-/// memory what there is room for. Reading 20,000 JPEGs of 224 x 224 took 70 MB of memory and 2.7 GB of disk, in November 2026. The file is
-/// in the system's folder for temporary files, which on Unix the environment variable `TMPDIR` names, and in `/var/tmp` where that is
-/// `/tmp`.
+/// Decoded pictures that take more than 2 GiB together lie in a temporary file, which goes when the data set does; of
+/// it the system keeps in memory what there is room for. Reading 20,000 JPEGs of 224 x 224 took 70 MB of memory and 2.7
+/// GB of disk, in November 2026. The file is in the system's folder for temporary files, which on Unix the environment
+/// variable `TMPDIR` names, and in `/var/tmp` where that is `/tmp`.
 ///
 /// ```
 /// use mexhat::data::ImageStore;
@@ -150,8 +150,8 @@ impl StoreWriter {
             To::File { file, folder, wanted } => {
                 let refused = |error: std::io::Error| refused(folder.clone(), wanted, &error);
                 let file = file.into_inner().map_err(|error| refused(error.into_error()))?;
-                // SAFETY: the file has no name, so that no other program can open it, and this one has no other handle: what is mapped
-                // neither changes nor shrinks.
+                // SAFETY: the file has no name, so that no other program can open it, and this one has no other handle:
+                // what is mapped neither changes nor shrinks.
                 #[expect(unsafe_code)]
                 let map = unsafe { memmap2::Mmap::map(&file) }.map_err(refused)?;
                 let len = map.len();

@@ -28,7 +28,8 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// As PyTorch's `RandomResizedCrop` chooses it: area, then the ratio of the sides, until they fit, at most ten times; then the middle.
+    /// As PyTorch's `RandomResizedCrop` chooses it: area, then the ratio of the sides, until they fit, at most ten
+    /// times; then the middle.
     fn random([height, width]: [usize; 2], rng: &mut Rng) -> Self {
         let ratios = [3.0 / 4.0, 4.0 / 3.0f32];
         for _ in 0..10 {
@@ -46,8 +47,9 @@ impl Part {
         Self { top, left, height: h, width: w }
     }
 
-    /// What is seen of an image that is resized to 0.5 to 2 times, both sides alike, and brought back to its size: cut at a random place where
-    /// it is larger, put there where it is smaller (torchvision's `RandomResize` and `RandomCrop`).
+    /// What is seen of an image that is resized to 0.5 to 2 times, both sides alike, and brought back to its size: cut
+    /// at a random place where it is larger, put there where it is smaller (torchvision's `RandomResize` and
+    /// `RandomCrop`).
     fn resized([height, width]: [usize; 2], rng: &mut Rng) -> Self {
         let scale = rng.range(0.5, 2.0);
         let part = [height, width].map(|side| ((side as f32 / scale).round() as usize).max(1));
@@ -59,8 +61,8 @@ impl Part {
         Self { top, left, height: part[0], width: part[1] }
     }
 
-    /// Around place `i` of the `size` that `part` pixels from `start` on are stretched over: two pixels, and the share of the second; nothing
-    /// beyond the image. A pixel's value is in its middle (PyTorch's `align_corners=False`).
+    /// Around place `i` of the `size` that `part` pixels from `start` on are stretched over: two pixels, and the share
+    /// of the second; nothing beyond the image. A pixel's value is in its middle (PyTorch's `align_corners=False`).
     fn around(i: usize, size: usize, start: isize, part: usize) -> Option<([usize; 2], f32)> {
         let at = (i as f32 + 0.5) * part as f32 / size as f32 - 0.5;
         // The image within the part; in whole numbers, which do not round.
@@ -74,7 +76,8 @@ impl Part {
         Some((pixels, at - first as f32))
     }
 
-    /// The pixel of an image of (height, width) that is nearest to (y, x) of this part stretched over it, where it is in the image.
+    /// The pixel of an image of (height, width) that is nearest to (y, x) of this part stretched over it, where it is
+    /// in the image.
     pub fn nearest(&self, [height, width]: [usize; 2], [y, x]: [usize; 2]) -> Option<[usize; 2]> {
         // Half-way, in whole numbers: floor((i + 1/2) part / whole).
         let at = |i: usize, size: usize, start: isize, part: usize| {
@@ -84,7 +87,8 @@ impl Part {
         Some([y as usize, x as usize])
     }
 
-    /// The value at (y, x) of this part stretched to (height, width), bilinear, of a plane of that size, where it is in the image.
+    /// The value at (y, x) of this part stretched to (height, width), bilinear, of a plane of that size, where it is in
+    /// the image.
     pub fn sample(&self, [height, width]: [usize; 2], [y, x]: [usize; 2], value: impl Fn(usize) -> f32) -> Option<f32> {
         let ([above, below], down) = Self::around(y, height, self.top, self.height)?;
         let ([left, right], across) = Self::around(x, width, self.left, self.width)?;

@@ -1,4 +1,5 @@
-//! Whether an adapter computes what it should: every operation against its reference, numbers that are none, large buffers, limits.
+//! Whether an adapter computes what it should: every operation against its reference, numbers that are none, large
+//! buffers, limits.
 
 mod limits;
 mod numbers;
@@ -131,7 +132,8 @@ pub fn planned(operations: &[Operation]) -> usize {
     limits::COUNT + numbers::CASES.len() + operations.len() + sizes::COUNT
 }
 
-/// Examines the adapter of `gpu`, with these of all [`OPERATIONS`](crate::check::OPERATIONS), telling each finding as it comes.
+/// Examines the adapter of `gpu`, with these of all [`OPERATIONS`](crate::check::OPERATIONS), telling each finding as
+/// it comes.
 pub async fn examine(gpu: &Gpu, operations: &[Operation], mut tell: impl FnMut(&Finding)) -> Report {
     let begun = Instant::now();
     let mut examination = Examination { gpu, tell: &mut tell, findings: Vec::new() };

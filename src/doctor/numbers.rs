@@ -1,4 +1,5 @@
-//! Values that are no numbers, or hardly: a diverged network must be seen to be one, and large values must not make it one.
+//! Values that are no numbers, or hardly: a diverged network must be seen to be one, and large values must not make it
+//! one.
 
 use super::{Examination, Finding};
 use crate::Result;

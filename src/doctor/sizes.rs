@@ -1,4 +1,5 @@
-//! Buffers beyond what every adapter binds, launches beyond the 65,535 workgroups of one dimension, and loops beyond so many rounds.
+//! Buffers beyond what every adapter binds, launches beyond the 65,535 workgroups of one dimension, and loops beyond so
+//! many rounds.
 
 use super::{Examination, Finding, Verdict};
 use crate::ops;
@@ -11,7 +12,8 @@ const PART: &str = "sizes";
 /// Checks.
 pub(super) const COUNT: usize = BYTES.len() + 2;
 
-/// Names and MiB: 128 are what every adapter binds. The last is as large as can be: many browsers offer a few bytes less than 2 GiB.
+/// Names and MiB: 128 are what every adapter binds. The last is as large as can be: many browsers offer a few bytes
+/// less than 2 GiB.
 const BYTES: [(&str, Option<u64>); 3] =
     [("a buffer of 128 MiB", Some(128)), ("a buffer of 512 MiB", Some(512)), ("the largest buffer", None)];
 
@@ -32,8 +34,8 @@ async fn run(examination: &Examination<'_>, tape: &Tape, inputs: &[&[u8]]) -> Re
     step.take().await?.and_then(|(_, outputs)| outputs.into_iter().next()).ok_or_else(no_result)
 }
 
-/// Multiplies each channel of maps of `bytes` in all by a value of its own, and averages it again: the values that come out tell
-/// whether every place was reached.
+/// Multiplies each channel of maps of `bytes` in all by a value of its own, and averages it again: the values that come
+/// out tell whether every place was reached.
 async fn check(examination: &Examination<'_>, bytes: u64) -> Result<std::result::Result<String, String>> {
     let [c, h, w] = MAP;
     let images = (bytes / (4 * c * h * w) as u64) as usize;

@@ -6,8 +6,8 @@ use crate::ops::{self, BlockLayout};
 use crate::tape::{State, Tape, Values, interpret};
 use crate::{Error, Result};
 
-/// The network with every deconvolution and every iterative norm folded into ordinary layers of the same names, and its tensors:
-/// evaluation computes the same, up to rounding. Batch, group and layer norm stay as they are.
+/// The network with every deconvolution and every iterative norm folded into ordinary layers of the same names, and its
+/// tensors: evaluation computes the same, up to rounding. Batch, group and layer norm stay as they are.
 ///
 /// # Errors
 /// The tensors are not the network's.
@@ -135,8 +135,8 @@ impl Folding<'_> {
         Ok(())
     }
 
-    /// A convolution with the iterative norm behind it in its weight and bias; one in groups, whose outputs the norm may mix, stays and
-    /// has the norm's product behind it.
+    /// A convolution with the iterative norm behind it in its weight and bias; one in groups, whose outputs the norm
+    /// may mix, stays and has the norm's product behind it.
     fn whitened(&mut self, conv: &Conv, name: &str) -> Result<Layer> {
         let norm = format!("{name}{}", Norm::Iterative.behind().unwrap_or_default());
         let plain = Conv { norm: Some(Norm::None), whitening: None, bias: Some(true), ..conv.clone() };
@@ -176,7 +176,8 @@ impl Folding<'_> {
         Ok(self.product(to, input, weight, bias))
     }
 
-    /// What an iterative norm makes of its channels: for each output the channels that it takes and their factors, and what is added.
+    /// What an iterative norm makes of its channels: for each output the channels that it takes and their factors, and
+    /// what is added.
     fn mixture(&self, name: &str) -> Result<(Vec<Mixed>, Vec<f64>)> {
         let need = |key: &str| self.named.need(&format!("{name}.{key}"));
         let (shape, deconv) = need("running_wm")?;
@@ -211,7 +212,8 @@ impl Folding<'_> {
         }
     }
 
-    /// As a product of all channels at each pixel: `D (x - mean)` in whole blocks, `(x - mean) / sqrt(var + eps)` in the rest.
+    /// As a product of all channels at each pixel: `D (x - mean)` in whole blocks, `(x - mean) / sqrt(var + eps)` in
+    /// the rest.
     fn channel_deconv(&mut self, options: ChannelWhitening, name: &str, input: &[usize]) -> Result<Layer> {
         let channels = input[0];
         let tensor = |key: &str| self.named.need(&format!("{name}.{key}")).map(|(_, values)| values);

@@ -69,8 +69,8 @@ fn opened(descriptor: wgpu::InstanceDescriptor) -> wgpu::Instance {
     wgpu::Instance::new(descriptor)
 }
 
-/// wgpu takes `navigator.gpu` of windows and workers alone. Node.js is neither, may have been given one, and is called a worker
-/// meanwhile; no longer, since others ask for that name, too.
+/// wgpu takes `navigator.gpu` of windows and workers alone. Node.js is neither, may have been given one, and is called
+/// a worker meanwhile; no longer, since others ask for that name, too.
 #[cfg(target_arch = "wasm32")]
 fn opened(descriptor: wgpu::InstanceDescriptor) -> wgpu::Instance {
     use js_sys::Reflect;

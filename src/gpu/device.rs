@@ -103,9 +103,9 @@ fn limits(adapter: &wgpu::Limits) -> wgpu::Limits {
     }
 }
 
-/// What a driver that compiles kernels for the CPU must find free: without it, its compiler may end the program, where no one can catch it.
-/// On two cores, under `ulimit -v`, LeNet's kernels ended it with 220 MiB left, and were compiled with 235: most of that is what the
-/// allocator sets aside for threads.
+/// What a driver that compiles kernels for the CPU must find free: without it, its compiler may end the program, where
+/// no one can catch it. On two cores, under `ulimit -v`, LeNet's kernels ended it with 220 MiB left, and were compiled
+/// with 235: most of that is what the allocator sets aside for threads.
 const COMPILER_BYTES: u64 = 256 << 20;
 
 /// The kernels are written for WebGPU's guaranteed limits; an adapter below them is named rather than crashed on.

@@ -1,7 +1,8 @@
 //! What the processes that train as one average within a step.
 //!
-//! A step is cut where something is averaged: what was written is read, averaged on the host, and written back. What has time is averaged
-//! while the GPU computes the launches up to the next cut, which have been submitted before; see `schedule.rs`.
+//! A step is cut where something is averaged: what was written is read, averaged on the host, and written back. What
+//! has time is averaged while the GPU computes the launches up to the next cut, which have been submitted before; see
+//! `schedule.rs`.
 
 use super::ring::{Pending, map, mapped};
 use super::schedule::{Part, cuts};
@@ -128,8 +129,8 @@ impl Exchanges {
         self.cuts.get(index).map(|cut| cut.end)
     }
 
-    /// Submits what `encoder` holds, which ends at cut `index`. While the GPU computes it, what was left from the cut before is averaged;
-    /// then what is due here.
+    /// Submits what `encoder` holds, which ends at cut `index`. While the GPU computes it, what was left from the cut
+    /// before is averaged; then what is due here.
     pub async fn run(&mut self, gpu: &Gpu, mut encoder: wgpu::CommandEncoder, index: usize) -> Result<()> {
         let cut = &self.cuts[index];
         let staging = self.staging.as_ref().filter(|_| cut.due.bytes() > 0);

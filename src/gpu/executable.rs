@@ -34,7 +34,8 @@ enum Resource {
     Image(wgpu::Texture),
 }
 
-/// Buffers and images for everything that does not outlive a step; programs that never run at the same time share one pool.
+/// Buffers and images for everything that does not outlive a step; programs that never run at the same time share one
+/// pool.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
     resources: Vec<Resource>,
@@ -119,7 +120,8 @@ fn offsets(buffers: Vec<(Buffer, u64)>) -> (Vec<(Buffer, u64, u64)>, u64) {
 }
 
 impl Executable {
-    /// Builds pipelines and bind groups of `program`. `places[slot]` is the place in the pool of every slot that is not state.
+    /// Builds pipelines and bind groups of `program`. `places[slot]` is the place in the pool of every slot that is not
+    /// state.
     pub fn new(gpu: &Gpu, program: &Program, places: &[usize], pool: &Pool, state: &[Buffer]) -> Result<Self> {
         let resource = |slot: Slot| {
             let SlotInfo { kind, bytes, .. } = &program.slots[slot.0];
@@ -200,8 +202,8 @@ impl Executable {
 
     /// Uploads `inputs` (bytes of each program input, in order), runs one step and asks for its outputs.
     ///
-    /// One submission, and one more for each time that several processes average. Waits only for them and when the ring is full, that
-    /// is when the GPU is several steps behind.
+    /// One submission, and one more for each time that several processes average. Waits only for them and when the ring
+    /// is full, that is when the GPU is several steps behind.
     ///
     /// # Errors
     /// An input is missing or has another length than its buffer's content; the device fails.

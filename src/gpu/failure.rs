@@ -25,7 +25,8 @@ impl Failures {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps what `device` reports from now on. Of many complaints the first is the cause; the others would only flood a log.
+    /// Keeps what `device` reports from now on. Of many complaints the first is the cause; the others would only flood
+    /// a log.
     pub fn watch(&self, device: &wgpu::Device) {
         let on_error = self.clone();
         device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {

@@ -1,12 +1,14 @@
 //! Arrays that lie in storage as 16-bit floats: a pass over the text of a shader, and the same numbers on the host.
 //!
-//! A kernel is written once, for f32. Where a launch binds an array that lies in f16, its declaration becomes one of pairs in words, its
-//! loads are unpacked to f32 and its stores are packed, so that all arithmetic stays f32. Packing is WGSL's own since its first version:
-//! no adapter lacks it, while `shader-f16` is missing in some browsers and drivers.
+//! A kernel is written once, for f32. Where a launch binds an array that lies in f16, its declaration becomes one of
+//! pairs in words, its loads are unpacked to f32 and its stores are packed, so that all arithmetic stays f32. Packing
+//! is WGSL's own since its first version: no adapter lacks it, while `shader-f16` is missing in some browsers and
+//! drivers.
 //!
-//! What a store is given becomes one of the two f16 beside it (in steps of 2^-24 below 2^-14): the nearest as a rule, the smaller one by Mesa's
-//! compilers for AMD and NVIDIA; rounding before would add half to what a store takes. What lies beyond [`MOST`], and what is no number,
-//! becomes infinite with its sign: WGSL leaves open what packing makes of it. Infinite stays infinite, where a NaN would vanish in a ReLU.
+//! What a store is given becomes one of the two f16 beside it (in steps of 2^-24 below 2^-14): the nearest as a rule,
+//! the smaller one by Mesa's compilers for AMD and NVIDIA; rounding before would add half to what a store takes. What
+//! lies beyond [`MOST`], and what is no number, becomes infinite with its sign: WGSL leaves open what packing makes of
+//! it. Infinite stays infinite, where a NaN would vanish in a ReLU.
 
 use super::rewrite::{bracketed, code, with_loads};
 

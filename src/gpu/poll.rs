@@ -1,7 +1,8 @@
 //! Asking a native device for finished work.
 //!
-//! `wgpu::Device::poll` panics when the driver says there that the device is gone, although every other call reports that as an error.
-//! A training run has checkpoints to point at then, so the panic is caught and becomes the loss that it is.
+//! `wgpu::Device::poll` panics when the driver says there that the device is gone, although every other call reports
+//! that as an error. A training run has checkpoints to point at then, so the panic is caught and becomes the loss that
+//! it is.
 
 use super::Gpu;
 use std::cell::Cell;
@@ -26,7 +27,8 @@ fn keep_quiet_while_polling() {
 }
 
 impl Gpu {
-    /// Runs callbacks that are due, waiting as `poll` says. A lost device is not asked again: nothing comes from it any more.
+    /// Runs callbacks that are due, waiting as `poll` says. A lost device is not asked again: nothing comes from it any
+    /// more.
     pub(super) fn ask(&self, poll: wgpu::PollType) {
         if self.is_lost() {
             return;

@@ -4,9 +4,11 @@ use super::Gpu;
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// The processes of one run, each with a device of its own, which train as one with a batch as large as all of theirs together.
+/// The processes of one run, each with a device of its own, which train as one with a batch as large as all of theirs
+/// together.
 ///
-/// They all do the same in the same order, on other images. `Mpi` of [`processes`](crate::processes) is one; a program may bring its own.
+/// They all do the same in the same order, on other images. `Mpi` of [`processes`](crate::processes) is one; a program
+/// may bring its own.
 ///
 /// ```
 /// use mexhat::{Gpu, Result, processes::Processes};
@@ -39,8 +41,8 @@ pub trait Processes: Send + Sync {
     /// The number of this one, from 0.
     fn rank(&self) -> usize;
 
-    /// Puts the mean over the processes into each value, the same bits in each of them. All call it with equally many values, and
-    /// wait for each other.
+    /// Puts the mean over the processes into each value, the same bits in each of them. All call it with equally many
+    /// values, and wait for each other.
     ///
     /// # Errors
     /// Another process is gone.

@@ -1,16 +1,18 @@
-//! What differs between adapters: which kernels they are given, and what becomes of programs and of the text of shaders.
+//! What differs between adapters: which kernels they are given, and what becomes of programs and of the text of
+//! shaders.
 
 use super::{Program, Shader};
 use std::fmt;
 
-/// `[TM, TN, LX, LY]`: an invocation owns TM rows (vectors of rows in reductions over rows) and TN vectors of columns; LX lanes lie
-/// along the columns, LY along the rows.
+/// `[TM, TN, LX, LY]`: an invocation owns TM rows (vectors of rows in reductions over rows) and TN vectors of columns;
+/// LX lanes lie along the columns, LY along the rows.
 pub type Tile = [usize; 4];
 
 /// A kernel of products with the tiles that it is shipped with.
 #[derive(Debug)]
 pub struct Tiles {
-    /// The kernel; its variants are each tile with each set of other constants, see [`tile_variants`](crate::tile_variants).
+    /// The kernel; its variants are each tile with each set of other constants, see
+    /// [`tile_variants`](crate::tile_variants).
     pub shader: Shader,
     /// Each tile with the least number of column vectors that it is for, the widest first.
     pub sizes: &'static [(usize, Tile)],
@@ -22,16 +24,18 @@ pub struct Tiles {
 pub struct Profile {
     /// For people and reports; no two profiles of one number of processes have the same.
     pub name: &'static str,
-    /// Workgroups of 64 that keep it busy; WebGPU does not report cores, so by the class of the adapter. Products of fewer tiles are
-    /// given smaller ones, or more workgroups that share a sum.
+    /// Workgroups of 64 that keep it busy; WebGPU does not report cores, so by the class of the adapter. Products of
+    /// fewer tiles are given smaller ones, or more workgroups that share a sum.
     pub workgroups: usize,
     /// Whether products of too few tiles to fill it are given smaller ones, and computed in parts of their sums.
     pub parts: bool,
     /// Invocations that sums of the weights' gradients are cut up for, where they have kernels of their own.
     pub gradient_sums: usize,
-    /// Invocations that sums over columns are cut up for, beyond what keeps their rounding small; 0 for no more than that.
+    /// Invocations that sums over columns are cut up for, beyond what keeps their rounding small; 0 for no more than
+    /// that.
     pub column_sums: usize,
-    /// Vectors that stay in the cache of a core while it sums a weight's gradient, in no longer parts; [`usize::MAX`] where none does.
+    /// Vectors that stay in the cache of a core while it sums a weight's gradient, in no longer parts; [`usize::MAX`]
+    /// where none does.
     pub cached: usize,
     /// Rows that an invocation of a depthwise convolution walks down.
     pub strip: usize,
@@ -51,7 +55,8 @@ pub struct Profile {
 }
 
 impl Profile {
-    /// What GPUs are given, and every adapter can run: those of laptops and phones, and all in a browser, which does not say more.
+    /// What GPUs are given, and every adapter can run: those of laptops and phones, and all in a browser, which does
+    /// not say more.
     pub const GPU: Self = Self {
         name: "gpu",
         workgroups: 64,

@@ -84,8 +84,8 @@ impl Gpu {
         self.inner.f16
     }
 
-    /// Bytes that can still be had, where that is known: of an adapter that computes on the CPU, those of the system. Cards do not
-    /// tell, unless they have refused some.
+    /// Bytes that can still be had, where that is known: of an adapter that computes on the CPU, those of the system.
+    /// Cards do not tell, unless they have refused some.
     pub fn room(&self) -> Option<u64> {
         let system = if self.adapter().is_software() { system_room() } else { None };
         [system, self.refused()].into_iter().flatten().min()

@@ -1,7 +1,9 @@
-//! When what several processes average goes over the network: statistics at once, gradients in parts while the GPU computes.
+//! When what several processes average goes over the network: statistics at once, gradients in parts while the GPU
+//! computes.
 //!
-//! A step is cut where something is averaged. What is needed before the next cut is averaged before anything else is computed. What has
-//! time, as gradients have until the update, is averaged in equal shares while the GPU computes up to the next cut.
+//! A step is cut where something is averaged. What is needed before the next cut is averaged before anything else is
+//! computed. What has time, as gradients have until the update, is averaged in equal shares while the GPU computes up
+//! to the next cut.
 
 use super::{Average, Program, Slot, SlotKind};
 use std::ops::Range;
@@ -56,7 +58,8 @@ impl Written {
     }
 }
 
-/// The cuts of a step of `program`, in order. They depend on it alone, so that all processes average the same in the same order.
+/// The cuts of a step of `program`, in order. They depend on it alone, so that all processes average the same in the
+/// same order.
 pub(super) fn cuts(program: &Program) -> Vec<Cut> {
     let mut written = written(program);
     let needed = needed(&written);
@@ -133,8 +136,8 @@ fn needed(written: &[Written]) -> Vec<usize> {
     cuts
 }
 
-/// Cuts behind gradients of weights that no other follows before the next, as in layers without statistics: there are as many parts to
-/// compute beside as there are layers. Biases have too little to compute beside them.
+/// Cuts behind gradients of weights that no other follows before the next, as in layers without statistics: there are
+/// as many parts to compute beside as there are layers. Biases have too little to compute beside them.
 fn spare(written: &[Written], needed: &[usize]) -> Vec<usize> {
     let weights = |one: &&Written| one.average == Average::Mean && one.bytes >= WEIGHTS;
     let ends: Vec<usize> = written.iter().filter(weights).map(|one| one.end).collect();

@@ -1,11 +1,11 @@
 //! Writes out the short loops of a kernel: a body for each value of the index.
 //!
-//! Register tiles live in private arrays. Compilers that optimise keep them in registers by themselves; a quick one keeps an array
-//! in memory as long as anything but a constant indexes it, and loads it lane by lane. DirectX's compiler takes minutes over such an
-//! index. What is written out here has none.
+//! Register tiles live in private arrays. Compilers that optimise keep them in registers by themselves; a quick one
+//! keeps an array in memory as long as anything but a constant indexes it, and loads it lane by lane. DirectX's
+//! compiler takes minutes over such an index. What is written out here has none.
 //!
-//! A loop is written out when it reads `for (var i = 0u; i < BOUND; i++) {` on a line of its own, BOUND is a constant of at most
-//! [`MOST`], or of what the shader's constant `MOST_ROUNDS` says, and no `break` or `continue` is inside.
+//! A loop is written out when it reads `for (var i = 0u; i < BOUND; i++) {` on a line of its own, BOUND is a constant
+//! of at most [`MOST`], or of what the shader's constant `MOST_ROUNDS` says, and no `break` or `continue` is inside.
 
 use std::collections::HashMap;
 

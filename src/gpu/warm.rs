@@ -1,7 +1,7 @@
 //! Pipelines made ready before the first step: created side by side, then compiled where a driver would put that off.
 //!
-//! Most drivers compile when a pipeline is created, which threads share. Some put it off to the first dispatch, where it took 0.05 to
-//! 0.5 s each; a dispatch of no workgroups makes them do so without touching any buffer.
+//! Most drivers compile when a pipeline is created, which threads share. Some put it off to the first dispatch, where
+//! it took 0.05 to 0.5 s each; a dispatch of no workgroups makes them do so without touching any buffer.
 
 use super::{Gpu, Kernel};
 use std::collections::BTreeMap;

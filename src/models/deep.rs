@@ -1,4 +1,5 @@
-//! Deep for its size: nine convolutions of 3x3 in three stages of 8, 8 and 16 channels, one linear layer. Without a norm it hardly learns.
+//! Deep for its size: nine convolutions of 3x3 in three stages of 8, 8 and 16 channels, one linear layer. Without a
+//! norm it hardly learns.
 
 use super::ModelOptions;
 use crate::nn::{Conv, Network};

@@ -1,8 +1,8 @@
-//! DeepLabV3 on ResNet-50 ([Chen et al. 2017](https://arxiv.org/abs/1706.05587)), the network of the paper's Figure 6: a map of classes as
-//! large as the image.
+//! DeepLabV3 on ResNet-50 ([Chen et al. 2017](https://arxiv.org/abs/1706.05587)), the network of the paper's Figure 6:
+//! a map of classes as large as the image.
 //!
-//! Layers are those of torchvision's `deeplabv3_resnet50`. Batch norm stands behind the shortcuts beside deconvolution, too, as in the
-//! authors' code, whose auxiliary head counts half; theirs is off unless it is asked for.
+//! Layers are those of torchvision's `deeplabv3_resnet50`. Batch norm stands behind the shortcuts beside deconvolution,
+//! too, as in the authors' code, whose auxiliary head counts half; theirs is off unless it is asked for.
 
 use super::ModelOptions;
 use super::imagenet::{shortcut, stem};
@@ -15,8 +15,8 @@ const RATES: [usize; 3] = [12, 24, 36];
 /// What the loss of the auxiliary head counts.
 const AUXILIARY: f32 = 0.5;
 
-/// Of each stage: blocks, width, stride, and the steps between taps of its first block and of the others. In the last two stages steps
-/// take the place of strides, so that the map keeps an eighth of the image's side.
+/// Of each stage: blocks, width, stride, and the steps between taps of its first block and of the others. In the last
+/// two stages steps take the place of strides, so that the map keeps an eighth of the image's side.
 const STAGES: [(usize, usize, usize, [usize; 2]); 4] =
     [(3, 64, 1, [1, 1]), (4, 128, 2, [1, 1]), (6, 256, 1, [1, 2]), (3, 512, 1, [2, 4])];
 
@@ -62,8 +62,8 @@ fn classify<'a>(layers: &'a mut Layers, options: &ModelOptions) -> &'a mut Layer
 fn pyramid(net: &mut Network, options: &ModelOptions) {
     let narrow = Layers::of(|b| b.conv(Conv::new(HEAD, 1)).relu());
     let wide = RATES.map(|rate| Layers::of(|b| b.conv(Conv::new(HEAD, 3).dilation(rate)).relu()));
-    // Of one value an image the authors' code takes every ninth, in a batch of 8 one alone. Its 32 blocks, pooled, are rows enough; without
-    // pooling, or in a narrow network, one row has no covariance, and all are taken.
+    // Of one value an image the authors' code takes every ninth, in a batch of 8 one alone. Its 32 blocks, pooled, are
+    // rows enough; without pooling, or in a narrow network, one row has no covariance, and all are taken.
     let authors = options.whitening.mode == BlockMode::Reference && options.width >= 1.0;
     let whole = Conv::new(HEAD, 1);
     let whole = match options.norm {

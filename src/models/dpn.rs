@@ -1,4 +1,5 @@
-//! DPN-92 for 32x32 images: blocks whose first channels are added, as in ResNets, and whose others are kept, as in DenseNets.
+//! DPN-92 for 32x32 images: blocks whose first channels are added, as in ResNets, and whose others are kept, as in
+//! DenseNets.
 
 use super::ModelOptions;
 use crate::nn::{Conv, Layer, Layers, Network};

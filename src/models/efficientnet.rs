@@ -1,5 +1,5 @@
-//! EfficientNet-B0, simplified as in the authors' code, for 32x32 images: ReLU, 3x3 kernels only, no dropout. With deconvolution only the
-//! first convolution and the classifier whiten; the units keep batch norm.
+//! EfficientNet-B0, simplified as in the authors' code, for 32x32 images: ReLU, 3x3 kernels only, no dropout. With
+//! deconvolution only the first convolution and the classifier whiten; the units keep batch norm.
 
 use super::ModelOptions;
 use crate::nn::{Conv, Layer, Layers, Network, Norm};

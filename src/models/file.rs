@@ -12,8 +12,8 @@ const ENDING: &str = "toml";
 #[cfg(not(target_arch = "wasm32"))]
 const MOST_BYTES: u64 = 1 << 20;
 
-/// A network in a TOML file. Its layers are those of [`Layer`](crate::nn::Layer) under the same names; what it leaves out is taken
-/// from the options and the data.
+/// A network in a TOML file. Its layers are those of [`Layer`](crate::nn::Layer) under the same names; what it leaves
+/// out is taken from the options and the data.
 ///
 /// ```
 /// use mexhat::models::{ModelOptions, NetworkFile};
@@ -186,7 +186,8 @@ impl NetworkFile {
     }
 }
 
-/// What is wrong with `text`, without places in it: nobody has seen a text that a program wrote. The first layer at fault is named instead.
+/// What is wrong with `text`, without places in it: nobody has seen a text that a program wrote. The first layer at
+/// fault is named instead.
 fn fault(text: &str, error: &serde_json::Error) -> String {
     #[derive(Deserialize)]
     struct Loose {

@@ -1,7 +1,9 @@
-//! The networks of the paper's Table 2, for images of about 224x224: a 7x7 convolution and a pooling before the stages, but in VGG.
+//! The networks of the paper's Table 2, for images of about 224x224: a 7x7 convolution and a pooling before the stages,
+//! but in VGG.
 //!
-//! Convolutions are those of torchvision's networks of the same names, so that a `state_dict` of the same order of layers fits by shape.
-//! Linear layers whiten in blocks of at most 64 features, as the authors' script for ImageNet asks.
+//! Convolutions are those of torchvision's networks of the same names, so that a `state_dict` of the same order of
+//! layers fits by shape. Linear layers whiten in blocks of at most 64 features, as the authors' script for ImageNet
+//! asks.
 
 use super::ModelOptions;
 use crate::nn::{Conv, Layer, Layers, Linear, MaxPool, Network, Norm, Whitening};
@@ -24,7 +26,8 @@ fn head(net: &mut Network, options: &ModelOptions) {
     net.global_avg_pool().flatten().linear(linear(options, options.classes)).named("fc");
 }
 
-/// What is added to a block that changes the shape. Batch norm stands behind it beside deconvolution, too, as in the authors' code.
+/// What is added to a block that changes the shape. Batch norm stands behind it beside deconvolution, too, as in the
+/// authors' code.
 pub(super) fn shortcut<'a>(
     layers: &'a mut Layers,
     options: &ModelOptions,

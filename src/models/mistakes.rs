@@ -1,5 +1,5 @@
-//! Where in a TOML file a mistake is: the innermost layer that cannot be read, its key, and their line. What reads TOML tells the line of the
-//! outermost layer alone, as layers are read through values without places.
+//! Where in a TOML file a mistake is: the innermost layer that cannot be read, its key, and their line. What reads TOML
+//! tells the line of the outermost layer alone, as layers are read through values without places.
 
 use crate::nn::{Layer, Layers, Node, named};
 use serde::de::DeserializeOwned;
@@ -12,8 +12,8 @@ struct Fault {
     what: String,
 }
 
-/// What is wrong with `text`, which is no `T`: line, column and key, and the line itself. Names are in plain quotes, because the program
-/// takes those in backticks for its own options.
+/// What is wrong with `text`, which is no `T`: line, column and key, and the line itself. Names are in plain quotes,
+/// because the program takes those in backticks for its own options.
 pub(super) fn mistake<T: DeserializeOwned>(text: &str, error: &toml::de::Error) -> String {
     let found = match DeTable::parse(text) {
         Ok(tree) => {
@@ -172,7 +172,8 @@ fn keys(text: &str, table: &DeTable<'_>) -> Vec<(String, usize)> {
     found
 }
 
-/// The line of the layer that `what`, an error of [`Network::build`](crate::nn::Network::build), names: of its key where `what` begins with one.
+/// The line of the layer that `what`, an error of [`Network::build`](crate::nn::Network::build), names: of its key
+/// where `what` begins with one.
 pub(super) fn line(what: &str, places: &[Place]) -> Option<usize> {
     let name = ["layer '", "layers are called '", "the head '"]
         .iter()

@@ -3,8 +3,8 @@
 use super::ModelOptions;
 use crate::nn::{ChannelWhitening, Layer, Linear, Network, Norm};
 
-/// Linear layers of 128, 128 and `classes`, sigmoids between them. A norm that follows layers stands before the sigmoids, a whitening of 32
-/// channels before each linear layer (Fig. 5c,d of the paper).
+/// Linear layers of 128, 128 and `classes`, sigmoids between them. A norm that follows layers stands before the
+/// sigmoids, a whitening of 32 channels before each linear layer (Fig. 5c,d of the paper).
 pub(super) fn mlp(net: &mut Network, options: &ModelOptions) {
     net.flatten();
     let mut features: usize = options.input.iter().product();

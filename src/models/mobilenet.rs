@@ -1,4 +1,5 @@
-//! MobileNetV2 for 32x32 images: units that widen, convolve each channel by itself, and narrow without a ReLU. Plain ReLU, not ReLU6.
+//! MobileNetV2 for 32x32 images: units that widen, convolve each channel by itself, and narrow without a ReLU. Plain
+//! ReLU, not ReLU6.
 
 use super::ModelOptions;
 use crate::nn::{Conv, Layer, Layers, Network, Whitening};

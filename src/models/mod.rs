@@ -1,5 +1,5 @@
-//! The architectures, each a short function that writes down a [`Network`], with deconvolution, batch norm, one of their relatives
-//! or nothing in its joints.
+//! The architectures, each a short function that writes down a [`Network`], with deconvolution, batch norm, one of
+//! their relatives or nothing in its joints.
 //!
 //! ```
 //! use mexhat::models::{self, ModelOptions};
@@ -52,8 +52,8 @@ use crate::{Error, Result};
 /// An architecture: its layers, appended to a network without any, for `options.classes` outputs.
 type Write = fn(&mut Network, &ModelOptions);
 
-/// Every architecture under its name: adding one is a file and a line here. Those of the feature `zoo` no page names, which then need not download
-/// them.
+/// Every architecture under its name: adding one is a file and a line here. Those of the feature `zoo` no page names,
+/// which then need not download them.
 const MODELS: &[(&str, Write)] = &[
     ("lenet", lenet::lenet),
     ("small", small::small),
@@ -172,7 +172,8 @@ pub fn build(name: &str, options: &ModelOptions, state: &mut State) -> Result<Mo
 mod tests {
     use super::*;
 
-    /// Parameters with deconvolution and with batch norm, 10 classes, 3x32x32: the paper's Table 1 and what its authors' code has.
+    /// Parameters with deconvolution and with batch norm, 10 classes, 3x32x32: the paper's Table 1 and what its
+    /// authors' code has.
     const PARAMETERS: [(&str, usize, usize); 10] = [
         ("vgg16", 14_719_818, 14_728_266),
         ("resnet18", 11_169_162, 11_173_962),
@@ -186,8 +187,9 @@ mod tests {
         ("efficientnet-b0", 2_912_057, 2_912_089),
     ];
 
-    /// As torchvision counts them with batch norm (VGG-11 with and without), 1000 classes; with deconvolution a convolution has a bias in
-    /// place of batch norm's two values for a channel, but in a ResNet's shortcut, which has all three.
+    /// As torchvision counts them with batch norm (VGG-11 with and without), 1000 classes; with deconvolution a
+    /// convolution has a bias in place of batch norm's two values for a channel, but in a ResNet's shortcut, which has
+    /// all three.
     const IMAGENET: [(&str, usize, usize); 4] = [
         ("vgg11-imagenet", 132_863_336, 132_868_840),
         ("resnet18-imagenet", 11_689_512 - 4_800 + 2 * 896, 11_689_512),
@@ -237,7 +239,8 @@ mod tests {
         let head = 1024 * 256 * 9 + 21 * (256 + 1);
         let batch = count(whole, Norm::Batch)?;
         assert_eq!((batch, count(auxiliary, Norm::Batch)?), (42_004_074 - head - 2 * 256, 42_004_074));
-        // With deconvolution a convolution has a bias in place of batch norm's two values for a channel, but in shortcuts, which have all.
+        // With deconvolution a convolution has a bias in place of batch norm's two values for a channel, but in
+        // shortcuts, which have all.
         let shortcuts = 256 + 512 + 1024 + 2048;
         let others = 26_560 - shortcuts + 7 * 256;
         assert_eq!(count(whole, Norm::Deconv)?, batch - others + shortcuts);

@@ -3,7 +3,8 @@
 use super::ModelOptions;
 use crate::nn::{Conv, Layer, MaxPool, Network};
 
-/// `relu(depthwise(x) + max(x))`; where the cell widens, each channel has two kernels, and a 1x1 convolution follows the maximum.
+/// `relu(depthwise(x) + max(x))`; where the cell widens, each channel has two kernels, and a 1x1 convolution follows
+/// the maximum.
 fn cell(net: &mut Network, channels: usize, outputs: usize, name: String) {
     let stride = if outputs > channels { 2 } else { 1 };
     net.residual_with(

@@ -1,4 +1,5 @@
-//! PreAct-18 and SENet-18 for 32x32 images: residual blocks that rectify before they convolve, without a ReLU at the end of the network.
+//! PreAct-18 and SENet-18 for 32x32 images: residual blocks that rectify before they convolve, without a ReLU at the
+//! end of the network.
 
 use super::ModelOptions;
 use crate::nn::{Conv, Network};

@@ -9,8 +9,8 @@ use crate::{Error, Result};
 pub(crate) const EPS: f32 = 1e-5;
 const MOMENTUM: f32 = 0.1;
 
-/// `y = (x - mean) / sqrt(var + eps) w + b` per channel, with PyTorch's defaults: eps 1e-5, momentum 0.1, the running variance
-/// unbiased. Tensors `NAME.weight`, `.bias`, `.running_mean`, `.running_var`, each (C).
+/// `y = (x - mean) / sqrt(var + eps) w + b` per channel, with PyTorch's defaults: eps 1e-5, momentum 0.1, the running
+/// variance unbiased. Tensors `NAME.weight`, `.bias`, `.running_mean`, `.running_var`, each (C).
 #[derive(Clone, Debug)]
 pub struct BatchNorm {
     weight: StateId,

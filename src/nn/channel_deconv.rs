@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 
 /// `y = D (x - mean)` over interleaved blocks of channels that share one mean and one `D ~ (X X^T / n + eps I)^(-1/2)`.
 ///
-/// As published, the second moment is not centred. The channels that fill no block are scaled by one scalar mean and one
-/// unbiased variance. (N,F) counts as one pixel. Everything is differentiated, all statistics included. Tensors, for blocks of b
-/// channels: `NAME.running_mean1` (b,1), `NAME.running_deconv` (b,b), `NAME.running_mean2` (1), `NAME.running_var` (1), and
-/// `NAME.steps` (1), the training steps so far: the first one sets the running statistics, the later ones are averaged into them.
-/// Evaluation before any training step leaves whole blocks as they are.
+/// As published, the second moment is not centred. The channels that fill no block are scaled by one scalar mean and
+/// one unbiased variance. (N,F) counts as one pixel. Everything is differentiated, all statistics included. Tensors,
+/// for blocks of b channels: `NAME.running_mean1` (b,1), `NAME.running_deconv` (b,b), `NAME.running_mean2` (1),
+/// `NAME.running_var` (1), and `NAME.steps` (1), the training steps so far: the first one sets the running statistics,
+/// the later ones are averaged into them. Evaluation before any training step leaves whole blocks as they are.
 #[derive(Clone, Debug)]
 pub struct ChannelDeconv {
     running_mean: StateId,

@@ -1,7 +1,7 @@
 //! Network deconvolution as layers: the input's whitening, folded into the weights (method, sections 2-8).
 //!
-//! `W' = W D`, `y = conv(x - mean, W') + b` with `D ~ Cov^(-1/2)` of the layer's own patches. Gradients flow through the
-//! mean, the covariance and every Newton-Schulz iteration; they are skipped where they vanish by definition: in
+//! `W' = W D`, `y = conv(x - mean, W') + b` with `D ~ Cov^(-1/2)` of the layer's own patches. Gradients flow through
+//! the mean, the covariance and every Newton-Schulz iteration; they are skipped where they vanish by definition: in
 //! evaluation, in frozen layers, and towards an input that needs none (method, section 9.1).
 
 use super::init::weight_and_bias;
@@ -29,7 +29,8 @@ pub struct Whitening {
     pub mode: BlockMode,
     /// Channels per block, B.
     pub block: usize,
-    /// Newton-Schulz iterations, T; few of them regularise. [`CONVERGE`](Self::CONVERGE), "converge" in files, goes to the inverse root.
+    /// Newton-Schulz iterations, T; few of them regularise. [`CONVERGE`](Self::CONVERGE), "converge" in files, goes to
+    /// the inverse root.
     #[serde(with = "crate::nn::iterations")]
     pub iterations: usize,
     /// Added to the diagonal of the covariance.
@@ -57,8 +58,8 @@ impl Default for Whitening {
 }
 
 impl Whitening {
-    /// As many `iterations` as take D to the inverse root of the covariance, as far as f32 can tell: another method than the paper's, whose
-    /// few iterations regularise; it wants a larger `eps`.
+    /// As many `iterations` as take D to the inverse root of the covariance, as far as f32 can tell: another method
+    /// than the paper's, whose few iterations regularise; it wants a larger `eps`.
     ///
     /// ```
     /// use mexhat::nn::{Network, Whitening};
@@ -167,7 +168,8 @@ impl Core {
     }
 }
 
-/// A convolution on whitened input; tensors `NAME.weight`, `NAME.bias`, `NAME.running_mean` (S,d), `NAME.running_deconv` (S,d,d).
+/// A convolution on whitened input; tensors `NAME.weight`, `NAME.bias`, `NAME.running_mean` (S,d),
+/// `NAME.running_deconv` (S,d,d).
 #[derive(Clone, Debug)]
 pub struct FastDeconv {
     core: Core,
@@ -326,17 +328,18 @@ mod tests {
 
     #[test]
     fn small_blocks_take_one_launch_each_way() -> Result<()> {
-        // A launch costs microseconds that small blocks do not have to spare: one that comes back would slow every step, and no result
-        // would tell. Those of large blocks are pinned so that the small way is seen to be taken for what it saves.
-        // Norm in parts and their sum, start, 10 products and the scaling; 10 pairs and start, whose sums are long enough for parts, and
-        // two scalar products, in parts and their sums, and the end.
+        // A launch costs microseconds that small blocks do not have to spare: one that comes back would slow every
+        // step, and no result would tell. Those of large blocks are pinned so that the small way is seen to be taken
+        // for what it saves. Norm in parts and their sum, start, 10 products and the scaling; 10 pairs and start, whose
+        // sums are long enough for parts, and two scalar products, in parts and their sums, and the end.
         assert_eq!(launches(16)?, [14, 26]);
         assert_eq!(launches(4)?, [1, 1]);
         assert_eq!(launches(1)?, [1, 1]);
         Ok(())
     }
 
-    /// Names of the operations launched for a step through two layers with ReLUs, the first of `channels`, on `side` x `side` pixels.
+    /// Names of the operations launched for a step through two layers with ReLUs, the first of `channels`, on `side` x
+    /// `side` pixels.
     fn operations([n, channels, side]: [usize; 3], profile: Profile) -> Result<Vec<&'static str>> {
         let mut state = State::new();
         let mut layer = |name: &str, channels, outputs| {
@@ -366,8 +369,8 @@ mod tests {
         Ok(())
     }
 
-    /// Products of 2 d^3 that Newton-Schulz of two layers, of `[first, second]` iterations, takes `[forward, backward]`: a pair
-    /// counts twice, one triangle half. The image needs no gradient.
+    /// Products of 2 d^3 that Newton-Schulz of two layers, of `[first, second]` iterations, takes
+    /// `[forward, backward]`: a pair counts twice, one triangle half. The image needs no gradient.
     fn products(iterations: [usize; 2], mode: Mode, freeze: bool) -> Result<[f64; 2]> {
         let mut state = State::new();
         let mut layer = |name: &str, channels, iterations, freeze| {

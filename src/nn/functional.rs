@@ -1,5 +1,5 @@
-//! Operations on values of a tape, of which modules and losses are made. Each says its shapes, formula and errors; gradients come by
-//! themselves. [`Tape::compute`](super::Tape::compute) tries them out on a few values, without a GPU.
+//! Operations on values of a tape, of which modules and losses are made. Each says its shapes, formula and errors;
+//! gradients come by themselves. [`Tape::compute`](super::Tape::compute) tries them out on a few values, without a GPU.
 //!
 //! ```
 //! use mexhat::nn::{Tape, functional as f};

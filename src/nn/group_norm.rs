@@ -6,8 +6,8 @@ use crate::Result;
 use crate::ops::{self, NormOptions};
 use crate::tape::{State, StateId, Var};
 
-/// `y = (x - mean) / sqrt(var + eps) w + b` with the statistics of groups of channels of each image, PyTorch's eps 1e-5. Tensors
-/// `NAME.weight` and `.bias`, each (C); evaluation does as training does.
+/// `y = (x - mean) / sqrt(var + eps) w + b` with the statistics of groups of channels of each image, PyTorch's eps
+/// 1e-5. Tensors `NAME.weight` and `.bias`, each (C); evaluation does as training does.
 #[derive(Clone, Debug)]
 pub struct GroupNorm {
     weight: StateId,

@@ -3,10 +3,11 @@
 use crate::rng::Rng;
 use crate::tape::{State, StateId};
 
-/// Uniform in `+-1/sqrt(fan_in)`: PyTorch's default for convolutions and linear layers (kaiming-uniform with a = sqrt 5), which
-/// the published networks keep (method, section 10.1).
+/// Uniform in `+-1/sqrt(fan_in)`: PyTorch's default for convolutions and linear layers (kaiming-uniform with a = sqrt
+/// 5), which the published networks keep (method, section 10.1).
 pub(super) fn uniform(state: &mut State, name: &str, shape: &[usize], fan_in: usize, rng: Rng) -> StateId {
-    // Each tensor draws from the stream of its own name, so that two networks of one seed share what they have in common.
+    // Each tensor draws from the stream of its own name, so that two networks of one seed share what they have in
+    // common.
     let key = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     let mut rng = rng.fork(key);
     let bound = 1.0 / (fan_in.max(1) as f32).sqrt();

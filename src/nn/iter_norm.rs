@@ -5,13 +5,15 @@ use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Epilogue, Sampling};
 use crate::tape::{State, StateId, Type, Var};
 use crate::{Error, Result};
 
-/// `y = w D (x - mean) + b` with `D ~ Cov^(-1/2)` of each group of channels over all pixels of the batch, by Newton-Schulz iterations.
+/// `y = w D (x - mean) + b` with `D ~ Cov^(-1/2)` of each group of channels over all pixels of the batch, by
+/// Newton-Schulz iterations.
 ///
-/// What deconvolution does to patches of a layer's input stands here behind a layer, for the channels of a pixel: so it is the same
-/// statistics and the same iterations, with D in the weight of a 1x1 convolution, whose rows the learned `w` scales. As published but for
-/// one thing: the covariance is divided by its Frobenius norm, as everywhere in this crate, where Huang et al. take the trace, which is
-/// larger; so the same number of iterations comes nearer to whitening. Tensors `NAME.weight` and `.bias` (C), `NAME.running_mean` (S,d) and
-/// `NAME.running_wm` (S,d,d) for S groups of d channels.
+/// What deconvolution does to patches of a layer's input stands here behind a layer, for the channels of a pixel: so it
+/// is the same statistics and the same iterations, with D in the weight of a 1x1 convolution, whose rows the learned
+/// `w` scales. As published but for one thing: the covariance is divided by its Frobenius norm, as everywhere in this
+/// crate, where Huang et al. take the trace, which is larger; so the same number of iterations comes nearer to
+/// whitening. Tensors `NAME.weight` and `.bias` (C), `NAME.running_mean` (S,d) and `NAME.running_wm` (S,d,d) for S
+/// groups of d channels.
 #[derive(Clone, Debug)]
 pub struct IterNorm {
     weight: StateId,
@@ -26,7 +28,8 @@ pub struct IterNorm {
 const PIXELS: Sampling = Sampling::Pixels { step: 1 };
 
 impl IterNorm {
-    /// A normalisation of `channels` channels in groups of `whitening.block`; of the rest, iterations, eps and momentum matter.
+    /// A normalisation of `channels` channels in groups of `whitening.block`; of the rest, iterations, eps and momentum
+    /// matter.
     ///
     /// # Errors
     /// The whitening's numbers are out of range.

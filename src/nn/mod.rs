@@ -1,7 +1,7 @@
 //! Networks, their layers, and modules of one's own.
 //!
-//! A [`Network`] is plain data; building it makes modules with tensors, whose names are PyTorch's keys. A layer of one's own is a
-//! [`Module`] made of [`functional`] operations, given to a network by [`Layers::custom`]:
+//! A [`Network`] is plain data; building it makes modules with tensors, whose names are PyTorch's keys. A layer of
+//! one's own is a [`Module`] made of [`functional`] operations, given to a network by [`Layers::custom`]:
 //!
 //! ```
 //! use mexhat::nn::{Conv, Forward, Module, Network, StateId, Var, functional};

@@ -109,7 +109,8 @@ pub trait Module: Debug {
         ops::relu(ctx.tape, y)
     }
 
-    /// As `forward`, telling `watch` the names and values of the layers inside, each of which is a value of its own then.
+    /// As `forward`, telling `watch` the names and values of the layers inside, each of which is a value of its own
+    /// then.
     ///
     /// # Errors
     /// As `forward`.

@@ -26,7 +26,8 @@ named! {
         Group = "group",
         /// As `Group` with one group, which is layer norm over (C,H,W) with a weight and a bias for each channel.
         Layer = "layer",
-        /// Iterative norm after every convolution (Huang et al. 2019), none in the classifier: batch norm that decorrelates channels.
+        /// Iterative norm after every convolution (Huang et al. 2019), none in the classifier: batch norm that
+        /// decorrelates channels.
         Iterative = "iterative",
         /// Nothing.
         None = "none",

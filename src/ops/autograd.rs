@@ -29,7 +29,8 @@ mod tests {
     use crate::ops::{BlockLayout, BlockMode, Sampling};
     use crate::tape::{Array, State, Type, Values, interpret};
 
-    /// The gradient of `sum(seed y)` with respect to the output of a hidden ReLU, which a maximum over windows reads, or else a covariance.
+    /// The gradient of `sum(seed y)` with respect to the output of a hidden ReLU, which a maximum over windows reads,
+    /// or else a covariance.
     fn hidden(pooled: bool, retained: bool) -> Result<Option<Vec<f64>>> {
         let mut tape = Tape::new();
         let x = tape.resident("x", Type::vec4(&[1, 1, 2, 2]), true);

@@ -27,7 +27,8 @@ pub fn dual_path_merge(tape: &mut Tape, x: Var, o: Var, d: usize) -> Result<Var>
 }
 
 /// Squeeze and excitation: `x * sigmoid(w2 relu(w1 mean(x) + b1) + b2)`, the mean over the pixels, 1x1 convolutions
-/// `w1` (M,C,1,1) with `b1` (M) and `w2` (C,M,1,1) with `b2` (C). Source: Hu et al., "Squeeze-and-Excitation Networks", 2018.
+/// `w1` (M,C,1,1) with `b1` (M) and `w2` (C,M,1,1) with `b2` (C). Source: Hu et al., "Squeeze-and-Excitation Networks",
+/// 2018.
 ///
 /// # Errors
 /// The weights do not fit the channels of `x`.

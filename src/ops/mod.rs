@@ -1,5 +1,5 @@
-//! The operations, in rooms. Each file holds one: shape rule, gradient rule, launch, CPU reference; its kernels are in the
-//! room of the same name in `shaders/`. Adding one touches its two files and the names below.
+//! The operations, in rooms. Each file holds one: shape rule, gradient rule, launch, CPU reference; its kernels are in
+//! the room of the same name in `shaders/`. Adding one touches its two files and the names below.
 //!
 //! Activations are in vectors of four ([`Layout::Vec4`](crate::tape::Layout)); [`to_vec4`] brings row-major inputs
 //! there. Parameters and labels are row-major.
@@ -87,7 +87,8 @@ use crate::{Error, Result};
 /// Longest side, kernel, step or border: products of two of them and a small factor fit into 32 bits.
 const MOST_SIDE: usize = 1 << 15;
 
-/// Every kernel that is shipped, for the tests of shaders: the lists `SHADERS` of the files here, as `build.rs` finds them.
+/// Every kernel that is shipped, for the tests of shaders: the lists `SHADERS` of the files here, as `build.rs` finds
+/// them.
 pub const SHADERS: &[&[&Shader]] = include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
 
 /// Refuses anything but an activation: (N,C,H,W) or (N,F) in vectors of four.

@@ -29,8 +29,8 @@ pub enum Schedule {
         /// Exponent; 1 is a straight line.
         power: f64,
     },
-    /// From `base / 25` up to `base` along half a cosine over the first 30 % of the steps, then down to `base / 250,000`, as PyTorch's
-    /// `OneCycleLR` (Smith and Topin, 2018) without its change of momentum.
+    /// From `base / 25` up to `base` along half a cosine over the first 30 % of the steps, then down to
+    /// `base / 250,000`, as PyTorch's `OneCycleLR` (Smith and Topin, 2018) without its change of momentum.
     OneCycle {
         /// Steps of the whole run.
         total: u64,

@@ -80,8 +80,8 @@ impl Mpi {
         self.found.local_rank
     }
 
-    /// Bytes that this process has sent to average so far, and the time that averaging took, waiting for the others included; the
-    /// device may have computed meanwhile.
+    /// Bytes that this process has sent to average so far, and the time that averaging took, waiting for the others
+    /// included; the device may have computed meanwhile.
     pub fn spent(&self) -> (u64, Duration) {
         (self.bytes.load(Ordering::Relaxed), Duration::from_micros(self.micros.load(Ordering::Relaxed)))
     }
@@ -156,8 +156,8 @@ fn answer(world: &impl CommunicatorCollectives, asked: &Receiver<Call>) {
     }
 }
 
-/// Each process adds up one share of the values, in the order of the processes, and tells the others: the same bits for all, and the
-/// traffic of a ring.
+/// Each process adds up one share of the values, in the order of the processes, and tells the others: the same bits for
+/// all, and the traffic of a ring.
 fn average(world: &impl CommunicatorCollectives, values: &mut [f32], [padded, shares, means]: [&mut Vec<f32>; 3]) {
     let count = world.size() as usize;
     let share = values.len().div_ceil(count);

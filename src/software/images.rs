@@ -7,16 +7,16 @@ use std::collections::HashMap;
 /// Texels in a row that hold elements.
 pub(super) const ROW: u64 = 4096;
 
-/// Texels behind each row that hold nothing. Without them the rows of a matrix whose length is a power of two, of which a tile walks
-/// through dozens at a time, would all compete for the same few lines of a core's first cache.
+/// Texels behind each row that hold nothing. Without them the rows of a matrix whose length is a power of two, of which
+/// a tile walks through dozens at a time, would all compete for the same few lines of a core's first cache.
 const GAP: u64 = 4;
 
-/// An image serves launches that follow its last use within so many; later ones are given a new copy, which costs little, so that
-/// what is needed again at the end of a step takes no image all the while.
+/// An image serves launches that follow its last use within so many; later ones are given a new copy, which costs
+/// little, so that what is needed again at the end of a step takes no image all the while.
 const REACH: usize = 4;
 
-/// Rows of an image of `elements`. Mesa's software driver compiles a kernel anew for a texture whose width or height is a power of two
-/// where that of the last one was not, or the reverse; so none is one.
+/// Rows of an image of `elements`. Mesa's software driver compiles a kernel anew for a texture whose width or height is
+/// a power of two where that of the last one was not, or the reverse; so none is one.
 fn rows(elements: u64) -> u64 {
     let rows = elements.div_ceil(ROW).max(3);
     rows + u64::from(rows.is_power_of_two())

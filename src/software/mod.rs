@@ -2,11 +2,13 @@
 //!
 //! The engine asks by the hooks of a [`Profile`] and knows nothing of this. On such adapters
 //! - kernels of products work in register tiles, by lanes alone or in subgroups of exactly 8 (`tiles.rs`);
-//! - no invocation loops for longer than Mesa's driver lets it, which ends loops after 65,535 rounds and goes on as if nothing had been;
-//! - kernels load their inputs from images rather than buffers: `images.rs` copies them there, `text.rs` rewrites the loads.
+//! - no invocation loops for longer than Mesa's driver lets it, which ends loops after 65,535 rounds and goes on as if
+//!   nothing had been;
+//! - kernels load their inputs from images rather than buffers: `images.rs` copies them there, `text.rs` rewrites the
+//!   loads.
 //!
-//! Measured on lavapipe, a training step of the yardstick takes 1.5 to 1.8 times as long by lanes alone as in subgroups, and three
-//! times as long from buffers as from images.
+//! Measured on lavapipe, a training step of the yardstick takes 1.5 to 1.8 times as long by lanes alone as in
+//! subgroups, and three times as long from buffers as from images.
 
 mod images;
 mod text;
@@ -65,11 +67,12 @@ fn has_lanes(adapter: &AdapterSummary) -> bool {
     adapter.subgroup == (LANES, LANES)
 }
 
-/// Rounds of its loops after which Mesa's driver ends them (`LP_MAX_TGSI_LOOP_ITERATIONS` in its source); other drivers do not.
+/// Rounds of its loops after which Mesa's driver ends them (`LP_MAX_TGSI_LOOP_ITERATIONS` in its source); other drivers
+/// do not.
 const MOST_ROUNDS: usize = 65_535;
 
-/// What is chosen for few lanes, where tiny launches are dear: they are kept busy by little, and each part of a sum has to be stored
-/// and added again.
+/// What is chosen for few lanes, where tiny launches are dear: they are kept busy by little, and each part of a sum has
+/// to be stored and added again.
 const FEW_LANES: Profile = Profile {
     workgroups: 8,
     parts: false,
@@ -123,8 +126,8 @@ pub fn profile(adapter: &AdapterSummary, wish: Wish) -> Result<Profile> {
     Ok(of(adapter, family, loads))
 }
 
-/// `own`, the profile of an adapter, and the others that it can run on the same device, for tests: those that load alike, and the
-/// kernels of GPUs as the smallest one would have them, in large tiles and few parts.
+/// `own`, the profile of an adapter, and the others that it can run on the same device, for tests: those that load
+/// alike, and the kernels of GPUs as the smallest one would have them, in large tiles and few parts.
 pub fn profiles(adapter: &AdapterSummary, own: Profile) -> Vec<Profile> {
     let families = [Family::Register, Family::Subgroup, Family::Shared].into_iter();
     let families: Vec<Family> = families.filter(|family| *family != Family::Subgroup || has_lanes(adapter)).collect();

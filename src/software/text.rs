@@ -1,11 +1,11 @@
 //! Rewrites the loads of a shader: its read-only inputs become textures that their buffers are copied to.
 //!
-//! A driver that computes on the CPU runs a load from a storage buffer lane by lane, with a branch and a partial write of a vector for
-//! each element; a load from a texture is a straight run of vector instructions. On Mesa's lavapipe a product ran up to
-//! four times as fast for it, and a copy costs a hundredth of what it saves (`benches/README.md`).
+//! A driver that computes on the CPU runs a load from a storage buffer lane by lane, with a branch and a partial write
+//! of a vector for each element; a load from a texture is a straight run of vector instructions. On Mesa's lavapipe a
+//! product ran up to four times as fast for it, and a copy costs a hundredth of what it saves (`benches/README.md`).
 //!
-//! The kernels are written once, for buffers. The declaration of a read-only input becomes that of a texture, and `input[i]` becomes
-//! `textureLoad(input, texel(i), 0)`.
+//! The kernels are written once, for buffers. The declaration of a read-only input becomes that of a texture, and
+//! `input[i]` becomes `textureLoad(input, texel(i), 0)`.
 
 use super::images::ROW;
 use crate::gpu::Texel;

@@ -1,8 +1,9 @@
 //! The kernels of products in register tiles, in place of those for GPUs.
 //!
-//! A vector costs some hundred cycles to load, because lanes load by themselves, so large tiles compute faster; but every multiply-add
-//! of a tile is compiled before the first step: with 16 vectors a product reaches more than 40 % of its peak, 32 gain little, and each
-//! doubling takes three times as long to compile. So tiles are few, and of 16 vectors at most.
+//! A vector costs some hundred cycles to load, because lanes load by themselves, so large tiles compute faster; but
+//! every multiply-add of a tile is compiled before the first step: with 16 vectors a product reaches more than 40 % of
+//! its peak, 32 gain little, and each doubling takes three times as long to compile. So tiles are few, and of 16
+//! vectors at most.
 
 use crate::gpu::{Shader, Tiles};
 use crate::ops::conv::{implicit, implicit_weight_grad};
@@ -22,8 +23,8 @@ static MATMUL_SUBGROUP: Tiles = instead!(
     product::TILES,
     product::FLAGS,
     "software/matmul_subgroup.wgsl",
-    // A launch of one workgroup that shares rows takes Mesa's software driver milliseconds instead of 50 us (measured at 8 and 32
-    // columns): a tile is used from the first size on that fills more than one.
+    // A launch of one workgroup that shares rows takes Mesa's software driver milliseconds instead of 50 us (measured
+    // at 8 and 32 columns): a tile is used from the first size on that fills more than one.
     &[(9, [16, 1, 8, 1]), (3, [8, 1, 2, 4]), (1, [8, 1, 1, 8])]
 );
 static GRAM: Tiles = instead!(gram::TILES, gram::FLAGS, "software/gram.wgsl", &[(5, [4, 2, 4, 2]), (1, [4, 2, 1, 8])]);

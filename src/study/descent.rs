@@ -52,8 +52,8 @@ pub struct Descent {
     pub losses: Vec<f32>,
 }
 
-/// Fits `targets` (R) by a linear function of `rows` (R,d) without a bias: `steps` steps of gradient descent from 0 on half the mean
-/// squared error, whose second derivative is the rows' covariance if they are centred.
+/// Fits `targets` (R) by a linear function of `rows` (R,d) without a bias: `steps` steps of gradient descent from 0 on
+/// half the mean squared error, whose second derivative is the rows' covariance if they are centred.
 ///
 /// # Errors
 /// The device failed. A path that diverges is no error.

@@ -1,7 +1,8 @@
 //! Eigenvalues of symmetric matrices and what they say of a covariance, in `f64` on the CPU.
 //!
 //! Householder reflections to a tridiagonal matrix, then implicit QL steps (J. Wilkinson and C. Reinsch, "Handbook for
-//! Automatic Computation II: Linear Algebra", 1971, procedures tred1 and imtql1). 4/3 d^3 multiply-adds: 0.3 s for d = 576.
+//! Automatic Computation II: Linear Algebra", 1971, procedures tred1 and imtql1). 4/3 d^3 multiply-adds: 0.3 s for d =
+//! 576.
 
 use crate::order::ordered;
 

@@ -92,8 +92,8 @@ pub(super) fn safetensors(tensors: &[(&str, &[usize], &[f32])]) -> Result<Vec<u8
 }
 
 impl KernelStudy {
-    /// Writes `kernels.png`, `kernels.safetensors`, `covariance.png`, `histogram.svg` and, for each photograph, `NAME-deconvolved.png`
-    /// and `NAME-sparse.png`; `done` is told of each photograph.
+    /// Writes `kernels.png`, `kernels.safetensors`, `covariance.png`, `histogram.svg` and, for each photograph,
+    /// `NAME-deconvolved.png` and `NAME-sparse.png`; `done` is told of each photograph.
     ///
     /// # Errors
     /// A file cannot be written, or a photograph has vanished in the meantime.

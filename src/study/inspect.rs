@@ -1,4 +1,5 @@
-//! What a trained network's deconvolutions do to its own activations: `mexhat inspect` (Figures 10 and 11 of the paper).
+//! What a trained network's deconvolutions do to its own activations: `mexhat inspect` (Figures 10 and 11 of the
+//! paper).
 
 use std::path::Path;
 
@@ -71,7 +72,8 @@ pub struct Inspection {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// Sends a batch of test images through the trained network of a run folder or `.safetensors` file and looks at each deconvolution.
+/// Sends a batch of test images through the trained network of a run folder or `.safetensors` file and looks at each
+/// deconvolution.
 ///
 /// # Errors
 /// The run or its data cannot be read; the network has no deconvolution.

@@ -7,7 +7,8 @@ use crate::gpu::Gpu;
 use crate::ops;
 use crate::tape::{DType, Tape};
 
-/// `D` after each of `iterations` steps of a covariance (d,d), by the coupled or the uncoupled iteration (method, section 5).
+/// `D` after each of `iterations` steps of a covariance (d,d), by the coupled or the uncoupled iteration (method,
+/// section 5).
 ///
 /// # Errors
 /// The device failed.

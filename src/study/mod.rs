@@ -1,8 +1,11 @@
-//! What is worth looking at: kernels of photographs, what a trained network's layers do, and the paper's small experiments.
+//! What is worth looking at: kernels of photographs, what a trained network's layers do, and the paper's small
+//! experiments.
 //!
-//! * [`PhotoSet`] names photographs, from files or generated; [`patch_statistics`] is the mean and covariance of all their
-//!   patches, [`Deconvolver`] a picture's convolution with the kernels, both on the GPU in tiles, so that size is no limit.
-//! * [`KernelStudy`] is `mexhat kernels`: the kernels with their numbers; `KernelStudy::write` makes its files in a `Folder`.
+//! * [`PhotoSet`] names photographs, from files or generated; [`patch_statistics`] is the mean and covariance of all
+//!   their patches, [`Deconvolver`] a picture's convolution with the kernels, both on the GPU in tiles, so that size is
+//!   no limit.
+//! * [`KernelStudy`] is `mexhat kernels`: the kernels with their numbers; `KernelStudy::write` makes its files in a
+//!   `Folder`.
 //! * `inspect` shows what a trained network's deconvolutions do to its activations.
 //! * [`reproduce`] runs one of the [`EXPERIMENTS`] of the paper.
 //! * [`iterates`], [`whiten_rows`] and [`descend`] are the method step by step, to be explained.

@@ -1,8 +1,9 @@
 //! Mean and covariance of all patches of photographs, streamed through the GPU.
 //!
-//! Two passes. The first adds up the samples on the host, exactly enough to know every entry's mean to `f64`. The second gives
-//! tiles less the mean colour to the GPU, which gathers their patches and returns sums of products over the tile; these are added
-//! in `f64`, and what separates each entry's own mean from the mean colour is taken off at the end:
+//! Two passes. The first adds up the samples on the host, exactly enough to know every entry's mean to `f64`. The
+//! second gives tiles less the mean colour to the GPU, which gathers their patches and returns sums of products over
+//! the tile; these are added in `f64`, and what separates each entry's own mean from the mean colour is taken off at
+//! the end:
 //!
 //! `C = 1/R sum (x - m)(x - m)^T - (mu - m)(mu - m)^T`, with `mu - m` near 0, so that nothing cancels.
 
@@ -45,8 +46,8 @@ impl PatchStatistics {
 
 /// Mean and covariance of every `k` x `k` patch (stride 1, inside the image) of all photographs together.
 ///
-/// Each photograph is decoded once or twice; on the GPU P d^2 multiply-adds for P patches, in tiles of 16 MB. `progress` is
-/// told how many of the photographs' patches are done, and of how many.
+/// Each photograph is decoded once or twice; on the GPU P d^2 multiply-adds for P patches, in tiles of 16 MB.
+/// `progress` is told how many of the photographs' patches are done, and of how many.
 ///
 /// # Errors
 /// A photograph cannot be read or is smaller than a patch; there is no photograph.
@@ -131,7 +132,8 @@ impl Sums {
         Self { k, entries: vec![0.0; 3 * k * k], patches: 0, color: [0.0; 3], pixels: 0 }
     }
 
-    /// Adds a photograph: entry (u, v) runs over the rectangle whose corner is (u, v) and which has the size of the grid of patches.
+    /// Adds a photograph: entry (u, v) runs over the rectangle whose corner is (u, v) and which has the size of the
+    /// grid of patches.
     fn add(&mut self, photo: &Photo) {
         const LINES: usize = 64;
         let (k, width, height) = (self.k, photo.width(), photo.height());

@@ -41,7 +41,8 @@ impl Source {
     }
 }
 
-/// Decoded photographs are kept while they take no more than this together; beyond it each is decoded again for every pass.
+/// Decoded photographs are kept while they take no more than this together; beyond it each is decoded again for every
+/// pass.
 const MOST_KEPT: usize = 192 << 20;
 
 /// Photographs with names that differ.

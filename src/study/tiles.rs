@@ -21,7 +21,8 @@ const MOST_BYTES: usize = 16 << 20;
 /// Widest tile; beyond it columns are cut too.
 const WIDEST: usize = 4096;
 
-/// Cuts `width` x `height` outputs, each with a patch of `d` numbers, into tiles of nearly equal size: at most four sizes.
+/// Cuts `width` x `height` outputs, each with a patch of `d` numbers, into tiles of nearly equal size: at most four
+/// sizes.
 pub(super) fn cut(width: usize, height: usize, d: usize) -> Vec<Tile> {
     let columns = pieces(width, WIDEST);
     let widest = columns.iter().map(|c| c.1).max().unwrap_or(1);
@@ -52,8 +53,8 @@ impl Runner {
         Self { gpu: gpu.clone(), ready: VecDeque::new() }
     }
 
-    /// Runs every tile: `tape` records the work on a tile of (width, height), `inputs` are the numbers of its inputs in order,
-    /// and `done` is given its first output. Tiles of one size must be neighbours, as [`cut`] returns them.
+    /// Runs every tile: `tape` records the work on a tile of (width, height), `inputs` are the numbers of its inputs in
+    /// order, and `done` is given its first output. Tiles of one size must be neighbours, as [`cut`] returns them.
     pub async fn run(
         &mut self,
         tiles: &[Tile],

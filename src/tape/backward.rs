@@ -32,18 +32,20 @@ impl Backward<'_> {
         self.grads[i].ok_or_else(|| Error::shape("backward", format!("output {i} received no gradient")))
     }
 
-    /// Takes what later operations have contributed to the gradient of input `i` so far: a rule that adds to it in its own kernel
-    /// saves a pass. What the rule returns for this input then counts as the sum.
+    /// Takes what later operations have contributed to the gradient of input `i` so far: a rule that adds to it in its
+    /// own kernel saves a pass. What the rule returns for this input then counts as the sum.
     pub fn take(&mut self, i: usize) -> Option<Var> {
         self.gathered.by_var.remove(&self.inputs[i])
     }
 
-    /// Whether the gradient of output `i` is already zero wherever the output is not above 0, as the gradient of a ReLU's is.
+    /// Whether the gradient of output `i` is already zero wherever the output is not above 0, as the gradient of a
+    /// ReLU's is.
     pub fn masked(&self, i: usize) -> bool {
         self.grads[i].is_some_and(|grad| self.gathered.masked.contains(&(self.outputs[i], grad)))
     }
 
-    /// Says that `grad`, the gradient of input `i`, which [is rectified](Tape::is_rectified), is zero wherever that is not above 0.
+    /// Says that `grad`, the gradient of input `i`, which [is rectified](Tape::is_rectified), is zero wherever that is
+    /// not above 0.
     pub fn mask(&mut self, i: usize, grad: Option<Var>) {
         self.gathered.masked.extend(grad.map(|grad| (self.inputs[i], grad)));
     }
@@ -70,8 +72,8 @@ pub struct Gradients {
 }
 
 impl Gradients {
-    /// The gradient of `var`; `None` where the loss does not depend on it, and where it is that of a hidden ReLU's output of which only
-    /// what the ReLU lets pass was computed: [`Tape::retain_grad`] keeps such a gradient whole.
+    /// The gradient of `var`; `None` where the loss does not depend on it, and where it is that of a hidden ReLU's
+    /// output of which only what the ReLU lets pass was computed: [`Tape::retain_grad`] keeps such a gradient whole.
     pub fn get(&self, var: Var) -> Option<Var> {
         self.by_var.get(&var).copied().filter(|grad| !self.masked.contains(&(var, *grad)))
     }

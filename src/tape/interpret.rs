@@ -26,8 +26,8 @@ impl Values {
     }
 }
 
-/// Runs every operation's reference in order; what lies in f16 on a device is rounded to that. Inputs come from `values`; state comes from
-/// there too, or else from `state`.
+/// Runs every operation's reference in order; what lies in f16 on a device is rounded to that. Inputs come from
+/// `values`; state comes from there too, or else from `state`.
 pub fn interpret(tape: &Tape, state: &State, values: &mut Values) {
     for (index, info) in tape.vars().iter().enumerate() {
         if let Source::State(id) = info.source {
@@ -54,8 +54,8 @@ pub fn interpret(tape: &Tape, state: &State, values: &mut Values) {
 }
 
 impl Tape {
-    /// The value of `var`, row-major, where the tape's inputs have these row-major values, in the order in which they were put on the
-    /// tape. It is computed on the CPU in `f64`, slowly: to try out a module or a loss without a GPU.
+    /// The value of `var`, row-major, where the tape's inputs have these row-major values, in the order in which they
+    /// were put on the tape. It is computed on the CPU in `f64`, slowly: to try out a module or a loss without a GPU.
     ///
     /// ```
     /// use mexhat::nn::{Tape, functional as f};
@@ -67,7 +67,8 @@ impl Tape {
     /// ```
     ///
     /// # Errors
-    /// An input has no values or another number of them, or the tape reads a network's tensors, whose values it does not know.
+    /// An input has no values or another number of them, or the tape reads a network's tensors, whose values it does
+    /// not know.
     pub fn compute(&self, var: Var, inputs: &[&[f32]]) -> Result<Vec<f32>> {
         let refuse = |what: String| Err(Error::shape("compute", what));
         if let Some(tensor) = self.vars().iter().find(|info| matches!(info.source, Source::State(_))) {

@@ -9,7 +9,8 @@ pub(super) fn same_storage(a: &Type, b: &Type) -> bool {
     }
     match a.layout {
         Layout::Plain => true,
-        // With one pixel per image channels-last and row-major are the same order; without padding rows may be cut anywhere.
+        // With one pixel per image channels-last and row-major are the same order; without padding rows may be cut
+        // anywhere.
         Layout::Vec4 => {
             let whole = |ty: &Type| ty.inner().is_multiple_of(4);
             let rows = a.inner() == b.inner() || (whole(a) && whole(b));

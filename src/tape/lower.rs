@@ -35,8 +35,8 @@ impl Launch<'_> {
         self.failure.get_or_insert(Error::shape(self.op, what));
     }
 
-    /// Refuses the operation where an invocation would take more `rounds` of its loops, nested ones multiplied, than the adapter's driver
-    /// lets it: what such a driver leaves out would be missing without a word.
+    /// Refuses the operation where an invocation would take more `rounds` of its loops, nested ones multiplied, than
+    /// the adapter's driver lets it: what such a driver leaves out would be missing without a word.
     pub fn takes_rounds(&mut self, rounds: usize) {
         let most = self.profile.rounds;
         if rounds > most {
@@ -164,8 +164,8 @@ pub fn lower(tape: &Tape, profile: Profile) -> Result<Program> {
     Ok(program)
 }
 
-/// Moves what is averaged over processes to where it is ready, gradients to the layers that they are of: they are averaged while the
-/// layers before are computed, and what they are copies of need not be kept.
+/// Moves what is averaged over processes to where it is ready, gradients to the layers that they are of: they are
+/// averaged while the layers before are computed, and what they are copies of need not be kept.
 #[cfg(not(target_arch = "wasm32"))]
 fn hoist(dispatches: &mut [Dispatch]) {
     for at in 0..dispatches.len() {

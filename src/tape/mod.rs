@@ -209,10 +209,10 @@ impl Tape {
         })
     }
 
-    /// The step-dependent scalars, `f32[12]`: learning rate, step number from 1, `1 - beta1^step`, `1 - beta2^step`, the random key as two
-    /// 16-bit halves; this part's share of the batch, whether parts came before it (0 or 1); the decay of averages of weights and
-    /// 1 minus that; whether updates leave everything as it is (0 or 1), and what unscales gradients, of which the host knows nothing
-    /// and gives 0 ([`ops::unscale`](crate::ops::unscale)).
+    /// The step-dependent scalars, `f32[12]`: learning rate, step number from 1, `1 - beta1^step`, `1 - beta2^step`,
+    /// the random key as two 16-bit halves; this part's share of the batch, whether parts came before it (0 or 1); the
+    /// decay of averages of weights and 1 minus that; whether updates leave everything as it is (0 or 1), and what
+    /// unscales gradients, of which the host knows nothing and gives 0 ([`ops::unscale`](crate::ops::unscale)).
     pub fn scalars(&mut self) -> Var {
         if let Some(var) = self.guarded.or(self.scalars) {
             return var;
@@ -238,8 +238,8 @@ impl Tape {
         self.outputs.push(var);
     }
 
-    /// Gives a loss of its own, times `weight`, to what a head in the middle of a network puts out, (N,C) or (N,C,H,W) as the network does:
-    /// whoever records the loss of the network adds that of each.
+    /// Gives a loss of its own, times `weight`, to what a head in the middle of a network puts out, (N,C) or (N,C,H,W)
+    /// as the network does: whoever records the loss of the network adds that of each.
     ///
     /// ```
     /// let mut tape = mexhat::nn::Tape::new();
@@ -256,14 +256,14 @@ impl Tape {
         std::mem::take(&mut self.auxiliary)
     }
 
-    /// Whether `var` is the output of a ReLU, whose own gradient rule zeroes its gradient where it is not above 0: what makes that
-    /// gradient may do so, too, and [say it](Backward::mask).
+    /// Whether `var` is the output of a ReLU, whose own gradient rule zeroes its gradient where it is not above 0: what
+    /// makes that gradient may do so, too, and [say it](Backward::mask).
     pub fn is_rectified(&self, var: Var) -> bool {
         !self.retained.contains(&var) && self.nodes.iter().any(|node| node.outputs[0] == var && node.op.rectified())
     }
 
-    /// Keeps the gradient of the hidden value `var` for [`Gradients::get`], as PyTorch's `retain_grad`: what operations that read the output
-    /// of a ReLU send back may otherwise be zeroed already where that ReLU lets nothing pass.
+    /// Keeps the gradient of the hidden value `var` for [`Gradients::get`], as PyTorch's `retain_grad`: what operations
+    /// that read the output of a ReLU send back may otherwise be zeroed already where that ReLU lets nothing pass.
     ///
     /// # Errors
     /// An operation that reads `var` has been recorded already.

@@ -18,8 +18,8 @@ pub trait Op: Any + Debug {
         false
     }
 
-    /// True for operations that touch values too small or too delicate for f16, such as logits: those stay f32 whatever the
-    /// [precision](super::Precision).
+    /// True for operations that touch values too small or too delicate for f16, such as logits: those stay f32 whatever
+    /// the [precision](super::Precision).
     fn exact(&self) -> bool {
         false
     }

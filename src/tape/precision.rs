@@ -4,8 +4,8 @@ use super::{DType, Layout, Source, Tape};
 use crate::named::named;
 
 named! {
-    /// How a training step stores activations and their gradients. All arithmetic is f32, and parameters, statistics, covariances, D,
-    /// logits, losses and what the update rule keeps are stored in f32 in any case.
+    /// How a training step stores activations and their gradients. All arithmetic is f32, and parameters, statistics,
+    /// covariances, D, logits, losses and what the update rule keeps are stored in f32 in any case.
     ///
     /// ```
     /// use mexhat::train::{Precision, Sgd, Update};
@@ -37,8 +37,8 @@ impl Tape {
         Self { precision, ..self }
     }
 
-    /// For each value whether it lies in f16: what operations make of maps of more than one pixel, unless one of them is
-    /// [exact](super::Op::exact).
+    /// For each value whether it lies in f16: what operations make of maps of more than one pixel, unless one of them
+    /// is [exact](super::Op::exact).
     pub(crate) fn halves(&self) -> Vec<bool> {
         if !self.precision.is_half() {
             return vec![false; self.vars().len()];

@@ -1,4 +1,5 @@
-//! Saved networks and saved runs: safetensors with PyTorch-style keys, row-major, and one JSON text of metadata with a checksum.
+//! Saved networks and saved runs: safetensors with PyTorch-style keys, row-major, and one JSON text of metadata with a
+//! checksum.
 
 use super::checksum::checksum;
 use super::{Best, ModelSpec, Options};
@@ -95,8 +96,8 @@ pub struct SavedRun {
 
 impl SavedRun {
     /// The options with which the run goes on, when it is to have `epochs` or `steps` in place of what it was given;
-    /// `None` when nothing is left to do. Of a run that was given epochs, a number of steps that it has reached was but a
-    /// pause; a run that was given only steps ends after them.
+    /// `None` when nothing is left to do. Of a run that was given epochs, a number of steps that it has reached was but
+    /// a pause; a run that was given only steps ends after them.
     pub fn go_on(&self, epochs: Option<u64>, steps: Option<u64>) -> Option<Options> {
         let done = self.progress;
         let mut options = Options { epochs: epochs.or(self.options.epochs), ..self.options.clone() };
@@ -222,8 +223,8 @@ impl<'a> Saved<'a> {
     /// Reads the bytes of `path` (which is named in errors).
     ///
     /// # Errors
-    /// [`Error::Input`] when this is no safetensors file, not one of mexhat's, or not as it was written; when it asks for
-    /// a network beyond [what one may be](ModelSpec::check) or lacks a part of its own.
+    /// [`Error::Input`] when this is no safetensors file, not one of mexhat's, or not as it was written; when it asks
+    /// for a network beyond [what one may be](ModelSpec::check) or lacks a part of its own.
     pub fn read(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
         let broken = |e: safetensors::SafeTensorError| {
             Error::input(path, format!("is not a whole safetensors file ({e}); train again or copy it again"))
@@ -261,8 +262,8 @@ impl<'a> Saved<'a> {
         Ok(Self { spec: metadata.spec.described(), run: metadata.run, tensors, values, path })
     }
 
-    /// A state with room for what the file holds and no more, to build its network in: whatever the file claims, little is
-    /// allocated.
+    /// A state with room for what the file holds and no more, to build its network in: whatever the file claims, little
+    /// is allocated.
     pub fn state(&self) -> State {
         State::within(self.values)
     }

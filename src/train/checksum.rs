@@ -1,5 +1,5 @@
-//! The checksum of a saved network: over what it says, not how the file spells it, so that a tool that reads it and writes it again
-//! changes nothing.
+//! The checksum of a saved network: over what it says, not how the file spells it, so that a tool that reads it and
+//! writes it again changes nothing.
 
 use crate::{Error, Result};
 use safetensors::tensor::TensorView;

@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum ClassWeights {
-    /// All training images over classes times the images of the class: all classes count the same, whatever images they have. Of masks
-    /// pixels are counted.
+    /// All training images over classes times the images of the class: all classes count the same, whatever images they
+    /// have. Of masks pixels are counted.
     Balanced,
     /// One for each class, in order.
     Each(Vec<f32>),

@@ -44,8 +44,8 @@ impl Confusion {
         Ok(Self { names, counts })
     }
 
-    /// Of the pixels of `dataset`, which has masks: `classes` are what a network says to them, (N,H,W), as [`Learner::classes`] gives
-    /// them. Pixels without a class do not count.
+    /// Of the pixels of `dataset`, which has masks: `classes` are what a network says to them, (N,H,W), as
+    /// [`Learner::classes`] gives them. Pixels without a class do not count.
     ///
     /// ```
     /// use mexhat::data::{Dataset, IGNORED};
@@ -72,13 +72,14 @@ impl Confusion {
         Ok(Self { names, counts })
     }
 
-    /// Intersection over union of class `i`: what is of it and is said to be, over what is of it or is said to be, 0 to 1. `None` where
-    /// there is neither.
+    /// Intersection over union of class `i`: what is of it and is said to be, over what is of it or is said to be, 0 to
+    /// 1. `None` where there is neither.
     pub fn iou(&self, i: usize) -> Option<f32> {
         iou(&self.counts, i)
     }
 
-    /// Mean of [`Confusion::iou`] over the classes that have one. The authors' script adds classes that are nowhere as 0.
+    /// Mean of [`Confusion::iou`] over the classes that have one. The authors' script adds classes that are nowhere as
+    /// 0.
     pub fn mean_iou(&self) -> Option<f32> {
         mean_iou(&self.counts)
     }

@@ -70,8 +70,8 @@ pub(super) fn written_options(dir: &Path) -> Result<Options> {
 }
 
 impl EarlierRun {
-    /// The run in folder `path`, or of the checkpoint `path`. Of a folder whose last checkpoint is damaged or of another run the one before
-    /// it is taken, and of a run that ended before its first checkpoint its options.
+    /// The run in folder `path`, or of the checkpoint `path`. Of a folder whose last checkpoint is damaged or of
+    /// another run the one before it is taken, and of a run that ended before its first checkpoint its options.
     ///
     /// # Errors
     /// There is no run, no checkpoint of it is whole, or another process writes it.

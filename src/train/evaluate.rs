@@ -30,8 +30,8 @@ pub struct Evaluation {
     pub accuracy: f32,
     /// Images looked at.
     pub images: usize,
-    /// Mean over the classes of what is rightly of a class over all that is or is said to be, 0 to 1, of a map of classes
-    /// ([`Confusion::mean_iou`](super::Confusion::mean_iou)).
+    /// Mean over the classes of what is rightly of a class over all that is or is said to be, 0 to 1, of a map of
+    /// classes ([`Confusion::mean_iou`](super::Confusion::mean_iou)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mean_iou: Option<f32>,
 }
@@ -48,7 +48,8 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Adds what a network of this output shape and loss found in `images` images: loss, hits and, of maps, the class at each pixel.
+    /// Adds what a network of this output shape and loss found in `images` images: loss, hits and, of maps, the class
+    /// at each pixel.
     pub fn add(&mut self, found: &[Vec<f32>], labels: Option<&[u32]>, images: usize, output: &[usize]) -> Result<()> {
         let gone = || Error::Run("an evaluation step gave no result".into());
         let counted = labels.map_or(images, |labels| counted(labels, output));
@@ -83,7 +84,8 @@ pub(super) fn loader(dataset: Arc<Dataset>, normalize: &Normalize, batch_size: u
 /// Most batches in flight: the classes of all pixels come back with each.
 const AHEAD: usize = 2;
 
-/// Runs `full`, and `last` where the final batch is shorter, over all batches, for a network that puts out `output` for an image.
+/// Runs `full`, and `last` where the final batch is shorter, over all batches, for a network that puts out `output` for
+/// an image.
 pub(super) async fn run(
     loader: &Loader,
     output: &[usize],

@@ -50,7 +50,8 @@ pub struct Started {
     pub decided: Vec<String>,
 }
 
-/// The evaluation of an epoch's end that is best so far: with the largest accuracy, of the same ones with the smallest loss.
+/// The evaluation of an epoch's end that is best so far: with the largest accuracy, of the same ones with the smallest
+/// loss.
 ///
 /// ```
 /// use mexhat::train::{Best, Event};
@@ -189,8 +190,8 @@ pub enum Event {
         #[serde(skip)]
         accuracy: f32,
     },
-    /// The network has been evaluated: on the validation images, where the data has some, and at the end of the run on the
-    /// test images; without validation images always on those.
+    /// The network has been evaluated: on the validation images, where the data has some, and at the end of the run on
+    /// the test images; without validation images always on those.
     Eval {
         /// Steps done.
         step: u64,
@@ -219,7 +220,8 @@ pub enum Event {
         /// The values.
         values: Vec<f32>,
     },
-    /// The evaluation just told is the best so far, in runs with patience. Nothing is in flight: the moment to keep the network.
+    /// The evaluation just told is the best so far, in runs with patience. Nothing is in flight: the moment to keep the
+    /// network.
     Best(Best),
     /// Nothing is in flight: a good moment for [`Trainer::snapshot`](super::Trainer::snapshot).
     Save {
@@ -232,8 +234,8 @@ pub enum Event {
     DeviceLost {
         /// Steps whose losses are known.
         step: u64,
-        /// Step of the values with which training goes on, on a new device: the steps since are made again, and not told again.
-        /// Without it an error follows.
+        /// Step of the values with which training goes on, on a new device: the steps since are made again, and not
+        /// told again. Without it an error follows.
         from: Option<u64>,
         /// What the driver says.
         reason: String,

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 const MOST_BYTES: u64 = 4 << 30;
 /// Name of the file whose lock tells who writes a folder.
 pub(super) const LOCK: &str = "lock";
-/// How long a killed process may hold its folder while the system and the GPU's driver take its memory back: who starts it again at once
-/// is not refused.
+/// How long a killed process may hold its folder while the system and the GPU's driver take its memory back: who starts
+/// it again at once is not refused.
 const ENDING: Duration = Duration::from_secs(4);
 
 /// Writes the whole file or leaves what was there.

@@ -237,8 +237,8 @@ impl RunFolder {
         write_whole(&path, bytes).map_err(|e| self.failed(&path, &e))
     }
 
-    /// Keeps a network and the checkpoint that belongs to it, and the checkpoint before that. Metrics first, so that they are
-    /// never behind.
+    /// Keeps a network and the checkpoint that belongs to it, and the checkpoint before that. Metrics first, so that
+    /// they are never behind.
     ///
     /// # Errors
     /// The disk is full; what was kept before is whole.

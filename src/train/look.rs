@@ -1,4 +1,5 @@
-//! Looks at a run from outside while it goes on: the deconvolutions of all layers, and what the network says to each test image.
+//! Looks at a run from outside while it goes on: the deconvolutions of all layers, and what the network says to each
+//! test image.
 
 use super::{Tensor, Trainer};
 use crate::Result;

@@ -13,8 +13,8 @@ use record::Pass;
 /// Sides of images that are looked through for the least that a network takes.
 const LARGEST_SIDE: usize = 1024;
 
-/// Everything that a run will need compiled, the training step that it begins with first; `judged` are the sizes of the splits
-/// that it is judged by.
+/// Everything that a run will need compiled, the training step that it begins with first; `judged` are the sizes of the
+/// splits that it is judged by.
 pub(super) fn passes(plan: &RunPlan, model: &Model, judged: &[usize]) -> Vec<Pass> {
     let mut passes = Vec::new();
     let mut add = |pass| {
@@ -166,8 +166,8 @@ impl Paper<'_> {
     }
 }
 
-/// The error of a network that cannot be built for the images it is given, with the least size for which it can, where that is
-/// what is wrong.
+/// The error of a network that cannot be built for the images it is given, with the least size for which it can, where
+/// that is what is wrong.
 pub(super) fn too_small(spec: &ModelSpec, error: Error) -> Error {
     let [channels, height, width] = spec.input;
     let builds = |side: usize| {

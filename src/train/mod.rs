@@ -1,7 +1,7 @@
 //! Training as a stream of events.
 //!
-//! [`Options`] say what to do; a [`Trainer`] does it and hands out [`Event`]s, one by one, to whoever shows or keeps them:
-//! the progress bar, the `RunFolder`, a web page. Nothing here prints, and nothing blocks but the device.
+//! [`Options`] say what to do; a [`Trainer`] does it and hands out [`Event`]s, one by one, to whoever shows or keeps
+//! them: the progress bar, the `RunFolder`, a web page. Nothing here prints, and nothing blocks but the device.
 //!
 //! ```no_run
 //! # use mexhat::{data, gpu::Gpu, train::{Event, Options, Trainer}};

@@ -21,8 +21,8 @@ named! {
     pub enum WhiteningPreset: "whitening" {
         /// The paper's: blocks of 64 channels and 512 features, 5 iterations.
         Paper = "paper",
-        /// Blocks of 4 channels with a D of their own and of 32 features, 2 iterations: nearly batch norm's step, at some
-        /// accuracy. `mexhat reproduce cost` measures both.
+        /// Blocks of 4 channels with a D of their own and of 32 features, 2 iterations: nearly batch norm's step, at
+        /// some accuracy. `mexhat reproduce cost` measures both.
         Fast = "fast",
     }
 }
@@ -59,7 +59,8 @@ pub struct NetOptions {
     /// Normalisation: deconv, batch, group, layer, iterative or none
     #[cfg_attr(feature = "cli", arg(long, default_value = "deconv", help_heading = "Network"))]
     pub norm: Norm,
-    /// Preset of deconvolution: paper, or fast (--mode paper --block 4 --block-fc 32 --iterations 2); options beside it win
+    /// Preset of deconvolution: paper, or fast (--mode paper --block 4 --block-fc 32 --iterations 2); options beside it
+    /// win
     #[cfg_attr(feature = "cli", arg(long, default_value = "paper", help_heading = "Network"))]
     #[serde(skip, default = "paper")]
     pub whitening: WhiteningPreset,
@@ -98,7 +99,8 @@ pub struct NetOptions {
         )
     )]
     pub block_fc: usize,
-    /// Newton-Schulz iterations, of which few regularise; or converge, as many as reach the inverse root, which wants a larger --eps
+    /// Newton-Schulz iterations, of which few regularise; or converge, as many as reach the inverse root, which wants a
+    /// larger --eps
     #[cfg_attr(
         feature = "cli",
         arg(

@@ -46,7 +46,8 @@ named! {
         MultiStep = "multistep",
         /// The same throughout.
         Constant = "constant",
-        /// From a 25th up over the first 30 % of the run, then half a cosine down to almost 0, as PyTorch's `OneCycleLR`.
+        /// From a 25th up over the first 30 % of the run, then half a cosine down to almost 0, as PyTorch's
+        /// `OneCycleLR`.
         OneCycle = "onecycle",
         /// Down to 0 as the 0.9th power of what is left of the run: usual for segmentation.
         Poly = "poly",
@@ -90,8 +91,9 @@ const MOST_PARTS: usize = 1 << 16;
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 #[serde(default)]
 pub struct Options {
-    /// Data set: glyphs, mnist, fashion-mnist, cifar10, cifar100, shapes (with masks), or the path of a folder or zip. Pictures are decoded whole
-    /// before training begins, above 2 GiB into a temporary file below TMPDIR: 2.7 GB for 20,000 JPEGs of 224 x 224
+    /// Data set: glyphs, mnist, fashion-mnist, cifar10, cifar100, shapes (with masks), or the path of a folder or zip.
+    /// Pictures are decoded whole before training begins, above 2 GiB into a temporary file below TMPDIR: 2.7 GB for
+    /// 20,000 JPEGs of 224 x 224
     #[cfg_attr(feature = "cli", arg(long, default_value = "glyphs", value_name = "NAME|PATH", help_heading = "Data"))]
     pub data: String,
     /// Network and normalisation.
@@ -102,7 +104,8 @@ pub struct Options {
     #[cfg_attr(feature = "cli", arg(skip))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub network: Option<Network>,
-    /// Begin with the values of a run, or of a safetensors file such as a PyTorch state_dict, wherever name and shape agree
+    /// Begin with the values of a run, or of a safetensors file such as a PyTorch state_dict, wherever name and shape
+    /// agree
     #[cfg_attr(feature = "cli", arg(long, value_name = "RUN|FILE", help_heading = "Network"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<String>,
@@ -153,7 +156,8 @@ pub struct Options {
         arg(long, value_name = "NORM", allow_negative_numbers = true, help_heading = "Training")
     )]
     pub clip_grad_norm: Option<f32>,
-    /// How training stores activations and their gradients: f32 or f16, with gradients scaled against overflow; arithmetic is f32
+    /// How training stores activations and their gradients: f32 or f16, with gradients scaled against overflow;
+    /// arithmetic is f32
     #[cfg_attr(feature = "cli", arg(long, default_value = "f32", help_heading = "Training"))]
     #[serde(skip_serializing_if = "is_f32")]
     pub precision: Precision,
@@ -169,28 +173,32 @@ pub struct Options {
         )
     )]
     pub label_smoothing: f32,
-    /// Average training images and their losses in pairs, in shares drawn from Beta(ALPHA, ALPHA) for each batch, such as 0.2 (mixup)
+    /// Average training images and their losses in pairs, in shares drawn from Beta(ALPHA, ALPHA) for each batch, such
+    /// as 0.2 (mixup)
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "ALPHA", allow_negative_numbers = true, help_heading = "Training")
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mixup: Option<f32>,
-    /// How much each class counts in the training loss: balanced (all the same, whatever images they have), or a number each, 1,0.5,2
+    /// How much each class counts in the training loss: balanced (all the same, whatever images they have), or a number
+    /// each, 1,0.5,2
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "W,...", allow_hyphen_values = true, help_heading = "Training")
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_weights: Option<ClassWeights>,
-    /// Judge, save and export averages of the weights over the steps, of which each step keeps this share, such as 0.999
+    /// Judge, save and export averages of the weights over the steps, of which each step keeps this share, such as
+    /// 0.999
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "DECAY", allow_negative_numbers = true, help_heading = "Training")
     )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
-    /// Stop after so many epochs without a better accuracy on the validation images; the best network is kept beside the last
+    /// Stop after so many epochs without a better accuracy on the validation images; the best network is kept beside
+    /// the last
     #[cfg_attr(feature = "cli", arg(long, value_name = "EPOCHS", help_heading = "Training"))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<u64>,

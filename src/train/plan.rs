@@ -10,7 +10,8 @@ use crate::{Error, Result};
 /// Epochs without `--epochs` or `--steps`.
 const EPOCHS: u64 = 1;
 
-/// The batch that was asked for; without that 128, or for small data the largest power of two that makes four steps of an epoch.
+/// The batch that was asked for; without that 128, or for small data the largest power of two that makes four steps of
+/// an epoch.
 fn batch_size(asked: Option<usize>, images: usize) -> usize {
     if asked.is_some() || images / 4 >= BATCH_SIZE {
         return asked.unwrap_or(BATCH_SIZE);
@@ -53,9 +54,9 @@ pub struct RunPlan {
 impl RunPlan {
     /// The plan of `options` for so many training images.
     ///
-    /// The last, shorter batch of an epoch is kept (method, section 10.2), unless it is below a quarter of a batch: statistics
-    /// of a handful of images, or of one, would outweigh it in the running averages. The default batch gets smaller where
-    /// an epoch would have fewer than four.
+    /// The last, shorter batch of an epoch is kept (method, section 10.2), unless it is below a quarter of a batch:
+    /// statistics of a handful of images, or of one, would outweigh it in the running averages. The default batch gets
+    /// smaller where an epoch would have fewer than four.
     ///
     /// # Errors
     /// The batch is larger than the data set.
@@ -63,7 +64,8 @@ impl RunPlan {
         Self::going_on(options, images, &Progress::default())
     }
 
-    /// As [`RunPlan::new`] for a run that has come so far: its schedule is no shorter than it was, unless epochs are given.
+    /// As [`RunPlan::new`] for a run that has come so far: its schedule is no shorter than it was, unless epochs are
+    /// given.
     ///
     /// # Errors
     /// As [`RunPlan::new`], and when the progress is not that of a run with such batches.

@@ -42,7 +42,8 @@ impl super::Trainer {
     }
 }
 
-/// `images` (N, C, H, W) with a name under each; of masks (N, H, W) the right half of each is in the colours of its classes.
+/// `images` (N, C, H, W) with a name under each; of masks (N, H, W) the right half of each is in the colours of its
+/// classes.
 fn sheet(images: &[f32], shape: [usize; 3], names: &[&str], masks: Option<&[u32]>) -> RgbImage {
     let [channels, height, width] = shape;
     let (low, high) = images.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(l, h), &v| (l.min(v), h.max(v)));

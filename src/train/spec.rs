@@ -163,7 +163,8 @@ impl ModelSpec {
         Ok(())
     }
 
-    /// Calls the classes of Fashion-MNIST by their numbers, where the network comes from a version that did so. Says whether they were.
+    /// Calls the classes of Fashion-MNIST by their numbers, where the network comes from a version that did so. Says
+    /// whether they were.
     fn keep_numbers(&self, dataset: &mut Dataset) -> bool {
         let named = dataset.class_names == FASHION && is_numbered(&self.class_names);
         let keeps = named && self.class_names.len() == FASHION.len() && is_fashion(&self.data);
@@ -173,8 +174,8 @@ impl ModelSpec {
         keeps
     }
 
-    /// Brings `dataset` to what the network takes: classes by their names, grey or colour by its channels. Says what was
-    /// changed, and where names are but numbers, that nothing was compared.
+    /// Brings `dataset` to what the network takes: classes by their names, grey or colour by its channels. Says what
+    /// was changed, and where names are but numbers, that nothing was compared.
     ///
     /// # Errors
     /// A class of the data is unknown to the network, or its images are of another size.
@@ -246,7 +247,8 @@ impl ModelSpec {
         Self { data: other.data.clone(), ..self.clone() } == *other
     }
 
-    /// Refuses what no run could have written. What the network needs is checked as it is built, in [`Saved::state`](super::Saved::state).
+    /// Refuses what no run could have written. What the network needs is checked as it is built, in
+    /// [`Saved::state`](super::Saved::state).
     ///
     /// # Errors
     /// [`Error::Usage`] that names the field, its value and its limit.

@@ -58,12 +58,14 @@ fn listed(names: &[String]) -> String {
     if names.len() > LISTED { format!("{shown} and {} more", names.len() - LISTED) } else { shown }
 }
 
-/// Puts the tensors of a safetensors file into `state` wherever name and shape agree; leading sides of 1 do not matter, as one
-/// covariance for all blocks is (d,d) in the authors' code and (1,d,d) here. `NAME.num_batches_tracked` is taken as `NAME.steps`. Of a checkpoint whose run averages its weights the averages
-/// are taken, by which that network is judged.
+/// Puts the tensors of a safetensors file into `state` wherever name and shape agree; leading sides of 1 do not matter,
+/// as one covariance for all blocks is (d,d) in the authors' code and (1,d,d) here. `NAME.num_batches_tracked` is taken
+/// as `NAME.steps`. Of a checkpoint whose run averages its weights the averages are taken, by which that network is
+/// judged.
 ///
 /// # Errors
-/// The bytes are no safetensors file, nothing in it fits, or a tensor that fits is of half precision or holds what is no number.
+/// The bytes are no safetensors file, nothing in it fits, or a tensor that fits is of half precision or holds what is
+/// no number.
 pub fn load_state_dict(state: &mut State, path: &Path, bytes: &[u8]) -> Result<Loaded> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| {
         let what = format!(

@@ -143,8 +143,8 @@ impl Canvas {
         imageops::replace(&mut self.image, picture, i64::from(x), i64::from(y));
     }
 
-    /// A vertical colour bar, -1 at the bottom and 1 at the top, with numbers to its right. `marks` are places from -1 to 1
-    /// and the numbers that belong there.
+    /// A vertical colour bar, -1 at the bottom and 1 at the top, with numbers to its right. `marks` are places from -1
+    /// to 1 and the numbers that belong there.
     pub fn color_bar_with(&mut self, x: u32, y: u32, height: u32, marks: &[(f32, f32)], paint: impl Fn(f32) -> Rgb) {
         const WIDTH: u32 = 18;
         for dy in 0..height {

@@ -6,7 +6,8 @@ use std::fmt::Write;
 /// Most classes whose matrix can be read.
 const LARGEST: usize = 200;
 
-/// A confusion matrix as SVG: rows are what images are, columns what the network says; the darker, the larger the share of the row.
+/// A confusion matrix as SVG: rows are what images are, columns what the network says; the darker, the larger the share
+/// of the row.
 ///
 /// # Errors
 /// There are no classes or more than 200, or the rows do not fit.

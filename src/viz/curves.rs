@@ -49,8 +49,8 @@ const BUCKETS: usize = 500;
 /// The picture `curves.svg`: training loss (raw and smoothed, test loss as circles), test accuracy, learning rate, over
 /// steps; each run has a colour and its name beside its lines.
 ///
-/// The loss axis is logarithmic when the smoothed losses span a factor of 10 or more. Values that are not finite are left
-/// out. Errors when no run has a single finite loss.
+/// The loss axis is logarithmic when the smoothed losses span a factor of 10 or more. Values that are not finite are
+/// left out. Errors when no run has a single finite loss.
 pub fn curves_svg(title: &str, runs: &[RunCurves]) -> Result<String> {
     let prepared: Vec<Prepared> = runs.iter().map(Prepared::of).collect();
     let smooth = || prepared.iter().flat_map(|p| p.smooth.iter().map(|v| v.1));
@@ -143,8 +143,8 @@ impl Prepared {
     }
 }
 
-/// A centred Gaussian mean over a sixtieth of the curve (more of a short one), without lag; narrower at the beginning, so that the first steps
-/// keep their fall.
+/// A centred Gaussian mean over a sixtieth of the curve (more of a short one), without lag; narrower at the beginning,
+/// so that the first steps keep their fall.
 fn smoothed(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let full = (points.len() as f64 / 60.0).max((points.len() as f64 / 10.0).min(2.5));
     (0..points.len())

@@ -9,8 +9,8 @@ const BINS: usize = 8192;
 /// A histogram of any number of values in fixed memory, without knowing their range beforehand.
 ///
 /// The bins lie symmetrically around zero; when a value falls outside, pairs of bins merge and the range doubles. So at
-/// least 2048 bins cover the range that was seen on its longer side. Mean, variance and kurtosis come from the values, not the bins.
-/// Values that are not finite are counted apart.
+/// least 2048 bins cover the range that was seen on its longer side. Mean, variance and kurtosis come from the values,
+/// not the bins. Values that are not finite are counted apart.
 #[derive(Clone, Debug)]
 pub struct StreamingHistogram {
     counts: Vec<u64>,
@@ -53,7 +53,8 @@ impl StreamingHistogram {
             return;
         }
         if self.half_range == 0.0 {
-            // A power of two, so that doubled ranges of two histograms agree. So far only zeros, in the bin right of the middle.
+            // A power of two, so that doubled ranges of two histograms agree. So far only zeros, in the bin right of
+            // the middle.
             self.half_range = largest.log2().ceil().exp2();
             return;
         }
@@ -87,8 +88,8 @@ impl StreamingHistogram {
         (self.moments.m2 / self.moments.count.max(1.0)).sqrt()
     }
 
-    /// Fourth central moment over the squared variance: 3 for a normal distribution, more for heavier tails; NaN when all
-    /// values are equal.
+    /// Fourth central moment over the squared variance: 3 for a normal distribution, more for heavier tails; NaN when
+    /// all values are equal.
     pub fn kurtosis(&self) -> f64 {
         self.moments.kurtosis()
     }
@@ -119,7 +120,8 @@ impl StreamingHistogram {
     }
 }
 
-/// Kurtosis of a list: 3 for a normal distribution; NaN when all values are equal. Infinite values and NaN are left out.
+/// Kurtosis of a list: 3 for a normal distribution; NaN when all values are equal. Infinite values and NaN are left
+/// out.
 pub fn kurtosis(values: &[f32]) -> f64 {
     values.chunks(4096).fold(Moments::default(), |sum, block| sum.merge(&Moments::of(block))).kurtosis()
 }

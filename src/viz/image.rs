@@ -78,7 +78,8 @@ impl Photo {
         }
     }
 
-    /// The rectangle of `width` x `height` pixels whose upper left corner is (x, y), cut at the border of the photograph.
+    /// The rectangle of `width` x `height` pixels whose upper left corner is (x, y), cut at the border of the
+    /// photograph.
     pub fn tile(&self, x: usize, y: usize, width: usize, height: usize) -> RgbPlanes {
         let width = width.min(self.width.saturating_sub(x));
         let height = height.min(self.height.saturating_sub(y));
@@ -119,11 +120,13 @@ fn spread<T: Copy>(line: &mut [f32], interleaved: &[T], convert: impl Fn(T) -> f
     }
 }
 
-/// Decodes a PNG, JPEG, WebP, BMP, TIFF or GIF file (in a browser the first three); `name` appears in errors and need not exist.
+/// Decodes a PNG, JPEG, WebP, BMP, TIFF or GIF file (in a browser the first three); `name` appears in errors and need
+/// not exist.
 ///
-/// The content decides the format, not the name. Grey becomes three equal planes; colours with transparency are laid over
-/// white; of an animation the first frame is taken; a rotation that a camera noted in the file is applied. 16-bit samples
-/// stay 16-bit. More than 100 megapixels are refused, and more than 16 that come from less than a byte for a thousand.
+/// The content decides the format, not the name. Grey becomes three equal planes; colours with transparency are laid
+/// over white; of an animation the first frame is taken; a rotation that a camera noted in the file is applied. 16-bit
+/// samples stay 16-bit. More than 100 megapixels are refused, and more than 16 that come from less than a byte for a
+/// thousand.
 pub fn decode_photo(bytes: &[u8], name: impl AsRef<Path>) -> Result<Photo> {
     let name = name.as_ref();
     let fail = |what: String| Error::input(name, what);
@@ -202,7 +205,8 @@ pub fn magnitude_quantile(values: &[f32], share: f32) -> f32 {
     *magnitudes.select_nth_unstable_by(at, f32::total_cmp).1
 }
 
-/// The robust scale that [`signed_picture`] and [`sparse_picture`] are made for: the 99.5th percentile of the magnitudes.
+/// The robust scale that [`signed_picture`] and [`sparse_picture`] are made for: the 99.5th percentile of the
+/// magnitudes.
 ///
 /// A scale by the largest value would leave nearly all of a heavy-tailed picture at mid-grey.
 pub fn robust_scale(values: &[f32]) -> f32 {

@@ -16,8 +16,8 @@ const FULL_ROWS: usize = 4;
 /// The kernels that a deconvolution matrix applies to an image: for every channel c the row of D that belongs to c's
 /// central tap.
 ///
-/// `deconv` is D, shape (d, d) with d = channels k k in the order (c, kh, kw). Returns shape (channels, channels, k, k):
-/// output channel, input channel, row, column. For even k the central tap is the one right and below of the middle.
+/// `deconv` is D, shape (d, d) with d = channels k k in the order (c, kh, kw). Returns shape (channels, channels, k,
+/// k): output channel, input channel, row, column. For even k the central tap is the one right and below of the middle.
 pub fn central_kernels(deconv: &[f32], channels: usize, k: usize) -> Result<Vec<f32>> {
     let d = channels * k * k;
     if d == 0 || deconv.len() != d * d {
@@ -70,9 +70,9 @@ impl CenterSurround {
 
 /// The sheet `kernels.png`: one row per channel, a tile per input channel, a composite and a profile.
 ///
-/// All tiles share one symmetric scale, so rows compare. Their colour follows the square root of the magnitude (the colour
-/// bar's numbers say so): a surround is about a tenth of its centre, and would be nearly white otherwise. The profile, the
-/// middle row of the channel's own kernel, is linear, as high as its own peak.
+/// All tiles share one symmetric scale, so rows compare. Their colour follows the square root of the magnitude (the
+/// colour bar's numbers say so): a surround is about a tenth of its centre, and would be nearly white otherwise. The
+/// profile, the middle row of the channel's own kernel, is linear, as high as its own peak.
 #[derive(Clone, Debug)]
 pub struct KernelSheet<'a> {
     /// Shape (channels, channels, k, k): output channel, input channel, row, column; as [`central_kernels`] returns.
@@ -192,8 +192,8 @@ fn sep(note: &str) -> &'static str {
 ///
 /// `weights` and `effective` have shape (outputs, inputs, k, k). With 3 inputs a tile is a colour picture with mid-grey
 /// for zero; otherwise a signed tile for each input of an output, the inputs of an output side by side (at most the
-/// first 16). At most the first 64 outputs are drawn; the caption says so. A layer without deconvolution has no weights in
-/// effect: with an empty `effective` the left panel stands alone.
+/// first 16). At most the first 64 outputs are drawn; the caption says so. A layer without deconvolution has no weights
+/// in effect: with an empty `effective` the left panel stands alone.
 pub fn weight_sheet(
     weights: &[f32],
     effective: &[f32],

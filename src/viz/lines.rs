@@ -15,8 +15,8 @@ pub struct Line {
     pub dashed: bool,
 }
 
-/// A chart of lines; `logarithmic` for the y axis, which then leaves out what is not positive and shows at most `decades`
-/// above the lowest value, cutting off what explodes.
+/// A chart of lines; `logarithmic` for the y axis, which then leaves out what is not positive and shows at most
+/// `decades` above the lowest value, cutting off what explodes.
 ///
 /// # Errors
 /// No line has a point to draw.

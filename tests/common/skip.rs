@@ -1,4 +1,5 @@
-//! A test that cannot run here passes, and says so where it is seen: what tests print is kept back, what is written to stderr is not.
+//! A test that cannot run here passes, and says so where it is seen: what tests print is kept back, what is written to
+//! stderr is not.
 
 use std::io::Write;
 

@@ -176,7 +176,8 @@ pub async fn on_gpu(
     Ok(read.into_iter().map(|values| values.into_iter().map(f64::from).collect()).collect())
 }
 
-/// Worst error over tolerance of a named output and the row it is in; `None` when it is informational or not in the manifest.
+/// Worst error over tolerance of a named output and the row it is in; `None` when it is informational or not in the
+/// manifest.
 fn ratio(run: &Run, name: &str, found: &[f64]) -> Result<Option<(f64, usize)>, String> {
     let Some(output) = run.case.outputs.get(name) else { return Ok(None) };
     let (Some(tol), false) = (output.tol, output.informational) else { return Ok(None) };

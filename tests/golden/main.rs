@@ -1,7 +1,8 @@
 //! Reference vectors against the engine, on the GPU and through the CPU references; each case is a test of its own.
 //!
-//! `MEXHAT_GOLDEN=DIR cargo test --release --test golden` runs any folder of the manifest's format; without it the vendored
-//! cases run, and those of `../shared/golden` where it is present. Cases are called `OPERATION::CASE`, to filter by.
+//! `MEXHAT_GOLDEN=DIR cargo test --release --test golden` runs any folder of the manifest's format; without it the
+//! vendored cases run, and those of `../shared/golden` where it is present. Cases are called `OPERATION::CASE`, to
+//! filter by.
 
 mod case;
 mod channel;

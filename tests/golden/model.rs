@@ -1,6 +1,6 @@
-//! One training step of whole networks as shipped, against a PyTorch network: loss, outputs, every gradient, every parameter
-//! after the update, and the running statistics. Eleven million weights need no file: both sides make the same ones up, and
-//! of large tensors a summary is compared (`summary` and `made_weight` in generate.py).
+//! One training step of whole networks as shipped, against a PyTorch network: loss, outputs, every gradient, every
+//! parameter after the update, and the running statistics. Eleven million weights need no file: both sides make the
+//! same ones up, and of large tensors a summary is compared (`summary` and `made_weight` in generate.py).
 
 use super::case::{Run, Runner};
 use mexhat::models::{ModelOptions, Norm, network};
@@ -65,8 +65,9 @@ fn checksum(name: &str) -> u64 {
     u64::from(!name.bytes().fold(u32::MAX, byte))
 }
 
-/// What a network of hundreds of tensors begins with, without a list: weights and the classifier's bias within one over the root
-/// of the inputs, other biases at `apart` with the sign of their channel. `None`: what the network made itself.
+/// What a network of hundreds of tensors begins with, without a list: weights and the classifier's bias within one over
+/// the root of the inputs, other biases at `apart` with the sign of their channel. `None`: what the network made
+/// itself.
 fn ruled(name: &str, shape: &[usize], classifier_inputs: usize, apart: f32) -> Option<Vec<f32>> {
     let inputs = if name == "fc.bias" { classifier_inputs } else { shape[1..].iter().product() };
     if shape.len() > 1 || name == "fc.bias" {

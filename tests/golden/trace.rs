@@ -1,5 +1,5 @@
-//! Ten training steps of whole networks: losses, every gradient of the first step, parameters and buffers after steps 1 and 10,
-//! evaluation. Runs on the GPU only, through the same session that training uses.
+//! Ten training steps of whole networks: losses, every gradient of the first step, parameters and buffers after steps 1
+//! and 10, evaluation. Runs on the GPU only, through the same session that training uses.
 
 use super::case::{Run, Runner};
 use mexhat::nn::{

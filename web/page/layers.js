@@ -94,7 +94,8 @@ export function draw() {
   const event = past[Number($("scrub").value)] ?? past.at(-1);
   const layer = event?.layers.find((one) => one.name === selected);
   if (!layer) return;
-  // The first kernel of each layer also stands where it is applied; all wait as the identity, of which there is one picture.
+  // The first kernel of each layer also stands where it is applied; all wait as the identity, of which there is one
+  // picture.
   document.querySelectorAll(`#chain${event.lane} canvas`).forEach((small, i) => {
     const { kernel: side, colours } = event.layers[i] ?? event.layers[0];
     paint(small, { pixels: colours.subarray(0, 4 * side * side), width: side, height: side });

@@ -1,5 +1,5 @@
-// The drawing pad: what is drawn is read by all networks, one question at a time, again whenever they have learnt. Of pictures that nobody draws,
-// the one that is pointed at is read instead.
+// The drawing pad: what is drawn is read by all networks, one question at a time, again whenever they have learnt. Of
+// pictures that nobody draws, the one that is pointed at is read instead.
 import { canvasOf } from "./pixels.js";
 
 const $ = (id) => document.getElementById(id);

@@ -1,4 +1,5 @@
-// Compiles pipelines side by side. WebGPU does so when asked for them asynchronously, which wgpu's browser backend cannot do.
+// Compiles pipelines side by side. WebGPU does so when asked for them asynchronously, which wgpu's browser backend
+// cannot do.
 
 /** What Rust holds of a pipeline that is being compiled. */
 class Promised {}

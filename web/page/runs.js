@@ -1,4 +1,5 @@
-// Races before this one: kept when another begins, drawn faintly behind it, and still there when the page is loaded again.
+// Races before this one: kept when another begins, drawn faintly behind it, and still there when the page is loaded
+// again.
 const $ = (id) => document.getElementById(id);
 const MOST = 4;
 /** Points of a line that are stored for the next loading of the page. */

@@ -1,5 +1,5 @@
-// Questions about pictures to a worker of its own, which does the arithmetic on the GPU: one at a time, in order. Where there is no GPU,
-// recorded answers.
+// Questions about pictures to a worker of its own, which does the arithmetic on the GPU: one at a time, in order. Where
+// there is no GPU, recorded answers.
 /** Failures of the worker after which there is something to show all the same. */
 const NO_GPU = ["no-webgpu", "no-adapter"];
 let worker = null, asked = 0, recording = null, told = () => {};

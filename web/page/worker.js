@@ -1,4 +1,5 @@
-// Owns the wasm and the GPU, so that the page never waits. One thing at a time: what the page asks for, else the next step.
+// Owns the wasm and the GPU, so that the page never waits. One thing at a time: what the page asks for, else the next
+// step.
 import init, { Race, Viewer, examineModel, preview } from "./mexhat_web.js";
 import { together } from "./pipelines.js";
 

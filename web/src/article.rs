@@ -50,21 +50,23 @@ impl Viewer {
     }
 
     /// Pixels against their right neighbours, before and after D:
-    /// `{ before, after, outlines: [before, after], covariance, deconv, whitened, correlations }`; points (R,2), matrices of four,
-    /// outlines at two standard deviations, correlations at each place of the slider from no D to all of it.
+    /// `{ before, after, outlines: [before, after], covariance, deconv, whitened, correlations }`; points (R,2),
+    /// matrices of four, outlines at two standard deviations, correlations at each place of the slider from no D to all
+    /// of it.
     pub async fn neighbours(&self, pixels: Vec<u8>, width: usize, height: usize) -> Result<JsValue, JsValue> {
         self.neighbours_of(&pixels, [width, height]).await.map(JsValue::from).map_err(thrown)
     }
 
     /// Two weights learn to tell a pixel from the two to its left: `{ raw, white, correlation }`, each of the first
-    /// `{ path, excess, level, limit }`: weights relative to the best ones, (steps + 1, 2), from 1 at the start; the share of what can
-    /// be learnt that is still missing there; an outline of equal loss through the start; the largest stable rate.
+    /// `{ path, excess, level, limit }`: weights relative to the best ones, (steps + 1, 2), from 1 at the start; the
+    /// share of what can be learnt that is still missing there; an outline of equal loss through the start; the largest
+    /// stable rate.
     pub async fn descent(&self, pixels: Vec<u8>, width: usize, height: usize, rate: f64) -> Result<JsValue, JsValue> {
         self.descent_of(&pixels, [width, height], rate).await.map(JsValue::from).map_err(thrown)
     }
 
-    /// Covariance of the picture's patches before and after D: `{ d, channels, k, patches, before, after, scale, colours: [before, after],
-    /// conditions, whiteness }`.
+    /// Covariance of the picture's patches before and after D:
+    /// `{ d, channels, k, patches, before, after, scale, colours: [before, after], conditions, whiteness }`.
     pub async fn covariance(
         &self,
         pixels: Vec<u8>,
@@ -76,9 +78,10 @@ impl Viewer {
         self.covariance_of(&pixels, [width, height], k, iterations).await.map(JsValue::from).map_err(thrown)
     }
 
-    /// Newton-Schulz on the covariance of 3x3 patches: `{ d, condition, eigenvalues, coupled, uncoupled, gains, wanted }`. Eigenvalues of D A D
-    /// after 0, 1, ... 15 steps, (16, d); `||D A D - I|| / sqrt(d)` after each of them, coupled and uncoupled; the most that D can
-    /// amplify by then, and what a true inverse root would.
+    /// Newton-Schulz on the covariance of 3x3 patches:
+    /// `{ d, condition, eigenvalues, coupled, uncoupled, gains, wanted }`. Eigenvalues of D A D after 0, 1, ... 15
+    /// steps, (16, d); `||D A D - I|| / sqrt(d)` after each of them, coupled and uncoupled; the most that D can amplify
+    /// by then, and what a true inverse root would.
     #[wasm_bindgen(js_name = newtonSchulz)]
     pub async fn newton_schulz(&self, pixels: Vec<u8>, width: usize, height: usize) -> Result<JsValue, JsValue> {
         self.newton_schulz_of(&pixels, [width, height]).await.map(JsValue::from).map_err(thrown)

@@ -1,4 +1,5 @@
-//! What the page's worker calls: two networks that train side by side, kernels of pictures, and the chapters of the article.
+//! What the page's worker calls: two networks that train side by side, kernels of pictures, and the chapters of the
+//! article.
 //!
 //! All arithmetic is here and in `mexhat`; JavaScript moves what it is given to the screen. Nothing is compiled for
 //! other targets than browsers.

@@ -56,7 +56,8 @@ impl Picture {
         Ok(Patches { d, covariance, color: found.color, count: found.patches })
     }
 
-    /// `count` times so many pixels in a row, in standard deviations around the mean, spread over the picture: (count, pixels).
+    /// `count` times so many pixels in a row, in standard deviations around the mean, spread over the picture: (count,
+    /// pixels).
     ///
     /// # Errors
     /// The picture has no row so long, or one value throughout.

@@ -14,9 +14,10 @@ use wasm_bindgen::prelude::*;
 /// Digits that stream by before a race.
 const DIGITS: usize = 48;
 
-/// What there is to see before a race, without a GPU: `{ digits: [{ label, pixels }], networks: [text of JSON], layers }`. `options` is JSON as
-/// of a race, with `input` (C,H,W) and `classes` of data that is no digits; `layers` is the picture of the first layer's kernel as it begins, the
-/// identity.
+/// What there is to see before a race, without a GPU:
+/// `{ digits: [{ label, pixels }], networks: [text of JSON], layers }`. `options` is JSON as of a race, with `input`
+/// (C,H,W) and `classes` of data that is no digits; `layers` is the picture of the first layer's kernel as it begins,
+/// the identity.
 #[wasm_bindgen]
 pub fn preview(options: &str) -> Result<JsValue, JsValue> {
     #[derive(serde::Deserialize)]
@@ -61,9 +62,9 @@ pub fn preview(options: &str) -> Result<JsValue, JsValue> {
     .into())
 }
 
-/// `{ name, d, statistics, channels, kernel, scale, values, colours }`: kernels (channels,channels,kernel,kernel) of the first block where its
-/// entries are taps of whole channels; otherwise D itself, `channels` 1 and `kernel` d. `scale` is the largest magnitude, which has the
-/// full colour.
+/// `{ name, d, statistics, channels, kernel, scale, values, colours }`: kernels (channels,channels,kernel,kernel) of
+/// the first block where its entries are taps of whole channels; otherwise D itself, `channels` 1 and `kernel` d.
+/// `scale` is the largest magnitude, which has the full colour.
 pub fn layer(layer: &LayerDeconv, mode: BlockMode) -> JsValue {
     let kernel = if layer.weight.len() == 4 { layer.weight[2] } else { 1 };
     let channels = layer.d / (kernel * kernel);
@@ -97,7 +98,8 @@ pub fn colours(values: &[f32], scale: f32) -> Uint8ClampedArray {
     painted(values.iter().map(|v| relative(*v, scale)))
 }
 
-/// Colours (RGBA) of kernels: a surround has a tenth of its centre's size, so that colours follow the root of the magnitude.
+/// Colours (RGBA) of kernels: a surround has a tenth of its centre's size, so that colours follow the root of the
+/// magnitude.
 pub fn rooted(values: &[f32], scale: f32) -> Uint8ClampedArray {
     painted(values.iter().map(|v| relative(*v, scale)).map(|t| t.abs().sqrt().copysign(t)))
 }

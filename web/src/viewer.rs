@@ -42,8 +42,8 @@ impl Viewer {
     /// Kernels of an RGBA picture and what they make of it, in its colours or in `grey`:
     /// `{ channels, kernel, values, colours, scale, deconvolved, sparse, before, after, conditions, kurtoses, patches, ms }`.
     ///
-    /// `values` are (channels,channels,k,k), colour out, colour in, row, column; the pictures are RGBA; `before` and `after` are densities.
-    /// `eps` is in variances of the picture.
+    /// `values` are (channels,channels,k,k), colour out, colour in, row, column; the pictures are RGBA; `before` and
+    /// `after` are densities. `eps` is in variances of the picture.
     #[expect(clippy::too_many_arguments)]
     pub async fn look(
         &self,

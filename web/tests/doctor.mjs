@@ -1,4 +1,5 @@
-// "Check this GPU": a sound adapter is sound, and a kernel that was broken on purpose is named: node doctor.mjs DIST OUT
+// "Check this GPU": a sound adapter is sound, and a kernel that was broken on purpose is named: node doctor.mjs DIST
+// OUT
 import { GPU, expect, finish, keeper, open, serve, until } from "./chromium.mjs";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -58,7 +59,8 @@ try {
   expect("nothing is in the console", complaints.length === 0, complaints.join("\n"));
   await browser.close();
 
-  // A relu6 that ends at a half, put between the engine and the browser's compiler: nothing in what is shipped knows of it.
+  // A relu6 that ends at a half, put between the engine and the browser's compiler: nothing in what is shipped knows of
+  // it.
   const [whole, broken] = ["clamp(v, vec4f(0.0), vec4f(6.0))", "clamp(v, vec4f(0.0), vec4f(0.5))"];
   instead = { "/doctor.js": Buffer.from(`const make = GPUDevice.prototype.createShaderModule;
     GPUDevice.prototype.createShaderModule = function (text) { return make.call(this, { ...text, code: text.code.replaceAll("${whole}", "${broken}") }); };

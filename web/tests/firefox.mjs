@@ -1,5 +1,5 @@
-// A second implementation of WebGPU: wgpu's own, in Firefox. Trains in the page, then runs the reference vectors and operations:
-// node firefox.mjs DIST CHECKS
+// A second implementation of WebGPU: wgpu's own, in Firefox. Trains in the page, then runs the reference vectors and
+// operations: node firefox.mjs DIST CHECKS
 import puppeteer from "puppeteer-core";
 import { existsSync } from "node:fs";
 import { expect, finish, serve } from "./server.mjs";

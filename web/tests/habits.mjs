@@ -12,8 +12,8 @@ const BUDGET = 521 * 1024;
 /** Milliseconds by which the wasm is late, to see what does not wait for it. */
 const LATE = 3000;
 
-// The card is fetched by sites that link here, and by no visitor; the checks of the GPU by a click alone, the readers with the first file, and recordings
-// where there is no WebGPU.
+// The card is fetched by sites that link here, and by no visitor; the checks of the GPU by a click alone, the readers
+// with the first file, and recordings where there is no WebGPU.
 const READER = ["reader.js", "mexhat_web_reader.js", "mexhat_web_reader_bg.wasm"];
 const LATER = ["card.png", "doctor.js", "mexhat_web_doctor.js", "mexhat_web_doctor_bg.wasm", ...READER, "recording.js", "recordings/generate.json", "recordings/digits.json"];
 /** Bytes that the readers of data take. */
@@ -57,13 +57,16 @@ try {
   const after = await health(bare.page);
   console.log(`     ${JSON.stringify(before)}\n     ${JSON.stringify(after)}`);
   const more = (name) => after[name] - before[name];
-  // Every five seconds both networks are also kept in memory, each in one submission more; how many steps that are depends on the machine.
+  // Every five seconds both networks are also kept in memory, each in one submission more; how many steps that are
+  // depends on the machine.
   expect("a step is one submission", Math.abs(more("submissions") - more("steps")) <= 0.05 * more("steps"), `${more("submissions")} in ${more("steps")} steps`);
-  // Keeping a network reads each of its tensors back through a buffer, at most 10 with batch norm; whatever else is created, a step made.
+  // Keeping a network reads each of its tensors back through a buffer, at most 10 with batch norm; whatever else is
+  // created, a step made.
   const kept = more("submissions") - more("steps");
   expect("a step creates nothing", more("buffers") <= 10 * kept && more("pipelines") === 0 && more("bindGroups") === 0, ["buffers", "pipelines", "bindGroups"].map((name) => `${name} ${more(name)}`).join(", ") + `, ${kept} networks kept`);
   expect("wasm's memory is flat over 1,000 steps", more("memory") <= 1 << 18, `${before.memory} to ${after.memory} bytes`);
-  // The points of four curves and a copy of the page's last messages; a leak of one message a step would be tens of megabytes.
+  // The points of four curves and a copy of the page's last messages; a leak of one message a step would be tens of
+  // megabytes.
   expect("the page's memory is flat over 1,000 steps", more("heap") <= 2 << 20, `${before.heap} to ${after.heap} bytes`);
 } catch (error) {
   expect("a thousand steps", false, String(error));

@@ -1,6 +1,6 @@
-// The first losses of both networks in the browser against those of the native program: node losses.mjs DIST NATIVE.json
-// NATIVE.json: { same_driver, options, losses: { batch: [...], deconv: [...] } }, the race's options and what `mexhat train` made of the
-// same, on the browser's own driver or another.
+// The first losses of both networks in the browser against those of the native program: node losses.mjs DIST
+// NATIVE.json NATIVE.json: { same_driver, options, losses: { batch: [...], deconv: [...] } }, the race's options and
+// what `mexhat train` made of the same, on the browser's own driver or another.
 import { readFileSync } from "node:fs";
 import { GPU, expect, finish, open, serve } from "./chromium.mjs";
 

@@ -1,4 +1,5 @@
-// A device that goes away in the middle of a race: both networks end with the bytes of a race that nothing happened to: node lost.mjs DIST
+// A device that goes away in the middle of a race: both networks end with the bytes of a race that nothing happened to:
+// node lost.mjs DIST
 import { GPU, expect, finish, open, serve } from "./chromium.mjs";
 
 const [dist] = process.argv.slice(2);

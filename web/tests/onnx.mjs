@@ -1,5 +1,6 @@
-// What `mexhat export` writes, opened by ONNX Runtime in a browser: the classes and shares of `mexhat predict`, for any number of
-// pictures: node onnx.mjs PROGRAM NETWORK ORT, the last being the folder `dist` of the package onnxruntime-web
+// What `mexhat export` writes, opened by ONNX Runtime in a browser: the classes and shares of `mexhat predict`, for any
+// number of pictures: node onnx.mjs PROGRAM NETWORK ORT, the last being the folder `dist` of the package
+// onnxruntime-web
 import { GPU, expect, finish, open, serve } from "./chromium.mjs";
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";

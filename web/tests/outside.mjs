@@ -1,6 +1,7 @@
-// Outside browsers: the npm package as it is packed and installed, and the reference vectors and operations, in Node.js with Dawn (npm's
-// `webgpu`) or in Deno, which has wgpu: node outside.mjs APP PROGRAM CHECKS OUT DAWN, deno run -A outside.mjs APP PROGRAM CHECKS OUT
-// APP has the package in its node_modules, CHECKS is the folder of reference vectors, DAWN is the folder of npm's `webgpu`.
+// Outside browsers: the npm package as it is packed and installed, and the reference vectors and operations, in Node.js
+// with Dawn (npm's `webgpu`) or in Deno, which has wgpu: node outside.mjs APP PROGRAM CHECKS OUT DAWN, deno run -A
+// outside.mjs APP PROGRAM CHECKS OUT APP has the package in its node_modules, CHECKS is the folder of reference
+// vectors, DAWN is the folder of npm's `webgpu`.
 import { LAYERS, bars, idx } from "./bars.mjs";
 import { expect, finish } from "./server.mjs";
 import { execFileSync } from "node:child_process";

@@ -1,4 +1,5 @@
-// What a visitor may do to a race, and what it must tell: node race.mjs DIST OUT [NAME …], of which the names are some of the races below
+// What a visitor may do to a race, and what it must tell: node race.mjs DIST OUT [NAME …], of which the names are some
+// of the races below
 import { availableParallelism, loadavg } from "node:os";
 import { join } from "node:path";
 import { GPU, expect, finish, keeper, open as openAt, serve, until } from "./chromium.mjs";

@@ -1,5 +1,6 @@
-// Records what the chapters show, for browsers without WebGPU; `cargo xtask record` starts it: node record-article.mjs DIST FOLDER
-// FOLDER is web/page/recordings. Everything in it is the engine's own answer, on Chromium's software adapter.
+// Records what the chapters show, for browsers without WebGPU; `cargo xtask record` starts it: node record-article.mjs
+// DIST FOLDER FOLDER is web/page/recordings. Everything in it is the engine's own answer, on Chromium's software
+// adapter.
 import { GPU, open, serve } from "./chromium.mjs";
 import { CONTROLS, PICTURES, key, questions } from "./questions.mjs";
 import { mkdirSync, writeFileSync } from "node:fs";

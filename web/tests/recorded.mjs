@@ -1,4 +1,5 @@
-// The chapters without WebGPU: recorded answers, each chapter driven, numbers against those of the engine: node recorded.mjs DIST OUT
+// The chapters without WebGPU: recorded answers, each chapter driven, numbers against those of the engine: node
+// recorded.mjs DIST OUT
 import { GPU, expect, finish, keeper, open, serve, until } from "./chromium.mjs";
 import { teller } from "./chapters.mjs";
 import { PICTURES, key, questions } from "./questions.mjs";

@@ -52,8 +52,8 @@ fn holds_libclang(folder: &Path) -> bool {
     inside(folder) || inside(&folder.join("lib"))
 }
 
-/// The cargo command `action` on the whole workspace, with `more` arguments. One profile and one set of features for all that is built:
-/// with others, dependencies would be compiled again.
+/// The cargo command `action` on the whole workspace, with `more` arguments. One profile and one set of features for
+/// all that is built: with others, dependencies would be compiled again.
 pub fn workspace(action: &str, more: &str) -> Command {
     let mpi = if has_mpi() { "--features mexhat/mpi" } else { "" };
     cargo(&format!("{action} --release --workspace {mpi} {more}"))

@@ -1,4 +1,5 @@
-//! `cargo xtask drivers`: the reference vectors on every software driver at hand, and the program on drivers of GPUs that are not there.
+//! `cargo xtask drivers`: the reference vectors on every software driver at hand, and the program on drivers of GPUs
+//! that are not there.
 
 use crate::Result;
 use crate::command::{command, heading, program, root, run as run_command, shown, workspace};

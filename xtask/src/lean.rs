@@ -22,7 +22,8 @@ pub fn scripts(folder: &Path) -> Result {
     Ok(())
 }
 
-/// A script without comments that have lines of their own, empty lines and indentation. No text in it may go over several lines.
+/// A script without comments that have lines of their own, empty lines and indentation. No text in it may go over
+/// several lines.
 fn lean(script: &str) -> String {
     let (mut kept, mut within) = (String::new(), false);
     for line in script.lines().map(str::trim) {

@@ -1,7 +1,8 @@
-//! Debian 13's Mesa in a folder of its own: drivers for GPUs that are not there, as `mesa-drm-shim` stands in for the kernel.
+//! Debian 13's Mesa in a folder of its own: drivers for GPUs that are not there, as `mesa-drm-shim` stands in for the
+//! kernel.
 //!
-//! Nothing is installed: packages are downloaded by `apt-get` with lists of its own and unpacked, and programs are started
-//! by the unpacked loader, so neither root nor the system's own drivers are touched.
+//! Nothing is installed: packages are downloaded by `apt-get` with lists of its own and unpacked, and programs are
+//! started by the unpacked loader, so neither root nor the system's own drivers are touched.
 
 use crate::Result;
 use crate::command::{command, run, succeeds};
@@ -126,7 +127,8 @@ impl Mesa {
         Ok(Self { loader, drivers: root.join("usr/share/vulkan/icd.d"), libraries })
     }
 
-    /// A command that runs `program` with the driver `driver`, and with the shim `shim` in place of the kernel if there is one.
+    /// A command that runs `program` with the driver `driver`, and with the shim `shim` in place of the kernel if there
+    /// is one.
     ///
     /// # Errors
     /// Mesa has no such driver.

@@ -1,5 +1,5 @@
-//! WebGPU outside browsers, for `cargo xtask test-web`: Dawn in Node.js, and wgpu in Deno. Either is left out, and said to be, where it does
-//! not run.
+//! WebGPU outside browsers, for `cargo xtask test-web`: Dawn in Node.js, and wgpu in Deno. Either is left out, and said
+//! to be, where it does not run.
 
 use crate::command::{command, succeeds};
 use crate::web;

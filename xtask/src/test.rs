@@ -36,8 +36,8 @@ pub fn run(consent: Consent) -> Result {
     heading("tests");
     summary::run(workspace("test", ""))?;
     heading("kernels of GPUs");
-    // Without a GPU the tests above try mostly what software adapters are given; what real GPUs run must not go untried for it.
-    // Whole networks launch nothing beyond that, and take minutes here.
+    // Without a GPU the tests above try mostly what software adapters are given; what real GPUs run must not go untried
+    // for it. Whole networks launch nothing beyond that, and take minutes here.
     let mut kernels = workspace("test", "--test reference --test golden -- --skip model_step");
     kernels.env("MEXHAT_FAMILY", "shared").env("MEXHAT_LOADS", "buffers");
     summary::run(kernels)?;

@@ -22,7 +22,8 @@ fn driver_files() -> Vec<PathBuf> {
     files
 }
 
-/// Makes sure that there is a driver; on Debian without one, Mesa's drivers are installed, the software adapter among them.
+/// Makes sure that there is a driver; on Debian without one, Mesa's drivers are installed, the software adapter among
+/// them.
 ///
 /// # Errors
 /// There is no driver, and it is not installed here; the text says what to install.

@@ -29,8 +29,8 @@ pub fn build(consent: Consent) -> Result<PathBuf> {
     Ok(dist)
 }
 
-/// Compiles `packages`, which ask for the same features of the engine, side by side, and writes the wasm of each with the JavaScript
-/// around it to `folder`.
+/// Compiles `packages`, which ask for the same features of the engine, side by side, and writes the wasm of each with
+/// the JavaScript around it to `folder`.
 pub(crate) fn bundle(toolchain: &Toolchain, packages: &[&str], folder: &Path) -> Result {
     let wanted: String = packages.iter().map(|package| format!(" --package {package}")).collect();
     run(wasm::cargo_for(toolchain, &(BUILD.to_owned() + &wanted)))?;
@@ -78,8 +78,8 @@ pub(crate) fn copy(from: &Path, to: &Path) -> Result {
     Ok(())
 }
 
-/// Serves the page on this machine until it is stopped. The server is a program of its own, so that the other tasks need not wait until
-/// what it is made of is compiled.
+/// Serves the page on this machine until it is stopped. The server is a program of its own, so that the other tasks
+/// need not wait until what it is made of is compiled.
 ///
 /// # Errors
 /// The server cannot be built or started.
@@ -95,8 +95,8 @@ pub const PARTS: [&str; 17] = [
     "doctor", "checks", "node", "deno", "firefox",
 ];
 
-/// Drives the page in Chromium, in one part in Firefox, and runs the reference vectors and operations there; the npm package and those also
-/// outside browsers, in Node.js and in Deno. `wanted` names some of [`PARTS`], or none for all.
+/// Drives the page in Chromium, in one part in Firefox, and runs the reference vectors and operations there; the npm
+/// package and those also outside browsers, in Node.js and in Deno. `wanted` names some of [`PARTS`], or none for all.
 ///
 /// # Errors
 /// Something is missing and cannot be installed, the build fails, or a check fails.

@@ -47,7 +47,8 @@ fn successors(blocks: &[Block], names: &HashMap<String, usize>) -> Vec<Vec<usize
     (0..blocks.len()).map(all).collect()
 }
 
-/// Blocks from which `tail` is reached without passing `head`, with both: the natural loop of the branch from one to the other.
+/// Blocks from which `tail` is reached without passing `head`, with both: the natural loop of the branch from one to
+/// the other.
 fn natural(successors: &[Vec<usize>], head: usize, tail: usize) -> Vec<bool> {
     let mut inside = vec![false; successors.len()];
     (inside[head], inside[tail]) = (true, true);

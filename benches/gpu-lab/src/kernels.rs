@@ -9,7 +9,8 @@ fn shaders() -> impl Iterator<Item = &'static Shader> {
     ops::SHADERS.iter().copied().flatten().chain(mexhat::software::SHADERS).chain(bench::SHADERS).copied()
 }
 
-/// What classifiers of images run in `--precision f16`, each with a bit for every binding that lies in f16 in the launch that has most of them.
+/// What classifiers of images run in `--precision f16`, each with a bit for every binding that lies in f16 in the
+/// launch that has most of them.
 const HALVED: [(&str, u32); 23] = [
     ("conv/conv.wgsl", 1 << 1 | 1 << 4 | 1 << 5),
     ("conv/conv_depthwise.wgsl", 1 << 1 | 1 << 4),
@@ -36,7 +37,8 @@ const HALVED: [(&str, u32); 23] = [
     ("products/transpose.wgsl", 1 << 1),
 ];
 
-/// Every variant of every shader, but those for subgroups of eight lanes, which no GPU has; those of models in f16 once more so.
+/// Every variant of every shader, but those for subgroups of eight lanes, which no GPU has; those of models in f16 once
+/// more so.
 pub fn all() -> impl Iterator<Item = Kernel> {
     let variants = |shader: &'static Shader| (0..shader.variants.len()).map(move |i| Kernel::new(shader, i));
     let all = shaders().filter(|shader| !shader.file.contains("_subgroup.")).flat_map(variants);

@@ -1,5 +1,5 @@
-// The SPAN columns of x from `column` - padding on, vectors `o` of channels: where they lie in a row, and which are inside of the map.
-// They are the same for every row, so they are found once.
+// The SPAN columns of x from `column` - padding on, vectors `o` of channels: where they lie in a row, and which are
+// inside of the map. They are the same for every row, so they are found once.
 struct Columns {
     at: array<u32, SPAN>,
     inside: array<bool, SPAN>,

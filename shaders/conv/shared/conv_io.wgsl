@@ -1,4 +1,5 @@
-// What every forward convolution reads; `Params` is the kernel's own. Where it writes is in conv_store.wgsl or conv_store_added.wgsl.
+// What every forward convolution reads; `Params` is the kernel's own. Where it writes is in conv_store.wgsl or
+// conv_store_added.wgsl.
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read> weight: array<vec4f>;

@@ -1,4 +1,5 @@
-// A map of the result's shape may be added: the other branch of a residual block, or a gradient that others have gathered.
+// A map of the result's shape may be added: the other branch of a residual block, or a gradient that others have
+// gathered.
 @group(0) @binding(4) var<storage, read> added: array<vec4f>;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4f>;
 

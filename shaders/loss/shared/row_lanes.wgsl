@@ -1,5 +1,5 @@
-// Rows of `params.channels` elements in `params.channels4` vectors, LANES invocations to a row, 64 / LANES rows to a workgroup. All
-// invocations call the reductions together; needs LANES and the parameters in the file that imports it.
+// Rows of `params.channels` elements in `params.channels4` vectors, LANES invocations to a row, 64 / LANES rows to a
+// workgroup. All invocations call the reductions together; needs LANES and the parameters in the file that imports it.
 var<workgroup> row_parts: array<f32, 64>;
 
 // Number of this invocation's row; rows beyond the last stand in for it and may not be written.

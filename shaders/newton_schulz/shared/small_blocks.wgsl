@@ -1,5 +1,6 @@
-// Products of small matrices by one workgroup each, in blocks of 4 x 4, each owned by one invocation; of a symmetric result only the
-// blocks that reach the upper triangle are computed, and mirrored. Per four steps: 8 vector loads for 16 vector multiply-adds.
+// Products of small matrices by one workgroup each, in blocks of 4 x 4, each owned by one invocation; of a symmetric
+// result only the blocks that reach the upper triangle are computed, and mirrored. Per four steps: 8 vector loads for
+// 16 vector multiply-adds.
 //
 // The file that imports this has `params` with d, d4, batches and symmetric, LANES, PAIR, and
 //   left_vector(second, at), right_vector(second, at)     a vector of a factor of the first or second product of a pair
@@ -108,7 +109,8 @@ fn multiply(factors: Factors, result: Result, lane: u32) {
     }
 }
 
-// A lane's place counted from the other end, so that of two products without a barrier between them each finds lanes of its own.
+// A lane's place counted from the other end, so that of two products without a barrier between them each finds lanes of
+// its own.
 fn other_end(lane: u32) -> u32 {
     return LANES - 1u - lane;
 }

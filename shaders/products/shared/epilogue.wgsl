@@ -16,8 +16,8 @@ fn scaled(rows: mat4x4f, row: vec4f) -> mat4x4f {
     return params.alpha * rows + mat4x4f(row, row, row, row);
 }
 
-// What stands at (row, 4 vector .. 4 vector + 3): a matrix and the diagonal added, zeros where the result does not reach.
-// Only symmetric results have a matrix to add, and not all: others would load it in vain.
+// What stands at (row, 4 vector .. 4 vector + 3): a matrix and the diagonal added, zeros where the result does not
+// reach. Only symmetric results have a matrix to add, and not all: others would load it in vain.
 fn element_vector(row: u32, vector: u32, batch: u32, product: vec4f) -> vec4f {
     var sum = product;
     if SYMMETRIC == 1u && params.beta != 0.0 {
@@ -37,8 +37,9 @@ fn store_vector(row: u32, vector: u32, batch: u32, value: vec4f) {
     }
 }
 
-// Writes the block of rows 4 block .. 4 block + 3 and columns 4 vector .. 4 vector + 3 of matrix `batch`, as far as it exists
-// and this tile is for it. Of a symmetric matrix blocks above the diagonal are written below it, too, turned around.
+// Writes the block of rows 4 block .. 4 block + 3 and columns 4 vector .. 4 vector + 3 of matrix `batch`, as far as it
+// exists and this tile is for it. Of a symmetric matrix blocks above the diagonal are written below it, too, turned
+// around.
 fn store_block(block: u32, vector: u32, batch: u32, sum: mat4x4f) {
     if (SYMMETRIC == 1u) & (vector < block) {
         return;

@@ -30,7 +30,8 @@ fn batch_of_a(batch: u32) -> u32 {
     return select(batch, 0u, params.shared_a == 1u);
 }
 
-// Stores sums of four rows and four columns that are one part's, where `sum_parts.wgsl` finds them; `layer` numbers the parts of all batches.
+// Stores sums of four rows and four columns that are one part's, where `sum_parts.wgsl` finds them; `layer` numbers the
+// parts of all batches.
 fn store_part(block: u32, column: u32, layer: u32, values: mat4x4f) {
     let m4 = (params.m + 3u) / 4u;
     let n4 = (params.n + 3u) / 4u;

@@ -30,7 +30,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) la
     var n = first / (params.out_height * params.out_width);
     var oy = first / params.out_width % params.out_height;
     var ox = first % params.out_width;
-    // Four pixels at a time, so that each partial sum is fetched once for four multiply-adds; x less its mean counts as zero beyond the last.
+    // Four pixels at a time, so that each partial sum is fetched once for four multiply-adds; x less its mean counts as
+    // zero beyond the last.
     for (var p = first; p < last; p += 4u) {
         var g: array<array<vec4f, TN>, 4>;
         var a: array<array<vec4f, OWN>, 4>;

@@ -23,8 +23,8 @@ fn place_at(i0: u32, j0: u32, local: vec2u) -> Place {
     return place;
 }
 
-// Adds the products of rows first .. last - 1, four rows at a time, so that each partial sum is fetched once for four multiply-adds; rows
-// beyond the last count as zero.
+// Adds the products of rows first .. last - 1, four rows at a time, so that each partial sum is fetched once for four
+// multiply-adds; rows beyond the last count as zero.
 fn add_rows(sum: ptr<function, Tile>, place: Place, first: u32, last: u32) {
     for (var r = first; r < last; r += 4u) {
         var x: array<array<vec4f, OWN>, 4>;

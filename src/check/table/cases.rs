@@ -7,7 +7,8 @@ use crate::ops::{
 };
 use crate::tape::Var;
 
-/// Output channels on both sides of every tile, at a stride whose adjoint is a plain convolution and at one whose is not.
+/// Output channels on both sides of every tile, at a stride whose adjoint is a plain convolution and at one whose is
+/// not.
 pub(super) fn channel_corners() -> Vec<Sizes> {
     let channels = [(1, 1), (2, 5), (3, 9), (4, 17), (5, 33), (9, 64), (18, 6), (33, 2), (70, 3), (64, 70)];
     let at = |stride: usize| channels.map(|(c, o)| Sizes { c, o, stride, ..Sizes::SMALL });

@@ -98,7 +98,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         grouped(b, s, s.c, s.c, s.c)
     })
     .at(|| {
-        // More than one strip of rows, and more than one tile of columns to a split; without a ReLU behind it, and with one.
+        // More than one strip of rows, and more than one tile of columns to a split; without a ReLU behind it, and with
+        // one.
         let strips = Sizes { c: 6, h: 70, w: 5, ..Sizes::SMALL };
         let splits = Sizes { n: 3, c: 509, h: 4, w: 13, ..Sizes::SMALL };
         [strips, splits].into_iter().flat_map(|s| [0, 1, 4, 9].map(|choice| Sizes { choice, ..s })).collect()

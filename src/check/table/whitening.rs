@@ -61,7 +61,8 @@ pub(super) const OPERATIONS: &[Operation] = &[
         ops::max_pool2d(&mut b.tape, x, s.k, s.stride, s.window_padding()).map(|y| vec![y])
     })
     .at(|| {
-        // Row 127 of column 1 lies below the only window; as its tap it would be 127 * 2 + 1 = 255, which says that there is no winner.
+        // Row 127 of column 1 lies below the only window; as its tap it would be 127 * 2 + 1 = 255, which says that
+        // there is no winner.
         let apart = Sizes { c: 33, h: 128, w: 2, k: 2, stride: 128, padding: 0, ..Sizes::SMALL };
         [window_corners(), vec![apart]].concat()
     }),

@@ -51,7 +51,8 @@ pub(super) struct Tiles {
 }
 
 impl Tiles {
-    /// Kernels (channels, channels, k, k): all of them for up to 4 channels; otherwise each channel's own, in 8 columns.
+    /// Kernels (channels, channels, k, k): all of them for up to 4 channels; otherwise each channel's own, in 8
+    /// columns.
     pub fn new(channels: usize, k: usize, kernels: &[f32]) -> Option<Self> {
         let area = k * k;
         if area == 0 || channels == 0 || kernels.len() != channels * channels * area {

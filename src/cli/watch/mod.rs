@@ -1,4 +1,5 @@
-//! `mexhat train --watch`: a run on a screen of its own, drawn by a thread of its own, so that it answers while a step runs.
+//! `mexhat train --watch`: a run on a screen of its own, drawn by a thread of its own, so that it answers while a step
+//! runs.
 
 mod cells;
 mod view;

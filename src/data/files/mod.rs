@@ -24,8 +24,8 @@ pub(super) const MAX_FILE: u64 = 1 << 31;
 /// Most files of a data set.
 const MAX_FILES: usize = 1_000_000;
 
-/// Most bytes that `packed` bytes of an archive may unpack to, all together: no published set comes near, and a small file
-/// cannot ask for gigabytes.
+/// Most bytes that `packed` bytes of an archive may unpack to, all together: no published set comes near, and a small
+/// file cannot ask for gigabytes.
 pub(super) fn unpack_limit(packed: u64) -> u64 {
     (256 << 20) + packed.saturating_mul(50).min(1 << 34)
 }
@@ -39,8 +39,8 @@ pub trait Files: Send + Sync {
     /// The contents of the file `names()[i]`, if they are at most `most` bytes.
     ///
     /// # Errors
-    /// [`Error::Input`](crate::Error::Input) naming the file when it cannot be read or is larger, or an archive unpacks to
-    /// more than it may.
+    /// [`Error::Input`](crate::Error::Input) naming the file when it cannot be read or is larger, or an archive unpacks
+    /// to more than it may.
     fn read(&self, i: usize, most: u64) -> Result<Vec<u8>>;
 
     /// Bytes that the file takes in the archive or on the disk.

@@ -8,8 +8,8 @@ use super::{Files, Folder, hidden};
 use crate::data::split::Split;
 use crate::error::{Error, Result};
 
-/// The files at `path`: a folder, a zip, a tar or tar.gz, a folder that holds one of these alone, or one with a zip for each
-/// split (`train.zip`, `test.zip`). Folders of splits come before zips beside them.
+/// The files at `path`: a folder, a zip, a tar or tar.gz, a folder that holds one of these alone, or one with a zip for
+/// each split (`train.zip`, `test.zip`). Folders of splits come before zips beside them.
 ///
 /// # Errors
 /// [`Error::Input`] when there is nothing at `path` or it cannot be read.

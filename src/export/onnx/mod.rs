@@ -28,15 +28,15 @@ const FLOAT: i64 = 1;
 pub struct Onnx<'a> {
     /// How images are normalised.
     pub normalize: &'a Normalize,
-    /// Whether the model does that: its input `images` (N,C,H,W) is then `u8` of 0 to 255, and otherwise `f32`, each channel
-    /// `(x - mean) / std` of values from 0 to 1.
+    /// Whether the model does that: its input `images` (N,C,H,W) is then `u8` of 0 to 255, and otherwise `f32`, each
+    /// channel `(x - mean) / std` of values from 0 to 1.
     pub preprocess: bool,
     /// The name of each output.
     pub class_names: &'a [String],
 }
 
-/// The network as the bytes of an ONNX model with a free batch size. Input: `images`. Outputs: `logits`, and for classifiers
-/// `probabilities`, their softmax. Class names and normalisation are in the metadata.
+/// The network as the bytes of an ONNX model with a free batch size. Input: `images`. Outputs: `logits`, and for
+/// classifiers `probabilities`, their softmax. Class names and normalisation are in the metadata.
 ///
 /// # Errors
 /// The tensors are not the network's, or a layer is a module that only a program knows.

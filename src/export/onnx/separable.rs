@@ -1,5 +1,5 @@
-//! Pooling to a size and bilinear resizing as products with matrices, `A x B^T` for each channel: exact for every size, where ONNX's own
-//! operators differ from PyTorch or take scales that round.
+//! Pooling to a size and bilinear resizing as products with matrices, `A x B^T` for each channel: exact for every size,
+//! where ONNX's own operators differ from PyTorch or take scales that round.
 
 use super::graph::Builder;
 

@@ -17,8 +17,8 @@ const IMAGES: usize = 2;
 /// Most values of one tensor: 4 GiB.
 const MOST_VALUES: usize = 1 << 30;
 
-/// A network under construction. Each layer is recorded on a tape of its own as soon as it is built, which tells whether it fits and
-/// what shape it leaves: the operations' own rules, said once.
+/// A network under construction. Each layer is recorded on a tape of its own as soon as it is built, which tells
+/// whether it fits and what shape it leaves: the operations' own rules, said once.
 struct Builder<'a> {
     network: &'a Network,
     state: &'a mut State,
@@ -220,7 +220,8 @@ impl Builder<'_> {
     }
 }
 
-/// The layers of one path through the block `prefix` with their whole names: the kind and its number where a layer has none.
+/// The layers of one path through the block `prefix` with their whole names: the kind and its number where a layer has
+/// none.
 pub(crate) fn named<'a>(layers: &'a Layers, prefix: &str, path: &str) -> impl Iterator<Item = (String, &'a Node)> {
     let mut counts: HashMap<&str, usize> = HashMap::new();
     let inside = if prefix.is_empty() { String::new() } else { format!("{prefix}.") };

@@ -18,7 +18,8 @@ use serde_json::Value;
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Node {
-    /// Name within its block; without one, the kind with a number: `conv1`, `conv2`, `fc1`, and `shortcut_conv1` in a shortcut.
+    /// Name within its block; without one, the kind with a number: `conv1`, `conv2`, `fc1`, and `shortcut_conv1` in a
+    /// shortcut.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The layer.
@@ -107,8 +108,8 @@ pub enum Layer {
         /// The layers that end in one value per channel.
         gate: Layers,
     },
-    /// Dual path: the first `sum` channels of `body(x)` and `shortcut(x)` are added, the others stand behind them, the shortcut's first;
-    /// then `max(y, 0)`.
+    /// Dual path: the first `sum` channels of `body(x)` and `shortcut(x)` are added, the others stand behind them, the
+    /// shortcut's first; then `max(y, 0)`.
     DualPath {
         /// Channels that are added.
         sum: usize,
@@ -118,8 +119,8 @@ pub enum Layer {
         #[serde(skip_serializing_if = "Layers::is_empty")]
         shortcut: Layers,
     },
-    /// `x` as it is. In training what the head makes of `x` has a loss of its own, times `weight`, against the same targets; in evaluation
-    /// it is not computed.
+    /// `x` as it is. In training what the head makes of `x` has a loss of its own, times `weight`, against the same
+    /// targets; in evaluation it is not computed.
     #[cfg(reference)]
     Auxiliary {
         /// Ends in what the network puts out.

@@ -122,14 +122,16 @@ impl Layers {
         self.push(Layer::Concat { branches: branches.into_iter().collect() })
     }
 
-    /// `x` times one value per channel, from the map's mean through two 1x1 convolutions with `hidden` channels between them.
+    /// `x` times one value per channel, from the map's mean through two 1x1 convolutions with `hidden` channels between
+    /// them.
     pub fn squeeze_excitation(&mut self, channels: usize, hidden: usize) -> &mut Self {
         let gate =
             Self::of(|g| g.global_avg_pool().conv(Conv::new(hidden, 1)).relu().conv(Conv::new(channels, 1)).sigmoid());
         self.push(Layer::Gate { gate })
     }
 
-    /// A head in the middle that learns along ([`Layer::Auxiliary`]): what it makes of `x` has a loss of its own, times `weight`.
+    /// A head in the middle that learns along ([`Layer::Auxiliary`]): what it makes of `x` has a loss of its own, times
+    /// `weight`.
     ///
     /// ```
     /// use mexhat::nn::{Conv, Network};

@@ -24,8 +24,8 @@ use serde::{Deserialize, Serialize};
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-/// A network: its layers, and what all of them share. Plain data, so it can be printed, compared, kept in a file and built as often as
-/// one likes. [`Layers`] has the methods that append layers.
+/// A network: its layers, and what all of them share. Plain data, so it can be printed, compared, kept in a file and
+/// built as often as one likes. [`Layers`] has the methods that append layers.
 ///
 /// ```
 /// use mexhat::nn::{Conv, Network, Norm};

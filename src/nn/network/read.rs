@@ -1,5 +1,5 @@
-//! Reading layers. serde's own code for enums with tags and flattened fields has each of them twice, for two sources of values, and was three times
-//! as large; every visitor of a page downloads it.
+//! Reading layers. serde's own code for enums with tags and flattened fields has each of them twice, for two sources of
+//! values, and was three times as large; every visitor of a page downloads it.
 
 use super::{Layer, Node};
 use serde::de::value::MapAccessDeserializer;

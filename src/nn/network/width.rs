@@ -9,13 +9,14 @@ fn scaled(n: usize, width: f64) -> usize {
 }
 
 impl Network {
-    /// With `width` times the channels and features in every layer but the last with weights, whose outputs are the classes (so it is in an
-    /// auxiliary head, too): the width multiplier
-    /// of MobileNets ([Howard et al. 2017](https://arxiv.org/abs/1704.04861), section 3.3). Groups shrink along, so each keeps its number
-    /// of channels, and so do blocks of whitening that a layer has of its own. Modules of the user's stay as they are.
+    /// With `width` times the channels and features in every layer but the last with weights, whose outputs are the
+    /// classes (so it is in an auxiliary head, too): the width multiplier of MobileNets
+    /// ([Howard et al. 2017](https://arxiv.org/abs/1704.04861), section 3.3). Groups shrink along, so each keeps its
+    /// number of channels, and so do blocks of whitening that a layer has of its own. Modules of the user's stay as
+    /// they are.
     ///
-    /// Numbers are rounded. Where sums or groups no longer fit after that, [`Network::build`] names the layer: halves, quarters and eighths
-    /// fit most networks.
+    /// Numbers are rounded. Where sums or groups no longer fit after that, [`Network::build`] names the layer: halves,
+    /// quarters and eighths fit most networks.
     ///
     /// ```
     /// use mexhat::nn::{Conv, Layer, Network};

@@ -1,7 +1,8 @@
 //! The mean of a convolution's patches, which is taken off them before the product (method, section 6).
 //!
-//! Forward it goes into the bias, `b' = b - mean w`, so that no kernel loads it. The weight's gradient has it taken off each patch,
-//! where the share of the mean would cancel: `weight_grad.rs`. Its own gradient is `-w g`, `g` the sum of the output's gradients.
+//! Forward it goes into the bias, `b' = b - mean w`, so that no kernel loads it. The weight's gradient has it taken off
+//! each patch, where the share of the mean would cancel: `weight_grad.rs`. Its own gradient is `-w g`, `g` the sum of
+//! the output's gradients.
 
 use super::reference;
 use super::weight_columns::{columns_type, rows_of};
@@ -32,13 +33,14 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&SHIFT, &SHIFTED_BIAS, &MEAN_GR
 /// Features that an invocation of `mean_shift.wgsl` adds up.
 const CHUNK: usize = 64;
 
-/// Type of the mean of patches: one number for each feature of a weight of this shape, in the order of its columns' rows.
+/// Type of the mean of patches: one number for each feature of a weight of this shape, in the order of its columns'
+/// rows.
 pub(super) fn mean_type(shape: &[usize], groups: usize) -> Type {
     Type::vec4(&[1, columns_type(shape, groups).shape[0]])
 }
 
-/// `b - mean w`, (O), the bias that takes the mean (1, F) of the patches off: `columns` are those of a weight of the given shape, and `b`
-/// counts as 0 where there is none.
+/// `b - mean w`, (O), the bias that takes the mean (1, F) of the patches off: `columns` are those of a weight of the
+/// given shape, and `b` counts as 0 where there is none.
 ///
 /// # Errors
 /// The columns are not those of such a weight, or the mean or the bias do not fit.
@@ -85,7 +87,8 @@ pub(super) fn launch_shifted_bias(
     launch.flat(Kernel::new(&SHIFTED_BIAS, 0), &params, &reads, &[write], outputs.next_multiple_of(4));
 }
 
-/// What a kernel of the weight's gradient reads: `x`, the output's gradient, and the mean or, where a launch has none, anything.
+/// What a kernel of the weight's gradient reads: `x`, the output's gradient, and the mean or, where a launch has none,
+/// anything.
 pub(super) fn with_mean(launch: &mut Launch<'_>, x: Slot) -> [Slot; 3] {
     // What is not read is small, in case that it is copied.
     let mean = launch.reads.get(2).copied().unwrap_or_else(|| launch.scratch("unread", 4));

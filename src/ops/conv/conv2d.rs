@@ -42,8 +42,9 @@ impl From<Option<Var>> for Epilogue {
     }
 }
 
-/// Convolution of `x` (N,C,H,W) with `weight` (O,C/groups,kh,kw) to (N,O,Ho,Wo), `Ho = floor((H + 2 padding - dilation (kh - 1) - 1) /
-/// stride) + 1`, with an optional bias (O), or all that an [`Epilogue`] adds.
+/// Convolution of `x` (N,C,H,W) with `weight` (O,C/groups,kh,kw) to (N,O,Ho,Wo),
+/// `Ho = floor((H + 2 padding - dilation (kh - 1) - 1) / stride) + 1`, with an optional bias (O), or all that an
+/// [`Epilogue`] adds.
 ///
 /// ```
 /// use mexhat::nn::{Tape, functional as f};
@@ -84,8 +85,8 @@ pub fn conv2d_columns(
     convolve(tape, ([x, columns], None), Weight::Columns(shape.to_vec()), epilogue.into(), options)
 }
 
-/// As [`conv2d_columns`] of patches less their mean (1, F), one number for each feature of the weight, in the order of its columns' rows;
-/// it is taken off the zeros of the padding too (method, section 6).
+/// As [`conv2d_columns`] of patches less their mean (1, F), one number for each feature of the weight, in the order of
+/// its columns' rows; it is taken off the zeros of the padding too (method, section 6).
 ///
 /// # Errors
 /// As [`conv2d_columns`], or the mean does not fit.

@@ -1,6 +1,6 @@
-//! Launches of depthwise convolutions with kernels of 3x3 or 5x5, stride and dilation 1, which `grouped.rs` asks for; it
-//! has the others itself. Each row of the map is loaded once for all taps: about 2.5 vectors for an output of a 3x3 kernel,
-//! where a load for each tap would take 9.
+//! Launches of depthwise convolutions with kernels of 3x3 or 5x5, stride and dilation 1, which `grouped.rs` asks for;
+//! it has the others itself. Each row of the map is loaded once for all taps: about 2.5 vectors for an output of a 3x3
+//! kernel, where a load for each tap would take 9.
 
 use super::centering::with_mean;
 use super::unpack::launch_unpack;

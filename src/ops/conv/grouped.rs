@@ -1,6 +1,6 @@
-//! Launches of convolutions in groups, which `conv2d.rs` asks for where there is more than one: any sizes of the groups,
-//! depthwise with and without multiplier (the usual ones through `depthwise.rs`). 2 N Ho Wo O (C/g) kh kw floating-point
-//! operations in each direction.
+//! Launches of convolutions in groups, which `conv2d.rs` asks for where there is more than one: any sizes of the
+//! groups, depthwise with and without multiplier (the usual ones through `depthwise.rs`). 2 N Ho Wo O (C/g) kh kw
+//! floating-point operations in each direction.
 
 use super::centering::with_mean;
 use super::depthwise::Depthwise;

@@ -1,7 +1,7 @@
 //! Convolutions as implicit matrix products: forward, and the input's gradient.
 //!
-//! 2 N Ho Wo O C kh kw floating-point operations each. Row-major weights are packed for the kernel on the way (O C kh kw
-//! moves); columns (`weight_columns.rs`) are taken as they lie.
+//! 2 N Ho Wo O C kh kw floating-point operations each. Row-major weights are packed for the kernel on the way (O C kh
+//! kw moves); columns (`weight_columns.rs`) are taken as they lie.
 
 use super::weight::Weight;
 use crate::gpu::{Kernel, Shader, Slot, Tile, Tiles};
@@ -100,8 +100,8 @@ pub(super) fn launch_forward(launch: &mut Launch<'_>, g: Geometry, weight: &Weig
 
 /// Appends the input's gradient; reads gy, weight and perhaps what has been gathered.
 pub(super) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry, weight: &Weight) {
-    // At stride 1 the adjoint is a convolution with the kernel turned around: one kernel less to compile. A padding that would be
-    // negative wraps, and wraps back in the kernel.
+    // At stride 1 the adjoint is a convolution with the kernel turned around: one kernel less to compile. A padding
+    // that would be negative wraps, and wraps back in the kernel.
     let plain = g.turns();
     let reach = (g.options.dilation * (g.kh - 1)) as u32;
     let packed = match weight {
@@ -135,8 +135,8 @@ pub(super) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry, weight: &
     dispatch_conv(launch, &params, ("TRANSPOSED", u32::from(!plain)), reads, write);
 }
 
-/// Where the row of a tap and channel stands among those that a kernel loads its weight from: `tap` rows further for each tap, `channel`
-/// for each channel.
+/// Where the row of a tap and channel stands among those that a kernel loads its weight from: `tap` rows further for
+/// each tap, `channel` for each channel.
 #[derive(Clone, Copy)]
 struct WeightRowOrder {
     tap: usize,

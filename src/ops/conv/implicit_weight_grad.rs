@@ -31,8 +31,8 @@ pub(crate) static TILES: Tiles = Tiles {
 };
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&TILES.shader];
 
-/// Pixels whose gradients, `outputs4` vectors each, stay in a core's cache of `cached` vectors while all rows of the weight's gradient are
-/// summed; sums of fewer than these cost more to add than they save.
+/// Pixels whose gradients, `outputs4` vectors each, stay in a core's cache of `cached` vectors while all rows of the
+/// weight's gradient are summed; sums of fewer than these cost more to add than they save.
 fn cached_pixels(cached: usize, outputs4: usize) -> usize {
     (cached / outputs4).max(512)
 }

@@ -25,8 +25,8 @@ impl Kind {
         }
     }
 
-    /// As [`Kind::of`] at a launch, which may add a map: long sums over few pixels, such as a linear layer's, are products where
-    /// those are computed in parts.
+    /// As [`Kind::of`] at a launch, which may add a map: long sums over few pixels, such as a linear layer's, are
+    /// products where those are computed in parts.
     pub fn launched(g: &Geometry, weight: &Weight, profile: Profile, adds: bool) -> Self {
         if profile.parts && !adds && pointwise::fits(g, weight) { Self::Product } else { Self::of(g, weight) }
     }

@@ -1,5 +1,5 @@
-//! Convolutions and linear layers. `weight.rs` and the geometry of `patches` say what is computed, `kind.rs` which kernels do it;
-//! `conv2d.rs`, `input_grad.rs` and `weight_grad.rs` are the operations.
+//! Convolutions and linear layers. `weight.rs` and the geometry of `patches` say what is computed, `kind.rs` which
+//! kernels do it; `conv2d.rs`, `input_grad.rs` and `weight_grad.rs` are the operations.
 
 pub(super) mod centering;
 pub(super) mod conv2d;

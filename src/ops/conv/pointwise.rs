@@ -1,8 +1,8 @@
-//! Convolutions with 1x1 kernels, stride 1 and no padding, and linear layers (on CPUs those of many rows): products of pixels, as rows of
-//! channels, with the weight.
+//! Convolutions with 1x1 kernels, stride 1 and no padding, and linear layers (on CPUs those of many rows): products of
+//! pixels, as rows of channels, with the weight.
 //!
-//! `y = x w^T + b`, `gx = gy w`, `gw = gy^T x`. A row-major weight (O,C) is a matrix in vectors of four as it lies where four divides C,
-//! and so are columns (C,O): nothing is packed or unpacked.
+//! `y = x w^T + b`, `gx = gy w`, `gw = gy^T x`. A row-major weight (O,C) is a matrix in vectors of four as it lies
+//! where four divides C, and so are columns (C,O): nothing is packed or unpacked.
 
 use super::weight::Weight;
 use crate::gpu::Slot;

@@ -59,7 +59,8 @@ pub(super) fn weight_grad(x: &Array, gy: &Array, w: &[usize], options: ConvOptio
     gw
 }
 
-/// For each element of a row-major weight of this shape: its feature among those of all groups, its output and its place.
+/// For each element of a row-major weight of this shape: its feature among those of all groups, its output and its
+/// place.
 pub(super) fn features(shape: &[usize], groups: usize) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
     let (outputs, features): (usize, usize) = (shape[0], shape[1..].iter().product());
     let owner = move |output: usize| output / (outputs / groups);

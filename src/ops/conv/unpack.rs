@@ -12,7 +12,8 @@ kernel_params! {
 static UNPACK: Shader = Shader::new::<UnpackParams>("conv/unpack_grouped_weight_grad.wgsl", 1, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&UNPACK];
 
-/// Appends the launch that adds `splits` partial weight gradients, of `channels` for each tap, and turns them into a row-major weight.
+/// Appends the launch that adds `splits` partial weight gradients, of `channels` for each tap, and turns them into a
+/// row-major weight.
 pub(super) fn launch_unpack(
     launch: &mut Launch<'_>,
     g: &Geometry,

@@ -34,7 +34,8 @@ impl Weight {
         }
     }
 
-    /// A row-major weight for grouped convolutions, which have no kernels for columns: those of depthwise ones would be mostly padding.
+    /// A row-major weight for grouped convolutions, which have no kernels for columns: those of depthwise ones would be
+    /// mostly padding.
     pub fn launch_rows(&self, launch: &mut Launch<'_>, given: Slot, groups: usize) -> Slot {
         match self {
             Self::Rows => given,

@@ -1,8 +1,8 @@
 //! Weights as columns: a row for each input feature, the outputs along it.
 //!
-//! Convolutions sum over features and load outputs in vectors; whitening mixes features of a block. Both then work on whole rows, and
-//! the blocks of both modes are views (method, section 6): contiguous blocks a batch of matrices, interleaved ones a
-//! single wide matrix.
+//! Convolutions sum over features and load outputs in vectors; whitening mixes features of a block. Both then work on
+//! whole rows, and the blocks of both modes are views (method, section 6): contiguous blocks a batch of matrices,
+//! interleaved ones a single wide matrix.
 
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
@@ -48,8 +48,8 @@ pub(in crate::ops) fn columns_type(shape: &[usize], groups: usize) -> Type {
 }
 
 impl BlockLayout {
-    /// Shape (S,d,n) of columns (F, O/g) seen as matrices, one for each block or, interleaved, one for all blocks side by side; `outputs`
-    /// is O/g, filled up.
+    /// Shape (S,d,n) of columns (F, O/g) seen as matrices, one for each block or, interleaved, one for all blocks side
+    /// by side; `outputs` is O/g, filled up.
     pub(in crate::ops) fn matrices(&self, outputs: usize) -> [usize; 3] {
         let [wide, tall] = if self.interleaved { [self.blocks, 1] } else { [1, self.blocks] };
         [tall, self.d, wide * outputs]

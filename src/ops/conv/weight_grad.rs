@@ -8,7 +8,8 @@ use crate::Result;
 use crate::ops::patches::geometry::{ConvOptions, Geometry};
 use crate::tape::{Array, Launch, Op, Type};
 
-/// `gw[o,c,u,v] = sum over positions of x gy`, of type `w`; inputs: x, gy and, where there is one, the mean that is taken off x.
+/// `gw[o,c,u,v] = sum over positions of x gy`, of type `w`; inputs: x, gy and, where there is one, the mean that is
+/// taken off x.
 #[derive(Debug)]
 pub(super) struct ConvWeightGrad {
     pub options: ConvOptions,

@@ -14,8 +14,8 @@ kernel_params! {
 static ARGMAX: Shader = Shader::new::<ArgmaxParams>("loss/argmax.wgsl", 1, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&ARGMAX];
 
-/// The place of the largest channel, the first of equals: of (N,C,H,W) a row-major (N,H,W), of (N,C) an (N), as floats. Reads each value
-/// once; no gradient flows.
+/// The place of the largest channel, the first of equals: of (N,C,H,W) a row-major (N,H,W), of (N,C) an (N), as floats.
+/// Reads each value once; no gradient flows.
 ///
 /// ```
 /// use mexhat::{nn::Tape, ops};

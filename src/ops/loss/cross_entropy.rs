@@ -1,6 +1,7 @@
-//! Softmax cross-entropy: `loss = mean over counted targets of log(sum_c exp(x_c)) - (1 - a) x_label - a mean_c(x_c)` with label
-//! smoothing `a` (Szegedy et al., 2016, as PyTorch has it), with the number of hits beside it. With weights `w` of the classes it is
-//! `sum ((1 - a) w_label nll_label + a / C sum_c w_c nll_c) / sum w_label`, where `nll_c = log(sum exp(x)) - x_c`.
+//! Softmax cross-entropy: `loss = mean over counted targets of log(sum_c exp(x_c)) - (1 - a) x_label - a mean_c(x_c)`
+//! with label smoothing `a` (Szegedy et al., 2016, as PyTorch has it), with the number of hits beside it. With weights
+//! `w` of the classes it is `sum ((1 - a) w_label nll_label + a / C sum_c w_c nll_c) / sum w_label`, where
+//! `nll_c = log(sum exp(x)) - x_c`.
 //!
 //! Reads the logits twice forward and three times backward; the softmax is not stored.
 
@@ -28,8 +29,8 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&TERMS, &FINISH, &GRAD];
 /// How targets count.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CrossEntropyOptions {
-    /// Targets of this value do not count, as PyTorch's `ignore_index`; where none is left, the loss and its gradient are 0, and not
-    /// PyTorch's NaN.
+    /// Targets of this value do not count, as PyTorch's `ignore_index`; where none is left, the loss and its gradient
+    /// are 0, and not PyTorch's NaN.
     pub ignore_index: Option<u32>,
     /// Share of a target that is spread over all classes, 0 to below 1.
     pub label_smoothing: f32,
@@ -46,9 +47,10 @@ pub struct CrossEntropy {
     pub hits: Var,
 }
 
-/// Mean cross-entropy of `logits` (N,C) or (N,C,H,W) against `labels` (N) or (N,H,W), u32. Targets equal to `ignore_index`, or
-/// not a class at all, do not count; where none counts, the loss is 0, and so is its gradient: a batch without labels teaches nothing, and
-/// must not end a run as PyTorch's NaN would. [`CrossEntropy::count`] tells such a batch from one without errors.
+/// Mean cross-entropy of `logits` (N,C) or (N,C,H,W) against `labels` (N) or (N,H,W), u32. Targets equal to
+/// `ignore_index`, or not a class at all, do not count; where none counts, the loss is 0, and so is its gradient: a
+/// batch without labels teaches nothing, and must not end a run as PyTorch's NaN would. [`CrossEntropy::count`] tells
+/// such a batch from one without errors.
 ///
 /// ```
 /// use mexhat::nn::{DType, Tape, functional as f};
@@ -83,8 +85,8 @@ pub fn cross_entropy_hits(
     Ok(CrossEntropy { loss: out[0], count: out[1], hits: out[2] })
 }
 
-/// As [`cross_entropy_hits`] with a weight for each class (C), as PyTorch's `CrossEntropyLoss(weight)`: the mean is over the weights of the
-/// targets. No gradient flows to the weights.
+/// As [`cross_entropy_hits`] with a weight for each class (C), as PyTorch's `CrossEntropyLoss(weight)`: the mean is
+/// over the weights of the targets. No gradient flows to the weights.
 ///
 /// # Errors
 /// As [`cross_entropy`], and when there is not one weight for each class.

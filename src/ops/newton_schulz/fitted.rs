@@ -1,23 +1,26 @@
-//! Three, four or five Newton-Schulz iterations at once, from 4, 6 and 6 products where the coupled iteration takes 6, 9 and 12 and the doubled
-//! one 5, 7 and 10.
+//! Three, four or five Newton-Schulz iterations at once, from 4, 6 and 6 products where the coupled iteration takes 6,
+//! 9 and 12 and the doubled one 5, 7 and 10.
 //!
-//! `Z_T` is a polynomial of `M = A / ||A||_F`, of degree 13, 40 and 121. A is positive semidefinite, so M's eigenvalues lie in [0, 1], and
-//! there that polynomial is one of degree 9, 15 and 26 to f32 rounding. These steps are fitted, in `X = 2 M - I`, to its values and its derivative, which
-//! is what the gradient takes: over [0, 1] they are within 1.5e-7, 1.3e-7 and 1.3e-7 of the largest value and 1e-6, 6e-7 and 6e-7 of the
-//! largest slope. No coefficient exceeds 25, nor a result before the last 5.1, so rounding is not amplified: `tests/newton_schulz.rs` compares
-//! them with the coupled steps in f64.
+//! `Z_T` is a polynomial of `M = A / ||A||_F`, of degree 13, 40 and 121. A is positive semidefinite, so M's eigenvalues
+//! lie in [0, 1], and there that polynomial is one of degree 9, 15 and 26 to f32 rounding. These steps are fitted, in
+//! `X = 2 M - I`, to its values and its derivative, which is what the gradient takes: over [0, 1] they are within
+//! 1.5e-7, 1.3e-7 and 1.3e-7 of the largest value and 1e-6, 6e-7 and 6e-7 of the largest slope. No coefficient exceeds
+//! 25, nor a result before the last 5.1, so rounding is not amplified: `tests/newton_schulz.rs` compares them with the
+//! coupled steps in f64.
 //!
-//! For T = 3 and 4 the polynomial of degree 3 m is the one whose largest error is least. It is written in powers of a cubic `Q = X^3 + ..`, with
-//! quadratic coefficients (Paterson & Stockmeyer 1973): Q's own are chosen so that the coefficient of `Q^(m-1)` is a number, for T = 4 by its
-//! constant 0, and its leading number stands at the innermost power.
+//! For T = 3 and 4 the polynomial of degree 3 m is the one whose largest error is least. It is written in powers of a
+//! cubic `Q = X^3 + ..`, with quadratic coefficients (Paterson & Stockmeyer 1973): Q's own are chosen so that the
+//! coefficient of `Q^(m-1)` is a number, for T = 4 by its constant 0, and its leading number stands at the innermost
+//! power.
 //!
-//! For T = 5 coefficients are by least squares at Chebyshev nodes, of values and slopes, from random starts with a penalty on large ones that
-//! shrinks to nothing. Of the sequences of 6 products that were tried, each adding all results before it, the best was taken, and what it lost
-//! nothing by was dropped.
+//! For T = 5 coefficients are by least squares at Chebyshev nodes, of values and slopes, from random starts with a
+//! penalty on large ones that shrinks to nothing. Of the sequences of 6 products that were tried, each adding all
+//! results before it, the best was taken, and what it lost nothing by was dropped.
 
 use super::steps::Step;
 
-/// Sides from this one on take these steps. Smaller matrices keep exact ones: what they would gain has not been measured.
+/// Sides from this one on take these steps. Smaller matrices keep exact ones: what they would gain has not been
+/// measured.
 pub(in crate::ops) const SMALLEST: usize = 256;
 
 /// `(left, right, alpha, added, diagonal)` of each product; 1 is `2 M - I`, 2 the first product.

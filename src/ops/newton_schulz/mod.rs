@@ -51,8 +51,9 @@ fn fewest_steps(iterations: usize, d: usize) -> Vec<Step> {
     }
 }
 
-/// `A^(-1/2)` of symmetric positive definite (S,d,d) matrices whose eigenvalues are at least `lower ||A||_F`, as far as f32 can tell
-/// (method, section 5): smaller ones are amplified by less. The smaller `lower`, from 1e-6 to 1, the more steps.
+/// `A^(-1/2)` of symmetric positive definite (S,d,d) matrices whose eigenvalues are at least `lower ||A||_F`, as far as
+/// f32 can tell (method, section 5): smaller ones are amplified by less. The smaller `lower`, from 1e-6 to 1, the more
+/// steps.
 ///
 /// # Errors
 /// The matrices are not square.

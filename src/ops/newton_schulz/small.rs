@@ -1,11 +1,12 @@
-//! [`newton_schulz`](crate::ops::newton_schulz()) of small matrices: all iterations in one launch, and the gradient in another, a workgroup
-//! for each matrix.
+//! [`newton_schulz`](crate::ops::newton_schulz()) of small matrices: all iterations in one launch, and the gradient in
+//! another, a workgroup for each matrix.
 //!
-//! The same numbers as in `large.rs`, product for product; what differs is that a product of small matrices is too little
-//! work for a launch of its own. The iterates that the gradient needs lie in one stack, in the order of the coupled steps: `Y_0, U_0`, then
-//! `Y_t, U_t, Z_(t+1)` for each t, all (S,d,d).
+//! The same numbers as in `large.rs`, product for product; what differs is that a product of small matrices is too
+//! little work for a launch of its own. The iterates that the gradient needs lie in one stack, in the order of the
+//! coupled steps: `Y_0, U_0`, then `Y_t, U_t, Z_(t+1)` for each t, all (S,d,d).
 
-// No browser runs these kernels, since its compiler may be slow: one took minutes over them, and gave wrong results with some.
+// No browser runs these kernels, since its compiler may be slow: one took minutes over them, and gave wrong results
+// with some.
 #![cfg(not(target_arch = "wasm32"))]
 
 use super::reference::{MOST_SYMMETRIC, forward, gradient, square};

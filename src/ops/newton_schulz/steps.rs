@@ -3,23 +3,25 @@
 //! *Coupled* is the iteration as written (method, section 5): `U = (3I - Z Y)/2, Y <- Y U, Z <- U Z`, without the
 //! products by the identity and the last Y. The order of the factors is part of the algorithm: it must not be changed.
 //!
-//! *Doubled* takes two iterations at a time. All iterates are polynomials of `M = A / ||A||_F`, so the iteration is `P = (3I - M)/2,
-//! Z <- Z P, M <- M P P`, and two consecutive factors P make one polynomial of degree four in the first one's M, which takes two products instead
-//! of three (after the adapted coefficients of Knuth, The Art of Computer Programming 2, 4.6.4):
+//! *Doubled* takes two iterations at a time. All iterates are polynomials of `M = A / ||A||_F`, so the iteration is
+//! `P = (3I - M)/2, Z <- Z P, M <- M P P`, and two consecutive factors P make one polynomial of degree four in the
+//! first one's M, which takes two products instead of three (after the adapted coefficients of Knuth, The Art of
+//! Computer Programming 2, 4.6.4):
 //!
 //! ```text
 //! R = M^2 - 9/2 M + 27/8 I,   Q = R^2 / 16 - 69/128 M + 1575/1024 I,   Z <- Z Q,   M <- M Q Q
 //! ```
 //!
-//! T = 5 takes 10 products forward where the coupled iteration takes 12. In f32 it meets the reference vectors and references within the
-//! tolerances of that.
+//! T = 5 takes 10 products forward where the coupled iteration takes 12. In f32 it meets the reference vectors and
+//! references within the tolerances of that.
 //!
 //! *Fitted* takes three to five iterations at once (`fitted.rs`).
 //!
-//! *Converging* is no paper's polynomial, but one that goes to the inverse root: the coupled iteration with `U = b I + a Z Y`, whose numbers
-//! are the best for what each step meets. If the singular values of `Z M^(1/2)` lie in [l, h], then among odd cubics
-//! `p = k ((l^2 + l h + h^2) x - x^3)` with `k = 2 / (2 e^3 + l h (l + h))`, `e = ((l^2 + l h + h^2) / 3)^(1/2)` is nearest to 1 there, within
-//! `1 - p(l)` (Grishina, Smirnov & Rakhuba 2025), and the next ones lie in [p(l), 2 - p(l)].
+//! *Converging* is no paper's polynomial, but one that goes to the inverse root: the coupled iteration with
+//! `U = b I + a Z Y`, whose numbers are the best for what each step meets. If the singular values of `Z M^(1/2)` lie in
+//! [l, h], then among odd cubics `p = k ((l^2 + l h + h^2) x - x^3)` with `k = 2 / (2 e^3 + l h (l + h))`,
+//! `e = ((l^2 + l h + h^2) / 3)^(1/2)` is nearest to 1 there, within `1 - p(l)` (Grishina, Smirnov & Rakhuba 2025), and
+//! the next ones lie in [p(l), 2 - p(l)].
 
 use crate::ops::products::matrix::{product, transposed};
 use crate::tape::Array;
@@ -92,7 +94,8 @@ fn coupled_by(factors: &[[f32; 2]]) -> Vec<Step> {
     steps.0
 }
 
-/// Steps after which `|l z^2 - 1|` is at most about twice [`CONVERGED`] for eigenvalues l of M from `lower` to 1, in `f64`.
+/// Steps after which `|l z^2 - 1|` is at most about twice [`CONVERGED`] for eigenvalues l of M from `lower` to 1, in
+/// `f64`.
 pub(in crate::ops) fn converging(lower: f32) -> Vec<Step> {
     let [mut l, mut h] = [f64::from(lower).sqrt(), 1.0];
     let mut factors = Vec::new();
@@ -164,8 +167,8 @@ pub(in crate::ops) fn run(steps: &[Step], m: Array) -> Vec<Array> {
     stack
 }
 
-/// The gradient of M on the CPU from that of the last result: plain reverse mode over the steps, a derivation of its own, so that the reference
-/// checks the forward form that the GPU takes.
+/// The gradient of M on the CPU from that of the last result: plain reverse mode over the steps, a derivation of its
+/// own, so that the reference checks the forward form that the GPU takes.
 pub(in crate::ops) fn reverse(steps: &[Step], stack: &[&Array], gz: Array) -> Array {
     let mut gradients = vec![Array::zeros(&gz.shape); stack.len()];
     gradients[steps.len()] = gz;

@@ -1,17 +1,19 @@
-//! Group normalisation (Wu & He 2018), made of [`batch_norm`](super::batch_norm::batch_norm()): it has no kernel of its own.
+//! Group normalisation (Wu & He 2018), made of [`batch_norm`](super::batch_norm::batch_norm()): it has no kernel of its
+//! own.
 //!
-//! `y = (x - mean_ng) / sqrt(variance_ng + eps) weight_c + bias_c`, with the mean and the biased variance of image n's group g of channels,
-//! over its (C/G) H W values. In row-major order those values lie one behind the other, so a group is a channel of a single image of
-//! N G channels, which batch norm normalises. Two relayouts there, two back, and a pass for weight and bias: 7 reads and 6 writes of an
-//! element where batch norm has 2 and 1; no statistics are kept, and evaluation does the same.
+//! `y = (x - mean_ng) / sqrt(variance_ng + eps) weight_c + bias_c`, with the mean and the biased variance of image n's
+//! group g of channels, over its (C/G) H W values. In row-major order those values lie one behind the other, so a group
+//! is a channel of a single image of N G channels, which batch norm normalises. Two relayouts there, two back, and a
+//! pass for weight and bias: 7 reads and 6 writes of an element where batch norm has 2 and 1; no statistics are kept,
+//! and evaluation does the same.
 
 use super::batch_norm::{NormOptions, batch_norm, batch_norm_eval};
 use crate::ops::{constant, expect_activation, to_plain, to_vec4};
 use crate::tape::{Tape, Type, Var};
 use crate::{Error, Result};
 
-/// Normalises the `num_groups` groups of channels of each image of `x` (N,C,H,W) or (N,C) by themselves, then scales and shifts each channel
-/// by `weight` and `bias` (C); one group is layer norm over (C,H,W).
+/// Normalises the `num_groups` groups of channels of each image of `x` (N,C,H,W) or (N,C) by themselves, then scales
+/// and shifts each channel by `weight` and `bias` (C); one group is layer norm over (C,H,W).
 ///
 /// ```
 /// use mexhat::nn::{Tape, functional as f};
@@ -24,7 +26,8 @@ use crate::{Error, Result};
 /// ```
 ///
 /// # Errors
-/// The groups do not divide the channels, a group has a single value, `weight` or `bias` has another length, or `eps` is not above 0.
+/// The groups do not divide the channels, a group has a single value, `weight` or `bias` has another length, or `eps`
+/// is not above 0.
 pub fn group_norm(
     tape: &mut Tape,
     x: Var,

@@ -1,8 +1,8 @@
 //! One scalar mean and variance over the last channels of an activation, and the normalisation with them: what
 //! `ChannelDeconv` does to the channels that fill no block (method, section 8).
 //!
-//! `y = (x - mu) / sqrt(var + eps)` over the channels `first..C`. The statistics see every `step`-th value of each image's
-//! flat (channel, h, w) list. They are reduced by one workgroup: the channels left over are few.
+//! `y = (x - mu) / sqrt(var + eps)` over the channels `first..C`. The statistics see every `step`-th value of each
+//! image's flat (channel, h, w) list. They are reduced by one workgroup: the channels left over are few.
 
 use crate::gpu::{Kernel, Shader};
 use crate::kernel_params;
@@ -41,8 +41,8 @@ pub struct ScalarStatistics {
     pub variance: Var,
 }
 
-/// Mean and unbiased variance of all channels from `first` on of `x` (N,C,H,W) or (N,F), together; every `step`-th value of
-/// each image's flat (channel, h, w) list.
+/// Mean and unbiased variance of all channels from `first` on of `x` (N,C,H,W) or (N,F), together; every `step`-th
+/// value of each image's flat (channel, h, w) list.
 ///
 /// # Errors
 /// Fewer than two values are sampled, or `step` is 0.
@@ -51,7 +51,8 @@ pub fn scalar_statistics(tape: &mut Tape, x: Var, first: usize, step: usize) -> 
     Ok(ScalarStatistics { mean: outputs[0], variance: outputs[1] })
 }
 
-/// `(x - mean) / sqrt(variance + eps)` in the channels from `first` on, 0 in the others. Reads and writes each element once.
+/// `(x - mean) / sqrt(variance + eps)` in the channels from `first` on, 0 in the others. Reads and writes each element
+/// once.
 ///
 /// # Errors
 /// `x` is not an activation, or `mean` or `variance` not one row-major number.

@@ -2,8 +2,8 @@
 //!
 //! The sampled patches are gathered once into centred rows per block, which the reduction and the backward product both
 //! stream. With the usual step (3 for a 3x3 kernel) patches do not overlap, so the rows take no more room than the map
-//! itself; in `reference` mode the entries of a block are scattered over channels and taps, and gathering them
-//! inside the reduction would cost scalar loads in its inner loop. R d^2 multiply-adds forward (one triangle), twice that
+//! itself; in `reference` mode the entries of a block are scattered over channels and taps, and gathering them inside
+//! the reduction would cost scalar loads in its inner loop. R d^2 multiply-adds forward (one triangle), twice that
 //! backward.
 
 use super::blocks::{BlockLayout, RowGeometry, Sampling};
@@ -38,7 +38,8 @@ kernel_params! {
     struct CenterParams { items: u32, columns4: u32, rows: u32, chunks: u32, offset: u32, scale: f32 }
 }
 
-/// Patches that an invocation of `im2col_blocks.wgsl` walks over, rows of `center.wgsl`, pixels of `col2im_blocks.wgsl`.
+/// Patches that an invocation of `im2col_blocks.wgsl` walks over, rows of `center.wgsl`, pixels of
+/// `col2im_blocks.wgsl`.
 const LINES: usize = 8;
 
 pub(crate) static IM2COL: Shader = Shader::new::<RowParams>("patches/im2col_blocks.wgsl", 1, 1);
@@ -82,8 +83,8 @@ pub fn covariance(
     Ok(CovarianceVars { mean: outputs[0], covariance: outputs[1] })
 }
 
-/// The statistics of the patches of all processes that train as one, from those of each: the mean of the means, and the mean of the
-/// covariances, each taken about the mean of all.
+/// The statistics of the patches of all processes that train as one, from those of each: the mean of the means, and the
+/// mean of the covariances, each taken about the mean of all.
 ///
 /// # Errors
 /// As the operations that it records.
@@ -118,8 +119,8 @@ pub fn im2col_blocks(tape: &mut Tape, x: Var, layout: BlockLayout, sampling: Sam
     tape.apply1(Im2colBlocks { layout, sampling }, &[x])
 }
 
-/// Adds rows (S,R,d) back to where [`im2col_blocks`] of an input of type `x` took them from: its adjoint, and its inverse where each
-/// element is sampled once. What no row comes from is 0.
+/// Adds rows (S,R,d) back to where [`im2col_blocks`] of an input of type `x` took them from: its adjoint, and its
+/// inverse where each element is sampled once. What no row comes from is 0.
 ///
 /// # Errors
 /// The rows are not what [`im2col_blocks`] makes of `x`.
@@ -241,8 +242,8 @@ fn col2im_kernel(g: &RowGeometry) -> Kernel {
     Kernel::new(&COL2IM, samples * 2 + usize::from(g.layout.interleaved))
 }
 
-/// Appends `kernel`, which adds back the rows that a launch reads first, added to what a second input has gathered; with `masked` the last input
-/// is the ReLU's output that the rows were sampled from.
+/// Appends `kernel`, which adds back the rows that a launch reads first, added to what a second input has gathered;
+/// with `masked` the last input is the ReLU's output that the rows were sampled from.
 fn launch_col2im(launch: &mut Launch<'_>, kernel: Kernel, masked: bool, g: &RowGeometry) {
     let (rows, write, inputs) = (launch.reads[0], launch.writes[0], launch.reads.len());
     let mut params = RowParams::new(g).col2im(g);
@@ -253,7 +254,8 @@ fn launch_col2im(launch: &mut Launch<'_>, kernel: Kernel, masked: bool, g: &RowG
     launch.flat(kernel, &params, &[rows, gathered, mask], &[write], params.items as usize);
 }
 
-/// The gradient of input 0 by adding `g_rows` back to it, added to what others have gathered, and masked where the input is a ReLU's output.
+/// The gradient of input 0 by adding `g_rows` back to it, added to what others have gathered, and masked where the
+/// input is a ReLU's output.
 fn col2im_gradient(
     context: &mut Backward<'_>,
     g_rows: Var,
@@ -381,8 +383,8 @@ impl Op for Covariance {
         gather(launch, &g, x, patches);
         let (shape, share) = ([s, g.rows, d4], 1.0 / g.rows as f32);
         launch_column_sum(launch, shape, share, patches, mean);
-        // Where the spread is far below the mean, the rounding of the mean alone would leave rows whose sum is not zero,
-        // and the backward product relies on that sum (method, section 9.2).
+        // Where the spread is far below the mean, the rounding of the mean alone would leave rows whose sum is not
+        // zero, and the backward product relies on that sum (method, section 9.2).
         let rest = launch.scratch("rest", s * d4 * 4);
         launch_shifted_sum(launch, shape, share, patches, Some(mean), rest);
         Centring { shape, offset: 0, scale: 1.0 }.launch(launch, [patches, mean, rest], rows);
@@ -413,8 +415,8 @@ impl Op for Covariance {
     }
 }
 
-/// `g_rows = (rows (g + g^T) + 1 g_mean^T) / R`: the gradient of rows from those of their covariance and, where a third input has it,
-/// their mean.
+/// `g_rows = (rows (g + g^T) + 1 g_mean^T) / R`: the gradient of rows from those of their covariance and, where a third
+/// input has it, their mean.
 #[derive(Debug)]
 pub(in crate::ops) struct CovarianceGrad;
 
@@ -451,7 +453,8 @@ impl Op for CovarianceGrad {
     }
 }
 
-/// `x = col2im(rows)`: rows back to the map, added to what a second input has gathered there, and zero where the last one is not above 0.
+/// `x = col2im(rows)`: rows back to the map, added to what a second input has gathered there, and zero where the last
+/// one is not above 0.
 #[derive(Debug)]
 struct Col2imBlocks {
     layout: BlockLayout,

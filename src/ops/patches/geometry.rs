@@ -4,8 +4,8 @@ use crate::ops::MOST_SIDE;
 use crate::tape::Type;
 use crate::{Error, Result};
 
-/// A convolution of so few pixels, such as a linear layer's, with a pixel for each image, is done with any kernel sooner
-/// than with one of its own, which has to be compiled.
+/// A convolution of so few pixels, such as a linear layer's, with a pixel for each image, is done with any kernel
+/// sooner than with one of its own, which has to be compiled.
 pub(in crate::ops) const FEW_PIXELS: usize = 256;
 
 /// Stride, zero padding, dilation (each the same in both directions) and groups of a convolution.

@@ -47,7 +47,8 @@ impl PatchOptions {
 }
 
 /// All patches of `x` (N,C,H,W), row-major (N, C kh kw, L): a column for each of the L patches, in row-major order of
-/// their places, with features in the order (c, kh, kw), as PyTorch's `unfold`. Writes kh kw / stride^2 times what it reads.
+/// their places, with features in the order (c, kh, kw), as PyTorch's `unfold`. Writes kh kw / stride^2 times what it
+/// reads.
 ///
 /// # Errors
 /// `x` is not an activation, or a patch does not fit into the padded map.

@@ -21,7 +21,8 @@ impl CopyParams {
 pub(crate) static COPY: Shader = Shader::new::<CopyParams>("pointwise/copy.wgsl", 1, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&COPY];
 
-/// The mean of each of `parts` over the processes that train as one; on one process the parts themselves, which costs nothing.
+/// The mean of each of `parts` over the processes that train as one; on one process the parts themselves, which costs
+/// nothing.
 ///
 /// With the loss of all being the mean of the losses of each, the gradient of such a mean is the mean of the gradients.
 ///

@@ -1,4 +1,5 @@
-//! (N,C,H,W) to (N, C H W) in PyTorch's order. Free for one pixel per image; otherwise one read and one write per element.
+//! (N,C,H,W) to (N, C H W) in PyTorch's order. Free for one pixel per image; otherwise one read and one write per
+//! element.
 
 use super::relayout::launch_relayout;
 use crate::Result;

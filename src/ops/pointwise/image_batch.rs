@@ -13,8 +13,8 @@ kernel_params! {
 static IMAGE_BATCH: Shader = Shader::new::<ImageBatchParams>("pointwise/image_batch.wgsl", 3, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&IMAGE_BATCH];
 
-/// Numbers of an image's view: (down, right, mirrored, 0), the part (top, left, height, width), of height 0 where there is none, and the
-/// blank rectangle (top, left, bottom, right), signed.
+/// Numbers of an image's view: (down, right, mirrored, 0), the part (top, left, height, width), of height 0 where there
+/// is none, and the blank rectangle (top, left, bottom, right), signed.
 pub(crate) const VIEW: usize = 12;
 
 /// Words of four bytes that an image of (C, H, W) takes.
@@ -22,10 +22,9 @@ pub(crate) fn image_words(shape: [usize; 3]) -> usize {
     shape.iter().product::<usize>().div_ceil(4)
 }
 
-/// Images (N,C,H,W) from `images`, u32 (N, [`image_words`]) of bytes (C,H,W), through `views`, u32 (N, [`VIEW`]), as values of `tables`
-/// (C,256), one for each byte. What a view shows from beyond an image is black, what it blanks is 0, parts, which may reach beyond it, are
-/// stretched bilinearly.
-/// No gradient flows.
+/// Images (N,C,H,W) from `images`, u32 (N, [`image_words`]) of bytes (C,H,W), through `views`, u32 (N, [`VIEW`]), as
+/// values of `tables` (C,256), one for each byte. What a view shows from beyond an image is black, what it blanks is 0,
+/// parts, which may reach beyond it, are stretched bilinearly. No gradient flows.
 ///
 /// # Errors
 /// The shapes or types do not agree.
@@ -114,8 +113,8 @@ fn places([channels, height, width]: [usize; 3]) -> impl Iterator<Item = (usize,
     (0..channels * height * width).map(move |i| (i / (height * width), i / width % height, i % width))
 }
 
-/// The pixels between which place `i` of `size` lies when `part` pixels from `start` on are stretched over it, and the second's share;
-/// nothing beyond the image.
+/// The pixels between which place `i` of `size` lies when `part` pixels from `start` on are stretched over it, and the
+/// second's share; nothing beyond the image.
 #[cfg(reference)]
 fn around(i: usize, size: usize, start: i64, part: i64) -> Option<([usize; 2], f64)> {
     let at = (i as f64 + 0.5) * part as f64 / size as f64 - 0.5;

@@ -204,8 +204,8 @@ pub(in crate::ops) fn masked(g: f64, x: f64) -> f64 {
     if x > 0.0 { g } else { 0.0 }
 }
 
-/// The gradient of the first output where that, the output of a ReLU, is above 0: its sign can be read from it, which spares the input its
-/// memory.
+/// The gradient of the first output where that, the output of a ReLU, is above 0: its sign can be read from it, which
+/// spares the input its memory.
 pub(in crate::ops) fn relu_grad(context: &mut Backward<'_>, gy: Var) -> Result<Var> {
     if context.masked(0) {
         return Ok(gy);

@@ -1,8 +1,8 @@
 //! Means over windows: fixed ones, ones that share the map out, and the whole map.
 //!
-//! `y[n,c,i,j] = 1 / area * sum over the window of x[n,c,a,b]`. A fixed window is `k` x `k` at `(i s - p, j s - p)`, and
-//! its area is always `k^2`: padding counts as zeros. Of `o` adaptive windows on a side of `n` pixels window `i` covers
-//! `floor(i n / o) .. ceil((i + 1) n / o)`.
+//! `y[n,c,i,j] = 1 / area * sum over the window of x[n,c,a,b]`. A fixed window is `k` x `k` at `(i s - p, j s - p)`,
+//! and its area is always `k^2`: padding counts as zeros. Of `o` adaptive windows on a side of `n` pixels window `i`
+//! covers `floor(i n / o) .. ceil((i + 1) n / o)`.
 
 use super::window::{Window, resized};
 use crate::gpu::{Kernel, Shader};
@@ -51,8 +51,8 @@ pub fn avg_pool2d(tape: &mut Tape, x: Var, kernel: usize, stride: usize, padding
     tape.apply1(AveragePool { name: "avg_pool2d", windows }, &[x])
 }
 
-/// Mean of `x` (N,C,H,W) over `out[0]` x `out[1]` windows that cover the map, to `(N,C,out[0],out[1])`. They overlap where
-/// the sides do not divide. About one read per pixel.
+/// Mean of `x` (N,C,H,W) over `out[0]` x `out[1]` windows that cover the map, to `(N,C,out[0],out[1])`. They overlap
+/// where the sides do not divide. About one read per pixel.
 ///
 /// ```
 /// use mexhat::nn::{Tape, functional as f};

@@ -1,8 +1,8 @@
 //! Bilinear resampling with pixel centres at half coordinates (PyTorch's `align_corners=False`, no antialiasing).
 //!
 //! Along each direction output `o` of `outs` reads at `src = max((o + 0.5) size / outs - 0.5, 0)`: pixels
-//! `low = floor(src)` and `min(low + 1, size - 1)` with weights `1 - (src - low)` and `src - low`. All of it is computed
-//! in integers, so forward and gradient agree exactly on who reads whom.
+//! `low = floor(src)` and `min(low + 1, size - 1)` with weights `1 - (src - low)` and `src - low`. All of it is
+//! computed in integers, so forward and gradient agree exactly on who reads whom.
 
 use super::window::resized;
 use crate::gpu::{Kernel, Shader};

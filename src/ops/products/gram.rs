@@ -1,4 +1,5 @@
-//! Launches of `c = a^T b`: of tall matrices a reduction over rows in partial sums, of wide ones a product with `a` transposed first.
+//! Launches of `c = a^T b`: of tall matrices a reduction over rows in partial sums, of wide ones a product with `a`
+//! transposed first.
 //!
 //! 2 S R da db floating-point operations; half of it for `a^T a`, of which one triangle is computed.
 

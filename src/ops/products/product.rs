@@ -1,4 +1,5 @@
-//! Launches of batched matrix products `c = a b`, and what Newton-Schulz needs of them: pairs, symmetry, `alpha` and a diagonal.
+//! Launches of batched matrix products `c = a b`, and what Newton-Schulz needs of them: pairs, symmetry, `alpha` and a
+//! diagonal.
 //!
 //! Matrices are (S,M,K) in vectors of four. 2 S M N K floating-point operations; half of it for a result known to be
 //! symmetric.
@@ -37,7 +38,8 @@ const DEPTH: usize = 16;
 /// Rounds of a loop that a stage takes at most: kernels for CPUs take four steps at once.
 const ROUNDS: usize = DEPTH / 4;
 
-/// Stages of a part: of fewer its partial sum takes longer to be stored, and added by a launch of its own, than to be computed.
+/// Stages of a part: of fewer its partial sum takes longer to be stored, and added by a launch of its own, than to be
+/// computed.
 const LEAST_STAGES: usize = 6;
 
 /// One product: `c = alpha (a b [+ a2 b2]) [+ beta added] + diagonal I`, or `c = relu(...)`.
@@ -84,7 +86,8 @@ impl Product {
         batches * (0..m.div_ceil(height)).map(|row| columns - below(row)).sum::<usize>()
     }
 
-    /// Appends the launch, or two where tiles are too few for a GPU and k is long, or k is longer than a driver loops: parts of k each, and their sum; `[batches, m, n, k]`.
+    /// Appends the launch, or two where tiles are too few for a GPU and k is long, or k is longer than a driver loops:
+    /// parts of k each, and their sum; `[batches, m, n, k]`.
     pub fn launch(self, launch: &mut Launch<'_>, [batches, m, n, k]: [usize; 4], c: Slot) {
         let n4 = n.div_ceil(4);
         let flags = [

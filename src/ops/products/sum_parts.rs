@@ -23,7 +23,8 @@ pub(super) fn stored([batches, parts, m, n]: [usize; 4]) -> usize {
     batches * parts * m.next_multiple_of(4) * n.next_multiple_of(4)
 }
 
-/// `c = alpha (sum of parts) [+ beta added] + diagonal I`, or `c = relu(...)`; as in [`Product`](super::product::Product).
+/// `c = alpha (sum of parts) [+ beta added] + diagonal I`, or `c = relu(...)`; as in
+/// [`Product`](super::product::Product).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SumParts {
     pub alpha: f32,

@@ -6,8 +6,9 @@ use crate::tape::Launch;
 /// Sums over rows and pixels are long and cheap to split: into so many times the workgroups that an adapter wants.
 pub(in crate::ops) const LONG_SUM: usize = 8;
 
-/// The kernel for `columns4` vectors of columns, with the constants `flags` besides those of its tile; none, and a launch that is
-/// refused, where the shader has no such variant. What it leaves idle of an adapter is for the caller to fill, by splitting sums.
+/// The kernel for `columns4` vectors of columns, with the constants `flags` besides those of its tile; none, and a
+/// launch that is refused, where the shader has no such variant. What it leaves idle of an adapter is for the caller to
+/// fill, by splitting sums.
 pub(in crate::ops) fn choose(
     tiles: &'static Tiles,
     launch: &mut Launch<'_>,
@@ -17,8 +18,9 @@ pub(in crate::ops) fn choose(
     choose_to_fill(tiles, launch, columns4, flags, |_| usize::MAX)
 }
 
-/// As [`choose`], of what adapters that take products in parts get the next smaller tiles where the largest ones do not fill them: they
-/// leave less to fill by parts of sums, which have to be stored. `count` says how many tiles of a size a product has.
+/// As [`choose`], of what adapters that take products in parts get the next smaller tiles where the largest ones do not
+/// fill them: they leave less to fill by parts of sums, which have to be stored. `count` says how many tiles of a size
+/// a product has.
 pub(in crate::ops) fn choose_to_fill(
     tiles: &'static Tiles,
     launch: &mut Launch<'_>,

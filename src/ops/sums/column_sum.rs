@@ -20,8 +20,8 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&COLUMN_SUM, &TOTAL];
 /// Of more columns than this an invocation each is enough; of fewer a workgroup each adds the partial sums.
 const FEW: usize = 1024;
 
-/// Chunks of `rows` rows that each of `columns` vectors is summed in, and rows in each. Partly pairwise sums round less; and real GPUs
-/// want tens of thousands of invocations, where eight rows are enough for each.
+/// Chunks of `rows` rows that each of `columns` vectors is summed in, and rows in each. Partly pairwise sums round
+/// less; and real GPUs want tens of thousands of invocations, where eight rows are enough for each.
 pub(in crate::ops) fn chunks(profile: Profile, rows: usize, columns: usize) -> (usize, usize) {
     let pairwise = rows.isqrt().clamp(1, 256).min(rows);
     let filling = (profile.column_sums / columns.max(1)).min(rows / 8);

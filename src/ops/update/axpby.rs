@@ -1,5 +1,5 @@
-//! `y <- a x + b y` in place, with two of the step's scalars: sums of gradients over the parts of a batch, and moving averages of weights
-//! over the steps.
+//! `y <- a x + b y` in place, with two of the step's scalars: sums of gradients over the parts of a batch, and moving
+//! averages of weights over the steps.
 
 use crate::Result;
 use crate::gpu::{Kernel, Shader};
@@ -14,9 +14,9 @@ kernel_params! {
 static AXPBY: Shader = Shader::new::<AxpbyParams>("update/axpby.wgsl", 2, 1);
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&AXPBY];
 
-/// `total <- keep total + share gradient`, where `share`, the part's share of the images, and `keep`, 0 for the first part and 1 for the
-/// others, are [`Tape::scalars`]' seventh and eighth. Operations after it on the tape see the new `total`. What is not kept need not be
-/// finite.
+/// `total <- keep total + share gradient`, where `share`, the part's share of the images, and `keep`, 0 for the first
+/// part and 1 for the others, are [`Tape::scalars`]' seventh and eighth. Operations after it on the tape see the new
+/// `total`. What is not kept need not be finite.
 ///
 /// # Errors
 /// `total` is not a state tensor of the gradient's shape and layout.
@@ -24,8 +24,8 @@ pub fn accumulate(tape: &mut Tape, total: Var, gradient: Var) -> Result<()> {
     axpby(tape, Axpby { name: "accumulate", a: 6, b: 7 }, gradient, total)
 }
 
-/// `average <- decay average + (1 - decay) value`, where `decay` and `1 - decay` are [`Tape::scalars`]' ninth and tenth: near 1 a
-/// difference in f32 would lose the second.
+/// `average <- decay average + (1 - decay) value`, where `decay` and `1 - decay` are [`Tape::scalars`]' ninth and
+/// tenth: near 1 a difference in f32 would lose the second.
 ///
 /// # Errors
 /// `average` is not a state tensor of the value's shape and layout.

@@ -1,4 +1,5 @@
-//! The scale of gradients that lie in f16 on their way, and what it takes that one too large ruins nothing. All of it is decided on the device.
+//! The scale of gradients that lie in f16 on their way, and what it takes that one too large ruins nothing. All of it
+//! is decided on the device.
 #![cfg(not(target_arch = "wasm32"))]
 
 use super::clip::squared_norm;
@@ -31,9 +32,10 @@ pub struct GradScaler {
     pub step: Var,
 }
 
-/// Each of `gradients`, of a loss times `scaler.scale`, divided by that, as `torch.amp.GradScaler.unscale_`. Where one of them is not finite,
-/// the updates behind this on the tape leave parameters and moments as they are, and the scale is halved for the next step; after 2000
-/// steps in a row without it is doubled. Two reads and one write per element; for updates, without a gradient of its own.
+/// Each of `gradients`, of a loss times `scaler.scale`, divided by that, as `torch.amp.GradScaler.unscale_`. Where one
+/// of them is not finite, the updates behind this on the tape leave parameters and moments as they are, and the scale
+/// is halved for the next step; after 2000 steps in a row without it is doubled. Two reads and one write per element;
+/// for updates, without a gradient of its own.
 ///
 /// # Errors
 /// A tensor of the scaler is no state tensor of its shape.

@@ -33,8 +33,8 @@ pub struct SgdOptions {
 }
 
 /// `d = g + weight_decay p; b = momentum b + d; p -= lr b` (Nesterov: `p -= lr (d + momentum b)`), as `torch.optim.SGD`
-/// without dampening; a `buffer` of zeros makes the first step PyTorch's. The learning rate is [`Tape::scalars`]' first; a 1 among them
-/// skips the step.
+/// without dampening; a `buffer` of zeros makes the first step PyTorch's. The learning rate is [`Tape::scalars`]'
+/// first; a 1 among them skips the step.
 ///
 /// # Errors
 /// Gradient and parameter differ in shape, or there is momentum without a buffer.

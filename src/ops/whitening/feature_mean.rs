@@ -19,8 +19,8 @@ static FEATURE_MEAN: Shader = Shader::with_variants::<FeatureMeanParams>(
 );
 pub(in crate::ops) const SHADERS: &[&Shader] = &[&FEATURE_MEAN];
 
-/// The mean (S,d) of a layer's blocks as that of each of its flat features, (1,F): blocks that share a statistic repeat it. Reads and
-/// writes F elements, none where they lie so already.
+/// The mean (S,d) of a layer's blocks as that of each of its flat features, (1,F): blocks that share a statistic repeat
+/// it. Reads and writes F elements, none where they lie so already.
 ///
 /// # Errors
 /// The mean is not of such blocks.

@@ -1,7 +1,7 @@
 //! D folded into a layer's weight: `W' = W D` (method, section 6), and the gradient (method, section 9.2).
 //!
-//! With `T` the weight as columns and `G` the gradient of the folded columns: `gT = D G`, `gD = T G^T`. The mean is not folded but
-//! taken off the input, so that nothing here cancels: [`center_rows`](crate::ops::center_rows),
+//! With `T` the weight as columns and `G` the gradient of the folded columns: `gT = D G`, `gD = T G^T`. The mean is not
+//! folded but taken off the input, so that nothing here cancels: [`center_rows`](crate::ops::center_rows),
 //! [`conv2d_centered`](crate::ops::conv2d_centered).
 
 use crate::ops::conv::weight_columns::{columns_of, columns_type, launch_columns, launch_rows, rows_of};
@@ -14,7 +14,8 @@ use crate::ops::sums::column_sum::launch_single_sum;
 use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
-/// Folds D (S,d,d) of a layer's input into its weight (O,C/g,k,k) or (O,F): the result as [columns](crate::ops::weight_columns).
+/// Folds D (S,d,d) of a layer's input into its weight (O,C/g,k,k) or (O,F): the result as
+/// [columns](crate::ops::weight_columns).
 ///
 /// # Errors
 /// The weight does not have the layout's features, or D does not fit.

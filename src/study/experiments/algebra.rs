@@ -44,8 +44,8 @@ fn difference(a: &[f32], b: &[f32]) -> f64 {
     worst / largest(b).max(f64::MIN_POSITIVE)
 }
 
-/// Least squares on features X (n,d) with targets Y (n,o): forward, `v` with features `X D` is stepped along its own gradient;
-/// backward, `u` with features X is stepped along its gradient times D twice. Then `u = D v` throughout.
+/// Least squares on features X (n,d) with targets Y (n,o): forward, `v` with features `X D` is stepped along its own
+/// gradient; backward, `u` with features X is stepped along its gradient times D twice. Then `u = D v` throughout.
 pub(super) async fn a8(gpu: &Gpu, experiment: Experiment, options: &ExperimentOptions) -> Result<Findings> {
     let (n, d, o, steps, lr) = (512, 24, 6, 20, 0.5f32);
     let mut rng = Rng::new(options.seed);

@@ -52,7 +52,8 @@ impl Layer {
     }
 }
 
-/// The part that a launch belongs to, by its operation and its kernel's key; `None` for conversions at the edge and running averages.
+/// The part that a launch belongs to, by its operation and its kernel's key; `None` for conversions at the edge and
+/// running averages.
 fn part(op: &str, kernel: &str) -> Option<usize> {
     let of = |shaders: &[&Shader]| shaders.iter().any(|shader| kernel.starts_with(shader.file));
     match op {

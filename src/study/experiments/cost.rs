@@ -1,8 +1,9 @@
-//! What deconvolution costs and what it buys: accuracy and step time over block size, iterations and mode, beside batch norm.
+//! What deconvolution costs and what it buys: accuracy and step time over block size, iterations and mode, beside batch
+//! norm.
 //!
-//! A setting is on the frontier when none of the others is both at least as accurate and faster. Step times are minima, taken by
-//! turns over all settings, so that other work on the machine falls on all alike. Linear layers take blocks of eight times as
-//! many features as convolutions take channels, which is the paper's ratio.
+//! A setting is on the frontier when none of the others is both at least as accurate and faster. Step times are minima,
+//! taken by turns over all settings, so that other work on the machine falls on all alike. Linear layers take blocks of
+//! eight times as many features as convolutions take channels, which is the paper's ratio.
 
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::data::{LoadOptions, Splits, load};

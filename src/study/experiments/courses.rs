@@ -1,5 +1,5 @@
-//! Figures 8b and 12: how training goes with each norm, at the paper's settings (method, section 10.2): the loss step by step, and the
-//! accuracy by the clock.
+//! Figures 8b and 12: how training goes with each norm, at the paper's settings (method, section 10.2): the loss step
+//! by step, and the accuracy by the clock.
 
 use super::tables::{Ended, LARGE, TABLE_2, ended, mean, norm_name, said, shared};
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
@@ -96,8 +96,8 @@ fn note((options, splits): (&Options, &Splits), run: &ExperimentOptions) -> Stri
     )
 }
 
-/// Means over the seeds, place by place, as far as all of them go; of a run that diverged nothing is left out, so it ends in what is no
-/// number.
+/// Means over the seeds, place by place, as far as all of them go; of a run that diverged nothing is left out, so it
+/// ends in what is no number.
 fn means(runs: &[Ended], of: impl Fn(&Ended) -> Vec<f64>) -> Vec<f64> {
     places(runs, of).into_iter().map(|values| mean(values.into_iter())).collect()
 }
@@ -154,7 +154,8 @@ fn falls(runs: &[Ended], steps: usize) -> [Vec<f64>; 2] {
     [0, 1].map(|which| found.iter().map(|fall| fall[which]).collect())
 }
 
-/// Whether the last of `losses`, deconvolution's, is the lowest: over the whole, which tells how fast it falls, and at the end.
+/// Whether the last of `losses`, deconvolution's, is the lowest: over the whole, which tells how fast it falls, and at
+/// the end.
 fn fastest(losses: &[Vec<f64>]) -> Vec<Check> {
     let found: Vec<[f64; 2]> = losses.iter().map(|losses| fall(losses)).collect();
     let check = |(which, claim): (usize, &str)| {
@@ -231,7 +232,8 @@ fn at(course: &[(f64, f64)], time: f64) -> Option<f64> {
     })
 }
 
-/// Whether deconvolution is ahead at equal times: in the mean over the times at which either was judged and both had been, and at the last.
+/// Whether deconvolution is ahead at equal times: in the mean over the times at which either was judged and both had
+/// been, and at the last.
 fn above(batch: &[(f64, f64)], deconv: &[(f64, f64)]) -> Check {
     let mut times: Vec<f64> = batch.iter().chain(deconv).map(|point| point.0).collect();
     times.sort_by(f64::total_cmp);

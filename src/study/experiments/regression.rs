@@ -1,9 +1,9 @@
 //! Figure 5: regressions on Fashion-MNIST and a small sigmoid network on MNIST, without a norm, with batch norm, with
 //! deconvolution; each at every learning rate of a short list, so that none is judged at another's best.
 //!
-//! In the regressions batch norm normalises the input, where deconvolution whitens it. That need not help: it gives every
-//! pixel the variance 1 without decorrelating any, so the largest curvature grows (on Fashion-MNIST from 111 to 173) and the
-//! largest stable rate falls, while the outputs start further from their targets.
+//! In the regressions batch norm normalises the input, where deconvolution whitens it. That need not help: it gives
+//! every pixel the variance 1 without decorrelating any, so the largest curvature grows (on Fashion-MNIST from 111 to
+//! 173) and the largest stable rate falls, while the outputs start further from their targets.
 
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::data::{Augment, Dataset, LoadOptions, Normalize, load, title};
@@ -229,7 +229,8 @@ pub(super) async fn fig5(gpu: &Gpu, experiment: Experiment, options: &Experiment
     })
 }
 
-/// Proposition 1: with a full whitening and a full batch, one step at learning rate 1 from anywhere reaches the least squares optimum.
+/// Proposition 1: with a full whitening and a full batch, one step at learning rate 1 from anywhere reaches the least
+/// squares optimum.
 async fn proposition_1(gpu: &Gpu, seed: u64) -> Result<Check> {
     let (n, d, o) = (1024, 16, 4);
     let mut rng = Rng::new(seed).fork(2);

@@ -1,5 +1,5 @@
-//! Figure 6: a network that tells the class of each pixel, with batch norm and with deconvolution, at the paper's settings (method, section
-//! 10.2): mean intersection over union, pixel accuracy and training loss, epoch by epoch.
+//! Figure 6: a network that tells the class of each pixel, with batch norm and with deconvolution, at the paper's
+//! settings (method, section 10.2): mean intersection over union, pixel accuracy and training loss, epoch by epoch.
 
 use super::tables::{mean, norm_name, said};
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
@@ -87,7 +87,8 @@ fn settings(data: &str, run: &ExperimentOptions) -> Result<Options> {
         _ => return Err(Error::Usage("fig6 is of one network; name one with `model`".into())),
     };
     let width = run.runs.width.unwrap_or(if run.full { 1.0 } else { width });
-    // Blocks of whitening shrink along: with the paper's, a narrow layer on a small map has fewer patches than features.
+    // Blocks of whitening shrink along: with the paper's, a narrow layer on a small map has fewer patches than
+    // features.
     let usual = NetOptions::default().block;
     let block = ((usual as f64 * width) as usize).clamp(4, usual);
     Ok(Options {

@@ -1,5 +1,5 @@
-//! Tables 1 and 2 and Figure 8a: networks with batch norm and with deconvolution, each with the paper's settings (method, section 10.2),
-//! the paper's accuracy beside this run's.
+//! Tables 1 and 2 and Figure 8a: networks with batch norm and with deconvolution, each with the paper's settings
+//! (method, section 10.2), the paper's accuracy beside this run's.
 
 use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::data::{Augmentation, LoadOptions, Normalization, Preparation, Reading, Size, Splits, load, title};
@@ -14,11 +14,12 @@ use std::time::Instant;
 #[derive(Clone, Debug, Default, PartialEq)]
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct Runs {
-    /// Networks of table1, table2, fig6, fig8a, fig8b and fig12 [default: vgg16, resnet18-imagenet, deeplabv3-resnet50, vgg13, vgg11, vgg11;
-    /// with --full all of a table, and vgg11-imagenet]
+    /// Networks of table1, table2, fig6, fig8a, fig8b and fig12
+    /// [default: vgg16, resnet18-imagenet, deeplabv3-resnet50, vgg13, vgg11, vgg11; with --full all of a table, and vgg11-imagenet]
     #[cfg_attr(feature = "cli", arg(long = "model", value_name = "NAME,...", value_delimiter = ','))]
     pub models: Vec<String>,
-    /// Times the channels of these networks: 0.25 makes them four times narrower [default: 1; of fig6 0.125 without --full]
+    /// Times the channels of these networks: 0.25 makes them four times narrower
+    /// [default: 1; of fig6 0.125 without --full]
     #[cfg_attr(feature = "cli", arg(long, value_name = "TIMES"))]
     pub width: Option<f64>,
     /// Passes over the training images [default: 1, of fig6, fig8b and fig12 4; with --full the paper's]
@@ -183,7 +184,8 @@ pub(super) async fn ended(gpu: &Gpu, options: &Options, splits: &Splits) -> Resu
     }
 }
 
-/// What all runs have in common, for images of this shape in so many classes: as the paper has it for CIFAR, or `large` for ImageNet.
+/// What all runs have in common, for images of this shape in so many classes: as the paper has it for CIFAR, or `large`
+/// for ImageNet.
 pub(super) fn shared(large: bool, data: &str, shape: [usize; 3], classes: usize, run: &ExperimentOptions) -> Options {
     let Runs { epochs, limit_train, limit_test, batch_size, .. } = run.runs.clone();
     let cifar = shape == [3, 32, 32];

@@ -87,8 +87,8 @@ impl Learner {
         self.move_to(&gpu)
     }
 
-    /// Builds everything on another device, as it was at the moment that is kept. Steps since are made again, at the same learning
-    /// rates, whatever is asked for.
+    /// Builds everything on another device, as it was at the moment that is kept. Steps since are made again, at the
+    /// same learning rates, whatever is asked for.
     ///
     /// # Errors
     /// Nothing is kept, or the new device fails too.

@@ -15,7 +15,8 @@ use crate::{Error, Result};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
-    /// The class of each image, or of each pixel (N,H,W) for a network that puts out a map of classes; pixels of 255 have none.
+    /// The class of each image, or of each pixel (N,H,W) for a network that puts out a map of classes; pixels of 255
+    /// have none.
     Labels(Vec<u32>),
     /// Values of the output's shape for each image, row-major.
     Values(Vec<f32>),
@@ -208,7 +209,8 @@ enum Given<'a> {
 }
 
 impl<'a> Examples<'a> {
-    /// Images (N,C,H,W), bytes (of which 255 becomes 1) or floats, and the class of each, or of each of their pixels (N,H,W).
+    /// Images (N,C,H,W), bytes (of which 255 becomes 1) or floats, and the class of each, or of each of their pixels
+    /// (N,H,W).
     ///
     /// # Errors
     /// There is no image, or not one label for each image or pixel.

@@ -12,8 +12,8 @@ use std::collections::VecDeque;
 use std::path::Path;
 
 impl Learner {
-    /// The network as the bytes of a safetensors file: every parameter and running statistic under its name, how images are normalised,
-    /// and the layers themselves.
+    /// The network as the bytes of a safetensors file: every parameter and running statistic under its name, how images
+    /// are normalised, and the layers themselves.
     ///
     /// # Errors
     /// The device failed.
@@ -43,9 +43,9 @@ impl Learner {
             .map_err(|e| Error::input(path, format!("cannot be written: {e}; choose another place")))
     }
 
-    /// The network as the bytes of an ONNX model: `images` (N,C,H,W) to `logits` and `probabilities`, deconvolution folded into the
-    /// weights, class names and normalisation in the metadata. With `preprocess` the images are pixels of 0 to 255 (`u8`), otherwise
-    /// `f32` that are normalised already.
+    /// The network as the bytes of an ONNX model: `images` (N,C,H,W) to `logits` and `probabilities`, deconvolution
+    /// folded into the weights, class names and normalisation in the metadata. With `preprocess` the images are pixels
+    /// of 0 to 255 (`u8`), otherwise `f32` that are normalised already.
     ///
     /// # Errors
     /// A layer is a module that only a program knows, or the device failed.
@@ -57,8 +57,8 @@ impl Learner {
         onnx(&self.network, &self.state.as_judged(), &Onnx { normalize, preprocess, class_names })
     }
 
-    /// As [`Learner::to_bytes`], with every deconvolution folded into ordinary layers: `mexhat::train::Learner::load` opens it, and the
-    /// tensors are those that PyTorch's layers of the same names take.
+    /// As [`Learner::to_bytes`], with every deconvolution folded into ordinary layers: `mexhat::train::Learner::load`
+    /// opens it, and the tensors are those that PyTorch's layers of the same names take.
     ///
     /// # Errors
     /// The device failed.
@@ -69,8 +69,8 @@ impl Learner {
         model_bytes(&state, &self.spec().with_network(network))
     }
 
-    /// Takes the values of a safetensors file wherever names and shapes agree, and tells what did not: a PyTorch `state_dict`, the
-    /// authors' `running_mean` and `running_deconv` included, or another network's file.
+    /// Takes the values of a safetensors file wherever names and shapes agree, and tells what did not: a PyTorch
+    /// `state_dict`, the authors' `running_mean` and `running_deconv` included, or another network's file.
     ///
     /// ```no_run
     /// # fn run(learner: &mut mexhat::train::Learner) -> mexhat::Result<()> {
@@ -82,7 +82,8 @@ impl Learner {
     /// ```
     ///
     /// # Errors
-    /// The file is none of safetensors, nothing in it fits, a value is no number, or the device failed. Then nothing has changed.
+    /// The file is none of safetensors, nothing in it fits, a value is no number, or the device failed. Then nothing
+    /// has changed.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn load_state_dict(&mut self, path: impl AsRef<Path>) -> Result<crate::train::Loaded> {
         let path = path.as_ref();
@@ -172,8 +173,8 @@ impl Learner {
         Ok(self)
     }
 
-    /// As [`Learner::with_update`], where nothing may block. A rule and constants that it has already keep their moments; then the
-    /// learning rate alone changes.
+    /// As [`Learner::with_update`], where nothing may block. A rule and constants that it has already keep their
+    /// moments; then the learning rate alone changes.
     ///
     /// # Errors
     /// As [`Learner::with_update`].

@@ -54,8 +54,8 @@ impl Default for Fit<'_> {
 
 /// A training run: an iterator of what happens in it. Dropping it ends training after the steps in flight.
 ///
-/// The last, shorter batch of an epoch is kept, unless it is below a quarter of a batch: statistics of a handful of images would
-/// outweigh it in running averages.
+/// The last, shorter batch of an epoch is kept, unless it is below a quarter of a batch: statistics of a handful of
+/// images would outweigh it in running averages.
 ///
 /// ```
 /// use mexhat::train::{Data, Event, Fit, Learner};
@@ -96,7 +96,8 @@ pub struct Fitting<'a> {
     over: bool,
 }
 
-/// Values are kept in host memory this often, besides at the beginning of every epoch: it waits for the steps in flight.
+/// Values are kept in host memory this often, besides at the beginning of every epoch: it waits for the steps in
+/// flight.
 const KEEP: Duration = Duration::from_secs(60);
 
 /// Whether a last batch of `images` beside `batch_size` is worth a step: from a quarter of a batch on. Statistics of a
@@ -107,7 +108,8 @@ pub(in crate::train) fn keeps(images: usize, batch_size: usize) -> bool {
 }
 
 impl Learner {
-    /// Trains, one event after the other; nothing happens between them. Images are normalised as [`Learner::with_normalize`] says.
+    /// Trains, one event after the other; nothing happens between them. Images are normalised as
+    /// [`Learner::with_normalize`] says.
     ///
     /// # Errors
     /// The data do not fit the network, or a number is out of range.

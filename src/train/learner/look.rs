@@ -44,8 +44,8 @@ impl Learner {
         self.state.iter().filter(|(_, t)| t.model).map(|(_, t)| t.name.as_str()).collect()
     }
 
-    /// The tensor `name` as it is now, behind all steps submitted: kernels are `LAYER.weight`, the whitening D of a layer
-    /// `LAYER.running_deconv` (S,d,d), d in the order (channel, row, column).
+    /// The tensor `name` as it is now, behind all steps submitted: kernels are `LAYER.weight`, the whitening D of a
+    /// layer `LAYER.running_deconv` (S,d,d), d in the order (channel, row, column).
     ///
     /// # Errors
     /// There is no such tensor, or the device failed.
@@ -90,8 +90,8 @@ impl Learner {
         Ok(())
     }
 
-    /// The output of layer `layer` for these images, with running statistics: `conv1` is that of the convolution, `relu1` that of the
-    /// ReLU behind it; layers of a block have its name before theirs, as in `block1.conv2`.
+    /// The output of layer `layer` for these images, with running statistics: `conv1` is that of the convolution,
+    /// `relu1` that of the ReLU behind it; layers of a block have its name before theirs, as in `block1.conv2`.
     ///
     /// # Errors
     /// There is no such layer, the images are not of the network's size, or the device failed.
@@ -130,8 +130,8 @@ impl Learner {
         Ok(Tensor { shape, values })
     }
 
-    /// The output of every layer for these images, by its name, in their order: as [`Learner::activations`] gives one. What it takes is kept for
-    /// the next so many images.
+    /// The output of every layer for these images, by its name, in their order: as [`Learner::activations`] gives one.
+    /// What it takes is kept for the next so many images.
     ///
     /// # Errors
     /// The images are not of the network's size, or the device failed.
@@ -157,7 +157,8 @@ impl Learner {
         Ok(layers.into_iter().map(|(name, var)| (name, tape.shape(var).to_vec())).collect())
     }
 
-    /// The covariance of every deconvolution's input over these images, before and after it, as in training. The network stays as it is.
+    /// The covariance of every deconvolution's input over these images, before and after it, as in training. The
+    /// network stays as it is.
     ///
     /// # Errors
     /// The images are not of the network's size, or the device failed.

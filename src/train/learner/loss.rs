@@ -24,23 +24,24 @@ type Record = dyn Fn(&mut Tape, Var, Var) -> Result<Var> + Send + Sync;
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum Loss {
-    /// Cross-entropy of the softmax with labels. Of a map of classes, here and below, each pixel has one, and those of 255
-    /// ([`IGNORED`](crate::data::IGNORED)) do not count: the mean is over the others, and 0 where there is none.
+    /// Cross-entropy of the softmax with labels. Of a map of classes, here and below, each pixel has one, and those of
+    /// 255 ([`IGNORED`](crate::data::IGNORED)) do not count: the mean is over the others, and 0 where there is none.
     #[default]
     CrossEntropy,
-    /// As [`Loss::CrossEntropy`], but in training this share of each label, 0 to 1, is spread over all classes. Test losses are
-    /// those of the labels as they are.
+    /// As [`Loss::CrossEntropy`], but in training this share of each label, 0 to 1, is spread over all classes. Test
+    /// losses are those of the labels as they are.
     LabelSmoothing(f32),
-    /// As [`Loss::LabelSmoothing`] with a weight for each class, as PyTorch's `CrossEntropyLoss(weight)`: the mean is over the weights of the
-    /// labels. Test losses are without weights.
+    /// As [`Loss::LabelSmoothing`] with a weight for each class, as PyTorch's `CrossEntropyLoss(weight)`: the mean is
+    /// over the weights of the labels. Test losses are without weights.
     ClassWeights {
         /// One for each class.
         weights: Arc<[f32]>,
         /// Share of each label that is spread over all classes; 0 for none.
         label_smoothing: f32,
     },
-    /// `s a + (1 - s) b` of the two cross-entropies with the labels of two images, as [`Loss::LabelSmoothing`], for images that are averages of
-    /// two, in shares of s and 1 - s. A trainer with [`mixup`](crate::train::Options::mixup) gives it such targets.
+    /// `s a + (1 - s) b` of the two cross-entropies with the labels of two images, as [`Loss::LabelSmoothing`], for
+    /// images that are averages of two, in shares of s and 1 - s. A trainer with
+    /// [`mixup`](crate::train::Options::mixup) gives it such targets.
     #[doc(hidden)]
     #[cfg(not(target_arch = "wasm32"))]
     Mixup {
@@ -58,7 +59,8 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// A loss of the user's against labels: appends, to the tape, a value of shape `[1]` made of the output and the labels.
+    /// A loss of the user's against labels: appends, to the tape, a value of shape `[1]` made of the output and the
+    /// labels.
     pub fn labels(record: impl Fn(&mut Tape, Var, Var) -> Result<Var> + Send + Sync + 'static) -> Self {
         Self::Labels(Arc::new(record))
     }
@@ -82,8 +84,8 @@ impl Loss {
         }
     }
 
-    /// The inputs that take the targets of `images` outputs of shape `output` (without N), and behind them the weights of classes, or the labels
-    /// of what is mixed in and both shares.
+    /// The inputs that take the targets of `images` outputs of shape `output` (without N), and behind them the weights
+    /// of classes, or the labels of what is mixed in and both shares.
     pub(super) fn targets(&self, tape: &mut Tape, images: usize, output: &[usize]) -> (Var, Vec<Var>) {
         let per_image = if self.takes_labels() { &output[1..] } else { output };
         let shape: Vec<usize> = std::iter::once(images).chain(per_image.iter().copied()).collect();
@@ -185,7 +187,8 @@ pub(in crate::train) fn counted(labels: &[u32], output: &[usize]) -> usize {
     labels.iter().filter(|label| **label != u32::from(IGNORED)).count()
 }
 
-/// The labels, those of what is mixed in, and both shares, from three numbers for each image: two labels and the bits of the first share.
+/// The labels, those of what is mixed in, and both shares, from three numbers for each image: two labels and the bits
+/// of the first share.
 #[cfg(not(target_arch = "wasm32"))]
 fn mixed(targets: &[u8]) -> [Vec<u8>; 4] {
     let images = targets.as_chunks::<12>().0;

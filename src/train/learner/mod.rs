@@ -171,7 +171,8 @@ impl Learner {
         self
     }
 
-    /// With images normalised so, per channel, before they reach the network: in training, in predictions, and after loading.
+    /// With images normalised so, per channel, before they reach the network: in training, in predictions, and after
+    /// loading.
     ///
     /// # Errors
     /// Not one mean and one positive deviation for each channel.
@@ -181,7 +182,8 @@ impl Learner {
         Ok(self)
     }
 
-    /// Leaves the parameters of these layers as they are from now on: `conv1`, or a block such as `layer1.0`. Running statistics go on.
+    /// Leaves the parameters of these layers as they are from now on: `conv1`, or a block such as `layer1.0`. Running
+    /// statistics go on.
     ///
     /// # Errors
     /// A name is no layer with parameters. Then nothing is frozen.
@@ -254,7 +256,8 @@ impl Learner {
         Ok(&mut self.passes[at].1)
     }
 
-    /// The judging passes for so many images, as bytes, in batches of `batch_size`: of a whole batch, and of what is left over.
+    /// The judging passes for so many images, as bytes, in batches of `batch_size`: of a whole batch, and of what is
+    /// left over.
     pub(super) fn judges(
         &mut self,
         batch_size: usize,
@@ -464,7 +467,8 @@ impl Learner {
         self.update.ok_or_else(|| Error::Usage(without.into()))
     }
 
-    /// Time of every kernel, from one more training step on the last batch. The step changes the network, so this belongs behind a run.
+    /// Time of every kernel, from one more training step on the last batch. The step changes the network, so this
+    /// belongs behind a run.
     ///
     /// # Errors
     /// No step was made, the adapter has no timestamp queries, or the device failed.

@@ -53,7 +53,8 @@ fn state_name(tape: &Tape, state: &State, var: Var) -> Option<String> {
     }
 }
 
-/// The tensors of the state nearest to node `index`: those that it reads, or those of its neighbours on the tape, and so on.
+/// The tensors of the state nearest to node `index`: those that it reads, or those of its neighbours on the tape, and
+/// so on.
 fn nearby(tape: &Tape, state: &State, index: usize) -> Vec<String> {
     let nodes = tape.nodes();
     let touched =
@@ -76,8 +77,8 @@ fn nearby(tape: &Tape, state: &State, index: usize) -> Vec<String> {
 }
 
 impl Learner {
-    /// The first value that is no number in the step that comes next on this batch; `None` when all are. The step is made aside:
-    /// the network stays as the host has it. It takes memory for every value of the step.
+    /// The first value that is no number in the step that comes next on this batch; `None` when all are. The step is
+    /// made aside: the network stays as the host has it. It takes memory for every value of the step.
     ///
     /// # Errors
     /// There is no room for all values, or the device failed.

@@ -13,7 +13,8 @@ use crate::tape::{Precision, State, Tape, Var};
 /// What a tape is for, and how many images it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pass {
-    /// A training step of this kind. Inputs: images, targets, scalars. Outputs: loss, where there are labels hits, in half precision the scale.
+    /// A training step of this kind. Inputs: images, targets, scalars. Outputs: loss, where there are labels hits, in
+    /// half precision the scale.
     Train(Mode, usize, Form),
     /// The part of a training step before the last, which changes no parameter. As [`Pass::Train`].
     Gather(Mode, usize, Form),

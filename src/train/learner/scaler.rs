@@ -1,9 +1,10 @@
 //! Gradients in half precision: what keeps small ones from vanishing and large ones from doing harm.
 //!
-//! As PyTorch's `torch.amp.GradScaler`: the loss is scaled before the backward pass, so that the gradients of activations lie within f16, and
-//! the gradients of parameters are unscaled before anything is done with them. Where one of those is not finite, the step changes no
-//! parameter and no moment, and the scale is halved; it is doubled after 2000 steps in a row that are. The device decides all of that within
-//! the step; the scale comes back with the loss, for a run in which no scale helps.
+//! As PyTorch's `torch.amp.GradScaler`: the loss is scaled before the backward pass, so that the gradients of
+//! activations lie within f16, and the gradients of parameters are unscaled before anything is done with them. Where
+//! one of those is not finite, the step changes no parameter and no moment, and the scale is halved; it is doubled
+//! after 2000 steps in a row that are. The device decides all of that within the step; the scale comes back with the
+//! loss, for a run in which no scale helps.
 
 use super::Update;
 #[cfg(not(target_arch = "wasm32"))]
@@ -14,7 +15,8 @@ use crate::{Error, Result};
 /// As PyTorch's begins.
 const SCALE: f32 = 65536.0;
 
-/// Below this it is not the scale that makes gradients overflow: 26 steps in a row were skipped from the first scale on.
+/// Below this it is not the scale that makes gradients overflow: 26 steps in a row were skipped from the first scale
+/// on.
 const LEAST: f32 = 1.0 / 1024.0;
 
 /// The tensors of a gradient scaler.

@@ -17,7 +17,8 @@ pub struct Update {
     pub clip_grad_norm: Option<f32>,
     /// Batches of a step: their gradients are added up one after the other, so that only one needs memory.
     pub accumulate: usize,
-    /// Share that averages of the weights over the steps keep at each; the network is then judged and saved with the averages.
+    /// Share that averages of the weights over the steps keep at each; the network is then judged and saved with the
+    /// averages.
     pub average: Option<f64>,
     /// How steps store activations and their gradients.
     pub precision: Precision,
@@ -40,8 +41,9 @@ impl Update {
         Self { clip_grad_norm: Some(norm), ..self }
     }
 
-    /// With the gradients of so many batches added up for each step: without statistics over a batch (batch norm, deconvolution, class
-    /// weights) and with labels that all count it is the step of one batch as large as all of them.
+    /// With the gradients of so many batches added up for each step: without statistics over a batch (batch norm,
+    /// deconvolution, class weights) and with labels that all count it is the step of one batch as large as all of
+    /// them.
     ///
     /// ```
     /// use mexhat::train::{Sgd, Update};
@@ -52,9 +54,10 @@ impl Update {
         Self { accumulate: batches, ..self }
     }
 
-    /// With moving averages of weights and running statistics over the steps, of which each step keeps `decay`, such as 0.999. Predictions,
-    /// evaluations and files take the averages; [`Learner::tensor`](super::Learner::tensor) tells what is trained. They begin without
-    /// bias: after step `t` the weights of step `i` have a share of `decay^(t-i) (1 - decay) / (1 - decay^t)`.
+    /// With moving averages of weights and running statistics over the steps, of which each step keeps `decay`, such as
+    /// 0.999. Predictions, evaluations and files take the averages; [`Learner::tensor`](super::Learner::tensor) tells
+    /// what is trained. They begin without bias: after step `t` the weights of step `i` have a share of
+    /// `decay^(t-i) (1 - decay) / (1 - decay^t)`.
     ///
     /// ```
     /// use mexhat::train::{Sgd, Update};
@@ -65,10 +68,11 @@ impl Update {
         Self { average: Some(decay), ..self }
     }
 
-    /// With activations and their gradients stored in this precision while training; predictions and evaluations are of f32. With
-    /// [`Precision::F16`] the loss is scaled, and a step whose gradients are not finite changes no parameter, as with PyTorch's `GradScaler`:
-    /// [`Learner::tensor`](super::Learner::tensor) tells `grad_scaler.scale` and how many steps were `grad_scaler.skipped`. An activation beyond
-    /// 65504 is infinite; what it reaches is no number, the loss as a rule among it, and a run ends.
+    /// With activations and their gradients stored in this precision while training; predictions and evaluations are of
+    /// f32. With [`Precision::F16`] the loss is scaled, and a step whose gradients are not finite changes no parameter,
+    /// as with PyTorch's `GradScaler`: [`Learner::tensor`](super::Learner::tensor) tells `grad_scaler.scale` and how
+    /// many steps were `grad_scaler.skipped`. An activation beyond 65504 is infinite; what it reaches is no number, the
+    /// loss as a rule among it, and a run ends.
     ///
     /// ```
     /// use mexhat::train::{Precision, Sgd, Update};

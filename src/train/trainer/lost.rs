@@ -1,8 +1,8 @@
 //! Going on after the device went away: a new one, the values last kept, and the steps since once more.
 //!
-//! The values are kept where nothing is in flight anyway, at each [`Event::Save`], so that steps wait for nothing. That costs a
-//! copy of them in host memory and reading them once a minute, and a loss costs at most the steps of a minute. Steps made again
-//! are the same to the bit and are not told again.
+//! The values are kept where nothing is in flight anyway, at each [`Event::Save`], so that steps wait for nothing. That
+//! costs a copy of them in host memory and reading them once a minute, and a loss costs at most the steps of a minute.
+//! Steps made again are the same to the bit and are not told again.
 
 use super::{Stage, Trainer};
 use crate::gpu::Gpu;
@@ -13,7 +13,8 @@ use crate::{Error, Result};
 /// A device that goes away again within so many seconds is not opened a third time.
 const SOON: f64 = 30.0;
 
-/// Whether a run opens a new device by itself. In a page several share one, and the page sees to it; see [`Trainer::move_to`].
+/// Whether a run opens a new device by itself. In a page several share one, and the page sees to it; see
+/// [`Trainer::move_to`].
 const OPENS: bool = cfg!(not(target_arch = "wasm32"));
 
 /// What is known of devices that went away.
@@ -24,7 +25,8 @@ pub(in crate::train) struct Losses {
 }
 
 impl Losses {
-    /// Whether a loss now, after so many steps, is worth another device: it comes late, and there was progress since the last.
+    /// Whether a loss now, after so many steps, is worth another device: it comes late, and there was progress since
+    /// the last.
     pub fn bearable(&self, told: u64) -> bool {
         let soon = |(opened, before): &(Instant, u64)| opened.elapsed().as_secs_f64() < SOON || told <= *before;
         !self.opened.as_ref().is_some_and(soon)
@@ -65,9 +67,9 @@ impl Trainer {
         self.learner.keep().await
     }
 
-    /// Builds everything on another device after the first went away, as it was when it was last kept; [`Trainer::catch_up`] must
-    /// follow. A run that opens its own devices does both by itself; this is for several that share one. Returns the step that was
-    /// kept.
+    /// Builds everything on another device after the first went away, as it was when it was last kept;
+    /// [`Trainer::catch_up`] must follow. A run that opens its own devices does both by itself; this is for several
+    /// that share one. Returns the step that was kept.
     ///
     /// # Errors
     /// The new device fails too; this can be called again with another one.
@@ -78,8 +80,8 @@ impl Trainer {
         Ok(kept)
     }
 
-    /// Makes the steps since the last [`Trainer::keep`] once more, up to the last that was told. They are the same to the bit and are
-    /// not told again.
+    /// Makes the steps since the last [`Trainer::keep`] once more, up to the last that was told. They are the same to
+    /// the bit and are not told again.
     ///
     /// # Errors
     /// The device failed.

@@ -104,8 +104,8 @@ impl Trainer {
         Self::build(gpu, options, splits, spec, None)
     }
 
-    /// Goes on where the checkpoint stands, exactly. `options` are the checkpoint's, save perhaps for the run's length and the
-    /// place of its data.
+    /// Goes on where the checkpoint stands, exactly. `options` are the checkpoint's, save perhaps for the run's length
+    /// and the place of its data.
     ///
     /// # Errors
     /// As [`Trainer::new`], and when the checkpoint belongs to another network or other data, or is none of a run.
@@ -324,7 +324,7 @@ impl Trainer {
     }
 
     /// Parameters, buffers and moments as they are now. At [`Event::Save`] nothing is in flight; otherwise the steps in
-    /// flight are waited for, and their events follow. After the device has gone away for good they are those last kept.
+    /// flight are waited for, and their events follow. Once the device is gone for good they are those last kept.
     ///
     /// # Errors
     /// A value is no longer a number: such a network is not kept.

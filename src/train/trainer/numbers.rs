@@ -20,7 +20,8 @@ impl Trainer {
         })
     }
 
-    /// Makes the steps since the last checkpoint again, one by one, and looks into the first that gives what is no number.
+    /// Makes the steps since the last checkpoint again, one by one, and looks into the first that gives what is no
+    /// number.
     async fn first_bad(&mut self) -> Result<Option<Bad>> {
         let end = self.learner.steps();
         while self.learner.take().await?.is_some() {}

@@ -53,8 +53,8 @@ impl Trainer {
         self.ahead = steps.max(1);
     }
 
-    /// Asks for an [`Event::Kernels`] during training too, each at least so many steps and seconds after the one before.
-    /// Reading them waits for the steps in flight, so that both should be well above a step.
+    /// Asks for an [`Event::Kernels`] during training too, each at least so many steps and seconds after the one
+    /// before. Reading them waits for the steps in flight, so that both should be well above a step.
     pub fn show_kernels(&mut self, steps: u64, seconds: f64) {
         self.pace = Some((steps.max(1), seconds));
     }
@@ -205,7 +205,8 @@ impl Trainer {
         Ok(())
     }
 
-    /// Whether a checkpoint is due, as all processes see it; asks them also whether one is to stop. They must drain and submit alike.
+    /// Whether a checkpoint is due, as all processes see it; asks them also whether one is to stop. They must drain and
+    /// submit alike.
     fn agreed_save(&mut self) -> Result<bool> {
         let mut votes = [self.save_is_due(), self.stopping].map(|vote| f32::from(u8::from(vote)));
         if let Some(processes) = self.learner.gpu().processes() {
@@ -272,7 +273,8 @@ impl Trainer {
         }
     }
 
-    /// On the validation images, where there are some; on the test images where there are none, and at the end of the run.
+    /// On the validation images, where there are some; on the test images where there are none, and at the end of the
+    /// run.
     async fn evaluate(&mut self) -> Result<()> {
         if let Some(validation) = self.validation.clone() {
             self.last_validation = self.judge(&validation, Split::Validation).await?;

@@ -71,8 +71,8 @@ impl Checks {
         kernels().map(|kernel| kernel.key()).collect()
     }
 
-    /// Creates the pipeline of kernel `index` by the browser's own WGSL compiler, which knows nothing of naga; returns what is
-    /// wrong, or nothing.
+    /// Creates the pipeline of kernel `index` by the browser's own WGSL compiler, which knows nothing of naga; returns
+    /// what is wrong, or nothing.
     #[wasm_bindgen(js_name = runKernel)]
     pub async fn run_kernel(&self, index: usize) -> Option<String> {
         let kernel = kernels().nth(index)?;
@@ -99,8 +99,8 @@ impl Checks {
         OPERATIONS.iter().map(|operation| operation.name.to_owned()).collect()
     }
 
-    /// Runs operation `index` against its reference at its corner sizes and at `random` others, under every way of choosing
-    /// kernels; returns what is wrong, or nothing.
+    /// Runs operation `index` against its reference at its corner sizes and at `random` others, under every way of
+    /// choosing kernels; returns what is wrong, or nothing.
     #[wasm_bindgen(js_name = runOperation)]
     pub async fn run_operation(&self, index: usize, random: usize) -> Option<String> {
         let operation = OPERATIONS.iter().nth(index)?;

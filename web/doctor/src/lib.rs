@@ -1,4 +1,5 @@
-//! What `mexhat doctor` checks, for the adapter of a browser. It is no part of the page's own wasm: few visitors ask for it.
+//! What `mexhat doctor` checks, for the adapter of a browser. It is no part of the page's own wasm: few visitors ask
+//! for it.
 //!
 //! Nothing is compiled for other targets than browsers.
 
@@ -29,8 +30,9 @@ fn json(value: &impl Serialize) -> Result<String, JsValue> {
     serde_json::to_string(value).map_err(|error| error.to_string().into())
 }
 
-/// Opens a device of its own, so that nothing else on the page is touched, and checks it. Tells each check as it comes, by
-/// `tell(share, json)` with the share of all checks that are done, and returns the whole as JSON: `{ summary, wrong, report }`.
+/// Opens a device of its own, so that nothing else on the page is touched, and checks it. Tells each check as it comes,
+/// by `tell(share, json)` with the share of all checks that are done, and returns the whole as JSON:
+/// `{ summary, wrong, report }`.
 ///
 /// # Errors
 /// The browser gives no device.

@@ -1,5 +1,5 @@
-// The npm package mexhat: networks with network deconvolution, trained on the GPU through WebGPU. What it does is in mexhat_npm_bg.wasm; here
-// are names, promises and turns. Types and their comments are in mexhat.d.ts.
+// The npm package mexhat: networks with network deconvolution, trained on the GPU through WebGPU. What it does is in
+// mexhat_npm_bg.wasm; here are names, promises and turns. Types and their comments are in mexhat.d.ts.
 import load, { Device as Engine } from "./mexhat_npm.js";
 
 export class MexhatError extends Error {

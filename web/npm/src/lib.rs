@@ -1,8 +1,8 @@
 //! What `package/mexhat.js` calls: a device, and networks on it that are trained on arrays.
 //!
-//! A thin door to `mexhat::train::Learner`. The page has a wasm of its own: what its races and chapters need and what programs need
-//! are together a fifth larger than the page's own (605 KB gzipped against 511, November 2026), and the page has to stay small.
-//! Nothing is compiled for other targets than browsers.
+//! A thin door to `mexhat::train::Learner`. The page has a wasm of its own: what its races and chapters need and what
+//! programs need are together a fifth larger than the page's own (605 KB gzipped against 511, November 2026), and the
+//! page has to stay small. Nothing is compiled for other targets than browsers.
 
 #![cfg(target_arch = "wasm32")]
 

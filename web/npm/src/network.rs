@@ -39,8 +39,9 @@ impl Network {
 
     /// Trains on `[images, labels, names of classes]`, judged by `test` or undefined, as `options` (JSON) say.
     ///
-    /// `next` is called with each event, text of JSON, and afterwards with undefined until it has no more wishes. It returns a promise
-    /// of a wish: undefined to go on, null to stop, or `[what, args, resolve, reject]` as of [`Network::ask`].
+    /// `next` is called with each event, text of JSON, and afterwards with undefined until it has no more wishes. It
+    /// returns a promise of a wish: undefined to go on, null to stop, or `[what, args, resolve, reject]` as of
+    /// [`Network::ask`].
     pub async fn fit(&mut self, train: JsValue, test: JsValue, options: String, next: Function) -> Result<(), JsValue> {
         let Training { fit, update } = training::read(&options).map_err(thrown)?;
         let shape = self.learner.network().input;

@@ -22,13 +22,14 @@ extern "C" {
     fn whole(this: &FileReaderSync, blob: &Blob) -> std::result::Result<ArrayBuffer, JsValue>;
 }
 
-/// Bytes that are asked for at once, and how many such parts are kept: pictures of many classes are read in turns, each class from its own place
-/// of an archive.
+/// Bytes that are asked for at once, and how many such parts are kept: pictures of many classes are read in turns, each
+/// class from its own place of an archive.
 const PART: u64 = 256 << 10;
 const PARTS: usize = 128;
 
 thread_local! {
-    /// What JavaScript owns cannot go to another thread, and the readers of data sets may: they have a number in its place.
+    /// What JavaScript owns cannot go to another thread, and the readers of data sets may: they have a number in its
+    /// place.
     static BLOBS: RefCell<Vec<Blob>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -1,5 +1,5 @@
-//! Files of the page's visitor, read by the readers of `mexhat train`. It is no part of the page's own wasm: few visitors give it files, and
-//! what a damaged one does to this memory is nothing to a race.
+//! Files of the page's visitor, read by the readers of `mexhat train`. It is no part of the page's own wasm: few
+//! visitors give it files, and what a damaged one does to this memory is nothing to a race.
 //!
 //! Nothing is compiled for other targets than browsers.
 
@@ -25,11 +25,11 @@ pub fn start() {
     mexhat_web_common::panics_to_console();
 }
 
-/// The data set in `files`, `[[path, File]]`, whose name for messages is `name`; `options` is JSON: `seed`, `limit_train`, `limit_test`.
-/// `tell(done, all)` hears of files that were read.
+/// The data set in `files`, `[[path, File]]`, whose name for messages is `name`; `options` is JSON: `seed`,
+/// `limit_train`, `limit_test`. `tell(done, all)` hears of files that were read.
 ///
-/// Returns `{ name, shape, classes, normalize, reading, lines, train: { images, labels }, test: { images, labels } }`: images are (N,C,H,W),
-/// bytes; `normalize` and `reading` are JSON; `lines` say what was found and decided.
+/// Returns `{ name, shape, classes, normalize, reading, lines, train: { images, labels }, test: { images, labels } }`:
+/// images are (N,C,H,W), bytes; `normalize` and `reading` are JSON; `lines` say what was found and decided.
 ///
 /// # Errors
 /// `{ kind, message }`: the files are no data set, or one with more classes or pixels than the page takes.

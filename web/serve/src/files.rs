@@ -26,7 +26,8 @@ pub async fn answer<B>(request: &Request<B>, folder: &Path, address: SocketAddr)
     }
 }
 
-/// Whether the browser asked for this machine. Another site's name that was made to point here would let that site read the page.
+/// Whether the browser asked for this machine. Another site's name that was made to point here would let that site read
+/// the page.
 fn is_for_us<B>(request: &Request<B>, address: SocketAddr) -> bool {
     let mut hosts = request.headers().get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
@@ -34,7 +35,8 @@ fn is_for_us<B>(request: &Request<B>, address: SocketAddr) -> bool {
     [format!("127.0.0.1:{port}"), format!("localhost:{port}")].iter().any(|ours| host.as_bytes() == ours.as_bytes())
 }
 
-/// The regular file below `folder` that `path` names. Names of the page's files need no percent encoding, so none is undone.
+/// The regular file below `folder` that `path` names. Names of the page's files need no percent encoding, so none is
+/// undone.
 fn file_of(path: &str, folder: &Path) -> Option<PathBuf> {
     let relative = path.strip_prefix('/')?;
     let name =

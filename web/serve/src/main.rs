@@ -1,7 +1,7 @@
 //! `mexhat-serve FOLDER`: the files of a folder, for browsers on this machine. Started by `cargo xtask web`.
 //!
-//! It listens on 127.0.0.1 alone, at port 8080 or where that is taken at any free one. A page that another site has opened cannot read
-//! through it (the `Host` is checked), and no request leaves the folder, also not by a link.
+//! It listens on 127.0.0.1 alone, at port 8080 or where that is taken at any free one. A page that another site has
+//! opened cannot read through it (the `Host` is checked), and no request leaves the folder, also not by a link.
 
 mod connection;
 mod files;

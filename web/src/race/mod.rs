@@ -1,7 +1,7 @@
 //! Two to four networks of the same seed on the same images, a few steps in turn.
 //!
-//! The networks share the GPU, so each has it to itself for its turn: what a turn takes is what its steps cost, whoever came before.
-//! All are at the same step after each round, where they are judged, kept and paused.
+//! The networks share the GPU, so each has it to itself for its turn: what a turn takes is what its steps cost, whoever
+//! came before. All are at the same step after each round, where they are judged, kept and paused.
 
 mod lane;
 mod options;
@@ -89,7 +89,8 @@ impl Race {
         }
     }
 
-    /// What the network of a lane says to the test images: `{ counts: [truth][guess], mistakes: [{ index, label, guess, share }] }`.
+    /// What the network of a lane says to the test images:
+    /// `{ counts: [truth][guess], mistakes: [{ index, label, guess, share }] }`.
     pub async fn judge(&mut self, index: usize) -> Result<JsValue, JsValue> {
         let guesses = match self.lanes[index].trainer.guesses().await {
             Ok(guesses) => guesses,
@@ -120,7 +121,8 @@ impl Race {
     }
 
     /// Covariance of each deconvolution of a lane before and after it, as pictures:
-    /// `[{ name, statistics, d, scale, before, after }]`, the colours of `before` up to its largest magnitude, of `after` up to 1.
+    /// `[{ name, statistics, d, scale, before, after }]`, the colours of `before` up to its largest magnitude, of
+    /// `after` up to 1.
     pub async fn covariances(&mut self, index: usize) -> Result<Array, JsValue> {
         let found = match self.covariances_of(index).await {
             Ok(found) => found,
@@ -141,8 +143,8 @@ impl Race {
         Ok(list)
     }
 
-    /// Opens the GPU anew after it went away and builds both networks there; [`Race::catch_up`] must follow. Returns the steps at which
-    /// they were kept.
+    /// Opens the GPU anew after it went away and builds both networks there; [`Race::catch_up`] must follow. Returns
+    /// the steps at which they were kept.
     pub async fn reopen(&mut self) -> Result<Vec<u32>, JsValue> {
         self.gpu = Gpu::open_async(None).await.map_err(thrown)?;
         let mut kept = Vec::new();
@@ -194,7 +196,8 @@ impl Race {
         .into()
     }
 
-    /// Goes on until something has happened; returns its events, of which there may be none; `undefined` when both networks are over.
+    /// Goes on until something has happened; returns its events, of which there may be none; `undefined` when both
+    /// networks are over.
     pub async fn advance(&mut self) -> Result<Option<Array>, JsValue> {
         if self.lanes.iter().all(|lane| lane.over) {
             return Ok(None);
@@ -251,8 +254,8 @@ impl Race {
         self.lanes.iter_mut().try_for_each(|lane| lane.trainer.set_lr(lr)).map_err(thrown)
     }
 
-    /// Reads a drawing: `ink` of `width` columns, 0 to 255. Returns `{ picture: 28x28 bytes, shares: [10 of each network] }`,
-    /// or null when nothing is drawn.
+    /// Reads a drawing: `ink` of `width` columns, 0 to 255. Returns
+    /// `{ picture: 28x28 bytes, shares: [10 of each network] }`, or null when nothing is drawn.
     pub async fn read(&mut self, ink: Vec<u8>, width: usize) -> Result<JsValue, JsValue> {
         let Some(picture) = pad::centre(&ink, width) else { return Ok(JsValue::NULL) };
         let bytes: Vec<u8> = picture.iter().map(|v| (v * 255.0).round() as u8).collect();
@@ -266,7 +269,8 @@ impl Race {
         self.shares(&picture).await
     }
 
-    /// What each layer makes of a picture as the data has them, (C,H,W), 0 to 255: for each network `[{ name, shape, values }]`, shapes (C,H,W) or (F).
+    /// What each layer makes of a picture as the data has them, (C,H,W), 0 to 255: for each network
+    /// `[{ name, shape, values }]`, shapes (C,H,W) or (F).
     pub async fn activations(&mut self, pixels: Vec<u8>) -> Result<Array, JsValue> {
         let networks = Array::new();
         for index in 0..self.lanes.len() {
@@ -286,7 +290,8 @@ impl Race {
         Ok(networks)
     }
 
-    /// What has been created and submitted so far: `{ submissions, dispatches, buffers, bytes, pipelines, bindGroups }`.
+    /// What has been created and submitted so far:
+    /// `{ submissions, dispatches, buffers, bytes, pipelines, bindGroups }`.
     pub fn counters(&self) -> JsValue {
         let counters = self.gpu.counters();
         let number = |value: u64| JsValue::from(value as f64);
