@@ -7,7 +7,8 @@ use std::ops::Range;
 ///
 /// ```
 /// use mexhat::data::Batch;
-/// let batch = Batch { images: vec![0.5, -1.0, 2.0, 0.0], labels: vec![3, 1], len: 2, ..Default::default() };
+/// let mut batch = Batch::default();
+/// (batch.images, batch.labels, batch.len) = (vec![0.5, -1.0, 2.0, 0.0], vec![3, 1], 2);
 /// let each = batch.images.len() / batch.len;
 /// assert_eq!(batch.images.chunks(each).zip(&batch.labels).nth(1), Some((&[2.0, 0.0][..], &1)));
 /// ```

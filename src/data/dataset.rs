@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 ///
 /// ```
 /// use mexhat::data::{Dataset, IGNORED};
-/// let road = Dataset::new("road", 1, [1, 1, 3], vec![0, 200, 90], vec![1])?.with_masks(vec![0, 1, IGNORED])?;
+/// let road = Dataset::new("road", 2, [1, 1, 3], vec![0, 200, 90], vec![0])?.with_masks(vec![0, 1, IGNORED])?;
 /// assert_eq!(road.pixel_counts(), [1, 1]);
 /// # Ok::<(), mexhat::Error>(())
 /// ```
