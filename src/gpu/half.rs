@@ -6,7 +6,7 @@
 //! drivers.
 //!
 //! What a store is given becomes one of the two f16 beside it (in steps of 2^-24 below 2^-14): the nearest as a rule,
-//! the smaller one by Mesa's compilers for AMD and NVIDIA; rounding before would add half to what a store takes. What
+//! the smaller one by some compilers for AMD and NVIDIA; rounding before would add half to what a store takes. What
 //! lies beyond [`MOST`], and what is no number, becomes infinite with its sign: WGSL leaves open what packing makes of
 //! it. Infinite stays infinite, where a NaN would vanish in a ReLU.
 

@@ -55,7 +55,7 @@
 //! computing, and all of it passes while gradients are sent, that is 3.8 and 4.4 times. Larger batches a card, or
 //! faster links, are what helps.
 //!
-//! On one core of a busy machine with Mesa's CPU driver, ResNet-18 of half the width with 8 images and a network that
+//! On one core of a busy machine without a GPU, ResNet-18 of half the width with 8 images and a network that
 //! only takes time hid 1.2 of 3.3 s of averaging behind a step of 2.1 s without norm, and 1.6 of 2.6 s behind one of
 //! 4.9 s with batch norm: `LP_NUM_THREADS=1 cargo test --release --test processes how_much -- --ignored --nocapture`.
 //! With deconvolution nothing was gained beyond the noise of that machine.
