@@ -306,7 +306,7 @@ mod tests {
         assert!(error("layers = []").contains("no layers"));
         assert!(error("layer = []").contains("line 1"));
         let found = error("norm = \"bach\"\nlayers = [{ type = \"relu\" }]");
-        assert!(found.contains("line 1, column 1: 'norm': unknown variant 'bach'"), "{found}");
+        assert!(found.contains("line 1, column 1: 'norm': unknown norm 'bach'"), "{found}");
         let found = error("layers = [{ type = \"relu\" }]\nblock_fc = \"many\"\n[whitening]\niterations = 3\neps = 1");
         assert!(found.contains("line 2, column 1: 'block_fc': invalid type"), "{found}");
         let found = error("layers = [{ type = \"relu\" }]\n[whitening]\niterations = 3\n  block = [1]");
