@@ -189,7 +189,7 @@ fn networks_as_text_refuse_typing_errors_and_say_which_layer_does_not_fit() {
     let error = build(|l| l.conv(Conv::new(4, 3)).linear(2));
     assert!(error.contains("'fc1'") && error.contains("[4, 8, 8]") && error.contains("flatten"), "{error}");
     assert!(build(|l| l.max_pool(2).max_pool(2).max_pool(2).max_pool(2)).contains("'max_pool4'"));
-    assert!(build(|l| l.conv(Conv::new(4, 3).groups(3))).contains("3 groups"));
+    assert!(build(|l| l.conv(Conv::new(4, 3).groups(3))).contains("groups is 3, which does not divide"));
     assert!(build(|l| l.conv(Conv::new(4, 3)).named("a").conv(Conv::new(4, 3)).named("a")).contains("two layers"));
     assert!(build(|l| l.flatten().linear(usize::MAX / 2)).contains("a tensor may have"));
     assert!(build(|l| l.residual(|b| b.conv(Conv::new(4, 3)))).contains("'block1'"));
