@@ -63,7 +63,8 @@ fn download(to: &Path) -> Result {
     ] {
         options.extend(["-o".into(), format!("Dir::{key}={}", to.join(path).display())]);
     }
-    for rest in ["Dir::Etc::sourceparts=-", "APT::Sandbox::User=root", "Acquire::Languages=none"] {
+    for rest in ["Dir::Etc::sourceparts=-", "APT::Sandbox::User=root", "Acquire::Languages=none", "Acquire::Retries=5"]
+    {
         options.extend(["-o".into(), rest.into()]);
     }
     let options: Vec<&str> = options.iter().map(String::as_str).collect();
