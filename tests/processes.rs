@@ -3,10 +3,12 @@
 
 use mexhat::gpu::{Gpu, Processes};
 use mexhat::models::{ModelOptions, Norm, network};
-use mexhat::nn::Network;
+use mexhat::nn::{Conv, Network};
 use mexhat::rng::Rng;
 use mexhat::train::{Batch, Event, Learner, NetOptions, Options, Sgd, Targets, Trainer};
 use mexhat::{Error, Result, data};
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::sync::{Arc, Barrier, Mutex, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -297,6 +299,129 @@ fn gradients_are_averaged_while_the_device_computes() -> Result<()> {
     assert!(created.windows(2).all(|pair| pair[0] == pair[1]), "a step creates nothing: {created:?}");
     for name in together.tensors().into_iter().map(String::from).collect::<Vec<_>>() {
         assert_eq!(together.tensor(&name)?.values, alone.tensor(&name)?.values, "{name}");
+    }
+    Ok(())
+}
+
+/// One of two that has the same, whose connection fails at one call.
+#[derive(Default)]
+struct Broken {
+    calls: Mutex<usize>,
+    /// The call that fails, counted from 0.
+    fails: Mutex<Option<usize>>,
+}
+
+impl Processes for Broken {
+    fn count(&self) -> usize {
+        2
+    }
+
+    fn rank(&self) -> usize {
+        0
+    }
+
+    fn average(&self, _values: &mut [f32]) -> Result<()> {
+        let (mut calls, mut fails) = (self.calls.lock().unwrap(), self.fails.lock().unwrap());
+        *calls += 1;
+        if fails.take_if(|call| *call == *calls - 1).is_some() {
+            return Err(Error::Run("the cable is out".into()));
+        }
+        Ok(())
+    }
+}
+
+/// A step that fails leaves nothing to the next one, wherever it fails: neither what was on its way nor its buffers.
+#[test]
+fn a_step_after_one_that_failed_is_whole() -> Result<()> {
+    let network = || {
+        let mut net = Network::new([1, 16, 16]).norm(Norm::None).seed(3);
+        net.flatten().linear(512).relu().linear(512).relu().linear(256).relu().linear(3);
+        net
+    };
+    let device = gpu();
+    let broken = Arc::new(Broken::default());
+    device.join(broken.clone())?;
+    let mut learner = Learner::new(&device, network(), Sgd::new(0.1))?;
+    let mut alone = Learner::new(&gpu(), network(), Sgd::new(0.1))?;
+    let mut rng = Rng::new(1);
+    let images = (0..8 * 256).map(|_| rng.normal()).collect();
+    let batch = Batch { images, targets: Targets::Labels((0..8).map(|_| rng.below(3) as u32).collect()) };
+    let step = |learner: &mut Learner| {
+        pollster::block_on(async {
+            learner.submit(&batch, 0.1, 0).await?;
+            Ok::<_, Error>(learner.take().await?.expect("a step").loss)
+        })
+    };
+    assert_eq!(step(&mut learner)?, step(&mut alone)?);
+    let calls = *broken.calls.lock().unwrap();
+    assert!(calls > 2, "{calls} calls a step");
+    for call in (0..calls).chain([0, 0, 0]) {
+        *broken.calls.lock().unwrap() = 0;
+        *broken.fails.lock().unwrap() = Some(call);
+        let error = step(&mut learner).expect_err("a failure").to_string();
+        assert!(error.contains("the cable is out"), "call {call}: {error}");
+        *broken.calls.lock().unwrap() = 0;
+        assert_eq!(step(&mut learner)?, step(&mut alone)?, "call {call}");
+        assert_eq!(*broken.calls.lock().unwrap(), calls, "call {call}: each is averaged once, and nothing else");
+    }
+    for name in alone.tensors().into_iter().map(String::from).collect::<Vec<_>>() {
+        assert_eq!(learner.tensor(&name)?.values, alone.tensor(&name)?.values, "{name}");
+    }
+    Ok(())
+}
+
+/// Counts what this thread asks for in pieces of at least [`LARGE`] bytes.
+struct Counting;
+
+const LARGE: usize = 96 * 1024;
+
+thread_local! {
+    static ASKED: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: all is left to the system's allocator; a counter that needs no memory and no destructor is beside it.
+#[allow(unsafe_code)]
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if layout.size() >= LARGE {
+            ASKED.set(ASKED.get() + 1);
+        }
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+/// Means, variances, covariances and gradients go back and forth in memory that is there before the first step.
+#[test]
+fn averaging_asks_for_no_memory() -> Result<()> {
+    for norm in [Norm::Batch, Norm::Deconv] {
+        let mut net = Network::new([1, 2, 2]).norm(norm);
+        net.conv(Conv::new(32_768, 1)).relu().conv(Conv::new(64, 1)).relu().flatten().linear(2);
+        let device = gpu();
+        device.join(Arc::new(Broken::default()))?;
+        let mut learner = Learner::new(&device, net, Sgd::new(1e-3))?;
+        let mut rng = Rng::new(1);
+        let images = (0..8 * 4).map(|_| rng.normal()).collect();
+        let batch = Batch { images, targets: Targets::Labels(vec![0, 1, 0, 1, 0, 1, 0, 1]) };
+        let mut asked = Vec::new();
+        for _ in 0..4 {
+            let before = ASKED.get();
+            pollster::block_on(async {
+                learner.submit(&batch, 1e-3, 0).await?;
+                learner.take().await
+            })?;
+            asked.push(ASKED.get() - before);
+        }
+        assert_eq!(asked[1..], [0; 3], "{norm}: pieces of {LARGE} bytes and more in each step");
+        assert!(asked[0] > 0, "{norm}: the first step compiles, and what counts counts");
     }
     Ok(())
 }

@@ -6,15 +6,23 @@ use mexhat::data::{Augment, Dataset, LoadOptions, Normalize, glyphs, load};
 use mexhat::nn::{Conv, Layer, Layers, Network};
 use mexhat::train::{Event, Examples, Fit, Learner, Sgd};
 use mexhat::{Gpu, Result};
+use std::fs;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
+
+#[path = "common/python.rs"]
+mod python;
 
 /// A test by its name, the data set that it needs, and what it does with the path of that.
 type Test = (&'static str, &'static str, fn(&str) -> Result<()>);
 
-const TESTS: [Test; 5] = [
+/// A test that asks ONNX Runtime, too.
+const EXPORTED: &str = "onnx_runtime_reads_mnist_as_lenet_does_here";
+
+const TESTS: [Test; 6] = [
     ("mnist_is_known_by_its_checksum", "mnist", mnist),
     ("drawn_digits_read_real_ones", "mnist", drawn_digits_read_real_ones),
+    (EXPORTED, "mnist", exported),
     ("fashion_is_normalised_by_itself", "fashion-mnist-3600", fashion),
     ("cifar_is_read_from_zips_of_folders", "cifar10", cifar),
     ("a_residual_network_of_ones_own_learns_cifar_from_arrays", "cifar10", residual),
@@ -26,6 +34,9 @@ fn main() -> ExitCode {
         let run = move || {
             if !path.exists() {
                 return Ok(Completion::ignored_with(format!("{} is absent", path.display())));
+            }
+            if let (EXPORTED, Err(why)) = (name, python::python()) {
+                return Ok(Completion::ignored_with(why));
             }
             test(&path.to_string_lossy()).map_err(|error| Failed::from(error.to_string()))?;
             Ok(Completion::Completed)
@@ -65,6 +76,38 @@ fn drawn_digits_read_real_ones(path: &str) -> Result<()> {
     });
     let right = right.count();
     assert!(right * 100 >= real.len() * 80, "{right} of {} are read", real.len());
+    Ok(())
+}
+
+/// `mexhat train`, `mexhat export`, and both models on all test images: at most two are read otherwise.
+fn exported(path: &str) -> Result<()> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let mexhat = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_mexhat")).args(arguments).output().expect("the program starts");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let (run, outside, inside) = (file("run"), file("outside.onnx"), file("inside.onnx"));
+    mexhat(&["train", "--data", path, "--model", "lenet", "--steps", "60", "--limit-test", "1000", "--out", &run]);
+    mexhat(&["export", &run, "--out", &outside]);
+    mexhat(&["export", &run, "--out", &inside, "--preprocess"]);
+
+    let test = load(path, &limits(1, 10_000))?.test;
+    let gpu = Gpu::open_by(|name| std::env::var(name).ok())?;
+    let mut learner = Learner::load(&gpu, format!("{run}/model.safetensors"))?;
+    let logits = learner.outputs(&test)?;
+    let predictions = logits.argmax();
+    let right = predictions.iter().zip(&test.labels).filter(|(found, label)| **found as u32 == **label).count();
+    let evaluated = learner.evaluate(&test, 500)?.accuracy;
+    assert!((f64::from(evaluated) - right as f64 / 1e4).abs() < 1e-6, "{evaluated}, and {right} of 10,000");
+    assert!((5_000..10_000).contains(&right), "{right} of 10,000: guessing, or nothing to tell apart");
+    fs::write(file("logits"), bytemuck::cast_slice::<f32, u8>(&logits.values)).expect("a file");
+    fs::write(file("labels"), bytemuck::cast_slice::<u32, u8>(&test.labels)).expect("a file");
+    fs::write(file("pixels"), &test.images[..]).expect("a file");
+
+    let python = python::python().expect("whoever runs this has Python");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/mnist.py");
+    assert!(Command::new(python).arg(script).arg(folder.path()).status().expect("a Python").success());
     Ok(())
 }
 

@@ -23,43 +23,41 @@ impl Piece {
 }
 
 /// What is averaged at once.
-#[derive(Default)]
 struct Exchange {
-    parts: Vec<(Average, Vec<Piece>)>,
+    pieces: Vec<Piece>,
+    /// Where means lie among the values that have their variances behind them.
+    moments: Vec<Range<usize>>,
 }
 
 impl Exchange {
     fn new(parts: &[Part], buffer: &impl Fn(Slot) -> Option<Buffer>) -> Self {
         let piece = |(slot, range): &(Slot, Range<u64>)| Some(Piece { buffer: buffer(*slot)?, range: range.clone() });
-        let pieces = |part: &Part| part.pieces.iter().filter_map(piece).collect();
-        Self { parts: parts.iter().map(|part| (part.average, pieces(part))).collect() }
-    }
-
-    fn pieces(&self) -> impl Iterator<Item = &Piece> {
-        self.parts.iter().flat_map(|(_, pieces)| pieces)
+        let (mut pieces, mut moments, mut at) = (Vec::new(), Vec::new(), 0);
+        for part in parts {
+            let own: Vec<Piece> = part.pieces.iter().filter_map(piece).collect();
+            let count = |piece: &Piece| piece.bytes() as usize / 4;
+            if let (Average::Moments, [means, _]) = (part.average, &own[..]) {
+                moments.push(at..at + count(means));
+            }
+            at += own.iter().map(count).sum::<usize>();
+            pieces.extend(own);
+        }
+        Self { pieces, moments }
     }
 
     fn bytes(&self) -> u64 {
-        self.pieces().map(Piece::bytes).sum()
+        self.pieces.iter().map(Piece::bytes).sum()
     }
 
-    /// Where means lie among the values that have their variances behind them.
-    fn moments(&self) -> Vec<Range<usize>> {
-        let (mut at, mut found) = (0, Vec::new());
-        for (average, pieces) in &self.parts {
-            let count = |piece: &Piece| piece.bytes() as usize / 4;
-            if let (Average::Moments, [means, _]) = (average, &pieces[..]) {
-                found.push(at..at + count(means));
-            }
-            at += pieces.iter().map(count).sum::<usize>();
-        }
-        found
+    /// Values, of which as many are variances.
+    fn means(&self) -> usize {
+        self.moments.iter().map(Range::len).sum()
     }
 
     /// Appends copies of everything to `staging`.
     fn stage(&self, encoder: &mut wgpu::CommandEncoder, staging: &wgpu::Buffer) {
         let mut at = 0;
-        for piece in self.pieces() {
+        for piece in &self.pieces {
             encoder.copy_buffer_to_buffer(&piece.buffer.raw, piece.range.start, staging, at, piece.bytes());
             at += piece.bytes();
         }
@@ -74,6 +72,13 @@ struct Cut {
     due: Exchange,
     /// What is averaged while the GPU computes up to the next cut.
     ahead: Exchange,
+}
+
+/// What the cut of a step has left to be averaged while the GPU computes up to the next. It belongs to that step: one
+/// that fails takes it along.
+pub(super) struct Left {
+    cut: usize,
+    flight: Flight,
 }
 
 /// An exchange whose values have been submitted to be copied.
@@ -99,9 +104,16 @@ pub(super) struct Exchanges {
     staging: Option<wgpu::Buffer>,
     /// For what is averaged meanwhile, at even and odd cuts: one is read while the other is written.
     meanwhile: Option<[wgpu::Buffer; 2]>,
-    /// Of what the cut of this number left.
-    flight: Option<(usize, Flight)>,
+    host: Host,
+}
+
+/// Values on their way, with room for those of every exchange: a step asks for no more.
+struct Host {
     values: Vec<f32>,
+    /// Means and variances of this process alone.
+    own: Vec<f32>,
+    /// Variances about the means of all.
+    variances: Vec<f32>,
 }
 
 impl Exchanges {
@@ -113,13 +125,18 @@ impl Exchanges {
             cuts.map(|cut| Cut { end: cut.end, due: exchange(&cut.due), ahead: exchange(&cut.ahead) }).collect();
         let most = |of: fn(&Cut) -> &Exchange| cuts.iter().map(|cut| of(cut).bytes()).max().unwrap_or(0);
         let (due, ahead) = (most(|cut| &cut.due), most(|cut| &cut.ahead));
+        // Moments have no time.
+        let means = cuts.iter().map(|cut| cut.due.means()).max().unwrap_or(0);
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let create = |bytes| gpu.raw_buffer("averages", bytes, usage, false);
         Self {
             staging: (due > 0).then(|| create(due)),
             meanwhile: (ahead > 0).then(|| [create(ahead), create(ahead)]),
-            flight: None,
-            values: Vec::with_capacity(due.max(ahead) as usize / 4),
+            host: Host {
+                values: Vec::with_capacity(due.max(ahead) as usize / 4),
+                own: Vec::with_capacity(2 * means),
+                variances: Vec::with_capacity(means),
+            },
             cuts,
         }
     }
@@ -130,8 +147,14 @@ impl Exchanges {
     }
 
     /// Submits what `encoder` holds, which ends at cut `index`. While the GPU computes it, what was left from the cut
-    /// before is averaged; then what is due here.
-    pub async fn run(&mut self, gpu: &Gpu, mut encoder: wgpu::CommandEncoder, index: usize) -> Result<()> {
+    /// before is averaged; then what is due here. Returns what is left for the next cut.
+    pub async fn run(
+        &mut self,
+        gpu: &Gpu,
+        mut encoder: wgpu::CommandEncoder,
+        index: usize,
+        left: Option<Left>,
+    ) -> Result<Option<Left>> {
         let cut = &self.cuts[index];
         let staging = self.staging.as_ref().filter(|_| cut.due.bytes() > 0);
         let meanwhile = self.meanwhile.as_ref().map(|pair| &pair[index % 2]).filter(|_| cut.ahead.bytes() > 0);
@@ -144,62 +167,69 @@ impl Exchanges {
             mapping: Mapping(staging.clone()),
         };
         let (due, ahead) = (staging.map(flight), meanwhile.map(flight));
-        if let Some((before, flight)) = self.flight.take() {
-            finish(gpu, &self.cuts[before].ahead, flight, &mut self.values).await?;
+        if let Some(Left { cut, flight }) = left {
+            finish(gpu, &self.cuts[cut].ahead, flight, &mut self.host).await?;
         }
         if let Some(flight) = due {
-            finish(gpu, &cut.due, flight, &mut self.values).await?;
+            finish(gpu, &cut.due, flight, &mut self.host).await?;
         }
-        self.flight = ahead.map(|flight| (index, flight));
-        Ok(())
+        Ok(ahead.map(|flight| Left { cut: index, flight }))
     }
 }
 
 /// Waits for the copies of `flight`, averages them and writes the means back before the next submission.
-async fn finish(gpu: &Gpu, exchange: &Exchange, flight: Flight, values: &mut Vec<f32>) -> Result<()> {
+async fn finish(gpu: &Gpu, exchange: &Exchange, flight: Flight, host: &mut Host) -> Result<()> {
     let Some(processes) = gpu.processes() else {
         return Err(Error::Usage("a step of several processes was compiled for a device that has none".into()));
     };
     let Flight { submission, pending, mapping } = flight;
     gpu.wait(submission);
     mapped(pending, gpu).await?;
-    values.clear();
+    host.values.clear();
     {
         let copies = mapping.0.slice(..exchange.bytes());
         let view = copies.get_mapped_range().map_err(|error| gpu.explain(error))?;
-        values.extend_from_slice(bytemuck::cast_slice(&view));
+        host.values.extend_from_slice(bytemuck::cast_slice(&view));
     }
     drop(mapping);
-    average(processes, exchange, values)?;
+    average(processes, &exchange.moments, host)?;
     let mut at = 0;
-    for piece in exchange.pieces() {
+    for piece in &exchange.pieces {
         let end = at + piece.bytes() as usize / 4;
-        gpu.inner.queue.write_buffer(&piece.buffer.raw, piece.range.start, bytemuck::cast_slice(&values[at..end]));
+        let means = bytemuck::cast_slice(&host.values[at..end]);
+        gpu.inner.queue.write_buffer(&piece.buffer.raw, piece.range.start, means);
         at = end;
     }
     Ok(())
 }
 
-/// Averages `values`, those of all parts of `exchange` one after the other.
-fn average(processes: &dyn Processes, exchange: &Exchange, values: &mut [f32]) -> Result<()> {
-    let moments = exchange.moments();
+/// Averages the values of `host`, those of all pieces of an exchange one after the other.
+fn average(processes: &dyn Processes, moments: &[Range<usize>], host: &mut Host) -> Result<()> {
+    let Host { values, own, variances } = host;
+    own.clear();
+    moments.iter().for_each(|means| own.extend_from_slice(&values[means.start..means.end + means.len()]));
+    processes.average(values)?;
     if moments.is_empty() {
-        return processes.average(values);
+        return Ok(());
     }
     // The variance of all is the mean of the variances about the mean of all.
-    let own = values.to_vec();
-    processes.average(values)?;
-    let mut variances = Vec::new();
-    for Range { start, end } in moments.iter().cloned() {
-        let count = end - start;
-        let about = |i: usize| f64::from(own[i + count]) + (f64::from(own[i]) - f64::from(values[i])).powi(2);
-        variances.extend((start..end).map(|i| about(i) as f32));
+    variances.clear();
+    let mut rest = &own[..];
+    for means in moments {
+        let (these, others) = rest.split_at(2 * means.len());
+        let (ours, spread) = these.split_at(means.len());
+        let about =
+            ours.iter().zip(&values[means.clone()]).zip(spread).map(|((own, all), variance)| {
+                (f64::from(*variance) + (f64::from(*own) - f64::from(*all)).powi(2)) as f32
+            });
+        variances.extend(about);
+        rest = others;
     }
-    processes.average(&mut variances)?;
+    processes.average(variances)?;
     let mut rest = &variances[..];
-    for Range { start, end } in moments {
-        let (found, others) = rest.split_at(end - start);
-        values[end..end + found.len()].copy_from_slice(found);
+    for means in moments {
+        let (found, others) = rest.split_at(means.len());
+        values[means.end..means.end + means.len()].copy_from_slice(found);
         rest = others;
     }
     Ok(())

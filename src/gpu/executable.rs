@@ -221,7 +221,13 @@ impl Executable {
         #[cfg(target_arch = "wasm32")]
         let from = 0;
         #[cfg(not(target_arch = "wasm32"))]
-        let from = self.average(&mut encoder).await?;
+        let from = match self.average(&mut encoder).await {
+            Ok(from) => from,
+            Err(error) => {
+                self.ring.failed();
+                return Err(error);
+            }
+        };
         encode_all(&self.launches[from..], &mut encoder);
         if let Some(readback) = self.ring.readback() {
             for (buffer, offset, bytes) in &self.downloads {
@@ -237,11 +243,11 @@ impl Executable {
     /// Runs all launches up to the last cut, behind which nothing is averaged; returns how many.
     #[cfg(not(target_arch = "wasm32"))]
     async fn average(&mut self, encoder: &mut wgpu::CommandEncoder) -> Result<usize> {
-        let (mut from, mut index) = (0, 0);
+        let (mut from, mut index, mut left) = (0, 0, None);
         while let Some(end) = self.exchanges.end(index) {
             encode_all(&self.launches[from..end], encoder);
             let next = self.gpu.inner.device.create_command_encoder(&Default::default());
-            self.exchanges.run(&self.gpu, std::mem::replace(encoder, next), index).await?;
+            left = self.exchanges.run(&self.gpu, std::mem::replace(encoder, next), index, left).await?;
             (from, index) = (end, index + 1);
         }
         Ok(from)

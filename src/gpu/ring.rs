@@ -38,6 +38,9 @@ struct Slot {
     staging: Option<wgpu::Buffer>,
     readback: Option<wgpu::Buffer>,
     flight: Option<Flight>,
+    /// A mapping of `staging` that a step has used up which failed on its way.
+    #[cfg(not(target_arch = "wasm32"))]
+    again: Option<Pending>,
 }
 
 struct Flight {
@@ -67,6 +70,8 @@ impl Ring {
             staging: make("staging", up, Use::MAP_WRITE | Use::COPY_SRC, true),
             readback: make("read-back", down, Use::MAP_READ | Use::COPY_DST, false),
             flight: None,
+            #[cfg(not(target_arch = "wasm32"))]
+            again: None,
         };
         Self { slots: (0..DEPTH).map(slot).collect(), next: 0, collected: 0, finished: VecDeque::new() }
     }
@@ -82,7 +87,19 @@ impl Ring {
         while self.next - self.collected >= DEPTH {
             self.collect_oldest(gpu).await?;
         }
+        #[cfg(not(target_arch = "wasm32"))]
+        if let Some(pending) = self.slot(self.next).again.take() {
+            gpu.poll_all();
+            mapped(pending, gpu).await?;
+        }
         Ok(())
+    }
+
+    /// The acquired slot has been staged, and its step has failed: the next one takes it.
+    #[cfg(not(target_arch = "wasm32"))]
+    pub fn failed(&mut self) {
+        let slot = self.slot(self.next);
+        slot.again = slot.staging.as_ref().map(|buffer| map(buffer, wgpu::MapMode::Write));
     }
 
     /// Writes one step's inputs, each where it begins, into the acquired slot; returns its staging buffer.

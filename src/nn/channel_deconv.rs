@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 /// As published, the second moment is not centred. The channels that fill no block are scaled by one scalar mean and
 /// one unbiased variance. (N,F) counts as one pixel. Everything is differentiated, all statistics included. Tensors,
 /// for blocks of b channels: `NAME.running_mean1` (b,1), `NAME.running_deconv` (b,b), `NAME.running_mean2` (1),
-/// `NAME.running_var` (1), and `NAME.steps` (1), the training steps so far: the first one sets the running statistics,
-/// the later ones are averaged into them. Evaluation before any training step leaves whole blocks as they are.
+/// `NAME.running_var` (1), and `NAME.num_batches_tracked` (1), the training steps so far: the first one sets the
+/// running statistics, the later ones are averaged into them. In files the last three are (1,1), (1,1) and a whole
+/// number, as in the authors' layer. Evaluation before any training step leaves whole blocks as they are.
 #[derive(Clone, Debug)]
 pub struct ChannelDeconv {
     running_mean: StateId,
@@ -79,9 +80,12 @@ impl ChannelDeconv {
         }
         state.room_for(&[block, block])?;
         let identity = (0..block * block).map(|i| if i / block == i % block { 1.0 } else { 0.0 }).collect();
-        let mut scalar = |key: &str, value| state.buffer(&format!("{name}.{key}"), Type::plain(&[1]), vec![value]);
-        let (running_scalar_mean, running_variance) = (scalar("running_mean2", 0.0), scalar("running_var", 1.0));
-        let steps = scalar("steps", 0.0);
+        let mut scalar = |key: &str, shape: &[usize], value| {
+            state.buffer_saved_as(shape, &format!("{name}.{key}"), Type::plain(&[1]), vec![value])
+        };
+        let running_scalar_mean = scalar("running_mean2", &[1, 1], 0.0);
+        let running_variance = scalar("running_var", &[1, 1], 1.0);
+        let steps = scalar("num_batches_tracked", &[], 0.0);
         let mean1 = format!("{name}.running_mean1");
         Ok(Self {
             running_mean: state.buffer(&mean1, Type::plain(&[block, 1]), vec![0.0; block]),

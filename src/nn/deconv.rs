@@ -133,8 +133,10 @@ impl Core {
         state.room_for(&[s, d, d])?;
         let (weight, bias) = weight_and_bias(state, name, shape, bias, rng);
         let identity = (0..s * d * d).map(|i| if i / d % d == i % d { 1.0 } else { 0.0 }).collect();
-        let running_mean = state.buffer(&format!("{name}.running_mean"), Type::vec4(&[s, d]), vec![0.0; s * d]);
-        let running_deconv = state.buffer(&format!("{name}.running_deconv"), Type::vec4(&[s, d, d]), identity);
+        let (mean, deconv) = (format!("{name}.running_mean"), format!("{name}.running_deconv"));
+        let saved: &[usize] = if s == 1 { &[d, d] } else { &[s, d, d] };
+        let running_mean = state.buffer_saved_as(&[s * d], &mean, Type::vec4(&[s, d]), vec![0.0; s * d]);
+        let running_deconv = state.buffer_saved_as(saved, &deconv, Type::vec4(&[s, d, d]), identity);
         Ok(Self { shape: shape.to_vec(), weight, bias, running_mean, running_deconv, layout, sampling, whitening })
     }
 
@@ -169,7 +171,7 @@ impl Core {
 }
 
 /// A convolution on whitened input; tensors `NAME.weight`, `NAME.bias`, `NAME.running_mean` (S,d),
-/// `NAME.running_deconv` (S,d,d).
+/// `NAME.running_deconv` (S,d,d). In files they have the shapes of the authors' layer: (Sd) and, of one D, (d,d).
 #[derive(Clone, Debug)]
 pub struct FastDeconv {
     core: Core,

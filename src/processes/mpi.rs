@@ -5,14 +5,15 @@ use crate::{Error, Result};
 use ::mpi::Threading;
 use ::mpi::traits::{Communicator, CommunicatorCollectives};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, channel, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// What the thread that speaks MPI is asked.
 enum Call {
-    Average(Vec<f32>, Sender<Vec<f32>>),
+    /// The values come back as means.
+    Average(Vec<f32>),
     Abort,
 }
 
@@ -40,7 +41,9 @@ struct Found {
 /// ```
 pub struct Mpi {
     found: Found,
-    calls: Mutex<Option<Sender<Call>>>,
+    calls: Mutex<Option<SyncSender<Call>>>,
+    /// What comes back, and the memory in which values go to the thread: a step asks for no more.
+    means: Mutex<(Receiver<Vec<f32>>, Vec<f32>)>,
     thread: Mutex<Option<JoinHandle<()>>>,
     bytes: AtomicU64,
     micros: AtomicU64,
@@ -52,7 +55,8 @@ impl Mpi {
     /// # Errors
     /// MPI has begun before, or offers no use from a thread.
     pub fn begin() -> Result<Self> {
-        let (calls, asked) = channel();
+        let (calls, asked) = sync_channel(1);
+        let (reply, means) = sync_channel(1);
         let (tell, told) = channel();
         let failed = |e: std::io::Error| Error::Usage(format!("the thread for MPI could not be started: {e}"));
         let speak = move || {
@@ -61,7 +65,7 @@ impl Mpi {
             let local_rank = world.split_shared(world.rank()).rank() as usize;
             let found = Found { rank: world.rank() as usize, count: world.size() as usize, local_rank };
             if tell.send(found).is_ok() {
-                answer(&world, &asked);
+                answer(&world, &asked, &reply);
             }
         };
         let thread = std::thread::Builder::new().name("mexhat-mpi".into()).spawn(speak).map_err(failed)?;
@@ -69,6 +73,7 @@ impl Mpi {
         Ok(Self {
             found,
             calls: Mutex::new(Some(calls)),
+            means: Mutex::new((means, Vec::new())),
             thread: Mutex::new(Some(thread)),
             bytes: AtomicU64::default(),
             micros: AtomicU64::default(),
@@ -118,10 +123,13 @@ impl Processes for Mpi {
 
     fn average(&self, values: &mut [f32]) -> Result<()> {
         let begun = Instant::now();
-        let (reply, replied) = channel();
-        self.send(Call::Average(values.to_vec(), reply))?;
-        let means = replied.recv().map_err(|_| gone())?;
-        values.copy_from_slice(&means);
+        let mut means = self.means.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sent = std::mem::take(&mut means.1);
+        sent.clear();
+        sent.extend_from_slice(values);
+        self.send(Call::Average(sent))?;
+        means.1 = means.0.recv().map_err(|_| gone())?;
+        values.copy_from_slice(&means.1);
         // Of both exchanges, what goes to others.
         let share = values.len().div_ceil(self.found.count);
         let sent = 2 * share * (self.found.count - 1) * size_of::<f32>();
@@ -142,11 +150,11 @@ impl Drop for Mpi {
 }
 
 /// Does what is asked until nobody is left to ask.
-fn answer(world: &impl CommunicatorCollectives, asked: &Receiver<Call>) {
+fn answer(world: &impl CommunicatorCollectives, asked: &Receiver<Call>, reply: &SyncSender<Vec<f32>>) {
     let (mut padded, mut shares, mut means) = (Vec::new(), Vec::new(), Vec::new());
     while let Ok(call) = asked.recv() {
         match call {
-            Call::Average(mut values, reply) => {
+            Call::Average(mut values) => {
                 average(world, &mut values, [&mut padded, &mut shares, &mut means]);
                 // Nobody waits any more where the program is ending.
                 let _ = reply.send(values);

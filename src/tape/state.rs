@@ -49,6 +49,20 @@ pub struct StateTensor {
     pub lasting: bool,
     /// Row-major values, as of the last synchronisation with the device.
     pub values: Vec<f32>,
+    /// Its shape in files, where PyTorch's layer of the same kind has another than the device.
+    pub saved: Option<Vec<usize>>,
+}
+
+impl StateTensor {
+    /// Its shape in files.
+    pub fn saved_shape(&self) -> &[usize] {
+        self.saved.as_deref().unwrap_or(&self.ty.shape)
+    }
+
+    /// Whether it counts, as PyTorch's layers do in whole numbers of 64 bits.
+    pub(crate) fn is_counter(&self) -> bool {
+        self.name.ends_with(".num_batches_tracked")
+    }
 }
 
 /// All tensors of a network: parameters, running statistics, and what an optimiser keeps.
@@ -135,6 +149,7 @@ impl State {
             model: true,
             lasting: true,
             values,
+            saved: None,
         })
     }
 
@@ -148,7 +163,15 @@ impl State {
             model: true,
             lasting: true,
             values,
+            saved: None,
         })
+    }
+
+    /// As [`State::buffer`], of another shape in files.
+    pub(crate) fn buffer_saved_as(&mut self, shape: &[usize], name: &str, ty: Type, values: Vec<f32>) -> StateId {
+        let id = self.buffer(name, ty, values);
+        self.get_mut(id).saved = Some(shape.to_vec());
+        id
     }
 
     /// A tensor like parameter `of` that only training needs, such as a momentum: called `KIND.NAME` and 0 at first.
@@ -172,13 +195,31 @@ impl State {
     /// A row-major tensor that only training needs; see [`StateTensor::lasting`].
     pub(crate) fn helper(&mut self, name: &str, values: Vec<f32>, lasting: bool) -> StateId {
         let (name, ty) = (name.into(), Type::plain(&[values.len()]));
-        self.add(StateTensor { name, ty, parameter: false, trainable: false, model: false, lasting, values })
+        self.add(StateTensor {
+            name,
+            ty,
+            parameter: false,
+            trainable: false,
+            model: false,
+            lasting,
+            values,
+            saved: None,
+        })
     }
 
     fn beside(&mut self, kind: &str, of: StateId, lasting: bool, values: Vec<f32>) -> StateId {
         let StateTensor { name, ty, .. } = self.get(of);
         let (name, ty) = (format!("{kind}.{name}"), ty.clone());
-        self.add(StateTensor { name, ty, parameter: false, trainable: false, model: false, lasting, values })
+        self.add(StateTensor {
+            name,
+            ty,
+            parameter: false,
+            trainable: false,
+            model: false,
+            lasting,
+            values,
+            saved: None,
+        })
     }
 
     /// Tensors of the model that have an average, with that.

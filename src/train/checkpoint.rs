@@ -192,12 +192,13 @@ fn encode(state: &State, mut metadata: Metadata, keep: fn(&StateTensor) -> bool)
         .iter()
         .map(|(_, tensor)| tensor)
         .filter(|tensor| keep(tensor))
-        .map(|tensor| (tensor, tensor.values.iter().flat_map(|v| v.to_le_bytes()).collect()))
+        .map(|tensor| (tensor, value_bytes(tensor)))
         .collect();
     let views = bytes
         .iter()
         .map(|(tensor, bytes)| {
-            TensorView::new(Dtype::F32, tensor.ty.shape.clone(), bytes).map(|view| (tensor.name.as_str(), view))
+            let kind = if tensor.is_counter() { Dtype::I64 } else { Dtype::F32 };
+            TensorView::new(kind, tensor.saved_shape().to_vec(), bytes).map(|view| (tensor.name.as_str(), view))
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| failed(&e))?;
@@ -205,6 +206,25 @@ fn encode(state: &State, mut metadata: Metadata, keep: fn(&StateTensor) -> bool)
     metadata.checksum = checksum(&text, views.iter().map(|(name, view)| (*name, view)))?;
     let text = json::text(&metadata).map_err(|e| failed(&e))?;
     safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), text)]))).map_err(|e| failed(&e))
+}
+
+/// The values of a tensor as a file has them.
+fn value_bytes(tensor: &StateTensor) -> Vec<u8> {
+    match tensor.is_counter() {
+        true => tensor.values.iter().flat_map(|v| (*v as i64).to_le_bytes()).collect(),
+        false => tensor.values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+    }
+}
+
+/// The values of `view` for `tensor`; `None` where the type is neither that of the tensor nor f32.
+fn values_of(tensor: &StateTensor, view: &TensorView<'_>) -> Option<Vec<f32>> {
+    match view.dtype() {
+        Dtype::F32 => Some(view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+        Dtype::I64 if tensor.is_counter() => {
+            Some(view.data().as_chunks::<8>().0.iter().map(|b| i64::from_le_bytes(*b) as f32).collect())
+        }
+        _ => None,
+    }
 }
 
 /// A saved network or run, read but not yet put into a state.
@@ -271,7 +291,7 @@ impl<'a> Saved<'a> {
     /// Puts the values into `state`.
     ///
     /// # Errors
-    /// [`Error::Input`] when a tensor is missing, has another shape or is not f32.
+    /// [`Error::Input`] when a tensor is missing, or has another shape or type.
     pub fn restore(&self, state: &mut State) -> Result<()> {
         // A saved network has no moments.
         let all = self.run.is_some();
@@ -298,15 +318,24 @@ impl<'a> Saved<'a> {
             let wrong = |what: String| {
                 Error::input(self.path, format!("tensor '{name}' {what}; the file belongs to another network"))
             };
-            let view = self.tensors.tensor(&name).map_err(|_| wrong("is missing".into()))?;
-            if view.dtype() != Dtype::F32 || view.shape() != tensor.ty.shape {
+            // What a counter was called before it had PyTorch's name.
+            let earlier = || self.tensors.tensor(&earlier_name(&name)?).ok();
+            let view = self.tensors.tensor(&name).ok().or_else(earlier).ok_or_else(|| wrong("is missing".into()))?;
+            // Files had the shapes of the device before they had PyTorch's.
+            let fits = view.shape() == tensor.saved_shape() || view.shape() == tensor.ty.shape;
+            let Some(values) = values_of(tensor, &view).filter(|_| fits) else {
                 let found = format!("{:?} {:?}", view.dtype(), view.shape());
-                return Err(wrong(format!("should be F32 {:?}, but is {found}", tensor.ty.shape)));
-            }
-            tensor.values = view.data().as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+                return Err(wrong(format!("should be F32 {:?}, but is {found}", tensor.saved_shape())));
+            };
+            tensor.values = values;
         }
         Ok(())
     }
+}
+
+/// What files called the tensor `name` in earlier versions, where that was something else.
+pub(super) fn earlier_name(name: &str) -> Option<String> {
+    name.strip_suffix(".num_batches_tracked").map(|layer| format!("{layer}.steps"))
 }
 
 #[cfg(test)]
@@ -351,5 +380,39 @@ mod tests {
         larger.parameter("extra", &[1], vec![0.0]);
         assert!(saved.restore(&mut larger).unwrap_err().to_string().contains("'extra' is missing"));
         assert!(Saved::read(path, &snapshot.model[..100]).is_err());
+    }
+
+    /// What files held before they had the shapes and names of PyTorch's layers.
+    #[test]
+    fn files_of_earlier_versions_are_read() {
+        for model in ["lenet", "mlp"] {
+            let options =
+                Options { net: NetOptions { model: model.into(), ..Default::default() }, ..Default::default() };
+            let limits = LoadOptions { limit_train: Some(4), limit_test: Some(4), ..Default::default() };
+            let spec = ModelSpec::new(&options, &load("glyphs", &limits).unwrap());
+            let mut state = State::new();
+            spec.build(3, &mut state).unwrap();
+            let mut earlier = state.clone();
+            let mut others = 0;
+            for id in state.iter().map(|(id, _)| id) {
+                let tensor = earlier.get_mut(id);
+                tensor.values.iter_mut().enumerate().for_each(|(i, value)| *value += (i % 7) as f32);
+                others += usize::from(tensor.saved.take().is_some_and(|saved| saved != tensor.ty.shape));
+                tensor.name = earlier_name(&tensor.name).unwrap_or_else(|| tensor.name.clone());
+            }
+            assert!(others > 4, "{model}: {others} tensors of another shape");
+            let bytes = model_bytes(&earlier, &spec).unwrap();
+            Saved::read(Path::new("x"), &bytes).unwrap().restore_judged(&mut state).unwrap();
+            for (id, tensor) in state.iter() {
+                assert_eq!(tensor.values, earlier.get(id).values, "{model}: {}", tensor.name);
+            }
+            let now = model_bytes(&state, &spec).unwrap();
+            let file = SafeTensors::deserialize(&now).unwrap();
+            for (_, tensor) in state.iter() {
+                let view = file.tensor(&tensor.name).unwrap();
+                assert_eq!(view.shape(), tensor.saved_shape(), "{model}: {}", tensor.name);
+                assert_eq!(view.dtype() == Dtype::I64, tensor.is_counter(), "{model}: {}", tensor.name);
+            }
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Values from other programs: a PyTorch `state_dict` saved as safetensors, or another network's file.
 
-use crate::tape::State;
+use super::checkpoint::earlier_name;
+use crate::tape::{State, StateTensor};
 use crate::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashSet;
@@ -8,19 +9,17 @@ use std::path::Path;
 
 /// Names that a note lists before it counts the rest.
 const LISTED: usize = 8;
-/// What PyTorch keeps beside tensors: counters of batches, of use to [`ChannelDeconv`](crate::nn::ChannelDeconv) alone.
-const COUNTERS: [&str; 2] = [BATCHES, "counter"];
-/// PyTorch's counter of training steps.
-const BATCHES: &str = "num_batches_tracked";
-/// The same of a `ChannelDeconv` here: with 0 its first training step would replace the running statistics.
-const STEPS: &str = ".steps";
+/// What PyTorch's layers count steps by. Of use to [`ChannelDeconv`](crate::nn::ChannelDeconv) alone, whose first step
+/// sets the running statistics: momenta are constants here, and which steps a layer is frozen in the run itself counts.
+const COUNTERS: [&str; 2] = ["num_batches_tracked", "counter"];
 
 /// What became of the tensors of a file.
 ///
 /// ```
 /// use mexhat::train::Loaded;
 /// // As Learner::load_state_dict returns it.
-/// let loaded = Loaded { taken: 2, missing: vec!["fc1.bias".into()], ..Default::default() };
+/// let missing = vec!["fc1.bias".into()];
+/// let loaded = Loaded { taken: 2, missing, ..Default::default() };
 /// let notes = loaded.notes("resnet.safetensors".as_ref());
 /// assert_eq!(notes, ["values: 2 tensors from resnet.safetensors", "not in the file, so they begin anew: fc1.bias"]);
 /// ```
@@ -30,8 +29,11 @@ pub struct Loaded {
     pub taken: usize,
     /// Tensors of the network that the file lacks; they stay as they were.
     pub missing: Vec<String>,
-    /// Tensors of the file that the network lacks, counters of batches left out.
+    /// Tensors of the file that the network lacks, counters of steps left out.
     pub extra: Vec<String>,
+    /// Counters of steps in the file that the network lacks and needs none of: `num_batches_tracked` of batch norm, and
+    /// `counter` of a deconvolution, which the authors' code keeps in its layers but not in their `state_dict`.
+    pub counters: Vec<String>,
     /// Tensors of the network that have another shape in the file, with both shapes; they stay as they were.
     pub other_shape: Vec<String>,
 }
@@ -44,6 +46,7 @@ impl Loaded {
             ("not in the file, so they begin anew", &self.missing),
             ("of another shape there, so they begin anew", &self.other_shape),
             ("in the file alone, so they are left out", &self.extra),
+            ("counters, which nothing here needs", &self.counters),
         ] {
             if !names.is_empty() {
                 notes.push(format!("{what}: {}", listed(names)));
@@ -58,9 +61,8 @@ fn listed(names: &[String]) -> String {
     if names.len() > LISTED { format!("{shown} and {} more", names.len() - LISTED) } else { shown }
 }
 
-/// Puts the tensors of a safetensors file into `state` wherever name and shape agree; leading sides of 1 do not matter,
-/// as one covariance for all blocks is (d,d) in the authors' code and (1,d,d) here. `NAME.num_batches_tracked` is taken
-/// as `NAME.steps`. Of a checkpoint whose run averages its weights the averages are taken, by which that network is
+/// Puts the tensors of a safetensors file into `state` wherever name and shape agree, the shape in files or that on the
+/// device; leading sides of 1 do not matter. Of a checkpoint whose run averages its weights the averages are taken, by which that network is
 /// judged.
 ///
 /// # Errors
@@ -80,28 +82,27 @@ pub fn load_state_dict(state: &mut State, path: &Path, bytes: &[u8]) -> Result<L
         let tensor = state.get_mut(id);
         known.insert(tensor.name.clone());
         let averaged = format!("average.{}", tensor.name);
-        let counted = tensor.name.strip_suffix(STEPS).map(|layer| format!("{layer}.{BATCHES}"));
-        let names = [Some(&averaged), Some(&tensor.name), counted.as_ref()];
+        let earlier = earlier_name(&tensor.name);
+        known.extend(earlier.clone());
+        let names = [Some(&averaged), Some(&tensor.name), earlier.as_ref()];
         let Some(view) = names.into_iter().flatten().find_map(|name| file.tensor(name).ok()) else {
             loaded.missing.push(tensor.name.clone());
             continue;
         };
-        if trimmed(view.shape()) != trimmed(&tensor.ty.shape) {
-            let shapes = format!("{} {:?} in place of {:?}", tensor.name, view.shape(), tensor.ty.shape);
+        let found = trimmed(view.shape());
+        if found != trimmed(&tensor.ty.shape) && found != trimmed(tensor.saved_shape()) {
+            let shapes = format!("{} {:?} in place of {:?}", tensor.name, view.shape(), tensor.saved_shape());
             loaded.other_shape.push(shapes);
             continue;
         }
-        tensor.values = values(&tensor.name, &view, path)?;
+        tensor.values = values(tensor, &view, path)?;
         loaded.taken += 1;
     }
     let counter = |name: &str| COUNTERS.iter().any(|counter| name.rsplit('.').next() == Some(*counter));
-    loaded.extra = file
-        .names()
-        .into_iter()
-        .filter(|n| !known.contains(n.strip_prefix("average.").unwrap_or(n)) && !counter(n))
-        .map(str::to_owned)
-        .collect();
-    loaded.extra.sort();
+    let mut others: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
+    others.retain(|name| !known.contains(name.strip_prefix("average.").unwrap_or(name)));
+    others.sort();
+    (loaded.counters, loaded.extra) = others.into_iter().partition(|name| counter(name));
     if loaded.taken == 0 {
         return Err(Error::input(path, nothing(&known, &loaded)));
     }
@@ -128,7 +129,8 @@ fn trimmed(shape: &[usize]) -> &[usize] {
     &shape[ones..]
 }
 
-fn values(name: &str, view: &TensorView<'_>, path: &Path) -> Result<Vec<f32>> {
+fn values(tensor: &StateTensor, view: &TensorView<'_>, path: &Path) -> Result<Vec<f32>> {
+    let name = &tensor.name;
     let chunk = |size: usize| view.data().chunks_exact(size);
     let values: Vec<f32> = match view.dtype() {
         Dtype::F32 => chunk(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
@@ -136,7 +138,7 @@ fn values(name: &str, view: &TensorView<'_>, path: &Path) -> Result<Vec<f32>> {
             chunk(8).map(|b| f64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32).collect()
         }
         // A counter, as all other whole numbers are refused.
-        Dtype::I64 if name.ends_with(STEPS) => {
+        Dtype::I64 if tensor.is_counter() => {
             chunk(8).map(|b| i64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]) as f32).collect()
         }
         other => {
@@ -177,7 +179,8 @@ mod tests {
                 .map(|(name, kind, bytes)| (*name, TensorView::new(*kind, Vec::new(), bytes).expect("a view")));
             let bytes = safetensors::serialize(views, None).expect("a file");
             let loaded = load_state_dict(state, Path::new("x"), &bytes);
-            loaded.map(|loaded| (loaded, state.get(state.find("white.steps").expect("a tensor")).values.clone()))
+            let steps = state.find("white.num_batches_tracked").expect("a tensor");
+            loaded.map(|loaded| (loaded, state.get(steps).values.clone()))
         };
         let (batches, own) = (391i64.to_le_bytes(), 7f32.to_le_bytes());
         let theirs = ("white.num_batches_tracked", Dtype::I64, &batches[..]);
@@ -185,8 +188,10 @@ mod tests {
         let (loaded, steps) = taken(&mut state, &[theirs, other]).expect("a fit");
         assert_eq!((loaded.taken, steps), (1, vec![391.0]));
         assert!(loaded.extra.is_empty(), "{loaded:?}");
-        let (_, steps) = taken(&mut state, &[theirs, ("white.steps", Dtype::F32, &own)]).expect("a fit");
-        assert_eq!(steps, [7.0], "its own count before that of others");
+        assert_eq!(loaded.counters, ["bn.num_batches_tracked"]);
+        let (loaded, steps) = taken(&mut state, &[("white.steps", Dtype::F32, &own)]).expect("a fit");
+        assert_eq!(steps, [7.0], "as earlier versions called it");
+        assert!(loaded.extra.is_empty(), "{loaded:?}");
         let refused =
             taken(&mut state, &[("white.running_var", Dtype::I64, &batches)]).expect_err("a refusal").to_string();
         assert!(refused.contains("running_var") && refused.contains(".float()"), "{refused}");
@@ -197,6 +202,7 @@ mod tests {
         state.parameter("conv1.weight", &[2, 1], vec![0.0; 2]);
         state.parameter("fc.weight", &[3], vec![7.0; 3]);
         state.buffer("conv1.running_deconv", Type::vec4(&[1, 2, 2]), vec![0.0; 4]);
+        state.buffer_saved_as(&[6], "conv2.running_mean", Type::vec4(&[3, 2]), vec![0.0; 6]);
         let weight = state.parameters()[0];
         state.moment("momentum", weight);
         state
@@ -209,19 +215,23 @@ mod tests {
             ("conv1.weight", vec![2, 1], vec![1.0, 2.0]),
             ("conv1.running_deconv", vec![2, 2], vec![1.0, 2.0, 3.0, 4.0]),
             ("conv1.counter", vec![1], vec![5.0]),
+            ("conv2.running_mean", vec![6], vec![1.0; 6]),
             ("fc.weight", vec![4], vec![0.0; 4]),
             ("old.bias", vec![1], vec![0.0]),
             ("average.conv1.weight", vec![2, 1], vec![5.0, 6.0]),
         ]);
         let loaded = load_state_dict(&mut state, Path::new("x"), &bytes).expect("a fit");
-        assert_eq!(loaded.taken, 2);
+        assert_eq!(loaded.taken, 3);
         assert_eq!(loaded.other_shape, ["fc.weight [4] in place of [3]"]);
         assert_eq!(loaded.extra, ["old.bias"]);
+        assert_eq!(loaded.counters, ["conv1.counter"]);
+        assert!(loaded.notes(Path::new("x")).contains(&"counters, which nothing here needs: conv1.counter".into()));
         assert!(loaded.missing.is_empty());
         let values = |name: &str| state.get(state.find(name).expect("a tensor")).values.clone();
         assert_eq!(values("conv1.weight"), [5.0, 6.0], "the average");
         assert_eq!(values("conv1.running_deconv"), [1.0, 2.0, 3.0, 4.0]);
         assert_eq!(values("fc.weight"), [7.0; 3]);
+        assert_eq!(values("conv2.running_mean"), [1.0; 6]);
     }
 
     #[test]

@@ -10,6 +10,7 @@ mod mesa;
 mod npm;
 mod outside;
 mod package;
+mod python;
 mod summary;
 mod test;
 mod vulkan;

@@ -2,7 +2,7 @@
 
 use crate::command::{cargo, command, has_mpi, heading, run as run_command, succeeds, workspace};
 use crate::debian::{self, Consent};
-use crate::{Result, package, summary, vulkan, wasm};
+use crate::{Result, package, python, summary, vulkan, wasm};
 use std::time::Instant;
 
 /// Installs what the tests need and runs them all; stops at the first failure.
@@ -20,6 +20,7 @@ pub fn run(consent: Consent) -> Result {
     let toolchain = wasm::ensure_toolchain(consent)?;
     println!("everything is there");
     ensure_mpi(consent)?;
+    let python = python::ensure(consent)?;
 
     heading("format");
     run_command(cargo("fmt --all --check"))?;
@@ -34,7 +35,9 @@ pub fn run(consent: Consent) -> Result {
     heading("library for browsers");
     wasm::build(&toolchain)?;
     heading("tests");
-    summary::run(workspace("test", ""))?;
+    let mut tests = workspace("test", "");
+    tests.envs(python.map(|python| ("MEXHAT_PYTHON", python)));
+    summary::run(tests)?;
     heading("kernels of GPUs");
     // Without a GPU the tests above try mostly what software adapters are given; what real GPUs run must not go untried
     // for it. Whole networks launch nothing beyond that, and take minutes here.

@@ -70,7 +70,13 @@ impl Learner {
     }
 
     /// Takes the values of a safetensors file wherever names and shapes agree, and tells what did not: a PyTorch
-    /// `state_dict`, the authors' `running_mean` and `running_deconv` included, or another network's file.
+    /// `state_dict`, the authors' `running_mean`, `running_deconv` and `num_batches_tracked` included, or another
+    /// network's file. What [`Learner::save`] writes has the names, shapes and types of their layers and of PyTorch's,
+    /// so that `model.load_state_dict(load_file(FILE), strict=True)` takes it there.
+    ///
+    /// The `counter` by which their `FastDeconv` is frozen is no tensor of their `state_dict`: such a layer begins to
+    /// count anew there, and here the run counts its steps. A file that has one is taken without it
+    /// ([`Loaded::counters`](crate::train::Loaded::counters)).
     ///
     /// ```no_run
     /// # fn run(learner: &mut mexhat::train::Learner) -> mexhat::Result<()> {
