@@ -19,10 +19,11 @@ type Test = (&'static str, &'static str, fn(&str) -> Result<()>);
 /// A test that asks ONNX Runtime, too.
 const EXPORTED: &str = "onnx_runtime_reads_mnist_as_lenet_does_here";
 
-const TESTS: [Test; 6] = [
+const TESTS: [Test; 7] = [
     ("mnist_is_known_by_its_checksum", "mnist", mnist),
     ("drawn_digits_read_real_ones", "mnist", drawn_digits_read_real_ones),
     (EXPORTED, "mnist", exported),
+    ("the_page's_recorded_races_are_those_of_the_program", "mnist", recorded_races),
     ("fashion_is_normalised_by_itself", "fashion-mnist-3600", fashion),
     ("cifar_is_read_from_zips_of_folders", "cifar10", cifar),
     ("a_residual_network_of_ones_own_learns_cifar_from_arrays", "cifar10", residual),
@@ -108,6 +109,43 @@ fn exported(path: &str) -> Result<()> {
     let python = python::python().expect("whoever runs this has Python");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/export/mnist.py");
     assert!(Command::new(python).arg(script).arg(folder.path()).status().expect("a Python").success());
+    Ok(())
+}
+
+/// The last chapter of the page compares recorded races: ten steps of each network by the program, to the three digits
+/// that are recorded.
+fn recorded_races(path: &str) -> Result<()> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/page/recorded.json");
+    let races: Vec<serde_json::Value> =
+        serde_json::from_slice(&std::fs::read(&file).expect("a file")).expect("recorded races");
+    let out = tempfile::tempdir().expect("a folder");
+    for race in &races {
+        let rate = race["rate"].as_f64().expect("a rate");
+        for (norm, lane) in ["batch", "deconv"].into_iter().zip(race["lanes"].as_array().expect("lanes")) {
+            // The page's own settings, of those that `node web/tests/record.mjs` does not choose.
+            let args = format!(
+                "train --json --steps 10 --model small --norm {norm} --lr {rate} --batch-size 32 --limit-train 6000 --limit-test 64 \
+                 --mode paper --block 4 --block-fc 64 --schedule constant --seed 0"
+            );
+            let mut program = Command::new(env!("CARGO_BIN_EXE_mexhat"));
+            program.args(args.split_whitespace()).args(["--data", path]);
+            // A page has no subgroups, and other products add in another order.
+            let run =
+                program.env("MEXHAT_FAMILY", "register").arg("--out").arg(out.path().join(format!("{norm}-{rate}")));
+            let output = run.output().expect("a program");
+            assert!(output.status.success(), "{args}: {}", String::from_utf8_lossy(&output.stderr));
+            let text = String::from_utf8_lossy(&output.stdout);
+            let events = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+            let found: Vec<f64> = events.filter(|e| e["event"] == "step").filter_map(|e| e["loss"].as_f64()).collect();
+            let recorded: Vec<f64> =
+                lane["losses"].as_array().expect("losses").iter().filter_map(|v| v.as_f64()).collect();
+            assert!(found.len() == 10 && recorded.len() == 120, "{args}: {found:?}");
+            for (found, recorded) in found.iter().zip(&recorded) {
+                let off = (found - recorded).abs();
+                assert!(off < 2e-3 * (1.0 + recorded), "{norm}, rate {rate}: {found} is not {recorded}: {text}");
+            }
+        }
+    }
     Ok(())
 }
 

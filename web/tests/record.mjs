@@ -16,7 +16,7 @@ for (const rate of RUNS) {
   const lanes = await page.evaluate(() => mexhat.lanes.map(({ accuracy: { steps, seconds, values }, loss }) => ({ steps, seconds, values, losses: loss.values, clock: loss.seconds })));
   const short = (list, digits) => list.map((v) => Number(v.toFixed(digits)));
   const title = `recorded: MNIST, rate ${rate}`;
-  recorded.push({ title, names: ["Batch norm", "Deconvolution"], lanes: lanes.map((one) => ({ steps: one.steps, seconds: short(one.seconds, 2), values: short(one.values, 3), losses: short(one.losses.slice(0, STEPS), 3), clock: short(one.clock.slice(0, STEPS), 1) })) });
+  recorded.push({ title, rate, names: ["Batch norm", "Deconvolution"], lanes: lanes.map((one) => ({ steps: one.steps, seconds: short(one.seconds, 2), values: short(one.values, 3), losses: short(one.losses.slice(0, STEPS), 3), clock: short(one.clock.slice(0, STEPS), 1) })) });
   console.log(title, JSON.stringify(recorded.at(-1).lanes.map((one) => [one.values.at(-1), one.seconds.at(-1)])));
   writeFileSync(out, JSON.stringify(recorded));
   await browser.close();
