@@ -16,11 +16,16 @@ const FAILURES = {
   wasm: ["Something in the page broke", "This is a fault of the page, not yours.", ["Load the page again; if it stays, please report the text below."]],
 };
 
+/** Failures after which there is something to see all the same. */
+export const RECORDED = ["no-webgpu", "no-adapter"];
+
 export function show(kind, message) {
   const [title, text, cures] = FAILURES[kind] ?? FAILURES.wasm;
   const box = document.getElementById("failure");
   box.querySelector("h2").textContent = title;
   box.querySelector("p").textContent = text;
+  // Where there is a recording to see, it comes before the browsers' switches.
+  box.querySelector("details").open = !RECORDED.includes(kind);
   box.querySelector("ul").replaceChildren(...cures.map((cure) => Object.assign(document.createElement("li"), { textContent: cure })));
   box.querySelector("pre").textContent = message;
   box.querySelector("pre").hidden = !message;

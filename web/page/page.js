@@ -11,7 +11,7 @@ import * as runs from "./runs.js";
 import * as preview from "./preview.js";
 import * as article from "./article.js";
 import * as cost from "./chapters/cost.js";
-import { replay } from "./replay.js";
+import { races, replay } from "./replay.js";
 import * as giving from "./giving.js";
 import * as own from "./own.js";
 import { cut, fetchMnist } from "./data.js";
@@ -67,7 +67,7 @@ function nameLanes(norms) {
   $("joint").textContent = norms.length > 2 ? "others" : "the other";
   $("others").replaceChildren(...NAMES.slice(2).flatMap((name, i) => [", ", Object.assign(document.createElement("b"), { className: EXTRA[i], textContent: name.toLowerCase() })]));
   $("kernels").hidden = whitened(norms) < 0;
-  document.title = `mexhat: ${NAMES.join(" against ").toLowerCase()}, live`;
+  document.title = `mexhat: ${NAMES.join(" against ").toLowerCase()}, ${lanes.recorded ? "recorded" : "live"}`;
   $("claim").hidden = !(norms.includes("batch") && norms.includes("deconv"));
 }
 
@@ -77,9 +77,13 @@ const able = (on) => lanes.forEach((_, i) => ($(`save${i}`).disabled = $(`judge$
 let lr = settings.current().lr;
 const rate = () => lr;
 
-function showRate() {
+/** The slider's powers of ten. */
+const POWERS = { min: -2.5, max: 0, step: 0.05 };
+
+/** Shows the rate, at a place of the slider. */
+function showRate(place = Math.log10(rate())) {
   $("rate-value").value = rate();
-  $("rate").value = Math.log10(rate());
+  $("rate").value = place;
   $("rate").setAttribute("aria-valuetext", String(rate()));
 }
 
@@ -180,6 +184,8 @@ const answers = {
   preview({ preview: seen }) {
     preview.show(seen, mine());
     if (state !== "fresh") preview.still();
+    // The drawing has pushed down what a click had brought in sight.
+    if (state === "building" || state === "running") intoSight();
     if (lanes.whitened >= 0) layers.begin(seen.layers, lanes.whitened);
   },
   building: () => status("Drawing digits and building the networks …"),
@@ -249,11 +255,17 @@ const answers = {
   failed: ({ kind, message }) => failure(kind, message),
 };
 
+/** A network that has not trained. */
+const blank = () => ({ loss: charts.series(), accuracy: charts.series(), step: 0, row: ["0", "–", "–", "–", "–"] });
+
 function fresh() {
   endRecording();
+  delete document.documentElement.dataset.recorded;
+  Object.assign($("rate"), POWERS);
+  showRate();
   worker?.terminate();
   if (lanes?.race) runs.keep(lanes, NAMES, lanes.race);
-  lanes = settings.norms().map(() => ({ loss: charts.series(), accuracy: charts.series(), step: 0, row: ["0", "–", "–", "–", "–"] }));
+  lanes = settings.norms().map(blank);
   lanes.whitened = whitened(settings.norms());
   furnishFor(mine());
   layers.reset();
@@ -295,24 +307,47 @@ function failure(kind, message) {
   become("failed");
   $("start").disabled = true;
   status("");
-  if (kind === "no-webgpu" || kind === "no-adapter") play();
+  if (failures.RECORDED.includes(kind)) play();
 }
 
 /** Ends a recording that is played. */
 let endRecording = () => {};
 
-async function play() {
-  const mine = lanes;
-  mine.recorded = true;
-  const norms = ["batch", "deconv"];
-  nameLanes(norms);
-  lanes.length = 2;
-  // The recorded networks are drawn, whatever was chosen.
-  send("preview", { options: { ...options(), norms, model: "small" } });
-  endRecording = await replay((events) => mine === lanes && answers.events({ events }), (text) => {
-    status(text);
-    $("failure").querySelector("p").append(` ${text}`);
-  });
+/** Plays the recorded race of that number, or the one whose rate is next to what was chosen. */
+async function play(number) {
+  const now = lanes;
+  const recorded = await races();
+  if (now !== lanes || !recorded.length) return;
+  endRecording();
+  const far = recorded.map((one) => Math.abs(Math.log(one.rate / rate())));
+  const at = number ?? far.indexOf(Math.min(...far));
+  if (!lanes.recorded) {
+    lanes.recorded = true;
+    document.documentElement.dataset.recorded = "";
+    $("failure").querySelector("p").append(" Below is a recording, not your computer.");
+    Object.assign($("rate"), { min: 0, max: recorded.length - 1, step: 1 });
+    const norms = ["batch", "deconv"];
+    lanes.length = 2;
+    nameLanes(norms);
+    // The recorded networks are drawn, whatever was chosen.
+    send("preview", { options: { ...options(), norms, model: "small" } });
+  }
+  lr = recorded[at].rate;
+  showRate(at);
+  lanes.forEach((one) => Object.assign(one, blank()));
+  charts.build(NAMES, lanes);
+  status(`Below is a recording, not your computer: ${recorded[at].title.replace("recorded: ", "")}.`);
+  $("start").textContent = "Play it again";
+  $("start").disabled = false;
+  endRecording = replay(recorded[at], (events) => now === lanes && answers.events({ events }));
+}
+
+/** Where figures, on a phone also the first chart, are below the fold, the button that was pressed goes to the top and they come in sight. */
+function intoSight() {
+  const last = matchMedia("(max-width: 46rem)").matches ? $("loss") : $("lane1");
+  if (last.getBoundingClientRect().bottom <= innerHeight) return;
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  document.querySelector(".controls").scrollIntoView({ behavior: still ? "instant" : "smooth" });
 }
 
 /** Starts or goes on, after fetching or reading what the settings ask for. */
@@ -320,6 +355,7 @@ async function begin(how) {
   if (state === "running" || state === "building") return;
   const first = !lanes.built;
   become("building");
+  intoSight();
   let data = null;
   const race = lanes;
   if (first && settings.current().data === "mnist") {
@@ -383,7 +419,8 @@ document.querySelector("#settings form").addEventListener("chosen", () => {
 });
 
 $("start").addEventListener("click", () => {
-  if (state === "running") send("pause");
+  if (lanes.recorded) play(Number($("rate").value)).then(intoSight);
+  else if (state === "running") send("pause");
   else begin("start");
 });
 $("step").addEventListener("click", () => begin("step"));
@@ -407,6 +444,7 @@ $("copy").addEventListener("click", async () => {
   }
 });
 $("rate").addEventListener("input", () => {
+  if (lanes.recorded) return play(Number($("rate").value)).then(() => settings.choose("lr", rate()));
   lr = Number((10 ** Number($("rate").value)).toPrecision(2));
   showRate();
   settings.choose("lr", rate());

@@ -61,6 +61,16 @@ await race("alive", "", async (page, complaints) => {
   expect("nothing is refused by the page's own security policy", complaints.length === 0, complaints.join(" | "));
 });
 
+await race("phone", TINY, async (page) => {
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.click("#start");
+  await until(page, () => mexhat.lanes.every((lane) => lane.accuracy.values.length && lane.loss.values.length > 3) || mexhat.state() === "failed");
+  await page.waitForTimeout(1000);
+  const places = await page.evaluate(() => ["start", "lane1", "loss"].map((id) => document.getElementById(id).getBoundingClientRect()).map(({ top, bottom }) => [top, bottom]));
+  expect("on a phone a click brings button, figures and the chart of losses in sight", places.every(([top, bottom]) => top >= 0 && bottom <= 844), JSON.stringify(places));
+  await page.screenshot({ path: join(out, "race-phone-screen.png") });
+});
+
 await race("equal", `${TINY}&left=none&right=none&batch_size=64`, async (page) => {
   const introduced = await page.evaluate(() => [document.getElementById("left-name").textContent, document.getElementById("right-name").textContent, document.getElementById("claim").hidden, document.getElementById("lesson").hidden]);
   expect("two networks of one norm are told apart, and not called others; what was said of others is not, but there are races to try", introduced.join() === "no norm (left),no norm (right),true,false", introduced.join());

@@ -40,6 +40,24 @@ await state("no-webgpu", withPrefix('Object.defineProperty(navigator, "gpu", { v
   const drawn = await page.evaluate(() => [document.getElementById("chain1").textContent, document.querySelector("header p").textContent.replace(/\s+/g, " ")]);
   expect("the networks of the recording are drawn, and the page's head does not promise a GPU", drawn[0].includes("8×28×28") && drawn[1].includes("in a recording") && !drawn[1].includes("your GPU"), drawn.join("; "));
   expect("that it is a recording is said where WebGPU is said to be missing", text.includes("Below is a recording"), text);
+  const offered = await page.evaluate(() => [...document.querySelectorAll("button, input, select, #lesson a")].filter((one) => one.checkVisibility() && !one.disabled && !one.closest("article, footer, .tools")).map((one) => one.id));
+  expect("nothing is offered that would act on nothing", offered.join() === "again,start,rate", offered.join());
+  expect("the words are about recordings", (await page.innerText("#lesson")).startsWith("Three races were recorded, at rates of 0.02, 0.1 and 0.5"), await page.innerText("#lesson"));
+  const last = await page.evaluate(() => document.getElementById("lane1").getBoundingClientRect().bottom);
+  expect("both networks' figures are in sight at 900 by 700", last <= 700, String(last));
+  for (const [place, rate] of [[0, "0.02"], [2, "0.5"], [1, "0.1"]]) {
+    await page.locator("#rate").fill(String(place));
+    await until(page, (rate) => document.getElementById("status").textContent.endsWith(`rate ${rate}.`) && mexhat.lanes.every((lane) => lane.loss.steps.length > 12), rate);
+    const played = await page.evaluate(() => [document.getElementById("rate-value").value, new URLSearchParams(location.search).get("lr") ?? "0.1"]);
+    const shown = await page.evaluate(async (place) => {
+      const recorded = (await (await fetch("recorded.json")).json())[place].lanes;
+      return mexhat.lanes.every((lane, i) => lane.loss.values.every((loss, step) => loss === recorded[i].losses[step]));
+    }, place);
+    expect(`the slider plays the race that was recorded at a rate of ${rate}`, played.every((text) => text === rate) && shown, played.join());
+  }
+  await page.click("#start");
+  await until(page, () => mexhat.lanes.every((lane) => lane.step < 12) && mexhat.lanes[1].step > 0);
+  expect("it can be played again", true);
   expect("a browser without WebGPU is told how to enable it", kind === "no-webgpu" && ["Chrome", "Firefox", "Safari", "about:config", "chrome://flags"].every((word) => text.includes(word)), text);
 });
 await state("no-adapter", withPrefix("GPU.prototype.requestAdapter = async () => null;"), "", failed, async (page) => {

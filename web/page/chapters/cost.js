@@ -1,5 +1,6 @@
 // Chapter 6: accuracy over steps and over seconds, of the visitor's race and of recorded runs.
 import { LANES, axes, colour, dot, even, path } from "../draw.js";
+import { races } from "../replay.js";
 
 const $ = (id) => document.getElementById(id);
 let [lanes, names, seen] = [[], [], false];
@@ -66,9 +67,8 @@ export function onlyRecorded() {
 async function begin() {
   seen = true;
   draw();
-  const answer = await fetch("recorded.json").catch(() => null);
-  if (!answer?.ok) return;
-  recorded = await answer.json();
+  recorded = await races();
+  if (!recorded.length) return;
   $("cost-run").append(...recorded.map(({ title }, i) => new Option(title, i)));
   // What there is to see at once, until the visitor has something of their own.
   if (alone || !lanes.some(({ accuracy }) => accuracy.values.length > 1)) $("cost-run").value = "0";
