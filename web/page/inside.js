@@ -50,13 +50,11 @@ export function forget() {
 }
 
 /** Values as a picture, brighter where they are larger. */
-function picture(values, side, most) {
-  const canvas = Object.assign(document.createElement("canvas"), { width: side, height: values.length / side });
+function picture(canvas, values, most) {
   const image = new ImageData(canvas.width, canvas.height);
   values.forEach((v, i) => image.data.fill(Math.min(255, (255 * Math.max(0, v)) / most), 4 * i, 4 * i + 3));
   for (let i = 3; i < image.data.length; i += 4) image.data[i] = 255;
   canvas.getContext("2d").putImageData(image, 0, 0);
-  return canvas;
 }
 
 /** What is on the pad, told whenever it is read; another digit may be looked at until it changes. */
@@ -70,6 +68,7 @@ export function drawn(other) {
 export function reset() {
   [learnt, asking] = [false, false];
   $("inside").replaceChildren();
+  form = "";
   if (pixels) $("inside-note").textContent = `${chosen}: start the race to see what the layers make of it.`;
 }
 
@@ -80,27 +79,47 @@ export function changed() {
   if (first || performance.now() - asked > PAUSE) question();
 }
 
+/** What comes out of each ReLU, and of the last layer. */
+const shown = (layers) => layers.filter(({ name }, at) => /^(relu|sigmoid)/.test(name) || at === layers.length - 1);
+
+/** What the boxes are for. */
+let form = "";
+
+/** Makes boxes for these layers; they stay as long as the networks do, for collecting canvases takes the page's time. */
+function furnish(networks, names) {
+  const next = JSON.stringify([names, networks.map((layers) => layers.map(({ name, shape }) => [name, shape]))]);
+  if (next === form) return;
+  form = next;
+  $("inside").replaceChildren(...networks.map((layers, i) => {
+    const box = document.createElement("div");
+    box.append(Object.assign(document.createElement("h3"), { textContent: names[i] }));
+    for (const { name, shape } of layers) {
+      const [channels, height, width] = shape.length === 3 ? shape : [1, 1, shape[0]];
+      const maps = Object.assign(document.createElement("div"), { className: shape.length === 3 ? "maps-of" : "maps-of flat" });
+      maps.append(...Array.from({ length: channels }, () => Object.assign(document.createElement("canvas"), { width, height })));
+      maps.setAttribute("role", "img");
+      maps.setAttribute("aria-label", `${names[i]}: what ${name} makes of it`);
+      const figure = document.createElement("figure");
+      figure.append(document.createElement("figcaption"), maps);
+      box.append(figure);
+    }
+    return box;
+  }));
+}
+
 /** The answer: of each network `[{ name, shape, values }]`. */
 export function show(networks, names) {
   asking = false;
   $("inside-note").textContent = `${chosen}, through the networks as they are now.`;
-  $("inside").replaceChildren(...networks.map((layers, i) => {
-    const box = document.createElement("div");
-    box.append(Object.assign(document.createElement("h3"), { textContent: names[i] }));
-    // What comes out of each ReLU, and of the last layer.
-    for (const { name, shape, values } of layers.filter(({ name: one }, at) => /^(relu|sigmoid)/.test(one) || at === layers.length - 1)) {
-      const figure = document.createElement("figure");
-      const [channels, height, width] = shape.length === 3 ? shape : [1, 1, shape[0]];
-      const most = Math.max(...values) || 1;
-      const maps = Object.assign(document.createElement("div"), { className: shape.length === 3 ? "maps-of" : "maps-of flat" });
-      maps.append(...Array.from({ length: channels }, (_, c) => picture(values.subarray(c * height * width, (c + 1) * height * width), width, most)));
-      maps.setAttribute("role", "img");
-      maps.setAttribute("aria-label", `${names[i]}: what ${name} makes of it`);
-      const dead = values.filter((v) => v <= 0).length / values.length;
-      figure.append(Object.assign(document.createElement("figcaption"), { textContent: `${name}, ${shape.join("×")}${/^relu/.test(name) ? `, ${(100 * dead).toFixed(0)} % zero` : shape.length === 1 ? ": the brightest is what it says" : ""}` }), maps);
-      box.append(figure);
-    }
-    return box;
+  const all = networks.map(shown);
+  furnish(all, names);
+  all.forEach((layers, i) => layers.forEach(({ name, shape, values }, n) => {
+    const figure = $("inside").children[i].querySelectorAll("figure")[n];
+    const canvases = figure.querySelectorAll("canvas");
+    const [most, area] = [values.reduce((a, b) => Math.max(a, b), 0) || 1, values.length / canvases.length];
+    canvases.forEach((canvas, c) => picture(canvas, values.subarray(c * area, (c + 1) * area), most));
+    const dead = values.filter((v) => v <= 0).length / values.length;
+    figure.firstChild.textContent = `${name}, ${shape.join("×")}${/^relu/.test(name) ? `, ${(100 * dead).toFixed(0)} % zero` : shape.length === 1 ? ": the brightest is what it says" : ""}`;
   }));
 }
 
