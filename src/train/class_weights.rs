@@ -61,7 +61,7 @@ impl std::str::FromStr for ClassWeights {
         if text == "balanced" {
             return Ok(Self::Balanced);
         }
-        let weights = text.split(',').map(|number| number.trim().parse::<f32>().ok());
+        let weights = text.split(',').map(|number| crate::json::number(number.trim()));
         let weights = weights.map(|number| number.filter(|weight| weight.is_finite() && *weight >= 0.0)).collect();
         match weights {
             Some(weights) => Ok(Self::Each(weights)),
