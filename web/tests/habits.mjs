@@ -8,7 +8,7 @@ const [dist, out] = process.argv.slice(2);
 const shot = keeper(out);
 /** Bytes that a visitor downloads at most, gzipped, without data sets. */
 // The aim is 400; what it consists of is in benches/page.md.
-const BUDGET = 504 * 1024;
+const BUDGET = 508 * 1024;
 /** Milliseconds by which the wasm is late, to see what does not wait for it. */
 const LATE = 3000;
 
