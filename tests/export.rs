@@ -5,7 +5,7 @@ use mexhat::models::{self, ModelOptions};
 use mexhat::nn::{AvgPool, ChannelWhitening, Conv, Layer, Layers, Linear, MaxPool, Network, Norm, State, Whitening};
 use mexhat::rng::Rng;
 use mexhat::tape::StateTensor;
-use mexhat::train::{Batch, Learner, Sgd, Targets};
+use mexhat::train::{Adam, Batch, Learner, Sgd, Targets};
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -64,17 +64,19 @@ fn labels(count: usize) -> Vec<u32> {
     (0..count).map(|i| (i % CLASSES) as u32).collect()
 }
 
-/// The network after two steps, so that its statistics are not what they began as, and images for it.
+/// The network after two steps, so that its statistics are not what they began as, and images for it. Of Adam, because
+/// gradients of networks without norm are anything.
 fn trained(network: Network) -> (Learner, Vec<f32>) {
     const BATCH: usize = 8;
+    const RATE: f64 = 1e-3;
     let (count, output) = (2 * BATCH, network.build(&mut State::new()).expect("a network").output);
     let pixels: usize = output[1..].iter().product();
     let (images, labels) = (images(&network, count), labels(count * pixels));
-    let mut learner = Learner::new(&GPU, network, Sgd::new(0.05)).expect("a network");
+    let mut learner = Learner::new(&GPU, network, Adam::new(RATE)).expect("a network");
     for (images, labels) in images.chunks(images.len() / 2).zip(labels.chunks(labels.len() / 2)) {
         let batch = Batch { images: images.to_vec(), targets: Targets::Labels(labels.to_vec()) };
         pollster::block_on(async {
-            learner.submit(&batch, 0.05, 0).await.expect("a step");
+            learner.submit(&batch, RATE, 0).await.expect("a step");
             assert!(learner.take().await.expect("a step").expect("a step").loss.is_finite());
         });
     }
@@ -100,6 +102,11 @@ fn drawn(network: Network) -> (Learner, Vec<f32>) {
     let mut learner = Learner::new(&GPU, network, Sgd::new(0.1)).expect("a network");
     let loaded = learner.load_state_dict(&path).expect("values");
     assert_eq!((loaded.taken, loaded.missing.len(), loaded.other_shape.len()), (values.len(), 0, 0));
+    // Outputs that are all the same would show nothing: these differ by ten times what two programs may.
+    let outputs = learner.outputs(&images[..]).expect("outputs");
+    let apart = outputs.row(0).iter().zip(outputs.row(1)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let size = outputs.values.iter().fold(0.0f32, |size, v| size.max(v.abs()));
+    assert!(apart > 1e-3 * size, "{}: images have outputs {apart} apart beside {size}", learner.network().name);
     (learner, images)
 }
 

@@ -120,6 +120,9 @@ def check(folder):
     case = json.loads((folder / "case.json").read_text())
     read = lambda name, shape, kind=np.float32: np.fromfile(folder / name, kind).reshape(-1, *shape)
     images, expected = read("images", case["input"]), read("expected", case["output"])
+    if not np.isfinite(expected).all():
+        print(f"{case['name']} makes something else than numbers")
+        return [case["name"]]
     labels = read("labels", case["output"][1:], np.uint32)
     onnx.checker.check_model(onnx.load(folder / "model.onnx"), full_check=True)
     # A map of classes comes without probabilities.
@@ -129,8 +132,6 @@ def check(folder):
     with torch.no_grad():
         plain = Plain(folder / "plain.safetensors")(torch.from_numpy(images)).numpy()
     name = case["name"]
-    apart = float(np.ptp(expected, axis=0).max())
-    assert apart > 0.01 * np.abs(expected).max() > 0, f"{name} hardly looks at its images: outputs are {apart:.1e} apart"
     held = [compare(f"{name}, ONNX Runtime", logits, expected, labels), compare(f"{name}, PyTorch", plain, expected, labels)]
     return [] if all(held) else [name]
 
