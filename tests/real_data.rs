@@ -117,7 +117,7 @@ fn exported(path: &str) -> Result<()> {
 fn recorded_races(path: &str) -> Result<()> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("web/page/recorded.json");
     let races: Vec<serde_json::Value> =
-        serde_json::from_slice(&std::fs::read(&file).expect("a file")).expect("recorded races");
+        serde_json::from_slice(&fs::read(&file).expect("a file")).expect("recorded races");
     let out = tempfile::tempdir().expect("a folder");
     for race in &races {
         let rate = race["rate"].as_f64().expect("a rate");
