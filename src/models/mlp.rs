@@ -1,7 +1,7 @@
 //! Fully connected networks: the paper's MLP and plain regression.
 
 use super::ModelOptions;
-use crate::nn::{ChannelWhitening, Layer, Linear, Network, Norm};
+use crate::nn::{ChannelWhitening, Layer, Linear, Network, Norm, scaled};
 
 /// Linear layers of 128, 128 and `classes`, sigmoids between them. A norm that follows layers stands before the
 /// sigmoids, a whitening of 32 channels before each linear layer (Fig. 5c,d of the paper).
@@ -21,7 +21,7 @@ pub(super) fn mlp(net: &mut Network, options: &ModelOptions) {
         }
         options.joint_norm(net, &format!("{name}_bn"));
         net.sigmoid();
-        features = outputs;
+        features = scaled(outputs, options.width);
     }
 }
 

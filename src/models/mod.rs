@@ -269,6 +269,23 @@ mod tests {
     }
 
     #[test]
+    fn every_network_can_be_an_eighth_as_wide_with_every_norm() -> Result<()> {
+        const NORMS: [Norm; 3] = [Norm::Deconv, Norm::Batch, Norm::None];
+        for (name, norm) in NAMES.into_iter().flat_map(|name| NORMS.map(|norm| (name, norm))) {
+            // 44 channels have no eighth.
+            let width = if name == "pnasnet-a" { 0.25 } else { 0.125 };
+            let options = ModelOptions { norm, width, input: [3, 64, 64], ..Default::default() };
+            let found = network(name, &options)?.build(&mut State::new());
+            assert!(
+                found.is_ok(),
+                "{name}, {norm}: {}",
+                found.map_or_else(|error| error.to_string(), |_| String::new())
+            );
+        }
+        Ok(())
+    }
+
+    #[test]
     fn networks_of_table_2_take_other_sides_and_any_number_of_classes() -> Result<()> {
         for (name, ..) in IMAGENET {
             for (side, classes) in [(64, 3), (192, 7)] {

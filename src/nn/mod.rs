@@ -60,7 +60,7 @@ pub(crate) use network::CLASSES;
 #[cfg(not(target_arch = "wasm32"))]
 pub(crate) use network::named;
 pub use network::{Conv, Custom, Init, Layer, Layers, Linear, Model, Network, Node, Watch};
-pub(crate) use network::{block_fc, num_groups};
+pub(crate) use network::{block_fc, num_groups, scaled};
 pub use norm::Norm;
 
 #[doc(hidden)]

@@ -16,7 +16,7 @@ usage: generate.py --out DIR [--seed S] [--profile dev|held] [--only PART]
 needs: torch numpy safetensors
 
 This folder holds a part of the cases of `--seed 1 --profile dev`, chosen for their size. With --only (basic, losses, linalg, nd,
-means, norms, optim, traces, models or maps) the cases of that part replace those of the same files in DIR, and its others stay:
+means, norms, optim, traces, models, more or maps) the cases of that part replace those of the same files in DIR, and its others stay:
 
     tests/golden/generate.py --out tests/golden --only models
 
@@ -1402,10 +1402,10 @@ def summary(t, samples=None):
 
 
 class Shipped:
-    """The layers of shipped networks (networks.py) by their names, with `batch` or `deconv` in their joints."""
+    """The layers of shipped networks (networks.py) by their names, with `batch`, `deconv` or nothing (`none`) in their joints."""
 
-    def __init__(self, norm, mode, dtype, apart=None, eps=1e-5):
-        self.norm, self.mode, self.dtype, self.apart, self.eps = norm, mode, dtype, apart, eps
+    def __init__(self, norm, mode, dtype, apart=None, eps=1e-5, width=1):
+        self.norm, self.mode, self.dtype, self.apart, self.eps, self.width = norm, mode, dtype, apart, eps, width
         self.params, self.made, self.buffers = {}, [], {}
         self.kinks = []     # distances to where a function's slope jumps
 
@@ -1422,6 +1422,9 @@ class Shipped:
                 value = torch.tensor(apart(shape, self.apart))
             self.params[name] = torch.nn.Parameter(value.to(self.dtype))
         return self.params[name]
+
+    def wide(self, channels):
+        return round(channels * self.width)
 
     def relu(self, x):
         self.kinks.append(torch.where(x == 0, 1, x).detach())    # 0 has come through a ReLU before: no gradient passes
@@ -1453,6 +1456,8 @@ class Shipped:
         return self.deconv(name, x, w, b, "conv", block, iterations, stride, groups, dilation, sampling)
 
     def plain(self, name, x, out, k=3, stride=1, groups=1, bias=False, bn=True, dilation=1):
+        if self.norm == "none":
+            bias, bn = True, False
         fan_in = x.shape[1] // groups * k * k
         w = self.param(name + ".weight", (out, x.shape[1] // groups, k, k), fan_in)
         b = self.param(name + ".bias", (out,), fan_in) if bias else None
@@ -1460,7 +1465,7 @@ class Shipped:
         return self.batch_norm(name + "_bn", y) if bn else y
 
     def bn(self, name, x):
-        return x if self.norm == "deconv" else self.batch_norm(name, x)
+        return self.batch_norm(name, x) if self.norm == "batch" else x
 
     def batch_norm(self, name, x):
         c = x.shape[1]
@@ -1492,13 +1497,32 @@ MODELS = [("vgg11", "batch", None, 2, 32, None), ("vgg11", "deconv", "reference"
           ("resnet18-imagenet", "batch", None, 2, 64, 4.0), ("resnet50-imagenet", "batch", None, 2, 64, 4.0),
           ("densenet121-imagenet", "batch", None, 2, 64, 4.0)]
 
+# The same for what is not above: other depths, networks for large images with deconvolution, and all without a norm.
+MORE = [("vgg13", "batch", None, 2, 32, 4.0), ("vgg13", "deconv", "reference", 2, 32, 0.5, 0.01),
+        ("vgg16", "deconv", "reference", 2, 32, 0.5, 0.01),
+        ("vgg19", "batch", None, 2, 32, 4.0), ("vgg19", "deconv", "reference", 2, 32, 0.5, 0.01),
+        ("vgg11-imagenet", "batch", None, 2, 32, 4.0), ("vgg11-imagenet", "deconv", "reference", 2, 32, 0.5, 0.01),
+        ("resnet18-imagenet", "deconv", "reference", 4, 32, 1.0, 0.1), ("resnet50-imagenet", "deconv", "reference", 4, 32, 1.0, 0.1),
+        ("densenet121-imagenet", "deconv", "reference", 4, 32, 1.0, 0.1)]
+# Without a norm PNASNet's maxima tie with all data that was tried.
+MORE += [(name, "none", None, 2, 32 if "vgg" in name or "imagenet" in name else 16, 1.0) for name in NETWORKS
+         if "deeplab" not in name and name != "pnasnet-a"]
+
 
 # The same of networks that label pixels, of which some count for nothing.
 MAPS = [("deeplabv3-resnet50-aux", "batch", None, 4, 20, 4.0), ("deeplabv3-resnet50-aux", "deconv", "reference", 4, 20, 1.0, 0.1)]
 
+# Times the channels, where a CPU would take long or not bind the buffers of the whole.
+WIDTHS = {"deeplabv3-resnet50-aux": 0.25, "vgg11-imagenet": 0.125, ("resnet50-imagenet", "deconv"): 0.25,
+          ("densenet121-imagenet", "deconv"): 0.25}
+
 
 def gen_models(R):
     model_steps(R, "models", MODELS)
+
+
+def gen_more(R):
+    model_steps(R, "more", MORE)
 
 
 def gen_maps(R):
@@ -1508,10 +1532,11 @@ def gen_maps(R):
 def model_steps(R, file, models):
     lr, momentum, decay = 0.1, 0.9, 1e-3
     for model, norm, mode, batch, side, apart, *eps in models:
+        width = WIDTHS.get(model) or WIDTHS.get((model, norm), 1)
         name, batch = f"{model}_{norm}", batch + pick(R.profile, 0, 1)
 
         def forward(xs, dtype):
-            net = Shipped(norm, mode, dtype, apart, *eps)
+            net = Shipped(norm, mode, dtype, apart, *eps, width=width)
             found = NETWORKS[model](net, torch.tensor(xs).to(dtype))
             return net, *(found if isinstance(found, tuple) else (found, None))
         for attempt in range(100):
@@ -1548,8 +1573,8 @@ def model_steps(R, file, models):
             entry["params"]["apart"] = apart
         if eps:
             entry["params"]["eps"], = eps
-        if file == "maps":
-            entry["params"]["width"] = 0.25
+        if width != 1:
+            entry["params"]["width"] = width
         (in_tables if apart else one_by_one)(R, entry, found[F64], found[F32])
         R.raw(entry)
 
@@ -1588,7 +1613,7 @@ def in_tables(R, entry, hi, lo):
     for key, ref in hi["direct"].items():
         whole(R, entry, key, ref, lo["direct"][key], ref)
     worst, size = 0, lambda v: v.abs().max().item()
-    for kind in ("grad", "params", "buffers"):
+    for kind in [kind for kind in ("grad", "params", "buffers") if hi[kind]]:
         names, tensors = sorted(hi[kind]), hi[kind]
         # What follows may take a shift or a scale off again: the gradient is then rounding alone, and is judged beside that of the
         # layer's weight.
@@ -1631,7 +1656,7 @@ def main():
     ap.add_argument("--seed", type=int, default=1)
     ap.add_argument("--profile", choices=("dev", "held"), default="dev")
     parts = dict(basic=gen_basic, losses=gen_losses, linalg=gen_linalg, nd=gen_nd, means=gen_means, norms=gen_norms, optim=gen_optim,
-                 traces=gen_traces, models=gen_models, maps=gen_maps)
+                 traces=gen_traces, models=gen_models, more=gen_more, maps=gen_maps)
     ap.add_argument("--only", choices=parts)
     a = ap.parse_args()
     R = Recorder(a.out, a.seed, a.profile)

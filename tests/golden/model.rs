@@ -3,7 +3,7 @@
 //! same ones up, and of large tensors a summary is compared (`summary` and `made_weight` in generate.py).
 
 use super::case::{Run, Runner};
-use mexhat::models::{ModelOptions, Norm, network};
+use mexhat::models::{ModelOptions, network};
 use mexhat::nn::{Forward, Layer, Layers, Mode, Whitening};
 use mexhat::ops::{self, BlockMode};
 use mexhat::optim::Optimizer;
@@ -91,16 +91,16 @@ fn summary(values: &[f32], params: &Params) -> Vec<f64> {
     sampled.chain(projected).collect()
 }
 
-fn options(params: &Params, input: [usize; 3]) -> ModelOptions {
+fn options(params: &Params, input: [usize; 3]) -> Result<ModelOptions> {
     let mode = if params.mode.as_deref() == Some("paper") { BlockMode::Paper } else { BlockMode::Reference };
     let whitening = Whitening { mode, ..Whitening::default() };
-    ModelOptions {
-        norm: if params.norm == "batch" { Norm::Batch } else { Norm::Deconv },
+    Ok(ModelOptions {
+        norm: params.norm.parse()?,
         whitening: Whitening { eps: params.eps.unwrap_or(whitening.eps), ..whitening },
         input,
         width: params.width.unwrap_or(1.0),
         ..ModelOptions::default()
-    }
+    })
 }
 
 /// Without dropout, which is another for every engine.
@@ -120,7 +120,7 @@ async fn step(run: &mut Run<'_>) -> Result<()> {
     let (x, y) = (run.stored("images")?, run.stored("labels")?);
     let mut state = State::new();
     let [_, channels, height, width] = x.nchw();
-    let mut network = network(&params.model, &options(&params, [channels, height, width]))?;
+    let mut network = network(&params.model, &options(&params, [channels, height, width])?)?;
     undropped(&mut network.layers);
     let model = network.build(&mut state)?;
     let ids: HashMap<String, _> = state.iter().map(|(id, tensor)| (tensor.name.clone(), id)).collect();

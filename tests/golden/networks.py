@@ -6,7 +6,9 @@ Each takes `net`, whose layers are
       a deconvolution with bias, or a convolution (`bias`: with bias too) and its batch norm (`bn`: False leaves it out)
   net.plain(...)    the same, which never deconvolves
   net.bn(name, x)   batch norm of its own, which deconvolution needs none of
+                    (without a norm both are a convolution with bias, and this is nothing)
   net.batch_norm    the same, beside deconvolution too
+  net.wide(n)       n channels, in networks that can be narrower
   net.relu, net.max_pool, net.linear(name, x, outputs, block=512)
 
 and images, and gives logits. Padding is k // 2 throughout.
@@ -156,7 +158,7 @@ def efficientnet_b0(net, x):
 
 
 def stem(net, x):
-    return net.max_pool(net.relu(net.conv("conv1", x, 64, 7, 2, iterations=15)), 3, 2, 1)
+    return net.max_pool(net.relu(net.conv("conv1", x, net.wide(64), 7, 2, iterations=15)), 3, 2, 1)
 
 
 def imagenet_head(net, x):
@@ -171,7 +173,7 @@ def shortcut(net, name, x, out, stride):
 def imagenet_resnet(counts, expansion):
     def network(net, x):
         x = stem(net, x)
-        for stage, (count, width) in enumerate(zip(counts, (64, 128, 256, 512))):
+        for stage, (count, width) in enumerate(zip(counts, map(net.wide, (64, 128, 256, 512)))):
             for i in range(count):
                 name, stride = f"layer{stage + 1}.{i}", 2 if stage and not i else 1
                 if expansion == 1:
@@ -197,9 +199,23 @@ def imagenet_densenet121(net, x):
             x = F.avg_pool2d(x, 2)
         for i in range(count):
             name = f"dense{stage + 1}.{i}.1"
-            y = net.conv(name + ".conv1", net.relu(net.bn(name + ".bn1", x)), 128, 1)
-            x = torch.cat([x, net.conv(name + ".conv2", net.relu(y), 32, bn=False)], 1)
+            y = net.conv(name + ".conv1", net.relu(net.bn(name + ".bn1", x)), net.wide(128), 1)
+            x = torch.cat([x, net.conv(name + ".conv2", net.relu(y), net.wide(32), bn=False)], 1)
     return imagenet_head(net, net.relu(net.bn("bn", x)))
+
+
+def imagenet_vgg11(net, x):
+    """Without dropout."""
+    index = 0
+    for count, width in zip((1, 1, 2, 2, 2), (64, 128, 256, 512, 512)):
+        for _ in range(count):
+            index += 1
+            x = net.relu(net.conv(f"conv{index}", x, net.wide(width), iterations=15 if index == 1 else 5, bias=True))
+        x = F.max_pool2d(x, 2)
+    x = F.adaptive_avg_pool2d(x, 7).flatten(1)
+    for name in ("fc1", "fc2"):
+        x = net.relu(net.linear(name, x, net.wide(4096), block=64))
+    return net.linear("fc3", x, CLASSES, block=64)
 
 
 def narrow(width):
@@ -236,9 +252,9 @@ def deeplabv3(net, x):
 
 
 NETWORKS = {
-    "vgg11": vgg(1, 1, 2, 2, 2), "vgg16": vgg(2, 2, 3, 3, 3), "resnet18": resnet18, "preact18": preact18, "senet18": senet18,
+    "vgg11": vgg(1, 1, 2, 2, 2), "vgg13": vgg(2, 2, 2, 2, 2), "vgg16": vgg(2, 2, 3, 3, 3), "vgg19": vgg(2, 2, 4, 4, 4), "resnet18": resnet18, "preact18": preact18, "senet18": senet18,
     "densenet121": densenet121, "resnext29": resnext29, "mobilenetv2": mobilenetv2, "dpn92": dpn92, "pnasnet-a": pnasnet_a,
     "efficientnet-b0": efficientnet_b0, "resnet18-imagenet": imagenet_resnet((2, 2, 2, 2), 1),
     "resnet50-imagenet": imagenet_resnet((3, 4, 6, 3), 4), "densenet121-imagenet": imagenet_densenet121,
-    "deeplabv3-resnet50-aux": deeplabv3,
+    "vgg11-imagenet": imagenet_vgg11, "deeplabv3-resnet50-aux": deeplabv3,
 }

@@ -15,6 +15,7 @@ pub use graph::Watch;
 pub(crate) use layer::CLASSES;
 pub use layer::{Conv, Layer, Linear, Node};
 pub use layers::Layers;
+pub(crate) use width::scaled;
 
 use super::{FastDeconv, Forward, Mode, Module, Norm, Whitening};
 use crate::ops;

@@ -4,7 +4,7 @@ use super::layer::{CLASSES, Layer};
 use super::{Layers, Network};
 
 /// So many of `width` times `n`, at least one.
-fn scaled(n: usize, width: f64) -> usize {
+pub(crate) fn scaled(n: usize, width: f64) -> usize {
     ((n as f64 * width).round() as usize).max(1)
 }
 

@@ -127,15 +127,15 @@ pub(super) async fn fig8b(gpu: &Gpu, experiment: Experiment, run: &ExperimentOpt
     };
     let lines: Vec<Line> = trials.iter().zip(&losses).map(line).collect();
     let heading = format!("Training loss of {} on {}", options.net.model, title(&options.data));
-    let row = |(trial, losses): (&Trial, &Vec<f64>)| {
-        let [whole, last] = falls(&trial.runs, losses.len());
-        vec![norm_name(trial.norm).into(), said(&whole, 4), said(&last, 4), losses.len().to_string()]
+    let found: Vec<_> = trials.iter().zip(&losses).map(|(trial, means)| falls(&trial.runs, means.len())).collect();
+    let row = |(i, [whole, last]): (usize, &[Vec<f64>; 2])| {
+        vec![norm_name(trials[i].norm).into(), said(whole, 4), said(last, 4), losses[i].len().to_string()]
     };
     Ok(Findings {
         note: note((&options, &splits), run),
         heading: ["norm", "training loss, mean", "of the last tenth", "steps"].map(String::from).to_vec(),
-        rows: trials.iter().zip(&losses).map(row).collect(),
-        checks: fastest(&losses),
+        rows: found.iter().enumerate().map(row).collect(),
+        checks: fastest(&found),
         pictures: vec![("fig8b.svg".into(), lines_svg(&heading, ["step", "training loss"], true, 3, &lines)?)],
         series: series(&trials, "losses", |run| run.losses.clone()),
         experiment,
@@ -154,17 +154,19 @@ fn falls(runs: &[Ended], steps: usize) -> [Vec<f64>; 2] {
     [0, 1].map(|which| found.iter().map(|fall| fall[which]).collect())
 }
 
-/// Whether the last of `losses`, deconvolution's, is the lowest: over the whole, which tells how fast it falls, and at
-/// the end.
-fn fastest(losses: &[Vec<f64>]) -> Vec<Check> {
-    let found: Vec<[f64; 2]> = losses.iter().map(|losses| fall(losses)).collect();
+/// Whether the last of `found`, deconvolution's, has the lowest losses: over the whole, which tells how fast they fall,
+/// and at the end.
+fn fastest(found: &[[Vec<f64>; 2]]) -> Vec<Check> {
     let check = |(which, claim): (usize, &str)| {
-        let (deconv, others) = (found[found.len() - 1][which], &found[..found.len() - 1]);
+        let middle = |falls: &[Vec<f64>; 2]| mean(falls[which].iter().copied());
+        let (deconv, others) = (&found[found.len() - 1], &found[..found.len() - 1]);
+        let lowest = middle(deconv);
+        let told = |falls: &[Vec<f64>; 2]| said(&falls[which], 4);
         Check {
             claim: claim.into(),
             // What diverged is behind.
-            shown: deconv.is_finite() && others.iter().all(|other| other[which].is_nan() || other[which] > deconv),
-            numbers: format!("{deconv:.4}; no norm {:.4}, batch norm {:.4}", others[0][which], others[1][which]),
+            shown: lowest.is_finite() && others.iter().map(middle).all(|other| other.is_nan() || other > lowest),
+            numbers: format!("{}; no norm {}, batch norm {}", told(deconv), told(&others[0]), told(&others[1])),
         }
     };
     let claims =
@@ -204,7 +206,7 @@ pub(super) async fn fig12(gpu: &Gpu, experiment: Experiment, run: &ExperimentOpt
         note: note((&options, &splits), run) + "; seconds of the clock, with evaluation, without compiling",
         heading: ["norm", "epoch", "seconds", "test accuracy %"].map(String::from).to_vec(),
         rows: rows.collect(),
-        checks: vec![above(&courses[0], &courses[1])],
+        checks: vec![with_seeds(above(&courses[0], &courses[1]), &trials[0].runs, &trials[1].runs)],
         pictures: vec![("fig12.svg".into(), lines_svg(&heading, axes, false, 3, &lines)?)],
         series: [
             series(&trials, "seconds", |run| run.course.iter().map(|point| point.0).collect()),
@@ -232,12 +234,16 @@ fn at(course: &[(f64, f64)], time: f64) -> Option<f64> {
     })
 }
 
-/// Whether deconvolution is ahead at equal times: in the mean over the times at which either was judged and both had
-/// been, and at the last.
-fn above(batch: &[(f64, f64)], deconv: &[(f64, f64)]) -> Check {
+/// Accuracies of both courses at the times at which either was judged and both had been.
+fn common(batch: &[(f64, f64)], deconv: &[(f64, f64)]) -> Vec<(f64, f64)> {
     let mut times: Vec<f64> = batch.iter().chain(deconv).map(|point| point.0).collect();
     times.sort_by(f64::total_cmp);
-    let both: Vec<(f64, f64)> = times.iter().filter_map(|time| Some((at(batch, *time)?, at(deconv, *time)?))).collect();
+    times.iter().filter_map(|time| Some((at(batch, *time)?, at(deconv, *time)?))).collect()
+}
+
+/// Whether deconvolution is ahead at equal times: in the mean over the common ones, and at the last.
+fn above(batch: &[(f64, f64)], deconv: &[(f64, f64)]) -> Check {
+    let both = common(batch, deconv);
     let [of_batch, of_deconv] = [mean(both.iter().map(|values| values.0)), mean(both.iter().map(|values| values.1))];
     Check {
         claim: "deconvolution is above batch norm at equal time".into(),
@@ -254,6 +260,20 @@ fn above(batch: &[(f64, f64)], deconv: &[(f64, f64)]) -> Check {
     }
 }
 
+/// `check` of the means, with the lead that single seeds have where there are several.
+fn with_seeds(check: Check, batch: &[Ended], deconv: &[Ended]) -> Check {
+    let lead = |(batch, deconv): (&Ended, &Ended)| {
+        let both = common(&batch.course, &deconv.course);
+        mean(both.iter().map(|(batch, deconv)| deconv - batch))
+    };
+    let leads: Vec<f64> = batch.iter().zip(deconv).map(lead).collect();
+    if leads.len() < 2 {
+        return check;
+    }
+    let numbers = format!("{}; ahead by {} points, seed by seed", check.numbers, said(&leads, 2));
+    Check { numbers, ..check }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -266,6 +286,16 @@ mod tests {
         // More at the end of its longer way, and less at each time.
         assert!(!shown(&[(2.0, 10.0), (4.0, 40.0)]));
         assert!(!shown(&[(5.0, 90.0), (6.0, 95.0)]), "no common time");
+        let run = |more: f64| {
+            let course = batch.map(|(time, accuracy)| (time, accuracy + more)).to_vec();
+            Ended { accuracy: None, losses: Vec::new(), course }
+        };
+        let told = |leads: &[f64]| {
+            let runs: Vec<Ended> = leads.iter().map(|lead| run(*lead)).collect();
+            with_seeds(above(&batch, &batch), &leads.iter().map(|_| run(0.0)).collect::<Vec<_>>(), &runs).numbers
+        };
+        assert!(told(&[1.0, 3.0]).ends_with("; ahead by 2.00 ± 1.41 points, seed by seed"));
+        assert!(!told(&[1.0]).contains("seed"));
         assert_eq!(at(&batch, 2.5), Some(25.0));
         assert_eq!(at(&batch, 3.5), None);
     }
@@ -273,12 +303,18 @@ mod tests {
     #[test]
     fn the_fastest_has_the_lowest_losses_and_what_diverges_is_behind() {
         let shown = |losses: [[f64; 2]; 3]| -> Vec<bool> {
-            fastest(&losses.map(|losses| losses.to_vec())).iter().map(|check| check.shown).collect()
+            let found = losses.map(|losses| fall(&losses).map(|fall| vec![fall]));
+            fastest(&found).iter().map(|check| check.shown).collect()
         };
         assert_eq!(shown([[3.0, 2.0], [2.5, 1.5], [2.0, 1.0]]), [true, true]);
         assert_eq!(shown([[3.0, 2.0], [2.5, 1.0], [1.0, 2.0]]), [true, false]);
         assert_eq!(shown([[3.0, f64::NAN], [2.5, 1.5], [2.0, 1.0]]), [true, true]);
         assert_eq!(shown([[3.0, 2.0], [2.5, 1.5], [2.0, f64::NAN]]), [false, false]);
+        let two = |middle: f64| [vec![middle - 1.0, middle + 1.0], vec![middle, middle]];
+        assert_eq!(
+            fastest(&[two(5.0), two(4.0), two(3.0)])[0].numbers,
+            "3.0000 ± 1.4142; no norm 5.0000 ± 1.4142, batch norm 4.0000 ± 1.4142"
+        );
     }
 
     #[test]

@@ -44,10 +44,18 @@ impl Trial {
 
     /// What is told after the last epoch, over the seeds.
     fn last(&self, which: usize, digits: usize) -> String {
+        self.said(which, digits, |curve| curve.last().copied().unwrap_or(f64::NAN))
+    }
+
+    /// The mean of what is told after each epoch, over the seeds.
+    fn whole(&self, which: usize, digits: usize) -> String {
+        self.said(which, digits, |curve| mean(curve.iter().copied()))
+    }
+
+    /// One number of each seed's curve, as far as all of them go.
+    fn said(&self, which: usize, digits: usize, of: impl Fn(&[f64]) -> f64) -> String {
         let epochs = self.curve(which).map_or(0, |curve| curve.len());
-        let of = |run: &Option<Curves>| {
-            run.as_ref().zip(epochs.checked_sub(1)).map_or(f64::NAN, |(run, last)| run[which][last])
-        };
+        let of = |run: &Option<Curves>| run.as_ref().map_or(f64::NAN, |run| of(&run[which][..epochs]));
         said(&self.runs.iter().map(of).collect::<Vec<_>>(), digits)
     }
 }
@@ -113,10 +121,8 @@ fn settings(data: &str, run: &ExperimentOptions) -> Result<Options> {
 fn checks([batch, deconv]: &[Trial; 2]) -> Vec<Check> {
     let check = |(which, (name, _, more)): (usize, (&str, &str, bool))| {
         let found = [deconv, batch].map(|trial| trial.curve(which));
-        let said = |curve: &Option<Vec<f64>>| match curve {
-            Some(curve) => {
-                format!("{:.3}, {:.3} over all", curve.last().copied().unwrap_or(f64::NAN), mean(curve.iter().copied()))
-            }
+        let told = |trial: &Trial, curve: &Option<Vec<f64>>| match curve {
+            Some(_) => format!("{}, {} over all", trial.last(which, 3), trial.whole(which, 3)),
             None => "diverged".into(),
         };
         let ahead = |a: f64, b: f64| if more { a > b } else { a < b };
@@ -133,7 +139,7 @@ fn checks([batch, deconv]: &[Trial; 2]) -> Vec<Check> {
                 if more { "higher" } else { "lower" }
             ),
             shown,
-            numbers: format!("{}; batch norm {}", said(&found[0]), said(&found[1])),
+            numbers: format!("{}; batch norm {}", told(deconv, &found[0]), told(batch, &found[1])),
         }
     };
     TOLD.into_iter().enumerate().map(check).collect()
@@ -251,9 +257,15 @@ mod tests {
     #[test]
     fn seeds_come_with_deviations() {
         let curves = |last: f64| Some([vec![1.0, last], vec![1.0, last], vec![1.0, last]]);
-        let of = |runs: Vec<Option<Curves>>| Trial { norm: Norm::Batch, runs }.last(2, 2);
+        let trial = |runs: Vec<Option<Curves>>| Trial { norm: Norm::Batch, runs };
+        let of = |runs: Vec<Option<Curves>>| trial(runs).last(2, 2);
         assert_eq!(of(vec![curves(50.0)]), "50.00");
         assert_eq!(of(vec![curves(50.0), curves(52.0)]), "51.00 ± 1.41");
         assert_eq!(of(vec![curves(50.0), None]), "diverged");
+        let found = checks(&[trial(vec![curves(50.0), curves(52.0)]), trial(vec![curves(60.0), curves(64.0)])]);
+        assert_eq!(
+            found[0].numbers,
+            "62.000 ± 2.828, 31.500 ± 1.414 over all; batch norm 51.000 ± 1.414, 26.000 ± 0.707 over all"
+        );
     }
 }

@@ -300,6 +300,12 @@ fn checks(name: &str, found: &[(Entry, [Trial; 2])]) -> Vec<Check> {
     pairs.collect()
 }
 
+/// What the paper's accuracies are called beside those of these runs, which may have seen fewer images.
+fn paper(shared: &Options) -> &'static str {
+    let limited = shared.limit_train.is_some() || shared.limit_test.is_some();
+    if limited { "paper %, all images" } else { "paper %" }
+}
+
 fn row(entry: &Entry, which: usize, trial: &Trial) -> Vec<String> {
     let paper = entry.paper.map_or_else(|| "-".into(), |pair| format!("{:.2}", pair[which]));
     let steps = trial.runs.first().map_or(0, |run| run.losses.len());
@@ -371,7 +377,7 @@ pub(super) async fn tables(gpu: &Gpu, experiment: Experiment, run: &ExperimentOp
             run.runs.width.map_or_else(String::new, |width| format!("; networks {width} times as wide")),
             if name == "table2" { LARGE } else { "" }
         ),
-        heading: ["network", "norm", "test accuracy %", "paper %", "training loss at the end", "steps"]
+        heading: ["network", "norm", "test accuracy %", paper(&shared), "training loss at the end", "steps"]
             .map(String::from)
             .to_vec(),
         rows: both().map(|(entry, (which, trial))| row(entry, which, trial)).collect(),
@@ -412,6 +418,8 @@ mod tests {
             let narrow = ExperimentOptions { full: true, runs, ..ExperimentOptions::default() };
             assert!(of(name, 10, &narrow).iter().all(|entry| entry.paper.is_none()), "{name}: another network");
         }
+        let called = |run: &ExperimentOptions| paper(&shared(false, "x", [3, 32, 32], 10, run));
+        assert_eq!((called(&run(true, None)), called(&run(false, None))), ("paper %", "paper %, all images"));
         assert_eq!((seeds("fig8a", &run(true, None)), seeds("fig8a", &run(false, None))), (5, 1));
         assert_eq!(seeds("table1", &run(true, None)), 1);
         assert_eq!(
