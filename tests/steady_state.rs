@@ -244,3 +244,25 @@ fn a_full_ring_waits_and_loses_nothing() -> Result<()> {
     }
     Ok(())
 }
+
+/// Tensors come back in order and whole, in copies of 16 MiB at a time: what is read is not held twice on the device.
+#[test]
+fn large_states_are_read_in_parts() -> Result<()> {
+    const MIB: usize = 1 << 18;
+    let gpu = own_gpu();
+    let mut state = State::new();
+    for (i, mib) in [7, 8, 20, 1, 15, 2, 1].into_iter().enumerate() {
+        let values = (0..mib * MIB).map(|at| (at % 1009 + 2000 * i) as f32).collect();
+        state.parameter(&format!("t{i}"), &[mib * MIB], values);
+    }
+    let session = Session::new(&gpu, &state)?;
+    let mut found = state.clone();
+    found.iter().map(|(id, _)| id).collect::<Vec<_>>().into_iter().for_each(|id| found.get_mut(id).values.fill(-1.0));
+    let before = gpu.counters().submissions;
+    pollster::block_on(session.download(&mut found))?;
+    assert_eq!(gpu.counters().submissions - before, 4, "7 + 8; 20; 1 + 15; 2 + 1");
+    for ((_, sent), (_, read)) in state.iter().zip(found.iter()) {
+        assert!(sent.values == read.values, "{}", sent.name);
+    }
+    Ok(())
+}

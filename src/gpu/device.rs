@@ -264,8 +264,26 @@ impl Gpu {
         self.inner.queue.write_buffer(&buffer.raw, 0, data);
     }
 
-    /// Reads whole buffers back, in order, waiting for the GPU. Not for the steady state.
+    /// Reads whole buffers back, in order, waiting for the GPU. Not for the steady state. It takes memory for 16 MiB of
+    /// copies at a time, or for one buffer that is larger.
     pub async fn read(&self, buffers: &[&Buffer]) -> Result<Vec<Vec<u8>>> {
+        const MOST: u64 = 16 << 20;
+        let (mut out, mut rest) = (Vec::with_capacity(buffers.len()), buffers);
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fitting = rest.iter().take_while(|buffer| {
+                bytes += buffer.bytes();
+                bytes <= MOST
+            });
+            let (now, later) = rest.split_at(fitting.count().max(1));
+            self.read_at_once(now, &mut out).await?;
+            rest = later;
+        }
+        self.check()?;
+        Ok(out)
+    }
+
+    async fn read_at_once(&self, buffers: &[&Buffer], out: &mut Vec<Vec<u8>>) -> Result<()> {
         let usage = wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST;
         let mut encoder = self.inner.device.create_command_encoder(&Default::default());
         let copies: Vec<_> = buffers
@@ -279,14 +297,12 @@ impl Gpu {
         let submission = self.submit(encoder);
         let pending: Vec<_> = copies.iter().map(|copy| super::ring::map(copy, wgpu::MapMode::Read)).collect();
         self.wait(submission);
-        let mut out = Vec::with_capacity(copies.len());
         for (copy, mapped) in copies.iter().zip(pending) {
             super::ring::mapped(mapped, self).await?;
             let view = copy.slice(..).get_mapped_range().map_err(|e| Error::Gpu(e.to_string()))?;
             out.push(view.to_vec());
         }
-        self.check()?;
-        Ok(out)
+        Ok(())
     }
 
     pub(super) fn submit(&self, encoder: wgpu::CommandEncoder) -> wgpu::SubmissionIndex {
