@@ -174,6 +174,11 @@ impl ModelSpec {
         keeps
     }
 
+    /// What the network was trained on, in a sentence: arrays from a program have no name.
+    fn origin(&self) -> String {
+        if self.data.is_empty() { "data without a name".into() } else { format!("'{}'", self.data) }
+    }
+
     /// Brings `dataset` to what the network takes: classes by their names, grey or colour by its channels. Says what
     /// was changed, and where names are but numbers, that nothing was compared.
     ///
@@ -185,18 +190,21 @@ impl ModelSpec {
         if dataset.is_masked() != self.is_masked() {
             let kinds = |masks| if masks { "a class for each pixel" } else { "one class for each image" };
             return Err(Error::Usage(format!(
-                "the network was trained on {}, but '{}' has {}; choose data like that it was trained on ('{}')",
+                "the network was trained on {}, but '{}' has {}; choose data like that it was trained on ({})",
                 kinds(self.masks),
                 dataset.name,
                 kinds(dataset.is_masked()),
-                self.data
+                self.origin()
             )));
         }
         if dataset.shape[1..] != [height, width] {
             return Err(Error::Usage(format!(
                 "the network takes images of {height} x {width} (height x width), but those of '{}' are {} x {}; choose the data \
-                 it was trained on ('{}') or like it, or scale them with `size` {height},{width}",
-                dataset.name, dataset.shape[1], dataset.shape[2], self.data
+                 it was trained on ({}) or like it, or scale them with `size` {height},{width}",
+                dataset.name,
+                dataset.shape[1],
+                dataset.shape[2],
+                self.origin()
             )));
         }
         let others = dataset.name != self.data && is_numbered(&self.class_names);
@@ -209,9 +217,10 @@ impl ModelSpec {
             ));
         } else if others && is_numbered(&dataset.class_names) {
             changes.push(format!(
-                "the classes of '{}' and of '{}', which the network was trained on, are called by numbers, so nothing tells that they are the \
+                "the classes of '{}' and of {}, which the network was trained on, are called by numbers, so nothing tells that they are the \
                  same; if they are not, the accuracy means nothing",
-                dataset.name, self.data
+                dataset.name,
+                self.origin()
             ));
         }
         if self.class_names == FASHION && is_numbered(&dataset.class_names) {
@@ -303,6 +312,8 @@ mod tests {
         assert_eq!(adapt(&fashion, "elsewhere/fashion-mnist", &FASHION), Ok(String::new()), "the same names");
         let noted = adapt(&digits, "glyphs", &DIGITS).expect("a note");
         assert!(noted.contains("'glyphs'") && noted.contains("'mnist'") && noted.contains("nothing tells"), "{noted}");
+        let noted = adapt(&of(""), "glyphs", &DIGITS).expect("a note");
+        assert!(noted.contains("'glyphs'") && noted.contains("of data without a name, which"), "{noted}");
         assert!(adapt(&digits, "glyphs", &DIGITS[..3]).expect("a note").contains("nothing tells"), "fewer of them");
         let refused = adapt(&digits, "fashion-mnist", &FASHION).expect_err("a refusal");
         assert!(refused.contains("no class 'T-shirt/top'"), "{refused}");
