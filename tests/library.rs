@@ -330,6 +330,22 @@ fn what_does_not_fit_is_refused_before_the_gpu_sees_it() -> Result<()> {
     Ok(())
 }
 
+/// What was trained on can be asked about, and images of as many values but another shape are not taken for those.
+#[test]
+fn examples_and_data_sets_are_predicted_by_their_shape() -> Result<()> {
+    let (images, labels) = halves(6);
+    let mut learner = Learner::new(&GPU, small(Norm::Batch), Sgd::new(0.1))?;
+    let examples = Examples::new(&images, [1, 8, 8], &labels)?;
+    assert_eq!(learner.predict(&examples)?.values, learner.predict(&images)?.values);
+
+    let wide = Examples::new(&images, [1, 4, 16], &labels)?;
+    let rows = data::Dataset::new("rows", 2, [1, 2, 32], vec![0; 6 * 64], labels.clone())?;
+    for error in [refused(learner.predict(&wide)), refused(learner.classes(&rows)), refused(learner.outputs(&wide))] {
+        assert!(error.contains("expected images of [1, 8, 8]") && error.contains("found images of"), "{error}");
+    }
+    Ok(())
+}
+
 /// The README's program is the one that is compiled and run as the crate's first example.
 ///
 /// How much the library shows:

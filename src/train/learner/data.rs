@@ -224,6 +224,10 @@ impl<'a> Examples<'a> {
         Ok(Self { pixels, shape, images: count, targets: Given::Labels(labels, each) })
     }
 
+    pub(super) fn pixels(&self) -> Pixels<'a> {
+        self.pixels.of(self.shape)
+    }
+
     /// As [`Examples::new`] with values in place of labels, as many for each image as the network puts out.
     ///
     /// # Errors

@@ -12,7 +12,8 @@ const SIZES: [usize; 3] = [64, 8, 1];
 
 impl Learner {
     /// The probability of each class for each image, (N, classes): the softmax of [`Learner::outputs`]. `images` are
-    /// floats, bytes (of which 255 becomes 1) or a data set, (N,C,H,W); N may be any number.
+    /// floats, bytes (of which 255 becomes 1), [`Examples`](crate::train::Examples) or a data set, (N,C,H,W); N may be
+    /// any number.
     ///
     /// # Errors
     /// The images are not of the network's size, or the device failed.
