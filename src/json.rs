@@ -29,8 +29,8 @@ pub fn read<T: DeserializeOwned>(text: &str) -> serde_json::Result<T> {
     serde_json::from_value(serde_json::from_str(text)?)
 }
 
-/// The number that `text` is. In a page it is one of JSON, which has no `+1` or `.5`: what the standard library reads `f32` with is
-/// 14 KB that every visitor would download.
+/// The number that `text` is. In a page it is one of JSON, which has no `+1` or `.5`: what the standard library reads
+/// `f32` with is 14 KB that every visitor would download.
 pub(crate) fn number(text: &str) -> Option<f32> {
     #[cfg(target_arch = "wasm32")]
     return serde_json::from_str::<serde_json::Value>(text).ok()?.as_f64().map(|number| number as f32);

@@ -223,10 +223,7 @@ fn how_much_of_a_slow_network_is_hidden() -> Result<()> {
         let mut learner = Learner::new(&device, network("resnet18", &options)?, Sgd::new(1e-3))?;
         let mut step = || -> Result<f64> {
             let begun = Instant::now();
-            pollster::block_on(async {
-                learner.submit(&batch, 1e-3, 0).await?;
-                learner.take().await
-            })?;
+            step(&mut learner, &batch, 1e-3)?;
             Ok(begun.elapsed().as_secs_f64())
         };
         step()?;
@@ -254,33 +251,42 @@ fn how_much_of_a_slow_network_is_hidden() -> Result<()> {
     Ok(())
 }
 
+/// Four linear layers, whose gradients are large enough to be averaged in parts.
+fn linears() -> Network {
+    let mut net = Network::new([1, 16, 16]).norm(Norm::None).seed(3);
+    net.flatten().linear(512).relu().linear(512).relu().linear(256).relu().linear(3);
+    net
+}
+
+/// Eight images for them.
+fn eight(rng: &mut Rng) -> Batch {
+    let images = (0..8 * 256).map(|_| rng.normal()).collect();
+    Batch { images, targets: Targets::Labels((0..8).map(|_| rng.below(3) as u32).collect()) }
+}
+
+/// The loss of a step that is waited for.
+fn step(learner: &mut Learner, batch: &Batch, lr: f64) -> Result<f32> {
+    pollster::block_on(async {
+        learner.submit(batch, lr, 0).await?;
+        Ok(learner.take().await?.expect("a step").loss)
+    })
+}
+
 /// Twice the rate makes of halves of gradients what the rate makes of gradients, bit for bit: each is averaged exactly
 /// once.
 #[test]
 fn gradients_are_averaged_while_the_device_computes() -> Result<()> {
-    let network = || {
-        let mut net = Network::new([1, 16, 16]).norm(Norm::None).seed(3);
-        net.flatten().linear(512).relu().linear(512).relu().linear(256).relu().linear(3);
-        net
-    };
     let half = Arc::new(Half::default());
     let shared = half.gpu.get_or_init(gpu);
     shared.join(half.clone())?;
-    let mut together = Learner::new(shared, network(), Sgd::new(0.1))?;
-    let mut alone = Learner::new(&gpu(), network(), Sgd::new(0.05))?;
+    let mut together = Learner::new(shared, linears(), Sgd::new(0.1))?;
+    let mut alone = Learner::new(&gpu(), linears(), Sgd::new(0.05))?;
     let mut rng = Rng::new(1);
     let mut created = Vec::new();
     for n in 0..4 {
-        let images = (0..8 * 256).map(|_| rng.normal()).collect();
-        let batch = Batch { images, targets: Targets::Labels((0..8).map(|_| rng.below(3) as u32).collect()) };
+        let batch = eight(&mut rng);
         let before = half.submitted();
-        let step = |learner: &mut Learner, lr| {
-            pollster::block_on(async {
-                learner.submit(&batch, lr, n).await?;
-                learner.take().await
-            })
-        };
-        let losses = [step(&mut together, 0.1)?, step(&mut alone, 0.05)?].map(|step| step.expect("a step").loss);
+        let losses = [step(&mut together, &batch, 0.1)?, step(&mut alone, &batch, 0.05)?];
         assert_eq!(losses[0], 0.5 * losses[1], "the mean of the loss and 0");
         let calls: Vec<u64> = half.submissions.lock().unwrap().drain(..).map(|at| at - before).collect();
         if n == 0 {
@@ -333,25 +339,13 @@ impl Processes for Broken {
 /// A step that fails leaves nothing to the next one, wherever it fails: neither what was on its way nor its buffers.
 #[test]
 fn a_step_after_one_that_failed_is_whole() -> Result<()> {
-    let network = || {
-        let mut net = Network::new([1, 16, 16]).norm(Norm::None).seed(3);
-        net.flatten().linear(512).relu().linear(512).relu().linear(256).relu().linear(3);
-        net
-    };
     let device = gpu();
     let broken = Arc::new(Broken::default());
     device.join(broken.clone())?;
-    let mut learner = Learner::new(&device, network(), Sgd::new(0.1))?;
-    let mut alone = Learner::new(&gpu(), network(), Sgd::new(0.1))?;
-    let mut rng = Rng::new(1);
-    let images = (0..8 * 256).map(|_| rng.normal()).collect();
-    let batch = Batch { images, targets: Targets::Labels((0..8).map(|_| rng.below(3) as u32).collect()) };
-    let step = |learner: &mut Learner| {
-        pollster::block_on(async {
-            learner.submit(&batch, 0.1, 0).await?;
-            Ok::<_, Error>(learner.take().await?.expect("a step").loss)
-        })
-    };
+    let mut learner = Learner::new(&device, linears(), Sgd::new(0.1))?;
+    let mut alone = Learner::new(&gpu(), linears(), Sgd::new(0.1))?;
+    let batch = eight(&mut Rng::new(1));
+    let step = |learner: &mut Learner| step(learner, &batch, 0.1);
     assert_eq!(step(&mut learner)?, step(&mut alone)?);
     let calls = *broken.calls.lock().unwrap();
     assert!(calls > 2, "{calls} calls a step");
@@ -414,10 +408,7 @@ fn averaging_asks_for_no_memory() -> Result<()> {
         let mut asked = Vec::new();
         for _ in 0..4 {
             let before = ASKED.get();
-            pollster::block_on(async {
-                learner.submit(&batch, 1e-3, 0).await?;
-                learner.take().await
-            })?;
+            step(&mut learner, &batch, 1e-3)?;
             asked.push(ASKED.get() - before);
         }
         assert_eq!(asked[1..], [0; 3], "{norm}: pieces of {LARGE} bytes and more in each step");

@@ -55,11 +55,12 @@
 //! computing, and all of it passes while gradients are sent, that is 3.8 and 4.4 times. Larger batches a card, or
 //! faster links, are what helps.
 //!
-//! On one core of a quiet machine without a GPU, with 8 images, ResNet-18 of half the width and a network that only takes
-//! time, six tenths of a step: 79 % of that are hidden without norm, 75 % with batch norm and 43 % with deconvolution;
-//! of averaging at the end of the backward pass alone, nothing. Where the network takes no time, the cuts cost deconvolution's
-//! step of 1.0 s about 5 %, the other two nothing (two runs of each in turn, within a point of each other;
-//! `LP_NUM_THREADS=1 cargo test --release --test processes how_much -- --ignored --nocapture`).
+//! On one core of a quiet machine without a GPU, with 8 images, ResNet-18 of half the width and a network that only
+//! takes time, six tenths of a step: 79 % of that are hidden without norm, 75 % with batch norm and 43 % with
+//! deconvolution (`LP_NUM_THREADS=1 cargo test --release --test processes how_much -- --ignored --nocapture`; two runs,
+//! within a point of each other). Averaged at the end of the backward pass alone (`LEAST` of `gpu/schedule.rs` at
+//! `u64::MAX`, in turn with these) nothing is hidden. Where the network takes no time, the cuts cost deconvolution's
+//! step of 1.0 s about 5 %, the other two nothing.
 //!
 //! Losses agree with those of one process within 1e-4 over 30 steps where steps are small and `eps` is 0.1
 //! (`--test mpi`). With the paper's `eps` whitening amplifies rounding, and losses come 2e-3 apart within ten steps;

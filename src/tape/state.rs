@@ -59,9 +59,9 @@ impl StateTensor {
         self.saved.as_deref().unwrap_or(&self.ty.shape)
     }
 
-    /// Whether it counts, as PyTorch's layers do in whole numbers of 64 bits.
+    /// Whether it counts: what has no sides in files is PyTorch's `num_batches_tracked`, a whole number of 64 bits.
     pub(crate) fn is_counter(&self) -> bool {
-        self.name.ends_with(".num_batches_tracked")
+        matches!(self.saved.as_deref(), Some([]))
     }
 }
 
@@ -194,22 +194,16 @@ impl State {
 
     /// A row-major tensor that only training needs; see [`StateTensor::lasting`].
     pub(crate) fn helper(&mut self, name: &str, values: Vec<f32>, lasting: bool) -> StateId {
-        let (name, ty) = (name.into(), Type::plain(&[values.len()]));
-        self.add(StateTensor {
-            name,
-            ty,
-            parameter: false,
-            trainable: false,
-            model: false,
-            lasting,
-            values,
-            saved: None,
-        })
+        self.of_training(name.into(), Type::plain(&[values.len()]), values, lasting)
     }
 
     fn beside(&mut self, kind: &str, of: StateId, lasting: bool, values: Vec<f32>) -> StateId {
         let StateTensor { name, ty, .. } = self.get(of);
         let (name, ty) = (format!("{kind}.{name}"), ty.clone());
+        self.of_training(name, ty, values, lasting)
+    }
+
+    fn of_training(&mut self, name: String, ty: Type, values: Vec<f32>, lasting: bool) -> StateId {
         self.add(StateTensor {
             name,
             ty,

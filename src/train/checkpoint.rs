@@ -197,8 +197,8 @@ fn encode(state: &State, mut metadata: Metadata, keep: fn(&StateTensor) -> bool)
     let views = bytes
         .iter()
         .map(|(tensor, bytes)| {
-            let kind = if tensor.is_counter() { Dtype::I64 } else { Dtype::F32 };
-            TensorView::new(kind, tensor.saved_shape().to_vec(), bytes).map(|view| (tensor.name.as_str(), view))
+            TensorView::new(saved_type(tensor), tensor.saved_shape().to_vec(), bytes)
+                .map(|view| (tensor.name.as_str(), view))
         })
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| failed(&e))?;
@@ -206,6 +206,10 @@ fn encode(state: &State, mut metadata: Metadata, keep: fn(&StateTensor) -> bool)
     metadata.checksum = checksum(&text, views.iter().map(|(name, view)| (*name, view)))?;
     let text = json::text(&metadata).map_err(|e| failed(&e))?;
     safetensors::serialize(views, Some(HashMap::from([(KEY.to_owned(), text)]))).map_err(|e| failed(&e))
+}
+
+fn saved_type(tensor: &StateTensor) -> Dtype {
+    if tensor.is_counter() { Dtype::I64 } else { Dtype::F32 }
 }
 
 /// The values of a tensor as a file has them.
@@ -325,7 +329,11 @@ impl<'a> Saved<'a> {
             let fits = view.shape() == tensor.saved_shape() || view.shape() == tensor.ty.shape;
             let Some(values) = values_of(tensor, &view).filter(|_| fits) else {
                 let found = format!("{:?} {:?}", view.dtype(), view.shape());
-                return Err(wrong(format!("should be F32 {:?}, but is {found}", tensor.saved_shape())));
+                return Err(wrong(format!(
+                    "should be {:?} {:?}, but is {found}",
+                    saved_type(tensor),
+                    tensor.saved_shape()
+                )));
             };
             tensor.values = values;
         }

@@ -62,8 +62,8 @@ fn listed(names: &[String]) -> String {
 }
 
 /// Puts the tensors of a safetensors file into `state` wherever name and shape agree, the shape in files or that on the
-/// device; leading sides of 1 do not matter. Of a checkpoint whose run averages its weights the averages are taken, by which that network is
-/// judged.
+/// device; leading sides of 1 do not matter. Of a checkpoint whose run averages its weights the averages are taken, by
+/// which that network is judged.
 ///
 /// # Errors
 /// The bytes are no safetensors file, nothing in it fits, or a tensor that fits is of half precision or holds what is
