@@ -7,8 +7,8 @@ import { gzipSync } from "node:zlib";
 const [dist, out] = process.argv.slice(2);
 const shot = keeper(out);
 /** Bytes that a visitor downloads at most, gzipped, without data sets. */
-// The aim is 400; what it consists of is in benches/page.md.
-const BUDGET = 508 * 1024;
+// The aim is 400; what it consists of is in benches/page.md. Paths and compilers differ, so there is room for 2 %.
+const BUDGET = 518 * 1024;
 /** Milliseconds by which the wasm is late, to see what does not wait for it. */
 const LATE = 3000;
 
