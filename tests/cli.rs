@@ -232,6 +232,10 @@ fn a_bench_prints_one_object() {
     }
     assert_eq!(found[0]["bench"], "step");
     assert_eq!(found[0]["submissions_per_step"], 1.0);
+    // A label for each pixel.
+    let args = "bench step --model deeplabv3-resnet50 --width 0.0625 --shape 3x32x32 --norm batch --batch-size 2 --steps 1 \
+                --warm-up 0 --json";
+    assert_eq!(json_lines(&ok(dir.path(), args))[0]["model"], "deeplabv3-resnet50");
 }
 
 #[test]

@@ -117,7 +117,9 @@ pub async fn bench_step(gpu: &Gpu, options: &BenchOptions) -> Result<StepBench> 
     let mut rng = Rng::new(0);
     let pixels = options.input.iter().product::<usize>() * options.batch_size;
     let images: Vec<f32> = (0..pixels).map(|_| rng.normal()).collect();
-    let labels: Vec<u32> = (0..options.batch_size).map(|_| rng.below(classes) as u32).collect();
+    // One for each image, or for each pixel of a network's map.
+    let count = tape.inputs().get(1).map_or(0, |labels| tape.shape(*labels).iter().product());
+    let labels: Vec<u32> = (0..count).map(|_| rng.below(classes) as u32).collect();
     let scalars = update.rule.scalars(update.lr, 1, 0);
     let inputs = [bytemuck::cast_slice(&images), bytemuck::cast_slice(&labels), scalars.bytes()];
     let inputs = if options.forward { &inputs[..1] } else { &inputs };

@@ -7,24 +7,18 @@ use crate::debian::Consent;
 use crate::mesa::Mesa;
 use crate::vulkan;
 use std::path::{Path, PathBuf};
-
-/// Networks that between them have all kinds of layers.
-const MODELS: [&str; 11] = [
-    "lenet",
-    "vgg16",
-    "resnet18",
-    "preact18",
-    "senet18",
-    "densenet121",
-    "resnext29",
-    "mobilenetv2",
-    "dpn92",
-    "pnasnet-a",
-    "efficientnet-b0",
-];
+use std::process::Command;
 
 /// Where Debian's Chromium has its driver.
 const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
+
+/// Rules that only seem broken without a GPU: its stand-in lets no submission end, so that all of them stay pending.
+const PENDING: [&str; 4] = [
+    "VUID-VkSubmitInfo-pSignalSemaphores-03242",
+    "VUID-vkBeginCommandBuffer-commandBuffer-00049",
+    "VUID-vkQueueSubmit-pCommandBuffers-00071",
+    "VUID-vkResetCommandPool-commandPool-00040",
+];
 
 /// The test of the reference vectors, built.
 fn golden() -> Result<PathBuf> {
@@ -41,6 +35,38 @@ fn golden() -> Result<PathBuf> {
     let path = line.and_then(|line| line.split_once('(')).and_then(|(_, rest)| rest.split_once(')'));
     let (path, _) = path.ok_or_else(|| format!("`{name}` does not say where the test is:\n{said}"))?;
     Ok(root().join(path))
+}
+
+/// The networks that `program` knows: it lists them when it is asked for another.
+fn networks(program: &Path) -> Result<Vec<String>> {
+    let output = command(program, &["train", "--model", "?"]).output();
+    let output = output.map_err(|error| format!("cannot start {}: {error}", program.display()))?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let (_, names) = said.split_once("expected one of ").ok_or_else(|| format!("no list of networks in: {said}"))?;
+    Ok(names.trim().split(", ").map(str::to_owned).collect())
+}
+
+/// One training step of `model` under Vulkan's validation layer, and how long it took.
+///
+/// # Errors
+/// The step fails, or breaks a rule that is none of `known`.
+fn validated_step(mesa: &Mesa, mut step: Command, model: &str, known: &[&str]) -> Result<String> {
+    mesa.validate(&mut step);
+    step.args(["bench", "step", "--norm", "deconv", "--batch-size", "2", "--warm-up", "0", "--steps", "1"]);
+    if model.contains("-imagenet") || model.contains("deeplab") {
+        // AMD's stand-in has 2.7 GB to give.
+        step.args(["--width", "0.25"]);
+    }
+    let output = step.args(["--model", model]).output().map_err(|error| format!("cannot start mexhat: {error}"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() {
+        return Err(format!("{model}: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let mut messages = text.split("Validation ").skip(1);
+    if let Some(message) = messages.find(|message| !known.iter().any(|known| message.contains(known))) {
+        return Err(format!("{model} breaks a rule of Vulkan: {message}"));
+    }
+    Ok(text.lines().find(|line| line.starts_with("first step")).unwrap_or_default().to_owned())
 }
 
 /// Runs it all.
@@ -64,22 +90,18 @@ pub fn run(consent: Consent) -> Result {
     } else {
         println!("skipped: {SWIFTSHADER} is not there; Debian's package `chromium` has it");
     }
+    heading("one step under Vulkan's validation layer on Debian 13's lavapipe");
+    println!("lenet {}", validated_step(&mesa, mesa.program(&program, "lvp", None)?, "lenet", &[])?);
+    let models = networks(&program)?;
     for (gpu, driver, shim, (key, value)) in [
         ("NVIDIA Ampere (NVK)", "nouveau", "nouveau", ("NOUVEAU_CHIPSET", "172")),
         ("AMD Renoir (RADV)", "radeon", "amdgpu", ("AMDGPU_GPU_ID", "renoir")),
     ] {
         heading(&format!("pipelines, memory and one step of every network on {gpu}, without the GPU"));
-        for model in MODELS {
+        for model in &models {
             let mut step = mesa.program(&program, driver, Some(shim))?;
-            step.args(["bench", "step", "--norm", "deconv", "--batch-size", "2", "--warm-up", "0", "--steps", "1"]);
-            step.args(["--model", model]).env(key, value);
-            let output = step.output().map_err(|error| format!("cannot start mexhat for {gpu}: {error}"))?;
-            let text = String::from_utf8_lossy(&output.stdout);
-            if !output.status.success() {
-                return Err(format!("{model} on {gpu}: {}", String::from_utf8_lossy(&output.stderr)));
-            }
-            let first = text.lines().find(|line| line.starts_with("first step")).unwrap_or_default();
-            println!("{model:<16} {first}");
+            step.env(key, value);
+            println!("{model:<22} {}", validated_step(&mesa, step, model, &PENDING)?);
         }
     }
     Ok(())

@@ -35,7 +35,8 @@ Tasks of the mexhat repository.
                                 those with PART in their name, beside benches/gpu-lab.json; --json prints all as JSON,
                                 --write takes it into that file
     cargo xtask drivers [--yes] the reference vectors on every software driver at hand (this system's, Debian 13's, Chromium's),
-                                and one step of many networks on Mesa's drivers for NVIDIA and AMD without those GPUs
+                                and one step of every network on Mesa's drivers for NVIDIA and AMD without those GPUs,
+                                held against Vulkan's rules by its validation layer
     cargo xtask help            this text
 
 --yes installs and downloads without asking.",

@@ -12,14 +12,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const PACKAGES: [&str; 3] = ["libvulkan1", "mesa-vulkan-drivers", "mesa-drm-shim"];
+const PACKAGES: [&str; 4] = ["libvulkan1", "mesa-vulkan-drivers", "mesa-drm-shim", "vulkan-validationlayers"];
 const KEYS: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// The folder with the unpacked packages.
 pub struct Mesa {
     libraries: PathBuf,
     loader: PathBuf,
-    drivers: PathBuf,
+    vulkan: PathBuf,
 }
 
 fn failed(path: &Path) -> impl Fn(std::io::Error) -> String {
@@ -106,7 +106,8 @@ impl Mesa {
         }
         let folder = folder()?;
         let (root, ready) = (folder.join("root"), folder.join("ready"));
-        if !ready.exists() {
+        // What an earlier list of packages left is not enough.
+        if fs::read_to_string(&ready).ok() != Some(PACKAGES.join(" ")) {
             debian::agree(
                 &format!(
                     "gpu-lab needs Debian 13's Mesa: 57 MB to download into {}, 330 MB there. Do it?",
@@ -119,13 +120,13 @@ impl Mesa {
             }
             download(&folder)?;
             unpack(&folder.join("archives"), &root)?;
-            fs::write(&ready, "").map_err(failed(&ready))?;
+            fs::write(&ready, PACKAGES.join(" ")).map_err(failed(&ready))?;
         }
         // `x86_64-linux-gnu` or `aarch64-linux-gnu`, and `ld-linux-x86-64.so.2` or `ld-linux-aarch64.so.1` there.
         let machine = format!("{}-linux-gnu", std::env::consts::ARCH);
         let libraries = root.join("usr/lib").join(machine);
         let loader = named(&libraries, "ld-linux-")?;
-        Ok(Self { loader, drivers: root.join("usr/share/vulkan/icd.d"), libraries })
+        Ok(Self { loader, vulkan: root.join("usr/share/vulkan"), libraries })
     }
 
     /// A command that runs `program` with the driver `driver`, and with the shim `shim` in place of the kernel if there
@@ -147,8 +148,13 @@ impl Mesa {
             }
             command.arg("--preload").arg(format!("{} {}", syncobj.display(), shim.display()));
         }
-        command.arg(program).env("VK_DRIVER_FILES", named(&self.drivers, &format!("{driver}_icd"))?);
+        command.arg(program).env("VK_DRIVER_FILES", named(&self.vulkan.join("icd.d"), &format!("{driver}_icd"))?);
         command.env("MESA_SHADER_CACHE_DISABLE", "1").env("MEXHAT_CACHE", "off");
         Ok(command)
+    }
+    /// Has a command of [`Mesa::program`] held against Vulkan's rules; what breaks them is told on its standard output.
+    pub fn validate(&self, program: &mut Command) {
+        program.env("VK_LAYER_PATH", self.vulkan.join("explicit_layer.d"));
+        program.env("VK_INSTANCE_LAYERS", "VK_LAYER_KHRONOS_validation");
     }
 }

@@ -19,7 +19,7 @@ pub(super) struct StepArgs {
     /// Images per step
     #[arg(long, default_value_t = 64, value_name = "N")]
     batch_size: usize,
-    /// Channels x height x width of an image [default: 3x32x32 for vgg and resnet, 1x28x28 for others]
+    /// Channels x height x width of an image [default: what the network was made for, 1x28x28 for a file]
     #[arg(long, value_name = "CxHxW")]
     shape: Option<String>,
     /// Steps that count
@@ -47,8 +47,15 @@ pub(super) struct StepArgs {
 impl StepArgs {
     fn input(&self) -> Result<[usize; 3]> {
         let Some(text) = &self.shape else {
-            let colour = self.net.model.starts_with("vgg") || self.net.model.starts_with("resnet");
-            return Ok(if colour { [3, 32, 32] } else { [1, 28, 28] });
+            let model = self.net.model.as_str();
+            let digits =
+                ["lenet", "small", "deep", "mlp", "linear", "yardstick"].contains(&model) || model.ends_with(".toml");
+            let large = model.ends_with("-imagenet") || model.starts_with("deeplab");
+            return Ok(match (digits, large) {
+                (true, _) => [1, 28, 28],
+                (_, true) => [3, 224, 224],
+                _ => [3, 32, 32],
+            });
         };
         sizes(text, "channels, height and width of an image")
     }
