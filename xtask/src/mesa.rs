@@ -80,7 +80,7 @@ fn unpack(from: &Path, to: &Path) -> Result {
             let mut unpack = command("dpkg-deb", &["-x"]);
             unpack.args([&package, to]);
             if !succeeds(unpack) {
-                return Err(format!("{} cannot be unpacked by dpkg-deb; is there room for 270 MB?", package.display()));
+                return Err(format!("{} cannot be unpacked by dpkg-deb; is there room for 290 MB?", package.display()));
             }
         }
     }
@@ -110,7 +110,7 @@ impl Mesa {
         if fs::read_to_string(&ready).ok() != Some(PACKAGES.join(" ")) {
             debian::agree(
                 &format!(
-                    "gpu-lab needs Debian 13's Mesa: 57 MB to download into {}, 330 MB there. Do it?",
+                    "gpu-lab needs Debian 13's Mesa: 61 MB to download into {}, 350 MB there. Do it?",
                     folder.display()
                 ),
                 consent,
