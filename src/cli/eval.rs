@@ -124,7 +124,7 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     let (path, bytes) = read_model(&args.run)?;
     let saved = Saved::read(&path, &bytes)?;
     let mut state = saved.state();
-    saved.spec.build(0, &mut state)?;
+    saved.build(&mut state)?;
     saved.restore_judged(&mut state)?;
     let spec = &saved.spec;
     let name = args.data.as_deref().unwrap_or(&spec.data);

@@ -62,6 +62,8 @@ mod sites;
 mod spec;
 #[cfg(not(target_arch = "wasm32"))]
 mod state_dict;
+#[cfg(not(target_arch = "wasm32"))]
+mod stranger;
 mod trainer;
 
 #[doc(inline)]
