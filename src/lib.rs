@@ -81,6 +81,7 @@ pub mod ops;
 #[allow(rustdoc::broken_intra_doc_links, rustdoc::private_intra_doc_links)]
 pub mod optim;
 mod order;
+mod plural;
 mod portable;
 pub mod processes;
 #[cfg(not(target_arch = "wasm32"))]

@@ -6,6 +6,7 @@ mod skip;
 use mexhat::data::{Augment, Dataset, Normalize, Splits};
 use mexhat::gpu::Gpu;
 use mexhat::models::{self, ModelOptions, Norm};
+use mexhat::nn::{Conv, Network};
 use mexhat::ops::BlockMode;
 use mexhat::tape::State;
 use mexhat::train::{Event, NetOptions, Options, Split, Trainer};
@@ -66,6 +67,22 @@ fn advice_for_what_is_too_large_has_been_tried() {
     assert!(block_fc < 512 && advised(&error, "batch_size").is_none() && error.contains(" more; "), "{error}");
     let cured = Options { net: NetOptions { block_fc, ..options.net.clone() }, ..options };
     Trainer::new(&gpu, &cured, data()).map(|_| ()).unwrap();
+}
+
+#[test]
+fn a_deconvolution_whose_kernel_is_too_large_is_named() {
+    let gpu = gpu();
+    // D has as many rows as a kernel has taps.
+    let kernel = (gpu.largest_buffer() as f64 / 4.0).powf(0.25) as usize + 1;
+    let mut net = Network::new([1, 8, 8]);
+    net.conv(Conv::new(1, kernel)).global_avg_pool().flatten().linear(2);
+    let mut options = options("linear", Norm::Deconv);
+    options.network = Some(net);
+    let taps = kernel * kernel;
+    let wanted = format!("layer 'conv1' has a D of {taps} x {taps}, 1 channel in a block x {kernel} x {kernel} taps");
+    let error = refused(Trainer::new(&gpu, &options, splits(halves(8, [1, 8, 8]), halves(4, [1, 8, 8]))));
+    assert!(error.contains(&wanted) && error.contains("give it a smaller kernel or norm batch"), "{error}");
+    assert!(error.contains("batch size and sampling stride do not change D"), "{error}");
 }
 
 #[test]

@@ -307,7 +307,7 @@ fn a_run_with_patience_says_why_it_ended_and_keeps_the_best() {
     );
     for wanted in [
         "held back for validation",
-        "stopped early: 2 epoch(s) were no better on the validation images than epoch 1",
+        "stopped early: 2 epochs no better on the validation images than epoch 1",
         "is best.safetensors",
     ] {
         assert!(said.contains(wanted), "'{wanted}' is missing in: {said}");
@@ -361,4 +361,30 @@ fn data_sets_are_looked_for_in_the_folder_of_the_environment_too() {
     let given = dir.path().join("given").display().to_string();
     assert!(looked_for(&given).contains(&format!("looked for data/mnist, {given}/mnist, ")), "{}", looked_for(&given));
     assert!(!looked_for("").contains("given"), "an empty variable names no folder");
+}
+
+#[test]
+fn values_of_a_file_of_which_little_fits_are_warned_of() {
+    let dir = TempDir::new().unwrap();
+    let network = |name: &str, layers: &str| {
+        let text = format!(
+            "layers = [{{ type = \"conv\", outputs = 2, kernel = 3 }}, {{ type = \"flatten\" }}, {layers} \
+             {{ type = \"linear\", outputs = \"classes\" }}]"
+        );
+        fs::write(dir.path().join(name), text).unwrap();
+    };
+    network("a.toml", "");
+    network("b.toml", "{ type = \"linear\", outputs = 8 },");
+    let small = "train --norm none --limit-train 20 --limit-test 10 --batch-size 10 --steps 1";
+    ok(dir.path(), &format!("{small} --model a.toml --out a"));
+    let warned = |model: &str, out: &str| {
+        let output = mexhat(dir.path(), &format!("{small} --model {model} --init a --out {out}"));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        let said = text(&output.stderr);
+        said.lines().find(|line| line.starts_with("warning: ")).map(str::to_owned)
+    };
+    assert_eq!(warned("a.toml", "again"), None, "all of it fits");
+    // A convolution of 20 values, of 20 + 1568 * 8 + 8 + 8 * 10 + 10.
+    let warning = warned("b.toml", "b").expect("a warning");
+    assert!(warning.contains("only 20 of 12662 parameters (0.2 %) come from a/model.safetensors"), "{warning}");
 }

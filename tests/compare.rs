@@ -49,6 +49,7 @@ fn seeds_are_one_row_with_mean_and_deviation() {
     assert!(batch["accuracy"]["std"].is_null());
     let svg = fs::read_to_string(dir.path().join("compare.svg")).unwrap();
     assert!(svg.contains("deconv") && svg.contains("batch"));
+    assert!(svg.contains("lenet on glyphs, by norm"), "no title");
     let told = ok(dir.path(), "compare a b c --out norms.svg");
     assert!(told.contains("85.00 ± 7.07") && told.contains("norms.svg"), "{told}");
 }

@@ -86,7 +86,7 @@ fn augmentation_and_normalisation_are_never_guessed() {
     assert_eq!((splits.augment, &splits.normalize), (Augment::CIFAR, &Normalize::cifar10()));
     said(&splits, "flip, crop (window moved by up to 4 pixels), as `augment` says");
     let text = load(path, &prepare(r#"{"normalize":"mnist"}"#)).unwrap_err().to_string();
-    assert!(text.contains("`normalize` mnist is for 1 channel(s)"), "{text}");
+    assert!(text.contains("`normalize` mnist is for 1 channel,"), "{text}");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn pictures_are_seen_as_a_viewer_shows_them() {
     assert_eq!((splits.train.shape, splits.test.shape), ([3, 16, 8], [3, 16, 8]));
     let far = splits.train.image(0).iter().zip(splits.test.image(0)).map(|(a, b)| a.abs_diff(*b)).max();
     assert!(far < Some(12), "{far:?}");
-    said(&splits, "2 pictures turned as their EXIF orientation says");
+    said(&splits, "2 pictures turned as the EXIF orientation says");
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn every_picture_counts_or_is_named() {
     let splits = set.load();
     assert_eq!(splits.train.class_names, ["bent", "dented", "good", "scratched"]);
     said(&splits, "4 classes: bent 1+1, dented 1+1, good 2+2, scratched 1+1");
-    said(&splits, "skipped 2 file(s): test/good/Thumbs.db (no picture that is read), train/good/Thumbs.db");
+    said(&splits, "skipped 2 files: test/good/Thumbs.db (no picture that is read), train/good/Thumbs.db");
     set.put("train/rusty/0.heic", b"x");
     set.refused(Preparation::default(), &["the class 'rusty' of the train split has files but no picture"]);
 }
@@ -213,7 +213,7 @@ fn damaged_pictures_are_all_listed_or_skipped() {
         splits.train.labels.iter().zip(0..).filter(|(l, i)| (**l == 0) != (splits.train.image(*i)[0] == 1)).count(),
         0
     );
-    said(&splits, "skipped 12 file(s)");
+    said(&splits, "skipped 12 files");
     (0..20).for_each(|i| _ = set.put(&format!("train/a/{i}.png"), b"no"));
     set.refused(
         reading(Reading { skip_bad: true, ..Default::default() }),
@@ -268,7 +268,7 @@ fn class_folders_alone_need_a_split_and_two_classes() {
     set.refused(Preparation::default(), &["'cat', 'dog'", "`split` 0.1"]);
     let splits = set.load_with(&prepare(r#"{"split":0.1}"#)).unwrap();
     assert_eq!((splits.train.counts(), splits.test.counts()), (vec![9, 18], vec![1, 2]));
-    said(&splits, "skipped 1 file(s): pets/readme.txt");
+    said(&splits, "skipped 1 file: pets/readme.txt");
     // A trained network can be asked about all of them.
     let (test, report) = load_test(set.0.path().to_str().unwrap(), &LoadOptions::default()).unwrap();
     assert_eq!((test.len(), report.images), (30, [0, 0, 30]));
@@ -339,7 +339,7 @@ fn a_leftover_zip_beside_its_folders_is_left_alone() {
     set.pictures("train/a", 2, 1).pictures("train/b", 2, 2).pictures("test/a", 1, 1).put("train.zip", b"half a zip");
     let splits = set.load();
     assert_eq!(splits.train.len(), 4);
-    said(&splits, "skipped 1 file(s): train.zip");
+    said(&splits, "skipped 1 file: train.zip");
 }
 
 #[test]

@@ -208,7 +208,7 @@ fn pictures_and_folders_are_told_by_name() {
     // All that cannot be read are told at once, hidden files are not looked at, and the others can go on without.
     fs::write(dir.path().join("some/.hidden.png"), "x").unwrap();
     fs::write(dir.path().join("bad.png"), "x").unwrap();
-    refused(dir.path(), "predict run cut.jpg bad.png some", 2, &["2 picture(s)", "cut.jpg", "bad.png", "--skip-bad"]);
+    refused(dir.path(), "predict run cut.jpg bad.png some", 2, &["2 pictures", "cut.jpg", "bad.png", "--skip-bad"]);
     let rest = json_lines(&ok(dir.path(), "predict run cut.jpg bad.png some --skip-bad --json"));
     assert_eq!(rest.len(), 2, "{rest:?}");
     refused(dir.path(), "predict run nowhere.png", 2, &["nowhere.png"]);

@@ -97,7 +97,7 @@ fn mistakes_in_a_file_are_named() {
     );
     for args in ["", "--summary"] {
         let args = format!("train --model net.toml --limit-train 32 --limit-test 32 {args}");
-        refused(dir.path(), &args, 2, &["net.toml: line 4: layer 'fc1'", "eps is 0; expected above 0"]);
+        refused(dir.path(), &args, 2, &["net.toml: line 4: layer 'fc1'", "eps is 0; expected a number above 0"]);
     }
     write("layers = [\n  { type = \"flatten\" },\n  { type = \"linear\", outputs = 3 },\n]");
     refused(

@@ -132,7 +132,8 @@ fn a_run_that_has_ended_is_left_as_it_is() {
             let output = mexhat(dir.path(), &format!("train --resume run{args}"));
             let said = text(&output.stderr);
             assert_eq!(output.status.code(), Some(0), "{length}{args}: {said}");
-            assert!(said.contains(&format!("has done all {done} steps")) && said.contains("--epochs"), "{said}");
+            assert!(said.contains(&format!("has done {done} steps (")) && said.contains("nothing"), "{said}");
+            assert_eq!(said.contains("so --steps "), args.contains("--steps"), "{said}");
             let after = ["metrics.jsonl", "summary.json", "model.safetensors", CHECKPOINT];
             assert!(after.map(|name| read(run.join(name))) == before, "{length}{args} changed the run");
         }
@@ -200,9 +201,9 @@ fn gaps_in_the_metrics_are_named() {
     fs::write(&path, [kept.join("\n").as_bytes(), b"\n\xff\xfe\n"].concat()).unwrap();
     let output = mexhat(dir.path(), "train --resume run");
     let said = text(&output.stderr);
-    assert!(output.status.success() && said.contains("lacks step(s) 3, 7 to 8, 14"), "{said}");
+    assert!(output.status.success() && said.contains("lacks steps 3, 7 to 8, 14"), "{said}");
     let output = mexhat(dir.path(), "train --resume run --epochs 4");
-    assert!(text(&output.stderr).contains("lacks step(s) 3, 7 to 8, 14, "), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("lacks steps 3, 7 to 8, 14, "), "{}", text(&output.stderr));
 }
 
 /// Two classes of pictures in `train/` and `test/`, `n` and 4 of each.

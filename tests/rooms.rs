@@ -169,6 +169,34 @@ fn files_of_the_data_depend_downwards() {
     has_no_circles(&["data"], 15);
 }
 
+/// Words of comments and of texts, without code in them: what stands between backticks or braces.
+fn prose(text: &str) -> Vec<String> {
+    let mut prose = String::new();
+    for line in text.lines() {
+        let (code, comment) = line.split_once("//").unwrap_or((line, ""));
+        // Single words are keys and names.
+        let texts = code.split('"').skip(1).step_by(2).filter(|text| text.contains(' '));
+        for text in texts.chain([comment]) {
+            let named = text.split('`').step_by(2).collect::<String>();
+            prose.extend(named.split('{').filter_map(|part| part.rsplit('}').next()));
+            prose.push(' ');
+        }
+    }
+    prose.split(|c: char| !c.is_alphabetic() && !"-_".contains(c)).map(str::to_lowercase).collect()
+}
+
+#[test]
+fn prose_is_spelt_one_way() {
+    let others = ["color", "colors", "colored", "center", "centers", "centered", "center-surround", "gray", "behavior"];
+    for path in files(&root().join("src"), &["rs"]) {
+        let words = prose(&text(&path));
+        let other = words.iter().find(|word| others.contains(&word.as_str()));
+        assert_eq!(other, None, "{}: elsewhere it is colour, centre, grey and behaviour", path.display());
+    }
+    let found = prose("let a = format!(\"the center {color} is\", \"color\"); // a `center` of Colors");
+    assert_eq!(found.iter().filter(|word| others.contains(&word.as_str())).collect::<Vec<_>>(), ["center", "colors"]);
+}
+
 #[test]
 fn circles_and_trees_are_found() {
     let found = paths("use crate::{a::{b, c as d}, e::f};\nlet x = super::g(1); xcrate::h", &["crate::", "super::"]);

@@ -2,7 +2,7 @@
 
 use super::output::{Side, say_table};
 use super::{say, say_json};
-use crate::train::{Spread, compare, write_whole};
+use crate::train::{Comparison, Spread, compare, write_whole};
 use crate::viz::{RunCurves, curves_svg};
 use crate::{Error, Result};
 use clap::Args;
@@ -35,7 +35,7 @@ fn shown(spread: Option<Spread>, scale: f64, digits: usize) -> String {
 }
 
 pub(super) fn run(args: &CompareArgs) -> Result<()> {
-    let groups = compare(&args.runs)?;
+    let Comparison { title, groups } = compare(&args.runs)?;
     if args.json {
         groups.iter().try_for_each(say_json)?;
     } else {
@@ -59,7 +59,7 @@ pub(super) fn run(args: &CompareArgs) -> Result<()> {
         }
     }
     let curves: Vec<RunCurves> = groups.into_iter().map(|group| group.curves).collect();
-    let svg = curves_svg("", &curves)?;
+    let svg = curves_svg(&title, &curves)?;
     write_whole(&args.out, svg.as_bytes())
         .map_err(|e| Error::input(&args.out, format!("cannot be written: {e}; choose another --out")))?;
     if !args.json {

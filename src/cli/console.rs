@@ -1,10 +1,12 @@
 //! What a person at a terminal sees of a run: a bar where there is a terminal, plain lines otherwise.
 
-use super::output::mutter;
+use super::output::{loud, mutter};
 #[cfg(feature = "watch")]
 use super::watch::Screen;
 use super::{note, say, say_json};
 use crate::Result;
+use crate::data::WARNING;
+use crate::plural::count;
 use crate::train::{Event, Started, Summary};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::collections::VecDeque;
@@ -30,7 +32,7 @@ pub(super) fn compiling() -> impl Fn(usize, usize) + Send + Sync {
         match (terminal, done == all) {
             (true, false) => mutter(&format!("\rcompiling kernels {done}/{all}")),
             (true, true) => mutter(&format!("\r{:40}\r", "")),
-            (false, true) if since > 1.0 => note(&format!("compiled {all} kernels in {since:.1} s")),
+            (false, true) if since > 1.0 => note(&format!("compiled {} in {since:.1} s", count(all, "kernel"))),
             (false, _) => {}
         }
         if done == all {
@@ -58,6 +60,19 @@ fn duration(seconds: f64) -> String {
         3_600..86_400 => format!("{} h {} min", s / 3_600, s / 60 % 60),
         _ => format!("{} d {} h", s / 86_400, s / 3_600 % 24),
     }
+}
+
+/// Images a second, behind what else is said; slow ones are not rounded to none.
+pub(in crate::cli) fn rate(images: f64) -> String {
+    format!(", {images:.0$} images/s", if images < 10.0 { 2 } else { 0 })
+}
+
+/// Steps and time of a run. A single step is no measure of speed.
+fn timed(summary: &Summary) -> String {
+    let speed = summary.images_per_second;
+    let speed = if speed > 0.0 { rate(speed) } else { String::new() };
+    let (steps, seconds) = (count(summary.steps, "step"), summary.train_seconds);
+    format!("{steps} in {seconds:.1} s{speed}, first step after {:.1} s", summary.first_step_seconds)
 }
 
 /// A reader of events that shows them.
@@ -159,15 +174,24 @@ impl Console {
     fn started(&mut self, s: &Started) {
         self.batch_size = s.batch_size;
         self.steps = s.steps;
-        s.decided.iter().for_each(|line| say(line));
+        let (warnings, decided): (Vec<_>, Vec<_>) = s.decided.iter().partition(|line| line.starts_with(WARNING));
+        decided.into_iter().for_each(|line| say(line));
         let validation = match s.validation_images {
             0 => String::new(),
             images => format!(", {images} validation"),
         };
         say(&format!(
-            "{} with norm {} on {}: {} parameters, {} training{} and {} test images, {} steps of {}",
-            s.model, s.norm, s.data, s.parameters, s.train_images, validation, s.test_images, s.steps, s.batch_size
+            "{} with norm {} on {}: {}, {} training{validation} and {}, {} of {}",
+            s.model,
+            s.norm,
+            s.data,
+            count(s.parameters, "parameter"),
+            s.train_images,
+            count(s.test_images, "test image"),
+            count(s.steps, "step"),
+            s.batch_size
         ));
+        warnings.into_iter().for_each(|line| loud(line));
         say(&format!("on {} ({}), {:.1} MiB of GPU memory", s.device, s.backend, s.gpu_bytes as f64 / 1_048_576.0));
         if std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(s.steps), ProgressDrawTarget::stderr());
@@ -186,10 +210,7 @@ impl Console {
         }
         let n = self.recent.len() as f32;
         let (loss, accuracy) = self.recent.iter().fold((0.0, 0.0), |(l, a), r| (l + r.0 / n, a + r.1 / n));
-        let speed = self.speed().map_or(String::new(), |speed| {
-            let digits = if speed < 10.0 { 2 } else { 0 };
-            format!(", {speed:.digits$} images/s")
-        });
+        let speed = self.speed().map_or(String::new(), rate);
         let text = format!("loss {}, accuracy {:.1} %{speed}", readable(loss), 100.0 * accuracy);
         match &self.bar {
             Some(bar) => {
@@ -233,7 +254,8 @@ impl Console {
             let after = summary.epochs - best.epoch;
             if summary.stopped_early {
                 say(&format!(
-                    "stopped early: {after} epoch(s) were no better on the validation images than epoch {}",
+                    "stopped early: {} no better on the validation images than epoch {}",
+                    count(after, "epoch"),
                     best.epoch
                 ));
             }
@@ -251,15 +273,27 @@ impl Console {
             }
             _ => String::new(),
         };
-        say(&format!(
-            "{result}{} steps in {:.1} s, {:.0} images/s, first step after {:.1} s",
-            summary.steps, summary.train_seconds, summary.images_per_second, summary.first_step_seconds
-        ));
+        say(&format!("{result}{}", timed(summary)));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use crate::train::Summary;
+
+    const ONE: &str = r#"{"model": "", "norm": "", "data": "", "device": "", "backend": "", "steps": 1, "epochs": 0,
+        "loss": null, "accuracy": null, "validation_loss": null, "validation_accuracy": null, "train_seconds": 2.0,
+        "images_per_second": 0.0, "first_step_seconds": 1.5, "gpu_bytes": 1, "parameters": 1, "interrupted": false,
+        "diverged": false}"#;
+
+    #[test]
+    fn no_speed_is_said_of_one_step() {
+        let one: Summary = serde_json::from_str(ONE).unwrap();
+        assert_eq!(super::timed(&one), "1 step in 2.0 s, first step after 1.5 s");
+        let more = Summary { steps: 9, images_per_second: 4.216, ..one };
+        assert_eq!(super::timed(&more), "9 steps in 2.0 s, 4.22 images/s, first step after 1.5 s");
+    }
+
     #[test]
     fn durations_have_two_units() {
         let said = [41.6, 60.0, 310.0, 12_000.0, 187_300.0].map(super::duration);

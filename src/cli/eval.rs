@@ -3,6 +3,7 @@
 use super::console::said_iou;
 use super::{DeviceArgs, note, say, say_json};
 use crate::data::{LoadOptions, Preparation, Reading};
+use crate::plural::count;
 use crate::train::{Confusion, Learner, Saved, evaluate, read_model};
 use crate::viz::confusion_svg;
 use crate::{Error, Result, data};
@@ -123,7 +124,7 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     let (path, bytes) = read_model(&args.run)?;
     let saved = Saved::read(&path, &bytes)?;
     let mut state = saved.state();
-    saved.spec.build(0, &mut state)?;
+    saved.build(&mut state)?;
     saved.restore_judged(&mut state)?;
     let spec = &saved.spec;
     let name = args.data.as_deref().unwrap_or(&spec.data);
@@ -170,7 +171,7 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     };
     if let Some(path) = &args.confusion {
         let (shown, percent) = (data::title(name), 100.0 * found.accuracy);
-        let title = format!("{} on {shown}: {percent:.2} % of {} images", spec.net.model, found.images);
+        let title = format!("{} on {shown}: {percent:.2} % of {}", spec.net.model, count(found.images, "image"));
         let svg = confusion_svg(&title, &confusion.names, &confusion.counts)?;
         std::fs::write(path, svg).map_err(|e| Error::Run(format!("{} could not be written: {e}", path.display())))?;
     }
@@ -197,6 +198,6 @@ pub(super) fn run(args: &EvalArgs) -> Result<()> {
     let (percent, loss, images) = (100.0 * found.accuracy, found.loss, found.images);
     show(&confusion, spec.masks);
     let iou = said_iou(found.mean_iou);
-    say(&format!("test accuracy {percent:.2} %{iou}, test loss {loss:.4}, on {images} images of {name}"));
+    say(&format!("test accuracy {percent:.2} %{iou}, test loss {loss:.4}, on {} of {name}", count(images, "image")));
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(super) fn run(args: &ExportArgs) -> Result<()> {
         || Error::input(&path, format!("holds a network '{}', which is not known here", saved.spec.net.model));
     let network = saved.spec.network.clone().ok_or_else(unknown)?;
     let mut state = saved.state();
-    network.build(&mut state)?;
+    network.build(&mut state).map_err(|e| saved.unusable(e))?;
     saved.restore_judged(&mut state)?;
     let out = args.out.clone().unwrap_or_else(|| path.with_file_name("model.onnx"));
     let ending = out.extension().map(|ending| ending.to_string_lossy().to_lowercase());

@@ -1,6 +1,7 @@
 //! `mexhat kernels`.
 
 use super::{DeviceArgs, say, say_json};
+use crate::plural::count;
 use crate::study::{Folder, ImageReport, KernelOptions, KernelStudy, PhotoSet};
 use crate::viz::kernels::CenterSurround;
 use crate::{Error, Result};
@@ -144,8 +145,8 @@ pub(super) fn run(args: &KernelsArgs) -> Result<()> {
     }
     for Color { color, center, ring_mean, ring_max, center_to_ring } in &done.colors {
         say(&format!(
-            "{color:5}: center {center:.2}, ring {ring_mean:.3} on average and {ring_max:.3} at most; \
-             center to ring {center_to_ring:.1}"
+            "{color:5}: centre {center:.2}, ring {ring_mean:.3} on average and {ring_max:.3} at most; \
+             centre to ring {center_to_ring:.1}"
         ));
     }
     say(&format!(
@@ -153,9 +154,9 @@ pub(super) fn run(args: &KernelsArgs) -> Result<()> {
         done.condition_before, done.condition_after, done.whiteness
     ));
     say(&format!(
-        "{} patches of {} images in {:.1} s; pictures and numbers in {}",
-        done.patches,
-        done.images,
+        "{} of {} in {:.1} s; pictures and numbers in {}",
+        count(done.patches, "patch"),
+        count(done.images, "image"),
         done.seconds,
         args.out.display()
     ));

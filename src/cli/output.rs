@@ -3,7 +3,7 @@
 
 use crate::{Error, Result};
 use std::borrow::Cow;
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
@@ -130,6 +130,12 @@ fn print(text: &str) {
 /// Prints one line to stderr.
 pub(super) fn note(line: &str) {
     mutter(&format!("{}\n", printable(&with_flags(line))));
+}
+
+/// As [`note`], bold at a terminal.
+pub(super) fn loud(line: &str) {
+    let [on, off] = if std::io::stderr().is_terminal() { ["\x1b[1m", "\x1b[0m"] } else { [""; 2] };
+    mutter(&format!("{on}{}{off}\n", printable(&with_flags(line))));
 }
 
 /// Tells at the program's end whether all of stdout arrived where it should.

@@ -4,6 +4,7 @@ use super::{DeviceArgs, note, say, say_json};
 use crate::data::mask;
 use crate::data::nearest::nearest;
 use crate::data::picture::{self, ENDINGS, is_picture};
+use crate::plural::count;
 use crate::read::read_file;
 use crate::train::{Learner, ModelSpec, Saved, best, read_model};
 use crate::viz::image::MOST_BYTES;
@@ -61,10 +62,11 @@ fn readable(pictures: Vec<PathBuf>, skip: bool) -> Result<Vec<PathBuf>> {
     let shown = faults.iter().take(LISTED).cloned().collect::<Vec<_>>().join("\n  ");
     match faults.len() {
         0 => {}
-        n if skip => note(&format!("note: {n} picture(s) cannot be read and are left out:\n  {shown}")),
+        n if skip => note(&format!("note: left out {} that cannot be read:\n  {shown}", count(n, "picture"))),
         n => {
             return Err(Error::Usage(format!(
-                "{n} picture(s) cannot be read; mend or remove them, or leave them out with --skip-bad:\n  {shown}"
+                "{} cannot be read; mend or remove, or leave out with --skip-bad:\n  {shown}",
+                count(n, "picture")
             )));
         }
     }
@@ -183,13 +185,15 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     let tell = |text: &str| if args.json { note(text) } else { say(text) };
     if clear > 0 {
         let ground = spec.load.prepare.reading.background.unwrap_or_default();
-        tell(&format!("note: {clear} of {} pictures are transparent and were laid over {ground}", pictures.len()));
+        let all = count(pictures.len(), "picture");
+        tell(&format!("note: {clear} of {all} laid over {ground}, because of transparent pixels"));
     }
     if resized > 0 {
         tell(&format!(
-            "note: {resized} of {} pictures were brought to the network's {height} x {width} (height x width, {channels} \
-             channel(s)) by linear interpolation, whatever their proportions",
-            pictures.len()
+            "note: {resized} of {} brought to the network's {height} x {width} (height x width, {}) by linear \
+             interpolation, whatever the proportions",
+            count(pictures.len(), "picture"),
+            count(channels, "channel")
         ));
     }
     Ok(())

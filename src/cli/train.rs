@@ -8,7 +8,8 @@ use super::signals::stop_flag;
 use super::timings::show_timings;
 use super::{note, say, say_json};
 use crate::models::{ModelOptions, NetworkFile};
-use crate::train::{EarlierRun, Event, FREE, OptimizerKind, Options, RunFolder, Trainer, summarize};
+use crate::plural::count;
+use crate::train::{EarlierRun, Event, FREE, OptimizerKind, Options, Progress, RunFolder, Trainer, summarize};
 use crate::{Error, Result, data};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args};
@@ -136,11 +137,11 @@ fn summary(args: &TrainArgs, matches: Option<&ArgMatches>, world: &World) -> Res
     }));
     say_table(rows.iter(), Side::Right);
     say(&format!(
-        "{} with norm {} for images of {}: {} parameters, {:.1} MFLOPs for an image in the forward pass{}",
+        "{} with norm {} for images of {}: {}, {:.1} MFLOPs for an image in the forward pass{}",
         found.model,
         found.norm,
         shape(&found.input),
-        found.parameters,
+        count(found.parameters, "parameter"),
         found.flops as f64 * 1e-6,
         if found.norm == "deconv" { ", whitening not counted" } else { "" }
     ));
@@ -200,12 +201,8 @@ fn go_on(args: &TrainArgs, path: &Path, matches: Option<&ArgMatches>, world: &Wo
                 return Ok(None);
             }
             None => {
-                note(&format!(
-                    "the run in {} has done all {} steps that it is to have, so nothing is left to do; to go on, give more \
-                     --epochs or --steps",
-                    earlier.path().display(),
-                    run.progress.step
-                ));
+                let why = nothing_left(&run.progress, args.options.epochs, args.options.steps);
+                note(&format!("the run in {} {why}", earlier.path().display()));
                 return Ok(None);
             }
         },
@@ -236,6 +233,28 @@ fn go_on(args: &TrainArgs, path: &Path, matches: Option<&ArgMatches>, world: &Wo
     let folder = RunFolder::resume(earlier, &options, run.map_or(0, |run| run.progress.step))?;
     folder.notes().iter().for_each(|text| note(&format!("note: {text}")));
     Ok(Some((trainer, Some(folder))))
+}
+
+/// Why a run that is asked for so many epochs or steps in all has nothing to do.
+fn nothing_left(done: &Progress, epochs: Option<u64>, steps: Option<u64>) -> String {
+    let found = format!("{} ({})", count(done.step, "step"), count(done.epoch, "whole epoch"));
+    match (epochs, steps) {
+        (_, Some(steps)) if steps <= done.step => {
+            let least = done.step + 1;
+            format!("has done {found}, so --steps {steps} leaves nothing to do; to go on, give {least} or more")
+        }
+        (Some(epochs), _) => {
+            let least = done.epoch + 1;
+            format!("has done {found}, so --epochs {epochs} leaves nothing to do; to go on, give {least} or more")
+        }
+        (None, Some(steps)) => format!(
+            "has done {found}, which are all its epochs, so --steps {steps} alone leaves nothing to do; to go on, give \
+             --epochs, too"
+        ),
+        (None, None) => format!(
+            "has done {found}, all that it was to have, so nothing is left to do; to go on, give more --epochs or --steps"
+        ),
+    }
 }
 
 pub(super) fn run(args: &TrainArgs, matches: Option<&ArgMatches>) -> Result<()> {
@@ -361,5 +380,24 @@ async fn until_done(
                 console.line(&format!("everything is in {place}"));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_asked_of_a_finished_run_is_held_against_what_was_found() {
+        let done = Progress { step: 136, epoch: 2, ..Progress::default() };
+        let said = |epochs, steps| nothing_left(&done, epochs, steps);
+        assert!(said(None, Some(1)).starts_with("has done 136 steps (2 whole epochs), so --steps 1 leaves nothing"));
+        assert!(said(None, Some(1)).ends_with("give 137 or more"));
+        assert!(said(Some(1), None).contains("so --epochs 1 leaves nothing to do; to go on, give 3 or more"));
+        assert!(said(Some(1), Some(200)).contains("--epochs 1"));
+        assert!(said(None, Some(200)).contains("all its epochs, so --steps 200 alone"));
+        assert!(said(None, None).contains("all that it was to have"));
+        let one = Progress { step: 1, ..Progress::default() };
+        assert!(nothing_left(&one, None, Some(1)).starts_with("has done 1 step (0 whole epochs)"));
     }
 }

@@ -6,6 +6,7 @@ use unicode_normalization::UnicodeNormalization;
 use super::Size;
 use super::store::{ImageStore, StoreWriter};
 use crate::error::{Error, Result};
+use crate::plural;
 
 /// What stands in a mask where a pixel has no class: it is neither learnt nor judged.
 ///
@@ -90,7 +91,11 @@ impl Dataset {
     ) -> Result<Self> {
         let wanted = shape.iter().try_fold(labels.len(), |n, &d| n.checked_mul(d));
         if labels.is_empty() || shape.contains(&0) {
-            return Err(Error::Usage(format!("data set '{name}' is empty: {} images of {shape:?}", labels.len())));
+            let what = format!(
+                "data set '{name}' is empty: {} of {shape:?} (channels, height, width); expected at least one, with sides of at least 1",
+                plural::count(labels.len(), "image")
+            );
+            return Err(Error::Usage(what));
         }
         if wanted != Some(images.len()) {
             return Err(Error::Usage(format!(
@@ -372,9 +377,10 @@ impl Dataset {
             }
             _ => {
                 return Err(Error::Usage(format!(
-                    "images of data set '{}' have {from} channel(s) and cannot be turned into {channels}; \
+                    "images of data set '{}' have {} and cannot be turned into {channels}; \
                      expected grey (1) or colour (3)",
-                    self.name
+                    self.name,
+                    plural::count(from, "channel")
                 )));
             }
         }

@@ -4,13 +4,14 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::files::Files;
+use super::files::{Files, note_left_out};
 use super::found::{Found, Want};
 use super::layout::{Classes, Layout, hold_back};
 use super::picture::{self, Flat};
 use super::store::{ImageStore, StoreWriter};
 use super::{Dataset, LoadOptions, Reading, Size, threads};
 use crate::error::{Error, Result};
+use crate::plural::count;
 
 /// A picture file is smaller; a link to something endless is not.
 pub(super) const MAX_FILE: u64 = 1 << 28;
@@ -37,8 +38,11 @@ pub(super) fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: W
     let (mut found, splits) = settle(files, layout, options, want)?;
     let names: Vec<String> = if splits[0].is_empty() { &splits[2] } else { &splits[0] }.keys().cloned().collect();
     if want == Want::All && names.len() < 2 {
-        let what =
-            format!("holds the one class '{}'; expected two or more class folders to tell apart", names.join(""));
+        let what = format!(
+            "holds the one class '{}'; expected two or more class folders to tell apart{}",
+            names.join(""),
+            note_left_out(files)
+        );
         return Err(Error::input(files.path(), what));
     }
     if let Some(name) = names.iter().find(|name| name.chars().any(char::is_control)) {
@@ -283,14 +287,14 @@ impl Decoded {
 pub(super) fn notes(counts: &Counts, Size { height, width }: Size, reading: &Reading, found: &mut Found) {
     let [scaled, turned, clear] = [&counts.scaled, &counts.turned, &counts.clear].map(|count| count.load(Relaxed));
     if scaled > 0 {
-        found.notes.push(format!("{scaled} pictures stretched to {height} x {width} (triangle filter)"));
+        found.notes.push(format!("{} stretched to {height} x {width} (triangle filter)", count(scaled, "picture")));
     }
     if clear > 0 {
         let ground = reading.background.unwrap_or_default();
-        found.notes.push(format!("{clear} transparent pictures laid over {ground} (`background`)"));
+        found.notes.push(format!("{} laid over {ground} (`background`)", count(clear, "transparent picture")));
     }
     if turned > 0 {
-        found.notes.push(format!("{turned} pictures turned as their EXIF orientation says"));
+        found.notes.push(format!("{} turned as the EXIF orientation says", count(turned, "picture")));
     }
 }
 

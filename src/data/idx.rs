@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::Dataset;
 use crate::error::{Error, Result};
+use crate::plural;
 
 /// No published set comes near.
 const MAX_BYTES: u64 = 1 << 31;
@@ -58,7 +59,10 @@ fn read(path: &Path, mut from: impl Read, most: u64, rank: usize) -> Result<Idx>
     match head.as_slice() {
         [0, 0, 8, r, ..] if usize::from(*r) == rank => {}
         [0, 0, 8, r, ..] => {
-            return fail(format!("expected an IDX file of {kind} with {rank} dimension(s), found {r} dimension(s)"));
+            return fail(format!(
+                "expected an IDX file of {kind} with {}, found {r}",
+                plural::count(rank, "dimension")
+            ));
         }
         [0, 0, t, _, ..] => {
             return fail(format!("expected IDX elements of type 0x08 (unsigned byte), found type {t:#04x}"));
@@ -197,7 +201,7 @@ mod tests {
         assert!(complaint(b"PNG!....", 3).contains("some-file: expected an IDX file of images"));
         assert!(complaint(&[], 3).contains("found ''"));
         assert!(complaint(&[0, 0, 13, 3], 3).contains("found type 0x0d"));
-        assert!(complaint(&good, 1).contains("1 dimension(s), found 3"));
+        assert!(complaint(&good, 1).contains("1 dimension, found 3"));
         assert!(complaint(&good[..9], 3).contains("header needs 16 bytes, found 9"));
         assert!(complaint(&good[..20], 3).contains("expected 6 bytes after it, found 4"));
         assert!(complaint(&[&good[..], &[9, 9]].concat(), 3).contains("2 bytes too many"));

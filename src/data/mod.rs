@@ -69,6 +69,7 @@ mod threads;
 mod view;
 
 use crate::error::{Error, Result};
+use crate::plural;
 
 pub use batch::Batch;
 pub(crate) use batch::{Form, Images};
@@ -83,6 +84,8 @@ pub(crate) use idx_sets::{FASHION, is_fashion};
 pub(crate) use labels::labels_augmented;
 pub use loader::{Epoch, Loader, LoaderOptions};
 pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Reading, Size};
+#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
+pub(crate) use report::WARNING;
 pub use report::{ClassCount, Report, Skipped};
 pub use source::{NAMES, load, load_files, load_test};
 #[doc(hidden)]
@@ -170,8 +173,9 @@ impl Normalize {
             return Ok(());
         }
         Err(Error::Usage(format!(
-            "the normalisation does not fit: expected {channels} mean(s) and {channels} positive standard deviation(s), one for each \
-             channel, found {mean:?} and {std:?}"
+            "the normalisation does not fit: expected {} and as many positive standard deviations, one for each \
+             channel, found {mean:?} and {std:?}",
+            plural::count(channels, "mean")
         )))
     }
 

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Dataset;
 use super::dataset::some;
+use crate::plural::count;
 
 /// What a data set turned out to be, and what was decided about it.
 ///
@@ -37,6 +38,9 @@ pub struct Report {
     pub notes: Vec<String>,
     /// Files left out.
     pub skipped: Skipped,
+    /// What is likely a mistake.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Images of one class.
@@ -71,7 +75,7 @@ pub struct ClassCount {
 /// let mut skipped = Skipped::default();
 /// skipped.add("cat/notes.txt", "no picture");
 /// let report = Report { skipped, ..Default::default() };
-/// assert_eq!(report.lines().pop().as_deref(), Some("skipped 1 file(s): cat/notes.txt (no picture)"));
+/// assert_eq!(report.lines().pop().as_deref(), Some("skipped 1 file: cat/notes.txt (no picture)"));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
@@ -93,6 +97,9 @@ impl Skipped {
         self.count += 1;
     }
 }
+
+/// How a line begins that tells of a likely mistake.
+pub(crate) const WARNING: &str = "warning: ";
 
 /// Classes that are named with their counts; more are summed up.
 const SHOWN: usize = 20;
@@ -122,24 +129,30 @@ impl Report {
         self.images = [0, 0, test.len()];
     }
 
+    /// Takes up notes and a warning of somebody else's.
+    pub(crate) fn add(&mut self, (notes, warning): (Vec<String>, Option<String>)) {
+        self.notes.extend(notes);
+        self.warnings.extend(warning);
+    }
+
     /// The first lines of a run: source, classes with their counts, size, splits, normalisation, augmentation, what was
-    /// left out.
+    /// left out, and last what is likely a mistake.
     pub fn lines(&self) -> Vec<String> {
         let [channels, height, width] = self.shape;
         let colour = match channels {
             1 => "grey".to_owned(),
             3 => "colour".to_owned(),
-            n => format!("{n} channels"),
+            n => count(n, "channel"),
         };
         let [train, validation, test] = self.images;
         let mut counts = Vec::new();
         counts.extend((train > 0).then(|| format!("{train} training")));
         counts.extend((validation > 0).then(|| format!("{validation} validation")));
-        counts.push(format!("{test} test"));
+        counts.push(count(test, "test image"));
         let mut lines = vec![
             format!("data: {}, {height} x {width} (height x width) {colour}", self.source),
-            format!("{} classes: {}", self.classes.len(), self.class_text(train > 0, validation > 0)),
-            format!("split: {} images{}", counts.join(", "), prefixed("; ", &self.split)),
+            format!("{}: {}", count(self.classes.len(), "class"), self.class_text(train > 0, validation > 0)),
+            format!("split: {}{}", counts.join(", "), prefixed("; ", &self.split)),
         ];
         if validation > 0 {
             lines.push("validation images judge the network during training, test images at its end".into());
@@ -155,8 +168,10 @@ impl Report {
         if self.skipped.count > 0 {
             let more = self.skipped.count - self.skipped.first.len();
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            lines.push(format!("skipped {} file(s): {}{more}", self.skipped.count, self.skipped.first.join(", ")));
+            let files = count(self.skipped.count, "file");
+            lines.push(format!("skipped {files}: {}{more}", self.skipped.first.join(", ")));
         }
+        lines.extend(self.warnings.iter().map(|warning| format!("{WARNING}{warning}")));
         lines
     }
 
@@ -172,7 +187,7 @@ impl Report {
         let shown: Vec<String> = self.classes.iter().take(SHOWN).map(one).collect();
         let rest = self.classes.iter().skip(SHOWN);
         let (more, images) = rest.fold((0, 0), |(n, images), c| (n + 1, images + c.train + c.validation + c.test));
-        let more = if more > 0 { format!(", {more} more with {images} images") } else { String::new() };
+        let more = if more > 0 { format!(", {more} more with {}", count(images, "image")) } else { String::new() };
         format!("{}{more} ({} images)", shown.join(", "), kinds.join("+"))
     }
 }
@@ -197,13 +212,16 @@ mod tests {
             report.skipped.add(&format!("{i}.txt"), "no picture");
         }
         report.count(&train, None, &test);
+        report.add((vec!["noted".into()], Some("look here".into())));
+        assert_eq!(report.lines().last().map(String::as_str), Some("warning: look here"));
         let lines = report.lines().join("\n");
+        assert!(lines.contains("\nnote: noted\n"), "{lines}");
         for wanted in [
             "data: class folders in d, 1 x 2 (height x width) grey",
             "3 classes: 0 1+1, 1 2+0, dents 0+2 (training+test images)",
             "split: 3 training, 3 test images; test/",
             "no training image of class 'dents'",
-            "skipped 12 file(s): 0.txt (no picture), 1.txt",
+            "skipped 12 files: 0.txt (no picture), 1.txt",
             "9.txt (no picture) and 2 more",
         ] {
             assert!(lines.contains(wanted), "'{wanted}' is missing in\n{lines}");

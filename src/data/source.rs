@@ -1,7 +1,7 @@
 //! From a name or a path to the splits: what is there, how it is normalised and augmented, and what is said about it.
 
 use super::drawn::{drawn, is_drawn};
-use super::files::Files;
+use super::files::{Files, note_left_out};
 use super::found::{Found, Want};
 use super::layout::{Classes, Layout, hold_back};
 use super::options::{Augmentation, LoadOptions, Normalization};
@@ -9,6 +9,7 @@ use super::{Augment, Dataset, Normalize, Report, Splits, cifar, folders, idx, id
 #[cfg(not(target_arch = "wasm32"))]
 use super::{home::places, pairs};
 use crate::error::{Error, Result};
+use crate::plural;
 
 /// Names that [`load`] knows; anything else is a path.
 ///
@@ -189,9 +190,12 @@ fn finish(name: &str, mut found: Found, options: &LoadOptions) -> Result<Found> 
             scaled += data.resize(size)?;
         }
         if scaled > 0 {
-            found
-                .notes
-                .push(format!("{scaled} images stretched to {} x {} (triangle filter)", size.height, size.width));
+            found.notes.push(format!(
+                "{} stretched to {} x {} (triangle filter)",
+                plural::count(scaled, "image"),
+                size.height,
+                size.width
+            ));
         }
     }
     let parts = || [&found.train, &found.validation, &found.test].into_iter().flatten();
@@ -318,9 +322,9 @@ fn normalize(
     };
     if chosen.0.mean.len() != channels {
         return Err(Error::Usage(format!(
-            "`normalize` {} is for {} channel(s), but images of '{name}' have {channels}; leave it out",
+            "`normalize` {} is for {}, but images of '{name}' have {channels}; leave it out",
             wish.map_or(String::new(), |wish| wish.to_string()),
-            chosen.0.mean.len()
+            plural::count(chosen.0.mean.len(), "channel")
         )));
     }
     Ok(chosen)
@@ -348,9 +352,10 @@ fn unknown(files: &dyn Files) -> Error {
     let what = format!(
         "expected IDX files (train-images-idx3-ubyte, ...), CIFAR's binary or python version \
          (data_batch_1.bin or data_batch_1, ...), class folders of pictures under train/ and test/, or pictures in images/ with masks in \
-         masks/; found {} file(s) {}",
-        names.len(),
-        some.join(", ")
+         masks/; found {} {}{}",
+        plural::count(names.len(), "file"),
+        some.join(", "),
+        note_left_out(files)
     );
     Error::input(files.path(), what)
 }
@@ -422,7 +427,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_said() {
         let text = run(&[("notes.txt", b"hi")], "x", &LoadOptions::default()).unwrap_err();
-        assert!(text.contains("expected IDX files") && text.contains("1 file(s) notes.txt"), "{text}");
+        assert!(text.contains("expected IDX files") && text.contains("1 file notes.txt"), "{text}");
         let text = load("cifar1O", &LoadOptions::default()).unwrap_err().to_string();
         assert!(text.contains("'cifar1O'") && text.contains("fashion-mnist"), "{text}");
         let text = load("glyphs", &limits(0, 1)).unwrap_err().to_string();

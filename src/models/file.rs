@@ -354,7 +354,10 @@ mod tests {
             ("{ type = \"linear\", outputs = 8 }", "layer 'LINEAR'"),
             ("{ type = \"conv\", outputs = 8,\n kernel = 0 }", "kernel is 0"),
             ("{ type = \"conv\", outputs = 8, kernel = 3,\n groups = 5 }", "groups"),
-            ("{ type = \"conv\", outputs = 8, kernel = 3,\n whitening = { eps = 0 } }", "eps is 0; expected above 0"),
+            (
+                "{ type = \"conv\", outputs = 8, kernel = 3,\n whitening = { eps = 0 } }",
+                "eps is 0; expected a number above 0",
+            ),
             (
                 "{ type = \"conv\", outputs = 8, kernel = 3,\n whitening = { sampling_stride = 0 } }",
                 "sampling_stride is 0",

@@ -72,9 +72,12 @@ impl ChannelDeconv {
             return Err(Error::Usage(what));
         }
         let eps_fits = eps > 0.0 && eps.is_finite();
-        if iterations == 0 || sampling_stride == 0 || !eps_fits || !(0.0..=1.0).contains(&momentum) {
+        let iterations_fit = (1..=ops::MOST_ITERATIONS).contains(&iterations);
+        if !iterations_fit || sampling_stride == 0 || !eps_fits || !(0.0..=1.0).contains(&momentum) {
             let what = format!(
-                "{name}: expected eps, iterations and sampling stride above 0 and a momentum of 0 to 1, found {eps}, {iterations}, {sampling_stride} and {momentum}"
+                "{name}: expected eps and sampling stride above 0, 1 to {} iterations and a momentum of 0 to 1, found {eps}, \
+                 {sampling_stride}, {iterations} and {momentum}",
+                ops::MOST_ITERATIONS
             );
             return Err(Error::Usage(what));
         }

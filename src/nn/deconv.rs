@@ -5,6 +5,7 @@
 //! evaluation, in frozen layers, and towards an input that needs none (method, section 9.1).
 
 use super::init::weight_and_bias;
+use super::room::room_for_d;
 use super::{Conv, Forward, Linear, Mode, Module};
 use crate::ops::{self, BlockLayout, BlockMode, ConvOptions, Epilogue, Sampling};
 use crate::rng::Rng;
@@ -57,6 +58,9 @@ impl Default for Whitening {
     }
 }
 
+/// Most positions between those that statistics look at: sides of maps are at most as long.
+const MOST_STRIDE: usize = 32_768;
+
 impl Whitening {
     /// As many `iterations` as take D to the inverse root of the covariance, as far as f32 can tell: another method
     /// than the paper's, whose few iterations regularise; it wants a larger `eps`.
@@ -70,6 +74,29 @@ impl Whitening {
     /// # Ok::<(), serde_json::Error>(())
     /// ```
     pub const CONVERGE: usize = usize::MAX;
+
+    /// Refuses numbers that no layer can be built from.
+    pub(super) fn check(&self) -> Result<()> {
+        let Self { iterations, eps, sampling_stride, momentum, .. } = *self;
+        let fits = [
+            (
+                "iterations",
+                iterations as f32,
+                (1..=ops::MOST_ITERATIONS).contains(&iterations) || iterations == Self::CONVERGE,
+            ),
+            ("sampling_stride", sampling_stride as f32, (1..=MOST_STRIDE).contains(&sampling_stride)),
+            ("eps", eps, eps > 0.0 && eps.is_finite()),
+            ("momentum", momentum, (0.0..=1.0).contains(&momentum)),
+        ];
+        let Some((key, found, _)) = fits.into_iter().find(|(_, _, fits)| !fits) else { return Ok(()) };
+        let expected = match key {
+            "iterations" => format!("1 to {}, or converge", ops::MOST_ITERATIONS),
+            "sampling_stride" => format!("1 to {MOST_STRIDE}"),
+            "eps" => "a number above 0, such as 1e-5".into(),
+            _ => "0 to 1".into(),
+        };
+        Err(Error::Usage(format!("{key} is {found}; expected {expected}")))
+    }
 
     /// D of a covariance (S,d,d) that `eps` has been added to.
     pub(super) fn inverse_root(&self, tape: &mut Tape, covariance: Var) -> Result<Var> {
@@ -124,13 +151,9 @@ impl Core {
         (layout, sampling, whitening): (BlockLayout, Sampling, Whitening),
         rng: Rng,
     ) -> Result<Self> {
-        let Whitening { iterations, sampling_stride, eps, .. } = whitening;
-        let numbers = [("iterations", iterations as f32), ("sampling_stride", sampling_stride as f32), ("eps", eps)];
-        if let Some((key, found)) = numbers.into_iter().find(|(_, number)| number.is_nan() || *number <= 0.0) {
-            return Err(Error::Usage(format!("{name}: {key} is {found}; expected above 0")));
-        }
+        whitening.check()?;
         let (s, d) = (layout.statistics(), layout.d);
-        state.room_for(&[s, d, d])?;
+        room_for_d(state, name, &layout)?;
         let (weight, bias) = weight_and_bias(state, name, shape, bias, rng);
         let identity = (0..s * d * d).map(|i| if i / d % d == i % d { 1.0 } else { 0.0 }).collect();
         let (mean, deconv) = (format!("{name}.running_mean"), format!("{name}.running_deconv"));
@@ -191,11 +214,12 @@ impl FastDeconv {
         whitening: Whitening,
         rng: Rng,
     ) -> Result<Self> {
+        whitening.check()?;
         let (options, kernel) = (conv.options(), conv.kernel);
         let layout = BlockLayout::conv(whitening.mode, channels, kernel, options.groups, whitening.block)?;
-        let step = whitening.sampling_stride * options.stride;
+        let step = whitening.sampling_stride.saturating_mul(options.stride);
         let sampling = if kernel == 1 {
-            Sampling::Pixels { step: step * step }
+            Sampling::Pixels { step: step.saturating_mul(step) }
         } else {
             Sampling::Grid { step, padding: options.padding, dilation: options.dilation }
         };

@@ -34,13 +34,8 @@ impl IterNorm {
     /// # Errors
     /// The whitening's numbers are out of range.
     pub fn new(state: &mut State, name: &str, channels: usize, whitening: Whitening) -> Result<Self> {
-        let Whitening { block, iterations, eps, .. } = whitening;
-        if block == 0 || iterations == 0 || eps.is_nan() || eps <= 0.0 {
-            let what =
-                format!("{name}: expected a block, iterations and eps above 0, found {block}, {iterations} and {eps}");
-            return Err(Error::Usage(what));
-        }
-        let layout = BlockLayout::conv(BlockMode::Paper, channels, 1, 1, block)?;
+        whitening.check()?;
+        let layout = BlockLayout::conv(BlockMode::Paper, channels, 1, 1, whitening.block)?;
         let (s, d) = (layout.statistics(), layout.d);
         state.room_for(&[s, d, d])?;
         let identity = (0..s * d * d).map(|i| if i / d % d == i % d { 1.0 } else { 0.0 }).collect();

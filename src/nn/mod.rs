@@ -34,6 +34,7 @@ mod linear;
 mod module;
 mod network;
 mod norm;
+mod room;
 
 use crate::{Result, ops};
 

@@ -112,7 +112,7 @@ impl KernelStudy {
         };
         let note =
             format!("{data}, {} patches, T = {}, eps = {:e}", self.statistics.patches, options.iterations, options.eps);
-        let title = "What each color is multiplied with";
+        let title = "What each colour is multiplied with";
         let sheet = KernelSheet { kernels: &self.kernels, channels: 3, k, title, note: &note, scale: None }.draw()?;
         let map = MatrixMap {
             values: &self.covariance,

@@ -81,7 +81,7 @@ pub async fn inspect(gpu: &Gpu, run: &Path, options: &InspectOptions) -> Result<
     let (path, bytes) = read_model(run)?;
     let saved = Saved::read(&path, &bytes)?;
     let mut state = saved.state();
-    let model = saved.spec.build(0, &mut state)?;
+    let model = saved.build(&mut state)?;
     saved.restore_judged(&mut state)?;
     let spec = &saved.spec;
     let data = options.data.as_deref().unwrap_or(&spec.data);

@@ -2,7 +2,7 @@
 
 use super::{Array, Source, State, Tape, Var};
 use crate::gpu::rounded_to_f16;
-use crate::{Error, Result};
+use crate::{Error, Result, plural};
 use std::collections::HashMap;
 
 /// Values of a tape after a step on the CPU.
@@ -76,7 +76,11 @@ impl Tape {
         }
         let expected = self.inputs();
         if expected.len() != inputs.len() {
-            return refuse(format!("expected values for {} input(s), found {}", expected.len(), inputs.len()));
+            return refuse(format!(
+                "expected values for {}, found {}",
+                plural::count(expected.len(), "input"),
+                inputs.len()
+            ));
         }
         let mut values = Values::default();
         for (input, given) in expected.into_iter().zip(inputs) {
@@ -103,7 +107,7 @@ mod tests {
         let y = ops::relu(&mut tape, x)?;
         let refused = |tape: &Tape, inputs: &[&[f32]]| tape.compute(y, inputs).map_err(|e| e.to_string()).unwrap_err();
         assert_eq!(tape.compute(y, &[&[-1.0, 2.0]])?, [0.0, 2.0]);
-        assert_eq!(refused(&tape, &[]), "compute: expected values for 1 input(s), found 0");
+        assert_eq!(refused(&tape, &[]), "compute: expected values for 1 input, found 0");
         assert_eq!(refused(&tape, &[&[1.0]]), "compute: input 'x' [1, 2] has 2 values, found 1");
         let mut state = State::new();
         let weight = state.parameter("weight", &[1], vec![0.0]);

@@ -2,8 +2,11 @@
 //! checksum.
 
 use super::checksum::checksum;
+#[cfg(not(target_arch = "wasm32"))]
+use super::stranger::stranger;
 use super::{Best, ModelSpec, Options};
 use crate::data::Dataset;
+use crate::models::Model;
 use crate::tape::{State, StateTensor};
 use crate::{Error, Result, json};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -186,6 +189,27 @@ impl Metadata {
     }
 }
 
+/// Refuses keys that this version would pass over: what they ask for would be left undone without a word.
+#[cfg(not(target_arch = "wasm32"))]
+fn no_strangers(text: &str) -> Result<()> {
+    let metadata: serde_json::Value = json::read(text).map_err(|e| Error::Usage(e.to_string()))?;
+    let at = |place: &str| metadata.pointer(place).and_then(serde_json::Value::as_object);
+    let strange = [
+        ("", stranger::<Metadata>(at(""))),
+        (" of the network", stranger::<ModelSpec>(at("/spec"))),
+        (" of the run", stranger::<SavedRun>(at("/run"))),
+        (" of the run's options", stranger::<Options>(at("/run/options"))),
+        (" of the run's progress", stranger::<Progress>(at("/run/progress"))),
+        (" of the run's data", stranger::<DataMark>(at("/run/data"))),
+    ];
+    match strange.into_iter().find_map(|(place, key)| Some((place, key?))) {
+        None => Ok(()),
+        Some((place, key)) => Err(Error::Usage(format!(
+            "'{key}' is no key{place} that this version knows; use the version that wrote it, or train again"
+        ))),
+    }
+}
+
 fn encode(state: &State, mut metadata: Metadata, keep: fn(&StateTensor) -> bool) -> Result<Vec<u8>> {
     let failed = |e: &dyn std::fmt::Display| Error::Run(format!("the network could not be encoded: {e}"));
     let bytes: Vec<(&StateTensor, Vec<u8>)> = state
@@ -282,6 +306,8 @@ impl<'a> Saved<'a> {
         let unusable = |e| Error::input(path, format!("cannot be used: {e}"));
         metadata.spec.check_claims().map_err(unusable)?;
         metadata.run.as_ref().map_or(Ok(()), SavedRun::check).map_err(unusable)?;
+        #[cfg(not(target_arch = "wasm32"))]
+        no_strangers(text).map_err(unusable)?;
         let values = header.data_len() / size_of::<f32>();
         Ok(Self { spec: metadata.spec.described(), run: metadata.run, tensors, values, path })
     }
@@ -290,6 +316,22 @@ impl<'a> Saved<'a> {
     /// is allocated.
     pub fn state(&self) -> State {
         State::within(self.values)
+    }
+
+    /// Builds the network in `state`.
+    ///
+    /// # Errors
+    /// [`Error::Input`] when the file describes none that can be built.
+    pub fn build(&self, state: &mut State) -> Result<Model> {
+        self.spec.build(0, state).map_err(|e| self.unusable(e))
+    }
+
+    /// A fault of what the file describes, with its name; how much is missing decides what is advised.
+    pub(crate) fn unusable(&self, error: Error) -> Error {
+        match error {
+            Error::Usage(_) | Error::Shape { .. } => Error::input(self.path, format!("cannot be used: {error}")),
+            error => error,
+        }
     }
 
     /// Puts the values into `state`.

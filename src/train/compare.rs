@@ -8,6 +8,7 @@ use crate::viz::{EvalPoint, RunCurves, StepPoint};
 use crate::{Error, Result};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Options that say where and how long, not what.
@@ -98,11 +99,20 @@ impl Run {
     }
 }
 
+/// What is compared.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Comparison {
+    /// What all have in common, and by what they differ: `lenet on glyphs, by norm and lr`.
+    pub title: String,
+    /// Runs that differ by their seed alone are one.
+    pub groups: Vec<Group>,
+}
+
 /// The runs in these folders, those that differ by their seed alone together, in the order in which they are given.
 ///
 /// # Errors
 /// A folder is no run that has begun to train, or stands there twice.
-pub fn compare(paths: &[PathBuf]) -> Result<Vec<Group>> {
+pub fn compare(paths: &[PathBuf]) -> Result<Comparison> {
     let mut groups: Vec<Vec<Run>> = Vec::new();
     for path in paths {
         let run = Run::read(path)?;
@@ -122,7 +132,33 @@ pub fn compare(paths: &[PathBuf]) -> Result<Vec<Group>> {
         }
     }
     let options: Vec<Map<String, Value>> = groups.iter().map(|group| group[0].asked()).collect();
-    Ok(groups.iter().zip(&options).map(|(group, own)| summarize(group, name(own, &options))).collect())
+    let title = title(&options);
+    let groups = groups.iter().zip(&options).map(|(group, own)| summarize(group, name(own, &options))).collect();
+    Ok(Comparison { title, groups })
+}
+
+/// Keys of the options in which not all agree; the layers of a network follow from its name.
+fn differing(all: &[Map<String, Value>]) -> Vec<&str> {
+    let keys: BTreeSet<&String> = all.iter().flat_map(Map::keys).collect();
+    let differs = |key: &&String| *key != "network" && all.iter().any(|other| other.get(*key) != all[0].get(*key));
+    keys.into_iter().filter(differs).map(String::as_str).collect()
+}
+
+/// What a picture of them is called.
+fn title(all: &[Map<String, Value>]) -> String {
+    let keys = differing(all);
+    let shared = |key: &str| all[0].get(key).and_then(Value::as_str).filter(|_| !keys.contains(&key));
+    let mut title = shared("model").unwrap_or("networks").to_owned();
+    if let Some(data) = shared("data") {
+        title += &format!(" on {}", crate::data::title(data));
+    }
+    let by = match keys.as_slice() {
+        [] => return title,
+        [one] => (*one).to_owned(),
+        [first @ .., last] if first.len() < 4 => format!("{} and {last}", first.join(", ")),
+        [first @ .., _] => format!("{} and {} other options", first[..3].join(", "), keys.len() - 3),
+    };
+    format!("{title}, by {by}")
 }
 
 /// The options in which not all groups agree, or the network and its norm.
@@ -132,12 +168,10 @@ fn name(own: &Map<String, Value>, all: &[Map<String, Value>]) -> String {
         Some(Value::String(text)) => text.clone(),
         Some(other) => other.to_string(),
     };
-    let keys = all.iter().flat_map(Map::keys).collect::<std::collections::BTreeSet<_>>();
-    let differs = |key: &&String| *key != "network" && all.iter().any(|other| other.get(*key) != own.get(*key));
     let mut parts = Vec::new();
-    for key in keys.into_iter().filter(differs) {
+    for key in differing(all) {
         let value = text(own.get(key));
-        parts.push(if ["model", "norm"].contains(&key.as_str()) { value } else { format!("{key} {value}") });
+        parts.push(if ["model", "norm"].contains(&key) { value } else { format!("{key} {value}") });
     }
     if parts.is_empty() {
         parts = ["model", "norm"].map(|key| text(own.get(key))).to_vec();
@@ -187,5 +221,23 @@ fn summarize(group: &[Run], name: String) -> Group {
         loss: latest.as_ref().and_then(|(losses, _)| spread(losses)),
         training_loss: spread(&group.iter().map(tail).collect::<Vec<_>>()),
         curves,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comparison_is_called_by_what_is_shared_and_what_differs() {
+        let run = |text: &str| serde_json::from_str::<Map<String, Value>>(text).unwrap();
+        let a = run(r#"{"model": "lenet", "data": "glyphs", "norm": "batch", "lr": 0.1}"#);
+        let b = run(r#"{"model": "lenet", "data": "glyphs", "norm": "deconv", "lr": 0.1}"#);
+        let c = run(r#"{"model": "mlp", "data": "mnist", "norm": "deconv"}"#);
+        let d = run(r#"{"model": "mlp", "data": "mnist", "norm": "none", "lr": 1, "ema": 1, "width": 2}"#);
+        assert_eq!(title(std::slice::from_ref(&a)), "lenet on glyphs");
+        assert_eq!(title(&[a.clone(), b.clone()]), "lenet on glyphs, by norm");
+        assert_eq!(title(&[b, c.clone()]), "networks, by data, lr and model");
+        assert_eq!(title(&[a, d]), "networks, by data, ema, lr and 3 other options");
     }
 }

@@ -158,7 +158,7 @@ impl RunFolder {
         let mut folder = Self { curves, saved, rotate, ..Self::open(&dir, lock, options)? };
         if !gaps.is_empty() {
             folder.notes.push(format!(
-                "{} lacks step(s) {}, which cannot be had back; the network is not touched by this",
+                "{} lacks steps {}, which cannot be had back; the network is not touched by this",
                 path.display(),
                 gaps.join(", ")
             ));

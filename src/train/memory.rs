@@ -63,13 +63,13 @@ impl Paper<'_> {
     /// The error of this run with a cure that has been tried.
     pub fn advise(&self, error: Error) -> Error {
         match error {
-            Error::Limit { adapter, limit, need, offer, .. } => {
-                Error::Limit { adapter, limit, need, offer, cure: self.cure() }
+            Error::Limit { adapter, limit, need, offer, cure } => {
+                Error::Limit { adapter, limit, need, offer, cure: self.cure(cure) }
             }
-            Error::Memory { owner, need, offer, .. } => {
+            Error::Memory { owner, need, offer, cure } => {
                 // What was refused is but a part of what the run needs.
                 let need = self.need(&self.spec, self.plan.part_size).map_or(need, |all| all.max(need));
-                let cure = self.cure();
+                let cure = self.cure(cure);
                 let cure = if self.gpu.refused().is_some() { cure.replace("this fits", "this may fit") } else { cure };
                 Error::Memory { owner, need, offer, cure }
             }
@@ -77,8 +77,9 @@ impl Paper<'_> {
         }
     }
 
-    /// What would fit, each change alone; both together where neither is enough.
-    fn cure(&self) -> String {
+    /// What would fit, each change alone; both together where neither is enough. Where nothing is found that does, what
+    /// was `given` if it names a layer.
+    fn cure(&self, given: String) -> String {
         let alone: Vec<String> = [self.batch(&self.spec, self.plan.part_size), self.block_fc(), self.block()]
             .into_iter()
             .flatten()
@@ -102,6 +103,9 @@ impl Paper<'_> {
             if !self.own && self.fits(&smaller, self.plan.part_size) {
                 return format!("this fits: images scaled down by `size` {},{}", height / part, width / part);
             }
+        }
+        if given.contains("layer") {
+            return given;
         }
         "no smaller batch is enough; choose a smaller network, or images scaled down".into()
     }

@@ -62,6 +62,8 @@ mod sites;
 mod spec;
 #[cfg(not(target_arch = "wasm32"))]
 mod state_dict;
+#[cfg(not(target_arch = "wasm32"))]
+mod stranger;
 mod trainer;
 
 #[doc(inline)]
@@ -80,7 +82,7 @@ pub use checksum::checksum;
 pub use class_weights::ClassWeights;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
-pub use compare::{Group, Spread, compare};
+pub use compare::{Comparison, Group, Spread, compare};
 pub use confusion::{Confusion, best};
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]

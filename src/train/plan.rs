@@ -5,6 +5,7 @@ use super::options::BATCH_SIZE;
 use super::{Options, Progress};
 use crate::data::Form;
 use crate::optim::Schedule;
+use crate::plural::count;
 use crate::{Error, Result};
 
 /// Epochs without `--epochs` or `--steps`.
@@ -76,17 +77,19 @@ impl RunPlan {
         let all = size.saturating_mul(processes);
         if all > images && processes > 1 {
             return Err(Error::Usage(format!(
-                "{processes} processes with {size} images a step each take {all}, but the data set '{}' has only {images} training \
-                 images; choose a smaller `batch_size`, or fewer processes",
-                options.data
+                "{processes} processes with {size} images a step each take {all}, but the data set '{}' has only {}; choose a smaller \
+                 `batch_size`, or fewer processes",
+                options.data,
+                count(images, "training image")
             )));
         }
         if size > images {
             let most = images / parts;
             let times = if parts > 1 { format!(" and `accumulate` {parts}") } else { String::new() };
             return Err(Error::Usage(format!(
-                "`batch_size` is {part_size}{times}, but the data set '{}' has only {images} training images; expected 1 to {most}",
-                options.data
+                "`batch_size` is {part_size}{times}, but the data set '{}' has only {}; expected 1 to {most}",
+                options.data,
+                count(images, "training image")
             )));
         }
         let rest = images % all;
@@ -97,9 +100,13 @@ impl RunPlan {
         let epochs = options.epochs.unwrap_or(EPOCHS.max(needed).max(done.epochs));
         if (done.epoch, done.batch) != (done.step / batches, done.step % batches) {
             return Err(Error::Usage(format!(
-                "the checkpoint stands at batch {} of epoch {} after {} steps, but an epoch of '{}' has {batches} batches; \
+                "the checkpoint stands at batch {} of epoch {} after {}, but an epoch of '{}' has {}; \
                  it belongs to another run",
-                done.batch, done.epoch, done.step, options.data
+                done.batch,
+                done.epoch,
+                count(done.step, "step"),
+                options.data,
+                count(batches, "batch")
             )));
         }
         let total = batches.saturating_mul(epochs);
@@ -136,28 +143,31 @@ impl RunPlan {
         let mut notes = Vec::new();
         if self.processes > 1 {
             notes.push(format!(
-                "note: {} processes with {batch_size} images a step train as one with {}",
+                "note: {} processes with {} a step train as one with {}",
                 self.processes,
+                count(*batch_size, "image"),
                 batch_size * self.processes
             ));
         }
         if asked.is_none() && *part_size != BATCH_SIZE {
             notes.push(format!(
-                "note: batches of {part_size} instead of {BATCH_SIZE}, because there are {images} training images; `batch_size` \
-                 chooses another size"
+                "note: batches of {part_size} instead of {BATCH_SIZE}, because the data set has {}; `batch_size` \
+                 chooses another size",
+                count(*images, "training image")
             ));
         }
         if let Schedule::Warmup { steps, .. } = &self.schedule
             && *steps >= self.steps
         {
             notes.push(format!(
-                "note: the learning rate rises over {steps} steps, but the run has {}, so it never reaches its full value",
+                "note: the learning rate rises over {}, but the run has {}, so it never reaches its full value",
+                count(*steps, "step"),
                 self.steps
             ));
         }
         if *left_over > 0 {
             notes.push(format!(
-                "note: {left_over} of {images} images are left over from batches of {batch_size}, too few for statistics of \
+                "note: {left_over} of {images} images left over from batches of {batch_size}, too few for statistics of \
                  their own; each epoch leaves out others"
             ));
         }
@@ -189,7 +199,7 @@ mod tests {
         assert_eq!((kept.batches, kept.last, kept.drops_last(50_000)), (391, 80, false));
         let dropped = plan(49, 16, None, Some(1)).unwrap();
         assert_eq!((dropped.batches, dropped.last, dropped.drops_last(49)), (3, 16, true));
-        assert!(dropped.notes()[0].contains("1 of 49 images are left over"), "{:?}", dropped.notes());
+        assert!(dropped.notes()[0].contains("1 of 49 images left over"), "{:?}", dropped.notes());
         let quarter = plan(52, 16, None, Some(1)).unwrap();
         assert_eq!((quarter.batches, quarter.last, quarter.notes()), (4, 4, vec![]));
         let even = plan(1024, 128, None, Some(1)).unwrap();

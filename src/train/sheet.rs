@@ -2,6 +2,7 @@
 
 use crate::Result;
 use crate::data::Form;
+use crate::plural;
 use crate::viz::canvas::{Align, Canvas, FAINT, INK, Size, panels};
 use crate::viz::png;
 use image::{RgbImage, imageops};
@@ -83,7 +84,11 @@ fn sheet(images: &[f32], shape: [usize; 3], names: &[&str], masks: Option<&[u32]
     };
     let lines = [
         (title.to_owned(), Size::Medium, INK),
-        (format!("{height} x {width}, {channels} channel(s); black {low:.2}, white {high:.2}"), Size::Small, FAINT),
+        (
+            format!("{height} x {width}, {}; black {low:.2}, white {high:.2}", plural::count(channels, "channel")),
+            Size::Small,
+            FAINT,
+        ),
     ];
     let wide = lines.iter().map(|(text, size, _)| size.width(text) + 28).max().unwrap_or(0);
     let mut canvas = Canvas::new(grid.width().max(wide), grid.height() + 56);

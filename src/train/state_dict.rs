@@ -27,6 +27,10 @@ const COUNTERS: [&str; 2] = ["num_batches_tracked", "counter"];
 pub struct Loaded {
     /// Tensors that were taken.
     pub taken: usize,
+    /// Parameters in them, each value counted.
+    pub taken_parameters: usize,
+    /// Parameters of the network, each value counted.
+    pub parameters: usize,
     /// Tensors of the network that the file lacks; they stay as they were.
     pub missing: Vec<String>,
     /// Tensors of the file that the network lacks, counters of steps left out.
@@ -56,6 +60,28 @@ impl Loaded {
     }
 }
 
+impl Loaded {
+    /// What to look at where less than half of the network came from the file `path`.
+    ///
+    /// ```
+    /// use mexhat::train::Loaded;
+    /// let loaded = Loaded { taken: 2, taken_parameters: 160, parameters: 61_706, ..Default::default() };
+    /// let warning = loaded.warning("resnet.safetensors".as_ref()).expect("a warning");
+    /// assert!(warning.starts_with("only 160 of 61706 parameters (0.3 %) come from resnet.safetensors"));
+    /// ```
+    pub fn warning(&self, path: &Path) -> Option<String> {
+        let Self { taken_parameters, parameters, .. } = *self;
+        (2 * taken_parameters < parameters).then(|| {
+            format!(
+                "only {taken_parameters} of {parameters} parameters ({:.1} %) come from {}: the others begin anew; if that is not what \
+                 you meant, look whether the network, its width and its classes are those of the file",
+                100.0 * taken_parameters as f64 / parameters as f64,
+                path.display()
+            )
+        })
+    }
+}
+
 fn listed(names: &[String]) -> String {
     let shown = names.iter().take(LISTED).cloned().collect::<Vec<_>>().join(", ");
     if names.len() > LISTED { format!("{shown} and {} more", names.len() - LISTED) } else { shown }
@@ -80,6 +106,8 @@ pub fn load_state_dict(state: &mut State, path: &Path, bytes: &[u8]) -> Result<L
     let ids: Vec<_> = state.iter().filter(|(_, tensor)| tensor.model).map(|(id, _)| id).collect();
     for id in ids {
         let tensor = state.get_mut(id);
+        let parameters = if tensor.parameter { tensor.values.len() } else { 0 };
+        loaded.parameters += parameters;
         known.insert(tensor.name.clone());
         let averaged = format!("average.{}", tensor.name);
         let earlier = earlier_name(&tensor.name);
@@ -97,6 +125,7 @@ pub fn load_state_dict(state: &mut State, path: &Path, bytes: &[u8]) -> Result<L
         }
         tensor.values = values(tensor, &view, path)?;
         loaded.taken += 1;
+        loaded.taken_parameters += parameters;
     }
     let counter = |name: &str| COUNTERS.iter().any(|counter| name.rsplit('.').next() == Some(*counter));
     let mut others: Vec<String> = file.names().into_iter().map(str::to_owned).collect();
@@ -222,6 +251,10 @@ mod tests {
         ]);
         let loaded = load_state_dict(&mut state, Path::new("x"), &bytes).expect("a fit");
         assert_eq!(loaded.taken, 3);
+        assert_eq!((loaded.taken_parameters, loaded.parameters), (2, 5));
+        let warning = loaded.warning(Path::new("x")).expect("a warning");
+        assert!(warning.starts_with("only 2 of 5 parameters (40.0 %) come from x: the others begin anew"), "{warning}");
+        assert_eq!(Loaded { taken_parameters: 3, ..loaded.clone() }.warning(Path::new("x")), None);
         assert_eq!(loaded.other_shape, ["fc.weight [4] in place of [3]"]);
         assert_eq!(loaded.extra, ["old.bias"]);
         assert_eq!(loaded.counters, ["conv1.counter"]);

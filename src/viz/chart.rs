@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use plotters::coord::Shift;
 use plotters::coord::combinators::{BindKeyPoints, IntoLogRange, LogCoord, WithKeyPoints};
-use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
+use plotters::coord::ranged1d::{AsRangedCoord, BoldPoints, Ranged, ValueFormatter};
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -81,6 +81,8 @@ where
     Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
     'b: 'a,
 {
+    let y: Y::CoordDescType = y.into();
+    let powers = powers(&y.key_points(BoldPoints(axes.y_labels)));
     let mut chart = ChartBuilder::on(area)
         .margin_top(10)
         .margin_left(16)
@@ -93,6 +95,7 @@ where
         // Room above the whole has no number.
         true if *v > 1.0 + 1e-9 => String::new(),
         true => format!("{} %", short((v * 100.0) as f32)),
+        false if powers => power(*v),
         false => short(*v as f32),
     };
     let x_text = |v: &f64| if axes.x_numbers { thousands(*v) } else { String::new() };
@@ -112,6 +115,16 @@ where
         .draw()
         .map_err(failed)?;
     Ok(chart)
+}
+
+/// Whether the numbers of an axis are written with powers of ten: all of them or none.
+fn powers(ticks: &[f64]) -> bool {
+    ticks.iter().any(|tick| short(*tick as f32).contains('e'))
+}
+
+/// `1e-3`, `2.5e4`, `0`.
+fn power(value: f64) -> String {
+    if value == 0.0 { "0".into() } else { format!("{:e}", value as f32) }
 }
 
 /// A logarithmic axis with ticks at 1, 2 and 5 of each decade, or at the powers of ten alone when there are many; both
@@ -272,6 +285,27 @@ pub mod tests {
     fn log_axes_have_ticks_in_every_decade() {
         assert_eq!(log_axis(0.03, 3.0).bold_points(), [0.05, 0.1, 0.2, 0.5, 1.0, 2.0]);
         assert_eq!(log_axis(0.5e-6, 2.0).bold_points(), [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0]);
+    }
+
+    #[test]
+    fn numbers_of_an_axis_have_one_style() {
+        let numbers = |low: f64, high: f64| {
+            let axes = Axes {
+                x_title: "x",
+                y_title: "y",
+                x_labels: 4,
+                y_labels: 12,
+                x_numbers: false,
+                right: 20,
+                percent: false,
+            };
+            let text = svg(400, 400, |root| panel(root, (0.0, 1.0), log_axis(low, high), &axes).map(drop)).unwrap();
+            let texts = text.split("<text").skip(1).filter_map(|t| t.split('>').nth(1)?.split('<').next());
+            texts.map(|t| t.trim().to_owned()).filter(|t| t != "y" && !t.is_empty()).collect::<Vec<_>>()
+        };
+        assert_eq!(numbers(0.02, 3.0), ["0.02", "0.05", "0.1", "0.2", "0.5", "1", "2"]);
+        assert_eq!(numbers(5e-5, 2e3), ["1e-4", "1e-3", "1e-2", "1e-1", "1e0", "1e1", "1e2", "1e3"]);
+        assert_eq!([0.0, 25_000.0, 150_000.0].map(power), ["0", "2.5e4", "1.5e5"]);
     }
 
     #[test]

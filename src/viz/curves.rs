@@ -70,7 +70,8 @@ pub fn curves_svg(title: &str, runs: &[RunCurves]) -> Result<String> {
     let has_eval = runs.iter().any(|r| r.evals.iter().any(|e| e.accuracy.is_finite()));
     let has_rate = runs.iter().any(|r| r.steps.iter().any(|s| s.lr > 0.0 && s.lr.is_finite()));
     let accuracy = if runs.iter().any(|r| r.validation) { "validation accuracy" } else { "test accuracy" };
-    let heights = [54, 290, if has_eval { 200 } else { 0 }, if has_rate { 76 } else { 0 }];
+    let heights =
+        [if title.is_empty() { 0 } else { 54 }, 290, if has_eval { 200 } else { 0 }, if has_rate { 76 } else { 0 }];
 
     chart::svg(WIDTH, heights.iter().sum::<u32>() + 44, |root| {
         let (head, rest) = root.split_vertically(heights[0]);
@@ -207,7 +208,10 @@ fn draw_accuracies(
     let all = || runs.iter().flat_map(|r| r.evals.iter().map(|e| f64::from(e.accuracy))).filter(|v| v.is_finite());
     let (low, high) = (all().fold(f64::MAX, f64::min), all().fold(f64::MIN, f64::max));
     let pad = (0.12 * (high - low)).max(0.004);
-    let mut chart = chart::panel(area, x, (low - pad).max(0.0)..(high + pad).min(1.0 + 0.25 * pad), &axes)?;
+    // One value has no course, and says most on the whole scale.
+    let range =
+        if high > low { (low - pad).max(0.0)..(high + pad).min(1.0 + 0.25 * pad) } else { 0.0..1.0 + 0.25 * pad };
+    let mut chart = chart::panel(area, x, range, &axes)?;
     let mut labels = Vec::new();
     for (run, color) in runs.iter().zip(PALETTE.iter().cycle()) {
         let points: Vec<(f64, f64)> = run
@@ -299,6 +303,17 @@ mod tests {
         chart::tests::assert_well_formed(&curves_svg("", &[diverged, RunCurves::default()]).unwrap());
         let nothing = RunCurves { steps: vec![step(1, f32::NAN)], ..one };
         assert!(curves_svg("", &[nothing]).unwrap_err().to_string().contains("finite loss"));
+    }
+
+    #[test]
+    fn one_evaluation_stands_on_the_whole_scale_and_no_title_takes_no_room() {
+        let mut once = run("once", 50, 0.1);
+        once.evals.truncate(1);
+        let svg = curves_svg("A", std::slice::from_ref(&once)).unwrap();
+        assert!(svg.contains(">\n0 %\n") && svg.contains(">\n100 %\n"), "{svg}");
+        let height =
+            |svg: &str| svg.split("height=\"").nth(1).unwrap().split('"').next().unwrap().parse::<u32>().unwrap();
+        assert_eq!(height(&svg), height(&curves_svg("", &[once]).unwrap()) + 54);
     }
 
     #[test]

@@ -289,7 +289,7 @@ mod tests {
             assert!(svg.contains(part), "{part} is missing");
         }
         chart::tests::assert_well_formed(&svg);
-        for tick in [">\n0.2\n", ">\n0.01\n"] {
+        for tick in [">\n0.2\n", ">\n1e-2\n"] {
             assert!(svg.contains(tick), "tick {tick:?} is missing");
         }
         let mut flat = StreamingHistogram::new();

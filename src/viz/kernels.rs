@@ -160,7 +160,7 @@ impl KernelSheet<'_> {
             let own = self.tile(output, output);
             draw_profile(&mut canvas, profile_x, y, profile, side, &own[(k / 2) * k..][..k], scale);
             if let Some(measure) = CenterSurround::of(own, k) {
-                let text = format!("center {}  ring {}", short(measure.center), short(measure.ring_mean));
+                let text = format!("centre {}  ring {}", short(measure.center), short(measure.ring_mean));
                 small(&mut canvas, profile_x + profile / 2, y + side + 5, &text);
             }
         }

@@ -43,7 +43,7 @@ function table(name, counts, see) {
     line.append(made("th", names[label], "row"), ...row.map((count, guess) => {
       const td = document.createElement("td");
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: count || "·", disabled: !count || guess === label });
-      button.setAttribute("aria-label", `${count} pictures of ${names[label]} read as ${names[guess]}`);
+      button.setAttribute("aria-label", said(count, names[label], names[guess]));
       button.style.background = `color-mix(in srgb, var(${guess === label ? "--deconv" : "--batch"}) ${Math.round((40 * count) / total)}%, var(--card))`;
       button.style.opacity = 1;
       button.addEventListener("click", see(label, guess));
@@ -55,13 +55,16 @@ function table(name, counts, see) {
   $("confusion").replaceChildren(made("caption", `${name}: rows are what it is, columns what is read`), head, ...rows);
 }
 
+/** What stands in a cell, for who hears it. */
+const said = (count, label, guess) => `${count} ${count === 1 ? "picture" : "pictures"} of ${label} read as ${guess}`;
+
 /** The commonest mistakes, a row each. */
 function list(name, counts, see) {
   const pairs = counts.flatMap((row, label) => row.map((count, guess) => ({ count, label, guess }))).filter(({ count, label, guess }) => count && label !== guess);
   const rows = pairs.sort((a, b) => b.count - a.count).slice(0, 2 * MOST).map(({ count, label, guess }) => {
     const [line, td] = [document.createElement("tr"), document.createElement("td")];
     const button = Object.assign(document.createElement("button"), { type: "button", textContent: count });
-    button.setAttribute("aria-label", `${count} pictures of ${names[label]} read as ${names[guess]}`);
+    button.setAttribute("aria-label", said(count, names[label], names[guess]));
     button.addEventListener("click", see(label, guess));
     td.append(button);
     line.append(made("th", `${names[label]} read as ${names[guess]}`, "row"), td);

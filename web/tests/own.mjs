@@ -51,7 +51,7 @@ try {
   await noted("pets.zip: 3 classes");
   const found = await page.evaluate(() => ({ note: document.getElementById("own-note").textContent, lines: document.getElementById("own-found").textContent, runs: document.getElementById("runs-list").innerText, address: location.search, state: mexhat.state(), subject: document.getElementById("subject").textContent }));
   expect("a zip of class folders is read, and a tenth of each class held back", found.note.includes("(cats, dogs, fish), 57 pictures of 32 by 32 to learn from and 5 to judge by") && found.lines.includes("10 % of each class held back for testing"), found.note);
-  expect("what was left out and scaled is said", /skipped 1 file\(s\): pets\/fish\/c.png/.test(found.lines) && found.lines.includes("stretched to 32 x 32"), found.lines);
+  expect("what was left out and scaled is said", /skipped 1 file: pets\/fish\/c.png/.test(found.lines) && found.lines.includes("stretched to 32 x 32"), found.lines);
   expect("the race before stays, and the address keeps to what it can carry", found.runs.includes("rate 0.05") && found.state === "fresh" && !found.address.includes("own") && found.subject === "pictures", `${found.runs} ${found.address}`);
   await until(page, () => document.querySelectorAll("#samples button").length === 3);
   const seen = await page.evaluate(() => {

@@ -4,6 +4,7 @@ use super::{RepeatArgs, sizes};
 use crate::bench::{self, ConvPass, ConvShape, CovarianceShape, KernelBench, NewtonSchulzShape};
 use crate::cli::{DeviceArgs, say, say_json};
 use crate::ops::{BlockMode, ConvOptions, MOST_ITERATIONS};
+use crate::plural::count;
 use crate::{Error, Result};
 use clap::{Args, ValueEnum};
 
@@ -190,7 +191,7 @@ fn show(found: &KernelBench, json: bool) -> Result<()> {
     }
     say(&format!(
         "{} {}, kernels for {}, on {}\n\
-         run          {:.2} ms median, {:.2} ms at best, of {}; {} launches\n\
+         run          {:.2} ms median, {:.2} ms at best, of {}; {}\n\
          speed        {:.1} GFLOP/s median, {:.1} at best\n\
          peak         {:.1} GFLOP/s of multiply-adds without memory: {:.1} % of it",
         found.bench,
@@ -200,7 +201,7 @@ fn show(found: &KernelBench, json: bool) -> Result<()> {
         found.median_ms,
         found.min_ms,
         found.runs,
-        found.dispatches,
+        count(found.dispatches, "launch"),
         found.gflops,
         found.best_gflops,
         found.peak_gflops,

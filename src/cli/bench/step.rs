@@ -2,8 +2,10 @@
 
 use super::sizes;
 use crate::Result;
+use crate::cli::console::rate;
 use crate::cli::timings::show_timings;
 use crate::cli::{DeviceArgs, say, say_json};
+use crate::plural::count;
 use crate::train::{BenchOptions, NetOptions, Precision, StepBench, bench_step};
 use clap::Args;
 
@@ -87,13 +89,12 @@ pub(super) fn run(args: &StepArgs) -> Result<()> {
 }
 
 fn show(found: &StepBench) {
-    let images = found.batch_size as f64 / found.median_ms * 1e3;
     say(&format!(
         "{} with norm {}, batch {}{}, on {}\n\
-         step         {:.1} ms median, {:.1} ms at best, of {} steps; {images:.0} images/s\n\
+         step         {:.1} ms median, {:.1} ms at best, of {}{}\n\
          first step   {:.0} ms after the device was open\n\
          GPU memory   {:.1} MiB\n\
-         per step     {} submissions, {} dispatches",
+         per step     {}, {}",
         found.model,
         found.norm,
         found.batch_size,
@@ -105,10 +106,11 @@ fn show(found: &StepBench) {
         found.device,
         found.median_ms,
         found.min_ms,
-        found.steps,
+        count(found.steps, "step"),
+        rate(found.batch_size as f64 / found.median_ms * 1e3),
         found.first_step_ms,
         found.gpu_bytes as f64 / 1_048_576.0,
-        found.submissions_per_step,
-        found.dispatches_per_step
+        count(found.submissions_per_step, "submission"),
+        count(found.dispatches_per_step, "dispatch")
     ));
 }

@@ -1,6 +1,8 @@
 //! What the screen shows, as plain data, and how it is drawn at any size.
 
+use super::super::console::rate;
 use super::cells::{Depth, Tiles};
+use crate::plural::count;
 use crate::train::{Event, Split, Started};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -121,7 +123,8 @@ impl View {
         };
         let first = Line::styled(format!("{} with norm {} on {}", s.model, s.norm, s.data), bold);
         let mib = s.gpu_bytes as f64 / 1_048_576.0;
-        let second = format!("{} parameters, {} ({}), {mib:.1} MiB of GPU memory", s.parameters, s.device, s.backend);
+        let second =
+            format!("{}, {} ({}), {mib:.1} MiB of GPU memory", count(s.parameters, "parameter"), s.device, s.backend);
         frame.render_widget(Paragraph::new(vec![first, second.into()]), area);
     }
 
@@ -148,7 +151,7 @@ impl View {
         let hits = self.recent.iter().map(|r| r.0).sum::<f32>() / self.recent.len().max(1) as f32;
         let mut first = String::from("waiting for the first step");
         if !tail.is_empty() {
-            let speed = self.speed().map_or(String::new(), |speed| format!(", {speed:.0} images/s"));
+            let speed = self.speed().map_or(String::new(), rate);
             first = format!("loss {loss:.4}, accuracy {:.1} %, rate {:.4}{speed}", 100.0 * hits, self.lr);
         }
         let mut second = match self.eval {

@@ -48,22 +48,25 @@ pub struct Union {
     /// Which part holds a name, and where in it.
     places: Vec<(usize, usize)>,
     parts: Vec<Box<dyn Files>>,
+    left_out: Vec<(String, &'static str)>,
 }
 
 impl Union {
     /// Those of `parts`, each in the folder of its split, at `root` for messages.
     pub fn new(root: &Path, parts: Vec<(&str, Box<dyn Files>)>) -> Self {
-        let mut found = Vec::new();
+        let (mut found, mut left_out) = (Vec::new(), Vec::new());
         for (p, (folder, files)) in parts.iter().enumerate() {
             // Zips of a split come with and without the split's folder inside.
             let has_folder =
                 files.names().iter().all(|n| n.split('/').any(|part| Split::of(part) == Split::of(folder)));
             let prefix = if has_folder { String::new() } else { format!("{folder}/") };
             found.extend(files.names().iter().enumerate().map(|(i, n)| (format!("{prefix}{n}"), (p, i))));
+            left_out.extend(files.left_out().iter().map(|(name, why)| (format!("{prefix}{name}"), *why)));
         }
         found.sort();
         let (names, places) = found.into_iter().unzip();
-        Self { root: root.to_owned(), names, places, parts: parts.into_iter().map(|(_, files)| files).collect() }
+        let parts = parts.into_iter().map(|(_, files)| files).collect();
+        Self { root: root.to_owned(), names, places, parts, left_out }
     }
 }
 
@@ -89,5 +92,9 @@ impl Files for Union {
     fn path_of(&self, i: usize) -> PathBuf {
         let (part, place) = self.places[i];
         self.parts[part].path_of(place)
+    }
+
+    fn left_out(&self) -> &[(String, &'static str)] {
+        &self.left_out
     }
 }

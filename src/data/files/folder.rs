@@ -4,7 +4,8 @@ use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Files, MAX_FILES, hidden};
+use super::{Files, MAX_FILES, hidden, hidden_folders};
+use crate::data::picture::is_picture;
 use crate::error::{Error, Result};
 
 /// Deep enough for every layout that is read.
@@ -42,6 +43,14 @@ impl Folder {
                 continue;
             };
             if hidden(&name) {
+                // Of what is under a hidden folder nothing is read, but a class must not be lost without a word.
+                let inside = if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    first_picture(&entry.path(), depth)
+                } else {
+                    None
+                };
+                let picture = inside.map(|inside| format!("{name}/{inside}"));
+                self.left_out.extend(hidden_folders(picture.as_deref()));
                 continue;
             }
             let link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
@@ -72,6 +81,18 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// A picture below `folder` whose name is not hidden.
+fn first_picture(folder: &Path, depth: usize) -> Option<String> {
+    fs::read_dir(folder).ok()?.flatten().find_map(|entry| {
+        let name = entry.file_name().to_str()?.to_owned();
+        let kind = entry.file_type().ok()?;
+        if kind.is_dir() && depth > 0 {
+            return first_picture(&entry.path(), depth - 1).map(|inside| format!("{name}/{inside}"));
+        }
+        (kind.is_file() && is_picture(&name) && !hidden(&name)).then_some(name)
+    })
 }
 
 /// Whether `link`, in `folder`, leads to `folder` or one above it.

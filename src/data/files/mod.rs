@@ -8,8 +8,10 @@ mod open;
 mod tar;
 mod zip;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::picture::is_picture;
 use crate::error::Result;
 
 pub use self::archive::{Union, archive, is_archive, zip_of_split};
@@ -46,7 +48,8 @@ pub trait Files: Send + Sync {
     /// Bytes that the file takes in the archive or on the disk.
     fn packed(&self, i: usize) -> u64;
 
-    /// Names that are no files to read, each with the reason: pipes, devices, links that lead upwards, empty folders.
+    /// Names that are no files to read, each with the reason: pipes, devices, links that lead upwards, empty folders, and
+    /// hidden folders that hold pictures.
     fn left_out(&self) -> &[(String, &'static str)] {
         &[]
     }
@@ -60,6 +63,30 @@ pub trait Files: Send + Sync {
 /// Whether a file of this name is left out.
 pub fn hidden(name: &str) -> bool {
     name.split('/').any(|part| part.starts_with('.') || part == "__MACOSX")
+}
+
+/// Why a hidden folder is told of.
+const HIDDEN: &str = "a hidden folder of pictures";
+
+/// Names of hidden folders that hold pictures, each once. What systems write beside pictures is not told of: files whose
+/// own names begin with a dot, and `__MACOSX`.
+pub fn hidden_folders<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(String, &'static str)> {
+    let folders: BTreeSet<String> = names.into_iter().filter_map(hidden_folder).collect();
+    folders.into_iter().map(|folder| (folder, HIDDEN)).collect()
+}
+
+/// The first name of those that are left out, to stand behind an error that it may explain.
+pub(super) fn note_left_out(files: &dyn Files) -> String {
+    files.left_out().first().map_or_else(String::new, |(name, why)| format!("; left out: {name} ({why})"))
+}
+
+/// The outermost hidden folder of a picture.
+fn hidden_folder(name: &str) -> Option<String> {
+    let parts: Vec<&str> = name.split('/').collect();
+    let (file, folders) = parts.split_last()?;
+    let at = folders.iter().position(|part| hidden(part))?;
+    let told = is_picture(file) && !hidden(file) && !folders.contains(&"__MACOSX");
+    told.then(|| format!("{}/", folders[..=at].join("/")))
 }
 
 #[cfg(test)]
@@ -103,6 +130,34 @@ pub(super) mod tests {
         assert_eq!(folder[1].1, b"yy");
         assert_eq!(contents(&*open(root.path().join("one.zip")).unwrap()), folder);
         assert_eq!(contents(&*open(&pair).unwrap()), folder);
+    }
+
+    #[test]
+    fn hidden_folders_of_pictures_are_told_of_wherever_they_are() {
+        let root = tempfile::tempdir().unwrap();
+        let names =
+            ["a/1.png", "a/.DS_Store", "a/.hidden.png", ".b/c/1.png", ".b/2.png", ".git/index", "__MACOSX/.b/1.png"];
+        let mut tar = ::tar::Builder::new(Vec::new());
+        for name in names {
+            let path = root.path().join("folder").join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, b"x").unwrap();
+            let mut header = ::tar::Header::new_ustar();
+            header.set_size(1);
+            tar.append_data(&mut header, name, &b"x"[..]).unwrap();
+        }
+        let entries = names.map(|name| (name, &b"x"[..]));
+        std::fs::write(root.path().join("one.zip"), zip_of(&entries)).unwrap();
+        std::fs::write(root.path().join("one.tar"), tar.into_inner().unwrap()).unwrap();
+        for name in ["folder", "one.zip", "one.tar"] {
+            let files = open(root.path().join(name)).unwrap();
+            assert_eq!(files.names(), ["a/1.png"], "{name}");
+            assert_eq!(files.left_out(), [(".b/".to_owned(), HIDDEN)], "{name}");
+        }
+        std::fs::create_dir(root.path().join("pair")).unwrap();
+        std::fs::write(root.path().join("pair/train.zip"), zip_of(&entries)).unwrap();
+        let files = open(root.path().join("pair")).unwrap();
+        assert_eq!((files.names()[0].as_str(), files.left_out()[0].0.as_str()), ("train/a/1.png", "train/.b/"));
     }
 
     #[test]

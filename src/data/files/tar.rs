@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Files, MAX_FILES, hidden, unpack_limit};
+use super::{Files, MAX_FILES, hidden, hidden_folders, unpack_limit};
 use crate::error::{Error, Result};
 
 /// The regular files of a tar.
@@ -13,6 +13,7 @@ pub(super) struct Tar {
     contents: Vec<Vec<u8>>,
     /// Bytes of the archive, and what they unpacked to.
     size: (u64, u64),
+    left_out: Vec<(String, &'static str)>,
 }
 
 impl Tar {
@@ -21,8 +22,8 @@ impl Tar {
         let limit = unpack_limit(size);
         // The limit stands before the reader of the archive, which believes the sizes in it.
         let mut archive = ::tar::Archive::new(from.take(limit));
-        let mut found = Vec::new();
-        let read = unpack(&mut archive, &mut found);
+        let (mut found, mut others) = (Vec::new(), Vec::new());
+        let read = unpack(&mut archive, &mut found, &mut others);
         let used = limit - archive.into_inner().limit();
         if used == limit {
             let what = "would unpack to more than 256 MiB and 50 times its size, which no set of images needs; if you \
@@ -32,20 +33,30 @@ impl Tar {
         read.map_err(|e| Error::input(path, format!("expected a whole tar archive ({e}); fetch it again")))?;
         found.sort();
         let (names, contents) = found.into_iter().unzip();
-        Ok(Self { path: path.to_owned(), names, contents, size: (size, used) })
+        let left_out = hidden_folders(others.iter().map(String::as_str));
+        Ok(Self { path: path.to_owned(), names, contents, size: (size, used), left_out })
     }
 }
 
-fn unpack<R: Read>(archive: &mut ::tar::Archive<R>, found: &mut Vec<(String, Vec<u8>)>) -> std::io::Result<()> {
+/// Of the regular files those to read, with their contents, and the names of those that are hidden.
+fn unpack<R: Read>(
+    archive: &mut ::tar::Archive<R>,
+    found: &mut Vec<(String, Vec<u8>)>,
+    others: &mut Vec<String>,
+) -> std::io::Result<()> {
     for entry in archive.entries()? {
         let mut entry = entry?;
         let name = String::from_utf8_lossy(&entry.path_bytes()).into_owned();
         let name = name.trim_start_matches("./").to_owned();
-        if !entry.header().entry_type().is_file() || name.is_empty() || hidden(&name) {
+        if !entry.header().entry_type().is_file() || name.is_empty() {
             continue;
         }
-        if found.len() >= MAX_FILES {
+        if found.len() + others.len() >= MAX_FILES {
             return Err(std::io::Error::other(format!("it holds more than {MAX_FILES} files")));
+        }
+        if hidden(&name) {
+            others.push(name);
+            continue;
         }
         let mut bytes = Vec::new();
         entry.read_to_end(&mut bytes)?;
@@ -74,5 +85,9 @@ impl Files for Tar {
         let (packed, unpacked) = self.size;
         (self.contents[i].len() as u64)
             .min((self.contents[i].len() as u128 * u128::from(packed) / u128::from(unpacked.max(1))) as u64)
+    }
+
+    fn left_out(&self) -> &[(String, &'static str)] {
+        &self.left_out
     }
 }

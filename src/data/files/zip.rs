@@ -4,7 +4,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
-use super::{Files, MAX_FILES, hidden, unpack_limit};
+use super::{Files, MAX_FILES, hidden, hidden_folders, unpack_limit};
 use crate::error::{Error, Result};
 
 /// The files in a zip, which is read from `R` (a file or bytes in memory).
@@ -13,6 +13,7 @@ pub struct Zip<R> {
     names: Vec<String>,
     /// Place of each name in the archive, and its packed bytes.
     places: Vec<(usize, u64)>,
+    left_out: Vec<(String, &'static str)>,
     archive: Mutex<Archive<R>>,
 }
 
@@ -36,18 +37,21 @@ impl<R: Read + Seek + Send> Zip<R> {
         if zip.len() > MAX_FILES {
             return Err(Error::input(&path, format!("holds {} files; expected at most {MAX_FILES}", zip.len())));
         }
-        let mut found = Vec::new();
+        let (mut found, mut others) = (Vec::new(), Vec::new());
         for i in 0..zip.len() {
             let broken = |e| Error::input(&path, format!("holds a file whose entry is damaged ({e}); fetch it again"));
             let entry = zip.by_index_raw(i).map_err(broken)?;
             let name = entry.name().map_err(broken)?.replace('\\', "/");
-            if !name.is_empty() && !name.ends_with('/') && !hidden(&name) {
+            if hidden(&name) {
+                others.push(name);
+            } else if !name.is_empty() && !name.ends_with('/') {
                 found.push((name, (i, entry.compressed_size().min(size))));
             }
         }
         found.sort();
         let (names, places) = found.into_iter().unzip();
-        Ok(Self { path, names, places, archive: Mutex::new(Archive { zip, left: unpack_limit(size) }) })
+        let left_out = hidden_folders(others.iter().map(String::as_str));
+        Ok(Self { path, names, places, left_out, archive: Mutex::new(Archive { zip, left: unpack_limit(size) }) })
     }
 }
 
@@ -83,5 +87,9 @@ impl<R: Read + Seek + Send> Files for Zip<R> {
 
     fn packed(&self, i: usize) -> u64 {
         self.places[i].1
+    }
+
+    fn left_out(&self) -> &[(String, &'static str)] {
+        &self.left_out
     }
 }

@@ -85,6 +85,11 @@ impl Builder<'_> {
 
     fn layer(&mut self, layer: &Layer, name: &str, x: Var) -> Result<Box<dyn Module>> {
         if let Some(activation) = layer.activation() {
+            if let Layer::LeakyRelu { slope } = layer
+                && !slope.is_finite()
+            {
+                return Err(Error::Usage(format!("layer '{name}' has a slope of {slope}; expected a number")));
+            }
             return Ok(Box::new(Activate(activation)));
         }
         let input = self.tape.shape(x)[1..].to_vec();

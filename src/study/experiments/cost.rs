@@ -10,6 +10,7 @@ use crate::data::{LoadOptions, Splits, load};
 use crate::gpu::Gpu;
 use crate::models::Norm;
 use crate::ops::BlockMode;
+use crate::plural::count;
 use crate::train::{BenchOptions, Event, NetOptions, Options, Precision, Trainer, WhiteningPreset, bench_step};
 use crate::viz::lines::{Line, lines_svg};
 use crate::{Error, Result};
@@ -177,8 +178,8 @@ impl Table {
 
     fn note(&self) -> String {
         let Setting { model, batch, epochs, seeds, .. } = self.set;
-        let images = self.images;
-        format!("{model} on {}: {images} images, {epochs} epochs, batches of {batch}, {seeds} seeds", self.data)
+        let [images, epochs, seeds] = [count(self.images, "image"), count(epochs, "epoch"), count(seeds, "seed")];
+        format!("{model} on {}: {images}, {epochs}, batches of {batch}, {seeds}", self.data)
     }
 
     fn rows(&self) -> Vec<Vec<String>> {

@@ -6,6 +6,7 @@ use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::data::{LoadOptions, Preparation, Reading, Size, Splits, load, title};
 use crate::gpu::Gpu;
 use crate::models::Norm;
+use crate::plural::count;
 use crate::train::{NetOptions, Options, check_fits};
 use crate::viz::lines::{Line, lines_svg};
 use crate::{Error, Result};
@@ -83,15 +84,15 @@ fn seeds(run: &ExperimentOptions) -> u64 {
 
 fn note((options, splits): (&Options, &Splits), run: &ExperimentOptions) -> String {
     format!(
-        "{} training and {} test images of {}, {}{}, {} epoch(s), batches of {}, {} seed(s){}",
+        "{} training and {} of {}, {}{}, {}, batches of {}, {}{}",
         splits.train.len(),
-        splits.test.len(),
+        count(splits.test.len(), "test image"),
         title(&options.data),
         options.net.model,
         run.runs.width.map_or_else(String::new, |width| format!(", {width} times as wide")),
-        options.epochs.unwrap_or(1),
+        count(options.epochs.unwrap_or(1), "epoch"),
         options.batch_size.unwrap_or(0),
-        seeds(run),
+        count(seeds(run), "seed"),
         if options.prepare.reading.size.is_some() { LARGE } else { "" }
     )
 }

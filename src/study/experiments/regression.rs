@@ -11,6 +11,7 @@ use crate::gpu::Gpu;
 use crate::models::{self, ModelOptions, Norm};
 use crate::nn::{Linear, Network, Whitening};
 use crate::ops::{self, BlockMode};
+use crate::plural::count;
 use crate::rng::Rng;
 use crate::train::{Batch, Data, Learner, Loss, Order, Sgd, Targets};
 use crate::viz::lines::{Line, lines_svg};
@@ -207,11 +208,11 @@ pub(super) async fn fig5(gpu: &Gpu, experiment: Experiment, options: &Experiment
     let svg = lines_svg(&heading, ["step", "loss of the mini-batch"], true, 3, &lines)?;
     Ok(Findings {
         note: format!(
-            "{} on {name}: {} images, batches of {}, {} steps; {}",
+            "{} on {name}: {}, batches of {}, {}; {}",
             set.model,
-            train.len(),
+            count(train.len(), "image"),
             set.batch,
-            set.steps,
+            count(set.steps, "step"),
             if set.model == "linear" {
                 "batch norm stands before the linear layer"
             } else {

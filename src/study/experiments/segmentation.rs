@@ -6,6 +6,7 @@ use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::data::{Augmentation, Preparation, Splits, load, title};
 use crate::gpu::Gpu;
 use crate::models::Norm;
+use crate::plural::count;
 use crate::train::{Event, NetOptions, Options, ScheduleKind, Trainer, check_fits};
 use crate::viz::lines::{Line, lines_svg};
 use crate::{Error, Result};
@@ -198,16 +199,18 @@ pub(super) async fn fig6(gpu: &Gpu, experiment: Experiment, run: &ExperimentOpti
     });
     Ok(Findings {
         note: format!(
-            "{} training and {} test images of {}, {}, {epochs} epoch(s), batches of {}, {seeds} seed(s); network {} times as wide, whitened in blocks of {} channels; images \
+            "{} training and {} of {}, {}, {}, batches of {}, {}; network {} times as wide, whitened in blocks of {}; images \
              resized to 0.5 to 2 times at random, cut and mirrored, as in the paper; normalised by their own mean and deviation, where the paper takes \
              ImageNet's",
             splits.train.len(),
-            splits.test.len(),
+            count(splits.test.len(), "test image"),
             title(data),
             options.net.model,
+            count(epochs, "epoch"),
             options.batch_size.unwrap_or(0),
+            count(seeds, "seed"),
             options.net.width,
-            options.net.block
+            count(options.net.block, "channel")
         ),
         heading: ["norm", "mean IoU %", "pixel accuracy %", "training loss", "epochs"].map(String::from).to_vec(),
         rows: trials.iter().map(row).collect(),

@@ -5,6 +5,7 @@ use super::{Check, Experiment, ExperimentOptions, Findings, Series};
 use crate::data::{Augmentation, LoadOptions, Normalization, Preparation, Reading, Size, Splits, load, title};
 use crate::gpu::Gpu;
 use crate::models::Norm;
+use crate::plural::count;
 use crate::train::{Event, NetOptions, Options, Trainer, check_fits};
 use crate::viz::lines::{Line, lines_svg};
 use crate::{Error, Result};
@@ -369,11 +370,12 @@ pub(super) async fn tables(gpu: &Gpu, experiment: Experiment, run: &ExperimentOp
     let pictures = found.iter().map(|(entry, trials)| picture(name, entry, trials));
     Ok(Findings {
         note: format!(
-            "{} of {}, {} epoch(s), batches of {}, {seeds} seed(s){}{}",
+            "{} of {}, {}, batches of {}, {}{}{}",
             splits.train.len(),
             title(data),
-            shared.epochs.unwrap_or(1),
+            count(shared.epochs.unwrap_or(1), "epoch"),
             shared.batch_size.unwrap_or(0),
+            count(seeds, "seed"),
             run.runs.width.map_or_else(String::new, |width| format!("; networks {width} times as wide")),
             if name == "table2" { LARGE } else { "" }
         ),

@@ -3,7 +3,7 @@
 use super::pixels::Pixels;
 use crate::data::{Augment, Dataset, Normalize, fill_augmented, labels_augmented};
 use crate::rng::Rng;
-use crate::{Error, Result};
+use crate::{Error, Result, plural};
 
 /// What each image should become.
 ///
@@ -219,7 +219,11 @@ impl<'a> Examples<'a> {
         let count = pixels.count(shape)?;
         let each = if labels.len() == count { 1 } else { shape[1] * shape[2] };
         if count * each != labels.len() {
-            return Err(Error::Usage(format!("expected one label for each image, found {count} and {}", labels.len())));
+            return Err(Error::Usage(format!(
+                "expected one label for each image or pixel, found {} of {shape:?} and {}",
+                plural::count(count, "image"),
+                plural::count(labels.len(), "label")
+            )));
         }
         Ok(Self { pixels, shape, images: count, targets: Given::Labels(labels, each) })
     }
@@ -236,7 +240,8 @@ impl<'a> Examples<'a> {
         let pixels = images.into();
         let count = pixels.count(shape)?;
         if values.is_empty() || !values.len().is_multiple_of(count) {
-            let what = format!("expected as many values for each of {count} images, found {} values", values.len());
+            let (images, values) = (plural::count(count, "image"), plural::count(values.len(), "value"));
+            let what = format!("expected as many values for each of {images}, found {values}");
             return Err(Error::Usage(what));
         }
         Ok(Self { pixels, shape, images: count, targets: Given::Values(values, values.len() / count) })

@@ -163,7 +163,8 @@ impl Learner {
             || Error::input(path, format!("holds a network '{}', which is not known here", saved.spec.net.model));
         let mut network = saved.spec.network.clone().ok_or_else(unknown)?;
         define(&mut network)?;
-        let mut learner = Self::begin(gpu, network, None, saved.state(), |state| saved.restore_judged(state))?;
+        let begun = Self::begin(gpu, network, None, saved.state(), |state| saved.restore_judged(state));
+        let mut learner = begun.map_err(|e| saved.unusable(e))?;
         learner.data = saved.spec.data.clone();
         learner.class_names = saved.spec.class_names.clone();
         learner.with_normalize(saved.spec.normalize.clone())

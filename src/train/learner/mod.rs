@@ -31,7 +31,7 @@ use crate::models::Model;
 use crate::nn::Network;
 use crate::optim::Scalars;
 use crate::tape::{Compiled, MemoryUse, Session, State};
-use crate::{Error, Result};
+use crate::{Error, Result, plural};
 use again::Kept;
 use record::Pass;
 use scaler::Scaler;
@@ -392,7 +392,12 @@ impl Learner {
         match &batch.targets {
             Targets::Labels(labels) if self.loss.takes_labels() => {
                 if labels.len() != count * each {
-                    let what = format!("expected {each} label(s) for each of {count} images, found {}", labels.len());
+                    let what = format!(
+                        "expected {} for each of {}, found {}",
+                        plural::count(each, "label"),
+                        plural::count(count, "image"),
+                        labels.len()
+                    );
                     return Err(Error::Usage(what));
                 }
                 let (classes, map) = (self.model.classes, self.model.output.len() == 3);
@@ -410,7 +415,12 @@ impl Learner {
                 if values.len() == count * each {
                     return Ok(count);
                 }
-                let what = format!("expected {each} values for each of {count} images, found {}", values.len());
+                let what = format!(
+                    "expected {} for each of {}, found {}",
+                    plural::count(each, "value"),
+                    plural::count(count, "image"),
+                    values.len()
+                );
                 Err(Error::Usage(what))
             }
             _ => Err(Error::Usage(format!(

@@ -2,7 +2,7 @@
 
 use super::data::Examples;
 use crate::data::{Dataset, Normalize};
-use crate::{Error, Result};
+use crate::{Error, Result, plural};
 use std::ops::Range;
 
 /// Images (N,C,H,W), row-major: floats as they are, or bytes, of which 255 becomes 1. Those of a [`Dataset`] or of
@@ -86,13 +86,19 @@ impl Pixels<'_> {
                 "expected images of {shape:?} (channels, height, width), found images of {found:?}"
             )));
         }
-        let each: usize = shape.iter().product();
-        if each > 0 && self.len() > 0 && self.len().is_multiple_of(each) {
-            return Ok(self.len() / each);
+        if shape.contains(&0) {
+            let what =
+                format!("images of {shape:?} (channels, height, width) have no pixels; expected sides of at least 1");
+            return Err(Error::Usage(what));
+        }
+        let (each, found) = (shape.iter().fold(1usize, |n, side| n.saturating_mul(*side)), self.len());
+        if found > 0 && found.is_multiple_of(each) {
+            return Ok(found / each);
         }
         Err(Error::Usage(format!(
-            "expected images of {shape:?} (channels, height, width), {each} values each, found {} values in all",
-            self.len()
+            "expected images of {shape:?} (channels, height, width), {} each, found {} in all",
+            plural::count(each, "value"),
+            plural::count(found, "value")
         )))
     }
 
@@ -122,5 +128,29 @@ impl Pixels<'_> {
             Values::F32(values) => images.extend(values[range].iter().map(|v| scaled(*v))),
             Values::U8(values) => images.extend(values[range].iter().map(|v| scaled(f32::from(*v) / 255.0))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_without_pixels_are_called_that() {
+        let refused = |values: &[f32], shape| Examples::new(values, shape, &[0]).unwrap_err().to_string();
+        for shape in [[0, 2, 2], [1, 0, 2], [1, 2, 0], [0, usize::MAX, 2]] {
+            for values in [&[][..], &[0.5; 4]] {
+                let error = refused(values, shape);
+                let wanted = format!(
+                    "images of {shape:?} (channels, height, width) have no pixels; expected sides of at least 1"
+                );
+                assert_eq!(error, wanted);
+            }
+        }
+        assert!(refused(&[0.5; 4], [1, usize::MAX, 2]).ends_with("each, found 4 values in all"));
+        let error = refused(&[], [1, 1, 1]);
+        assert!(error.ends_with("1 value each, found 0 values in all"), "{error}");
+        let error = Examples::new(&[0.5f32; 4][..], [1, 2, 2], &[0, 1]).unwrap_err().to_string();
+        assert_eq!(error, "expected one label for each image or pixel, found 1 image of [1, 2, 2] and 2 labels");
     }
 }

@@ -239,7 +239,7 @@ impl Trainer {
             learner.step = progress.step;
             let taken = match (&options.init, saved) {
                 (Some(init), None) => begin_with(&mut learner, Path::new(init))?,
-                _ => Vec::new(),
+                _ => Default::default(),
             };
             if progress.step == 0 {
                 learner.begin_averages();
@@ -261,7 +261,7 @@ impl Trainer {
             Error::Usage(_) | Error::Shape { .. } if !own && saved.is_none() => too_small(&spec, error),
             error => error,
         })?;
-        splits.report.notes.extend(taken);
+        splits.report.add(taken);
         let mut trainer = Self {
             options: options.clone(),
             spec,
@@ -489,12 +489,12 @@ fn rank(gpu: &Gpu, options: &Options) -> Result<usize> {
 
 /// Takes the values of a run's network or of a file; says which did not fit.
 #[cfg(not(target_arch = "wasm32"))]
-fn begin_with(learner: &mut Learner, path: &Path) -> Result<Vec<String>> {
+fn begin_with(learner: &mut Learner, path: &Path) -> Result<(Vec<String>, Option<String>)> {
     let (file, bytes) = super::read_model(path)?;
-    Ok(learner.take_values(&file, &bytes)?.notes(&file))
+    learner.take_values(&file, &bytes).map(|loaded| (loaded.notes(&file), loaded.warning(&file)))
 }
 
 #[cfg(target_arch = "wasm32")]
-fn begin_with(_: &mut Learner, path: &Path) -> Result<Vec<String>> {
+fn begin_with(_: &mut Learner, path: &Path) -> Result<(Vec<String>, Option<String>)> {
     Err(Error::Usage(format!("`init` names the file {}, and a page reads none", path.display())))
 }

@@ -70,7 +70,7 @@ export function draw() {
   residual(t);
   const near = spectrum(t).filter((v) => Math.abs(v - 1) < 0.1).length;
   $("ns-value").value = String(t);
-  $("ns-steps").setAttribute("aria-valuetext", `${t} steps, ${near} of ${found.d} directions white`);
+  $("ns-steps").setAttribute("aria-valuetext", `${t} ${t === 1 ? "step" : "steps"}, ${near} of ${found.d} directions white`);
   $("ns-note").textContent = `After ${t} ${t === 1 ? "step" : "steps"} ${near} of ${found.d} directions have a variance within a tenth of 1. ` +
     `Distance from white: coupled ${plain(found.coupled[t])}, uncoupled ${plain(found.uncoupled[t])}. ` +
     `D amplifies nothing more than ${plain(Math.min(found.gains[t], found.wanted))} times; a true inverse root would go up to ${plain(found.wanted)}.`;

@@ -2,7 +2,7 @@
 
 use crate::blob::{self, Blob, Reader};
 use js_sys::{Array, Function};
-use mexhat::data::files::{Files, Union, archive, hidden, is_archive, zip_of_split};
+use mexhat::data::files::{Files, Union, archive, hidden, hidden_folders, is_archive, zip_of_split};
 use mexhat::{Error, Result};
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,7 @@ pub struct Given {
     names: Vec<String>,
     /// Numbers of the files.
     places: Vec<usize>,
+    left_out: Vec<(String, &'static str)>,
 }
 
 /// Those of `[[path, File]]`; `tell(done, of how many)` hears of each that is read.
@@ -44,7 +45,8 @@ impl Given {
             let pair: Array = entry.unchecked_into();
             (pair.get(0).as_string().unwrap_or_default(), blob::keep(pair.get(1).unchecked_into::<Blob>()))
         };
-        let mut found: Vec<(String, usize)> = files.iter().map(entry).filter(|(name, _)| !hidden(name)).collect();
+        let (others, mut found): (Vec<_>, Vec<(String, usize)>) =
+            files.iter().map(entry).partition(|(name, _)| hidden(name));
         found.sort();
         let base = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
         if let [(only, number)] = &found[..]
@@ -60,7 +62,8 @@ impl Given {
             return Ok(Box::new(Union::new(Path::new(name), parts)));
         }
         let (names, places) = found.into_iter().unzip();
-        Ok(Box::new(Self { path: name.into(), names, places }))
+        let left_out = hidden_folders(others.iter().map(|(name, _)| name.as_str()));
+        Ok(Box::new(Self { path: name.into(), names, places, left_out }))
     }
 }
 
@@ -86,6 +89,10 @@ impl Files for Given {
 
     fn packed(&self, i: usize) -> u64 {
         blob::size(self.places[i])
+    }
+
+    fn left_out(&self) -> &[(String, &'static str)] {
+        &self.left_out
     }
 }
 
