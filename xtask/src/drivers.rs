@@ -6,7 +6,7 @@ use crate::command::{command, heading, program, root, run as run_command, shown,
 use crate::debian::Consent;
 use crate::mesa::Mesa;
 use crate::vulkan;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Networks that between them have all kinds of layers.
 const MODELS: [&str; 11] = [
@@ -22,9 +22,6 @@ const MODELS: [&str; 11] = [
     "pnasnet-a",
     "efficientnet-b0",
 ];
-
-/// Where Debian's Chromium has its driver.
-const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
 
 /// The test of the reference vectors, built.
 fn golden() -> Result<PathBuf> {
@@ -57,12 +54,12 @@ pub fn run(consent: Consent) -> Result {
     heading("reference vectors on Debian 13's lavapipe");
     run_command(mesa.program(&golden, "lvp", None)?)?;
     heading("reference vectors on SwiftShader");
-    if Path::new(SWIFTSHADER).exists() {
+    if let Some(driver) = vulkan::swiftshader() {
         let mut swiftshader = command(&golden, &[]);
-        swiftshader.env("VK_DRIVER_FILES", SWIFTSHADER);
+        swiftshader.env("VK_DRIVER_FILES", driver);
         run_command(swiftshader)?;
     } else {
-        println!("skipped: {SWIFTSHADER} is not there; Debian's package `chromium` has it");
+        println!("skipped: it is not there; Debian's package `chromium` has it");
     }
     for (gpu, driver, shim, (key, value)) in [
         ("NVIDIA Ampere (NVK)", "nouveau", "nouveau", ("NOUVEAU_CHIPSET", "172")),
