@@ -105,9 +105,20 @@ fn a_stream_trains_like_the_arrays_it_is_made_of() -> Result<()> {
     };
     let (expected, found) = (run(&arrays)?, run(&stream)?);
     assert_eq!((expected.len(), &expected), (6, &found));
-    let unknown = Fit { schedule: mexhat::train::ScheduleKind::Cosine, ..fit };
-    let mut learner = Learner::new(&GPU, small(Norm::None), Sgd::new(0.1))?;
-    assert!(refused(learner.fit(&stream, unknown).map(|_| ())).contains("how long an epoch is"));
+    let cosine = Fit { schedule: mexhat::train::ScheduleKind::Cosine, ..fit };
+    let rates = |data: &dyn Data| -> Result<Vec<f64>> {
+        let mut learner = Learner::new(&GPU, small(Norm::None), Sgd::new(0.1))?;
+        learner
+            .fit(data, cosine)?
+            .map(|event| Ok(if let Event::Step { lr, .. } = event? { Some(lr) } else { None }))
+            .filter_map(Result::transpose)
+            .collect()
+    };
+    assert!(refused(rates(&stream)).contains("how long an epoch is"));
+    // Six steps to where the rate is 0.
+    let (expected, found) = (rates(&arrays)?, rates(&stream.with_images(96))?);
+    assert_eq!((expected.len(), &expected), (6, &found));
+    assert!(found[5] < found[0], "{found:?}");
     Ok(())
 }
 

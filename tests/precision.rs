@@ -1,6 +1,8 @@
 //! Training with activations in 16-bit floats: what it stores, what it computes, and that nothing that overflows ruins
 //! a network.
 
+#[path = "common/polled.rs"]
+mod polled;
 mod support;
 
 use mexhat::gpu::Counters;
@@ -8,8 +10,8 @@ use mexhat::nn::{Conv, Network, Norm};
 use mexhat::rng::Rng;
 use mexhat::train::{Adam, Batch, Learner, Precision, Sgd, Step, Targets, Update};
 use mexhat::{Error, Gpu, Result};
+use polled::polled;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
 
 static GPU: LazyLock<Gpu> = LazyLock::new(own_gpu);
 
@@ -184,14 +186,7 @@ fn steps_create_nothing_and_wait_for_nothing() -> Result<()> {
     let mut learner = Learner::new(&gpu, network(Norm::Deconv), update)?;
     let mut step = |n| {
         pollster::block_on(learner.submit(&batch(n), 0.01, 0))?;
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_secs(60) {
-            if let Some(step) = learner.try_take()? {
-                return Ok(step);
-            }
-            std::thread::sleep(Duration::from_micros(50));
-        }
-        Err(Error::Run("a step did not finish within a minute".into()))
+        polled(|| learner.try_take())
     };
     (0..3).try_for_each(|n| step(n).map(|_| ()))?;
     let warm = gpu.counters();

@@ -2,6 +2,8 @@
 //! the memory that was planned, and computes what the interpreter computes although its buffers are shared.
 
 mod common;
+#[path = "common/polled.rs"]
+mod polled;
 
 use common::{gpu, own_gpu};
 use mexhat::gpu::Counters;
@@ -14,7 +16,6 @@ use mexhat::optim::Optimizer;
 use mexhat::rng::Rng;
 use mexhat::tape::{Array, Compiled, DType, SCALARS, Session, State, Tape, Values, Var, interpret, planned_pool_bytes};
 use mexhat::{Error, Result};
-use std::time::{Duration, Instant};
 
 const BATCH: usize = 6;
 const CLASSES: usize = 5;
@@ -104,16 +105,9 @@ fn submit(compiled: &mut Compiled, step: &Step, n: u64) -> Result<()> {
     Ok(())
 }
 
-/// The results of the oldest step, asked for again and again instead of waited for.
+/// The results of the oldest step.
 fn poll(compiled: &mut Compiled) -> Result<Vec<Vec<f32>>> {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(60) {
-        if let Some((_, outputs)) = compiled.try_take()? {
-            return Ok(outputs);
-        }
-        std::thread::sleep(Duration::from_micros(50));
-    }
-    Err(Error::Run("a step did not finish within a minute".into()))
+    polled::polled(|| Ok(compiled.try_take()?.map(|(_, outputs)| outputs)))
 }
 
 fn wait(compiled: &mut Compiled) -> Result<Vec<Vec<f32>>> {

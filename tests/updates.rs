@@ -1,14 +1,17 @@
 //! What an update may do beside its rule: gradients added up over batches, averages of weights, weights of classes.
 
+#[path = "common/polled.rs"]
+mod polled;
+
 use mexhat::gpu::Counters;
 use mexhat::nn::{Conv, Network, Norm};
 use mexhat::ops::{self, CrossEntropyOptions};
 use mexhat::rng::Rng;
 use mexhat::tape::{Array, DType, State, Tape, Values, interpret};
-use mexhat::train::{Adam, Batch, Event, Examples, Fit, Learner, Loss, Sgd, Step, Targets, Update};
+use mexhat::train::{Adam, Batch, Event, Examples, Fit, Learner, Loss, Sgd, Targets, Update};
 use mexhat::{Error, Gpu, Result};
+use polled::polled;
 use std::sync::LazyLock;
-use std::time::{Duration, Instant};
 
 static GPU: LazyLock<Gpu> = LazyLock::new(own_gpu);
 
@@ -93,17 +96,6 @@ fn batch(n: u64) -> Batch {
     Batch { images, targets: Targets::Labels(labels) }
 }
 
-fn polled(learner: &mut Learner) -> Result<Step> {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs(60) {
-        if let Some(step) = learner.try_take()? {
-            return Ok(step);
-        }
-        std::thread::sleep(Duration::from_micros(50));
-    }
-    Err(Error::Run("a step did not finish within a minute".into()))
-}
-
 #[test]
 fn steps_of_parts_with_averages_create_nothing_and_wait_for_nothing() -> Result<()> {
     const STEPS: u64 = 200;
@@ -112,7 +104,7 @@ fn steps_of_parts_with_averages_create_nothing_and_wait_for_nothing() -> Result<
     let mut learner = Learner::new(&gpu, network(Norm::Deconv), update)?;
     let mut step = |n| {
         pollster::block_on(learner.submit(&batch(n), 0.01, 0))?;
-        polled(&mut learner)
+        polled(|| learner.try_take())
     };
     (0..3).try_for_each(|n| step(n).map(|_| ()))?;
     let warm = gpu.counters();

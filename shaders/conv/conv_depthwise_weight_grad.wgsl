@@ -35,12 +35,7 @@ struct Params {
     channels: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> gy: array<vec4f>;
-@group(0) @binding(3) var<storage, read> mean: array<f32>;
-@group(0) @binding(4) var<storage, read_write> partial: array<vec4f>;
-
+// #import conv/shared/weight_grad_io.wgsl
 // #import conv/shared/conv_columns.wgsl
 // #import shared/divide.wgsl
 // #import shared/index.wgsl
@@ -80,7 +75,8 @@ fn main(
         var valid: array<bool, TM>;
         for (var m = 0u; m < TM; m++) {
             valid[m] = exists & (column + m < params.out_width);
-            places[m] = (image * params.out_height * params.out_width + min(column + m, params.out_width - 1u)) * params.outputs4 + o;
+            let at = image * params.out_height * params.out_width + min(column + m, params.out_width - 1u);
+            places[m] = at * params.outputs4 + o;
         }
         // Row j of `rows` is row i + j + 1 - KERNEL of gy; there are none before the first and behind the last.
         var rows: array<array<vec4f, TM>, KEPT>;
@@ -89,7 +85,8 @@ fn main(
                 let row = i + s;
                 let base = min(row * line, (params.out_height - 1u) * line);
                 for (var m = 0u; m < TM; m++) {
-                    rows[s + BEFORE][m] = select(vec4f(0.0), gy[base + places[m]], valid[m] & (row < params.out_height));
+                    let inside = valid[m] & (row < params.out_height);
+                    rows[s + BEFORE][m] = select(vec4f(0.0), gy[base + places[m]], inside);
                     if CENTERED == 1u {
                         gradients += rows[s + BEFORE][m];
                     }

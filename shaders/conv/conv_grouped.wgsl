@@ -10,17 +10,8 @@ const GROUPING: u32 = 0u;
 const TM: u32 = 4u;
 
 struct Params {
-    height: u32,
-    width: u32,
-    channels4: u32,
-    out_height: u32,
-    out_width: u32,
-    outputs4: u32,
+// #import conv/shared/sizes.wgsl
     kernel_height: u32,
-    kernel_width: u32,
-    stride: u32,
-    padding: u32,
-    dilation: u32,
     pixels: u32,
     invocations: u32,
     groups: u32,

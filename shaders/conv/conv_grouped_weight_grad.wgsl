@@ -7,16 +7,7 @@
 const GROUPING: u32 = 0u;
 
 struct Params {
-    height: u32,
-    width: u32,
-    channels4: u32,
-    out_height: u32,
-    out_width: u32,
-    outputs4: u32,
-    kernel_width: u32,
-    stride: u32,
-    padding: u32,
-    dilation: u32,
+// #import conv/shared/sizes.wgsl
     taps: u32,
     lines: u32,
     lines_per_split: u32,
@@ -27,11 +18,7 @@ struct Params {
     centered: u32,
 }
 
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
-@group(0) @binding(2) var<storage, read> gy: array<vec4f>;
-@group(0) @binding(3) var<storage, read> mean: array<f32>;
-@group(0) @binding(4) var<storage, read_write> partial: array<vec4f>;
+// #import conv/shared/weight_grad_io.wgsl
 
 // #import shared/index.wgsl
 
@@ -56,7 +43,8 @@ fn main(
     let dy = i32((tap / params.kernel_width) * params.dilation) - i32(params.padding);
     let dx = i32((tap % params.kernel_width) * params.dilation) - i32(params.padding);
     // The mean of the patches, which is taken off x and off zeros of the padding.
-    let features = (select(at, vec4u(at.x) + vec4u(0u, 1u, 2u, 3u), GROUPING == 1u) * params.taps + tap) * params.centered;
+    let channels = select(at, vec4u(at.x) + vec4u(0u, 1u, 2u, 3u), GROUPING == 1u);
+    let features = (channels * params.taps + tap) * params.centered;
     let means = vec4f(mean[features.x], mean[features.y], mean[features.z], mean[features.w]);
     let off = select(vec4f(0.0), means, params.centered == 1u);
     var sum: array<vec4f, 4>;

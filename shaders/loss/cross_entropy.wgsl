@@ -4,19 +4,7 @@
 // invocations per pixel, two passes over its channels.
 const LANES: u32 = 4u;
 
-struct Params {
-    pixels: u32,
-    channels: u32,
-    channels4: u32,
-    ignore: u32,
-    has_ignore: u32,
-    smoothing: f32,
-    weighted: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<vec4f>;
-@group(0) @binding(2) var<storage, read> labels: array<u32>;
+// #import loss/shared/labelled.wgsl
 @group(0) @binding(3) var<storage, read> weights: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> terms: array<vec4f>;
 
@@ -89,7 +77,7 @@ fn main(
         return;
     }
     let label = labels[pixel];
-    if ((params.has_ignore == 1u) & (label == params.ignore)) | (label >= params.channels) {
+    if skipped(label) {
         terms[pixel] = vec4f(0.0);
         return;
     }

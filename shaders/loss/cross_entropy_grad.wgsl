@@ -3,19 +3,7 @@
 // class's. The softmax is computed again. LANES invocations per pixel, three passes over its channels.
 const LANES: u32 = 4u;
 
-struct Params {
-    pixels: u32,
-    channels: u32,
-    channels4: u32,
-    ignore: u32,
-    has_ignore: u32,
-    smoothing: f32,
-    weighted: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> logits: array<vec4f>;
-@group(0) @binding(2) var<storage, read> labels: array<u32>;
+// #import loss/shared/labelled.wgsl
 @group(0) @binding(3) var<storage, read> count: array<f32>;
 @group(0) @binding(4) var<storage, read> g: array<f32>;
 @group(0) @binding(5) var<storage, read> weights: array<vec4f>;
@@ -52,14 +40,13 @@ fn main(
         return;
     }
     let label = labels[pixel];
-    let skipped = ((params.has_ignore == 1u) & (label == params.ignore)) | (label >= params.channels);
-    let scale = select(g[0] / select(1.0, count[0], count[0] > 0.0), 0.0, skipped);
+    let scale = select(g[0] / select(1.0, count[0], count[0] > 0.0), 0.0, skipped(label));
     for (var k = lane; k < params.channels4; k += LANES) {
         let hot = select(vec4f(0.0), vec4f(1.0), k * 4u + vec4u(0u, 1u, 2u, 3u) == vec4u(label));
         let wanted = (1.0 - params.smoothing) * hot + params.smoothing / f32(params.channels);
         let p = exp(max(logits[first + k] - largest, vec4f(-80.0))) / sum;
         var v = p - wanted;
-        if (params.weighted == 1u) & !skipped {
+        if (params.weighted == 1u) & !skipped(label) {
             let own_weight = weights[label / 4u][label % 4u];
             v = mix(own_weight * (p - hot), (all_weights * p - weights[k]) / f32(params.channels), params.smoothing);
         }

@@ -1,20 +1,11 @@
 // y = x resampled linearly in both directions, see shared/bilinear.wgsl. One vector per invocation: four reads, one
 // write.
-struct Params {
-    vectors: u32,
-    channels4: u32,
-    height: u32,
-    width: u32,
-    out_height: u32,
-    out_width: u32,
-}
 
-@group(0) @binding(0) var<uniform> params: Params;
+// #import pool/shared/bilinear.wgsl
+// #import shared/index.wgsl
+
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> y: array<vec4f>;
-
-// #import shared/index.wgsl
-// #import pool/shared/bilinear.wgsl
 
 @compute @workgroup_size(64)
 fn main(
@@ -26,17 +17,14 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    let c = i % params.channels4;
-    let pixel = i / params.channels4;
-    let line = pixel / params.out_width;
-    let image = line / params.out_height;
-    let rows = source(line % params.out_height, params.height, params.out_height);
-    let columns = source(pixel % params.out_width, params.width, params.out_width);
-    let above = (image * params.height + rows.low) * params.width;
-    let below = (image * params.height + rows.high) * params.width;
-    let a = x[(above + columns.low) * params.channels4 + c];
-    let b = x[(above + columns.high) * params.channels4 + c];
-    let d = x[(below + columns.low) * params.channels4 + c];
-    let e = x[(below + columns.high) * params.channels4 + c];
+    let at = place_of(i, params.out_height, params.out_width);
+    let rows = source(at.row, params.height, params.out_height);
+    let columns = source(at.column, params.width, params.out_width);
+    let above = (at.image * params.height + rows.low) * params.width;
+    let below = (at.image * params.height + rows.high) * params.width;
+    let a = x[(above + columns.low) * params.channels4 + at.vector];
+    let b = x[(above + columns.high) * params.channels4 + at.vector];
+    let d = x[(below + columns.low) * params.channels4 + at.vector];
+    let e = x[(below + columns.high) * params.channels4 + at.vector];
     y[i] = mix(mix(a, b, columns.weight), mix(d, e, columns.weight), rows.weight);
 }

@@ -1,20 +1,11 @@
 // gx = sum of gy times the weight that the output gave to the pixel: the exact adjoint of bilinear.wgsl as a gather,
 // without atomics. One vector per invocation: reads the up to (2 outs / size + 2)^2 outputs around it, writes once.
-struct Params {
-    vectors: u32,
-    channels4: u32,
-    height: u32,
-    width: u32,
-    out_height: u32,
-    out_width: u32,
-}
 
-@group(0) @binding(0) var<uniform> params: Params;
+// #import pool/shared/bilinear.wgsl
+// #import shared/index.wgsl
+
 @group(0) @binding(1) var<storage, read> gy: array<vec4f>;
 @group(0) @binding(2) var<storage, read_write> gx: array<vec4f>;
-
-// #import shared/index.wgsl
-// #import pool/shared/bilinear.wgsl
 
 // First and end of the outputs that may read pixel i: those with i - 1 < src < i + 1, at the edges all beyond.
 fn readers(i: u32, size: u32, outs: u32) -> vec2u {
@@ -39,22 +30,18 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    let c = i % params.channels4;
-    let pixel = i / params.channels4;
-    let line = pixel / params.width;
-    let image = line / params.height;
-    let iy = line % params.height;
-    let ix = pixel % params.width;
-    let rows = readers(iy, params.height, params.out_height);
-    let columns = readers(ix, params.width, params.out_width);
+    let at = place_of(i, params.height, params.width);
+    let rows = readers(at.row, params.height, params.out_height);
+    let columns = readers(at.column, params.width, params.out_width);
     var sum = vec4f(0.0);
     for (var oy = rows.x; oy < rows.y; oy++) {
-        let row = (image * params.out_height + oy) * params.out_width;
+        let row = (at.image * params.out_height + oy) * params.out_width;
         var along = vec4f(0.0);
         for (var ox = columns.x; ox < columns.y; ox++) {
-            along += share(ix, ox, params.width, params.out_width) * gy[(row + ox) * params.channels4 + c];
+            let weight = share(at.column, ox, params.width, params.out_width);
+            along += weight * gy[(row + ox) * params.channels4 + at.vector];
         }
-        sum += share(iy, oy, params.height, params.out_height) * along;
+        sum += share(at.row, oy, params.height, params.out_height) * along;
     }
     gx[i] = sum;
 }

@@ -23,6 +23,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> tap: array<u32>;
 
 // #import shared/index.wgsl
+// #import pool/shared/place.wgsl
 
 @compute @workgroup_size(64)
 fn main(
@@ -36,23 +37,20 @@ fn main(
     }
     let kernel = select(params.kernel, KERNEL, KERNEL > 0u);
     let stride = select(params.stride, STRIDE, STRIDE > 0u);
-    let c = i % params.channels4;
-    let pixel = i / params.channels4;
-    let line = pixel / params.out_width;
-    let image = line / params.out_height;
-    let top = i32((line % params.out_height) * stride) - i32(params.padding);
-    let left = i32((pixel % params.out_width) * stride) - i32(params.padding);
+    let at = place_of(i, params.out_height, params.out_width);
+    let top = i32(at.row * stride) - i32(params.padding);
+    let left = i32(at.column * stride) - i32(params.padding);
     var best = vec4f(0.0);
     var winner = vec4u(0u);
     var empty = true;
     for (var u = 0u; u < kernel; u++) {
         let iy = top + i32(u);
         let row_inside = iy >= 0 && iy < i32(params.height);
-        let row = (image * params.height + u32(select(0, iy, row_inside))) * params.width;
+        let row = (at.image * params.height + u32(select(0, iy, row_inside))) * params.width;
         for (var v = 0u; v < kernel; v++) {
             let ix = left + i32(v);
             let inside = row_inside && ix >= 0 && ix < i32(params.width);
-            let value = x[(row + u32(select(0, ix, inside))) * params.channels4 + c];
+            let value = x[(row + u32(select(0, ix, inside))) * params.channels4 + at.vector];
             let better = ((value > best) | vec4<bool>(empty)) & vec4<bool>(inside);
             best = select(best, value, better);
             winner = select(winner, vec4u(u * kernel + v), better);

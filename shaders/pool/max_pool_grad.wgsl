@@ -28,6 +28,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> gx: array<vec4f>;
 
 // #import shared/index.wgsl
+// #import pool/shared/place.wgsl
 
 @compute @workgroup_size(64)
 fn main(
@@ -41,13 +42,10 @@ fn main(
     }
     let kernel = select(params.kernel, KERNEL, KERNEL > 0u);
     let stride = select(params.stride, STRIDE, STRIDE > 0u);
-    let c = i % params.channels4;
-    let block = i / params.channels4;
-    let line = block / params.blocks_wide;
-    let image = line / params.blocks_high;
+    let block = place_of(i, params.blocks_high, params.blocks_wide);
     // The block's first pixel in padded coordinates.
-    let qy = (line % params.blocks_high + params.padding / BLOCK) * BLOCK;
-    let qx = (block % params.blocks_wide + params.padding / BLOCK) * BLOCK;
+    let qy = (block.row + params.padding / BLOCK) * BLOCK;
+    let qx = (block.column + params.padding / BLOCK) * BLOCK;
     let windows = (kernel - 1u) / stride + 1u;
     var sum: array<vec4f, PIXELS>;
     for (var wy = 0u; wy < windows; wy++) {
@@ -56,8 +54,8 @@ fn main(
             let ox = qx / stride - wx;
             // Below zero wraps around, so one comparison serves both ends.
             let inside = oy < params.out_height && ox < params.out_width;
-            let at = ((image * params.out_height + select(0u, oy, inside)) * params.out_width + select(0u, ox, inside))
-                * params.channels4 + c;
+            let row = block.image * params.out_height + select(0u, oy, inside);
+            let at = (row * params.out_width + select(0u, ox, inside)) * params.channels4 + block.vector;
             let g = select(vec4f(0.0), gy[at], inside);
             let winner = (vec4u(tap[at]) >> vec4u(0u, 8u, 16u, 24u)) & vec4u(255u);
             for (var py = 0u; py < BLOCK; py++) {
@@ -75,7 +73,8 @@ fn main(
             let iy = qy + py - params.padding;
             let ix = qx + px - params.padding;
             if iy < params.height && ix < params.width {
-                gx[((image * params.height + iy) * params.width + ix) * params.channels4 + c] = sum[py * BLOCK + px];
+                let to = ((block.image * params.height + iy) * params.width + ix) * params.channels4 + block.vector;
+                gx[to] = sum[py * BLOCK + px];
             }
         }
     }

@@ -423,15 +423,3 @@ impl Launch {
         pass.dispatch_workgroups(self.grid[0], self.grid[1], self.grid[2]);
     }
 }
-
-#[cfg(not(target_arch = "wasm32"))]
-impl Executable {
-    /// Submits one step and waits for its outputs; every earlier step must have been taken.
-    pub fn run_blocking(&mut self, inputs: &[&[u8]]) -> Result<Vec<Vec<f32>>> {
-        pollster::block_on(async {
-            self.submit(inputs).await?;
-            let taken = self.take().await?;
-            Ok(taken.map(|(_, outputs)| outputs).unwrap_or_default())
-        })
-    }
-}

@@ -9,9 +9,6 @@ use crate::vulkan;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where Debian's Chromium has its driver.
-const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
-
 /// Rules that only seem broken without a GPU: its stand-in lets no submission end, so that all of them stay pending.
 const PENDING: [&str; 4] = [
     "VUID-VkSubmitInfo-pSignalSemaphores-03242",
@@ -83,12 +80,12 @@ pub fn run(consent: Consent) -> Result {
     heading("reference vectors on Debian 13's lavapipe");
     run_command(mesa.program(&golden, "lvp", None)?)?;
     heading("reference vectors on SwiftShader");
-    if Path::new(SWIFTSHADER).exists() {
+    if let Some(driver) = vulkan::swiftshader() {
         let mut swiftshader = command(&golden, &[]);
-        swiftshader.env("VK_DRIVER_FILES", SWIFTSHADER);
+        swiftshader.env("VK_DRIVER_FILES", driver);
         run_command(swiftshader)?;
     } else {
-        println!("skipped: {SWIFTSHADER} is not there; Debian's package `chromium` has it");
+        println!("skipped: it is not there; Debian's package `chromium` has it");
     }
     heading("one step under Vulkan's validation layer on Debian 13's lavapipe");
     println!("lenet {}", validated_step(&mesa, mesa.program(&program, "lvp", None)?, "lenet", &[])?);

@@ -2,7 +2,7 @@
 //! to be, where it does not run.
 
 use crate::command::{command, succeeds};
-use crate::web;
+use crate::{vulkan, web};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -18,9 +18,9 @@ pub fn node(folder: &Path, args: &[PathBuf]) -> Option<Command> {
     installed(&package, &dawn, "webgpu@0.6.2", loads)?;
     let mut node = command("node", &[]);
     node.arg(folder.join(SCRIPT)).args(args).arg(dawn);
-    if web::has_swiftshader() {
+    if let Some(driver) = vulkan::swiftshader() {
         // Dawn refuses Mesa's software adapter of Debian 12.
-        node.env("VK_DRIVER_FILES", web::SWIFTSHADER);
+        node.env("VK_DRIVER_FILES", driver);
     }
     Some(node)
 }

@@ -3,7 +3,12 @@
 use crate::Result;
 use crate::command::heading;
 use crate::debian::{self, Consent};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// The software adapter of Debian's package `chromium` as a native driver: its description file, where it is installed.
+pub fn swiftshader() -> Option<&'static Path> {
+    Some(Path::new("/usr/lib/chromium/vk_swiftshader_icd.json")).filter(|file| file.exists())
+}
 
 /// Folders in which the Vulkan loader looks for drivers, and files that the user names.
 fn driver_files() -> Vec<PathBuf> {

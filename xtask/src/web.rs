@@ -3,8 +3,8 @@
 use crate::Result;
 use crate::command::{cargo, command, heading, root, run, succeeds, target_dir};
 use crate::debian::{self, Consent};
-use crate::outside;
 use crate::wasm::{self, Toolchain};
+use crate::{outside, vulkan};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -251,7 +251,7 @@ fn native_losses(folder: &Path) -> Result<PathBuf> {
         &native,
         format!(
             "{{\"same_driver\":{},\"options\":{{{options}}},\"losses\":{{{}}}}}",
-            has_swiftshader(),
+            vulkan::swiftshader().is_some(),
             losses.join(",")
         ),
     );
@@ -298,13 +298,6 @@ fn ensure_browser(consent: Consent, firefox: bool) -> Result {
     ))
 }
 
-/// Chromium's software adapter as a native driver, which Debian's package brings along.
-pub(crate) const SWIFTSHADER: &str = "/usr/lib/chromium/vk_swiftshader_icd.json";
-
-pub(crate) fn has_swiftshader() -> bool {
-    Path::new(SWIFTSHADER).exists()
-}
-
 /// Losses of the first steps by the native program, on the browser's own driver where it is here.
 fn losses_of(norm: &str) -> Result<Vec<String>> {
     let folder = target_dir().join("web-test/runs");
@@ -314,8 +307,8 @@ fn losses_of(norm: &str) -> Result<Vec<String>> {
     }
     // A page has no subgroups, and other products add in another order.
     train.env("MEXHAT_FAMILY", "register");
-    if has_swiftshader() {
-        train.env("VK_DRIVER_FILES", SWIFTSHADER);
+    if let Some(driver) = vulkan::swiftshader() {
+        train.env("VK_DRIVER_FILES", driver);
     }
     train.args(["--norm", norm]).arg("--out").arg(folder.join(norm));
     let _ = fs::remove_dir_all(folder.join(norm));

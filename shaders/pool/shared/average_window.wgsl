@@ -1,6 +1,21 @@
 // Windows of an average along one direction. Fixed ones of k taps, s apart, shifted by the padding p, or (ADAPTIVE)
 // those that share the map out: window o covers floor(o size / outs) .. ceil((o + 1) size / outs).
-// Needs ADAPTIVE and the window in `params` where it is imported.
+// Needs ADAPTIVE where it is imported.
+struct Params {
+    vectors: u32,
+    channels4: u32,
+    height: u32,
+    width: u32,
+    out_height: u32,
+    out_width: u32,
+    kernel: u32,
+    stride: u32,
+    padding: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
+// #import pool/shared/place.wgsl
 
 // First pixel and end of window o inside a map of `size`, with `outs` windows.
 fn window_span(o: u32, size: u32, outs: u32) -> vec2u {

@@ -1,3 +1,16 @@
+// #import pool/shared/place.wgsl
+
+struct Params {
+    vectors: u32,
+    channels4: u32,
+    height: u32,
+    width: u32,
+    out_height: u32,
+    out_width: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+
 // The two source pixels of output o along one direction, and the weight of the second, without rounding:
 //   src = max((o + 0.5) size / outs - 0.5, 0) = max((2 o + 1) size - outs, 0) / (2 outs).
 struct Pair {

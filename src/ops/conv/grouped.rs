@@ -4,24 +4,23 @@
 
 use super::centering::with_mean;
 use super::depthwise::Depthwise;
+use super::params::conv_params;
 use super::unpack::launch_unpack;
 use crate::gpu::{Kernel, Shader, Slot};
 use crate::kernel_params;
 use crate::ops::patches::geometry::Geometry;
 use crate::tape::Launch;
 
-kernel_params! {
+conv_params! {
     struct ConvGroupedParams {
-        height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
-        kernel_height: u32, kernel_width: u32, stride: u32, padding: u32, dilation: u32, pixels: u32,
-        invocations: u32, groups: u32, inputs_per_group: u32, outputs_per_group: u32, has_bias: u32, relu: u32,
+        kernel_height: u32, pixels: u32, invocations: u32, groups: u32, inputs_per_group: u32, outputs_per_group: u32,
+        has_bias: u32, relu: u32,
     }
 }
-kernel_params! {
+conv_params! {
     struct GroupedWeightGradParams {
-        height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
-        kernel_width: u32, stride: u32, padding: u32, dilation: u32, taps: u32, lines: u32, lines_per_split: u32,
-        invocations: u32, groups: u32, inputs_per_group: u32, outputs_per_group: u32, centered: u32,
+        taps: u32, lines: u32, lines_per_split: u32, invocations: u32, groups: u32, inputs_per_group: u32,
+        outputs_per_group: u32, centered: u32,
     }
 }
 kernel_params! {
@@ -75,32 +74,33 @@ impl Grouping {
     }
 }
 
-/// One direction of the convolution: inputs and outputs of a group, and all outputs.
+/// One direction of the convolution: inputs and outputs of a group, and maps (C,H,W) of all of them.
 struct Direction {
     transposed: bool,
     inputs: usize,
     outputs: usize,
-    columns: usize,
+    from: [usize; 3],
+    to: [usize; 3],
 }
 
 impl Direction {
     fn new(g: &Geometry, transposed: bool) -> Self {
         let (inputs, outputs) = (g.c / g.options.groups, g.o / g.options.groups);
         if transposed {
-            Self { transposed, inputs: outputs, outputs: inputs, columns: g.c }
+            Self { transposed, inputs: outputs, outputs: inputs, from: g.output(), to: g.input() }
         } else {
-            Self { transposed, inputs, outputs, columns: g.o }
+            Self { transposed, inputs, outputs, from: g.input(), to: g.output() }
         }
     }
 
     fn pack(&self, launch: &mut Launch<'_>, weight: Slot, taps: usize) -> Slot {
-        let columns4 = self.columns.div_ceil(4);
+        let columns4 = self.to[0].div_ceil(4);
         let vectors = taps * self.inputs * columns4;
         let params = PackGroupedParams {
             vectors: vectors as u32,
             taps: taps as u32,
             rows: self.inputs as u32,
-            columns: self.columns as u32,
+            columns: self.to[0] as u32,
             columns4: columns4 as u32,
             columns_per_group: self.outputs as u32,
             transposed: u32::from(self.transposed),
@@ -110,34 +110,17 @@ impl Direction {
         packed
     }
 
-    /// `maps` are height and width of the inputs and of the outputs.
-    fn launch(
-        &self,
-        launch: &mut Launch<'_>,
-        g: &Geometry,
-        maps: [[usize; 2]; 2],
-        (weight, bias): (Slot, Option<Slot>),
-    ) {
-        let [[height, width], [out_height, out_width]] = maps;
+    fn launch(&self, launch: &mut Launch<'_>, g: &Geometry, weight: Slot, bias: Option<Slot>) {
         let (x, write) = (launch.reads[0], launch.writes[0]);
         let packed = self.pack(launch, weight, g.taps());
         if let Some(depthwise) = Depthwise::of(g) {
             return depthwise.launch(launch, g, self.transposed, packed, bias);
         }
-        let (columns4, pixels) = (self.columns.div_ceil(4), g.n * out_height * out_width);
-        let invocations = pixels.div_ceil(PIXELS) * columns4;
+        let [columns, out_height, out_width] = self.to;
+        let pixels = g.n * out_height * out_width;
+        let invocations = pixels.div_ceil(PIXELS) * columns.div_ceil(4);
         let params = ConvGroupedParams {
-            height: height as u32,
-            width: width as u32,
-            channels4: (self.inputs * g.options.groups).div_ceil(4) as u32,
-            out_height: out_height as u32,
-            out_width: out_width as u32,
-            outputs4: columns4 as u32,
             kernel_height: g.kh as u32,
-            kernel_width: g.kw as u32,
-            stride: g.options.stride as u32,
-            padding: g.options.padding as u32,
-            dilation: g.options.dilation as u32,
             pixels: pixels as u32,
             invocations: invocations as u32,
             groups: g.options.groups as u32,
@@ -145,6 +128,7 @@ impl Direction {
             outputs_per_group: self.outputs as u32,
             has_bias: u32::from(bias.is_some()),
             relu: u32::from(g.options.relu && !self.transposed),
+            ..ConvGroupedParams::between(g, self.from, self.to)
         };
         launch.takes_rounds(g.kh * (1 + g.kw * (1 + self.inputs)));
         let variant = Grouping::new(self.inputs, self.outputs) as usize + if self.transposed { 3 } else { 0 };
@@ -155,12 +139,12 @@ impl Direction {
 
 /// `y` from `x`, the row-major weight and perhaps the bias.
 pub(in crate::ops) fn launch_forward(launch: &mut Launch<'_>, g: &Geometry, weight: Slot, bias: Option<Slot>) {
-    Direction::new(g, false).launch(launch, g, [[g.h, g.w], [g.oh, g.ow]], (weight, bias));
+    Direction::new(g, false).launch(launch, g, weight, bias);
 }
 
 /// `gx` from `gy` and the row-major weight.
 pub(in crate::ops) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry, weight: Slot) {
-    Direction::new(g, true).launch(launch, g, [[g.oh, g.ow], [g.h, g.w]], (weight, None));
+    Direction::new(g, true).launch(launch, g, weight, None);
 }
 
 /// Row-major `gw` from `x`, `gy` and perhaps the mean: partial sums over lines, then their sum.
@@ -178,16 +162,6 @@ pub(in crate::ops) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, 
     let lines_per_split = lines.div_ceil((wanted / per_split).clamp(1, lines)).min(longest.max(1));
     let splits = lines.div_ceil(lines_per_split);
     let params = GroupedWeightGradParams {
-        height: g.h as u32,
-        width: g.w as u32,
-        channels4: g.c.div_ceil(4) as u32,
-        out_height: g.oh as u32,
-        out_width: g.ow as u32,
-        outputs4: o4 as u32,
-        kernel_width: g.kw as u32,
-        stride: g.options.stride as u32,
-        padding: g.options.padding as u32,
-        dilation: g.options.dilation as u32,
         taps: g.taps() as u32,
         lines: lines as u32,
         lines_per_split: lines_per_split as u32,
@@ -196,6 +170,7 @@ pub(in crate::ops) fn launch_weight_grad(launch: &mut Launch<'_>, g: &Geometry, 
         inputs_per_group: inputs as u32,
         outputs_per_group: outputs as u32,
         centered: u32::from(launch.reads.len() > 2),
+        ..GroupedWeightGradParams::between(g, g.input(), g.output())
     };
     let reads = with_mean(launch, launch.reads[0]);
     let partial = launch.scratch("partial", splits * vectors * 4);

@@ -3,6 +3,7 @@
 //! 2 N Ho Wo O C kh kw floating-point operations each. Row-major weights are packed for the kernel on the way (O C kh
 //! kw moves); columns (`weight_columns.rs`) are taken as they lie.
 
+use super::params::conv_params;
 use super::weight::Weight;
 use crate::gpu::{Kernel, Shader, Slot, Tile, Tiles};
 use crate::ops::patches::blocks::Sampling;
@@ -11,11 +12,10 @@ use crate::ops::products::tiles::choose_to_fill;
 use crate::tape::Launch;
 use crate::{kernel_params, tile_variants};
 
-kernel_params! {
+conv_params! {
     struct ConvParams {
-        height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
-        kernel_height: u32, kernel_width: u32, stride: u32, padding: u32, dilation: u32, pixels: u32,
-        has_bias: u32, has_added: u32, relu: u32, tap_rows: u32, channel_rows: u32, last_row: u32,
+        kernel_height: u32, pixels: u32, has_bias: u32, has_added: u32, relu: u32, tap_rows: u32, channel_rows: u32,
+        last_row: u32,
     }
 }
 kernel_params! {
@@ -46,10 +46,10 @@ pub(super) fn columns_of_tile(pixels: usize, columns4: usize) -> usize {
 }
 
 /// With one to three channels a vector of four is mostly padding, tap after tap. There the patches are gathered first
-/// (a row of c k k features per output pixel) and the convolution becomes 1x1 on those.
-pub(super) fn with_patches(g: Geometry, launch: &mut Launch<'_>, x: Slot) -> (Geometry, Slot) {
+/// (a row of c k k features per output pixel) and the convolution becomes 1x1 on those. `None` where that was refused.
+pub(super) fn with_patches(g: Geometry, launch: &mut Launch<'_>, x: Slot) -> Option<(Geometry, Slot)> {
     if g.c > 3 || g.taps() == 1 || g.kh != g.kw || g.options.groups > 1 {
-        return (g, x);
+        return Some((g, x));
     }
     let ConvOptions { stride, padding, dilation, .. } = g.options;
     let rows = crate::ops::patches::covariance::gather_patches(
@@ -58,16 +58,15 @@ pub(super) fn with_patches(g: Geometry, launch: &mut Launch<'_>, x: Slot) -> (Ge
         g.kh,
         Sampling::Grid { step: stride, padding, dilation },
         x,
-    );
+    )?;
     let options = ConvOptions { relu: g.options.relu, ..Default::default() };
     let features = g.c * g.taps();
-    (Geometry { c: features, h: g.oh, w: g.ow, kh: 1, kw: 1, options, ..g }, rows)
+    Some((Geometry { c: features, h: g.oh, w: g.ow, kh: 1, kw: 1, options, ..g }, rows))
 }
 
 /// Appends the convolution; reads x and weight, and what is added to their product.
 pub(super) fn launch_forward(launch: &mut Launch<'_>, g: Geometry, weight: &Weight, [bias, added]: [Option<Slot>; 2]) {
-    let (g, x) = with_patches(g, launch, launch.reads[0]);
-    let o4 = g.o.div_ceil(4);
+    let Some((g, x)) = with_patches(g, launch, launch.reads[0]) else { return };
     let (packed, rows) = match weight {
         Weight::Rows => {
             let packing = Packing {
@@ -83,15 +82,10 @@ pub(super) fn launch_forward(launch: &mut Launch<'_>, g: Geometry, weight: &Weig
         Weight::Columns(_) => (launch.reads[1], WeightRowOrder::columns(g.taps())),
     };
     let params = ConvParams {
-        channels4: g.c.div_ceil(4) as u32,
-        out_height: g.oh as u32,
-        out_width: g.ow as u32,
-        outputs4: o4 as u32,
-        pixels: (g.n * g.oh * g.ow) as u32,
         has_bias: u32::from(bias.is_some()),
         has_added: u32::from(added.is_some()),
         relu: u32::from(g.options.relu),
-        ..ConvParams::sizes(&g, g.h, g.w, rows, g.c)
+        ..ConvParams::new(&g, g.input(), g.output(), rows)
     };
     let reads = [x, packed, bias.unwrap_or(packed), added.unwrap_or(packed)];
     let write = launch.writes[0];
@@ -122,13 +116,8 @@ pub(super) fn launch_input_grad(launch: &mut Launch<'_>, g: &Geometry, weight: &
     let gathered = launch.reads.get(2).copied();
     let params = ConvParams {
         padding: if plain { reach.wrapping_sub(padding) } else { padding },
-        channels4: g.o.div_ceil(4) as u32,
-        out_height: g.h as u32,
-        out_width: g.w as u32,
-        outputs4: g.c.div_ceil(4) as u32,
-        pixels: (g.n * g.h * g.w) as u32,
         has_added: u32::from(gathered.is_some()),
-        ..ConvParams::sizes(g, g.oh, g.ow, WeightRowOrder::packed(g.o), g.o)
+        ..ConvParams::new(g, g.output(), g.input(), WeightRowOrder::packed(g.o))
     };
     let reads = [launch.reads[0], packed, packed, gathered.unwrap_or(packed)];
     let write = launch.writes[0];
@@ -156,20 +145,15 @@ impl WeightRowOrder {
 }
 
 impl ConvParams {
-    /// `channels` are summed over.
-    fn sizes(g: &Geometry, height: usize, width: usize, rows: WeightRowOrder, channels: usize) -> Self {
+    /// From maps (C,H,W), whose channels are summed over, to others.
+    fn new(g: &Geometry, from: [usize; 3], to: [usize; 3], rows: WeightRowOrder) -> Self {
         Self {
+            kernel_height: g.kh as u32,
+            pixels: (g.n * to[1] * to[2]) as u32,
             tap_rows: rows.tap as u32,
             channel_rows: rows.channel as u32,
-            last_row: ((g.taps() - 1) * rows.tap + (channels - 1) * rows.channel) as u32,
-            height: height as u32,
-            width: width as u32,
-            kernel_height: g.kh as u32,
-            kernel_width: g.kw as u32,
-            stride: g.options.stride as u32,
-            padding: g.options.padding as u32,
-            dilation: g.options.dilation as u32,
-            ..Self::default()
+            last_row: ((g.taps() - 1) * rows.tap + (from[0] - 1) * rows.channel) as u32,
+            ..Self::between(g, from, to)
         }
     }
 }

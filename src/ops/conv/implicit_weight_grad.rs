@@ -2,6 +2,7 @@
 
 use super::centering::with_mean;
 use super::implicit::{columns_of_tile, with_patches};
+use super::params::conv_params;
 use super::weight::Weight;
 use super::weight_columns::launch_rows_of_sum;
 use crate::gpu::{Shader, Tile, Tiles};
@@ -9,14 +10,10 @@ use crate::ops::patches::geometry::Geometry;
 use crate::ops::products::tiles::{LONG_SUM, choose};
 use crate::ops::sums::column_sum::launch_single_sum;
 use crate::tape::Launch;
-use crate::{kernel_params, tile_variants};
+use crate::tile_variants;
 
-kernel_params! {
-    struct WeightGradParams {
-        height: u32, width: u32, channels4: u32, out_height: u32, out_width: u32, outputs4: u32,
-        kernel_width: u32, stride: u32, padding: u32, dilation: u32, taps: u32, pixels: u32, pixels_per_split: u32,
-        channels: u32, centered: u32,
-    }
+conv_params! {
+    struct WeightGradParams { taps: u32, pixels: u32, pixels_per_split: u32, channels: u32, centered: u32 }
 }
 
 const SIZES: &[(usize, Tile)] = &[(16, [2, 2, 8, 8]), (8, [2, 1, 8, 8]), (4, [2, 1, 4, 16]), (1, [1, 1, 2, 32])];
@@ -39,7 +36,8 @@ fn cached_pixels(cached: usize, outputs4: usize) -> usize {
 
 /// Appends the weight's gradient; reads x, gy and perhaps the mean.
 pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: Geometry, weight: &Weight) {
-    let ((g, x), write) = (with_patches(g, launch, launch.reads[0]), launch.writes[0]);
+    let Some((g, x)) = with_patches(g, launch, launch.reads[0]) else { return };
+    let write = launch.writes[0];
     let (c4, o4, pixels) = (g.c.div_ceil(4), g.o.div_ceil(4), g.n * g.oh * g.ow);
     let Some((kernel, [tm, tn, lx, ly])) = choose(&TILES, launch, columns_of_tile(pixels, o4), &[]) else {
         return;
@@ -55,21 +53,12 @@ pub(super) fn launch_weight_grad(launch: &mut Launch<'_>, g: Geometry, weight: &
     let whole = columns && splits == 1;
     let partial = if whole { write } else { launch.scratch("partial", splits * rows * o4 * 4) };
     let params = WeightGradParams {
-        height: g.h as u32,
-        width: g.w as u32,
-        channels4: c4 as u32,
-        out_height: g.oh as u32,
-        out_width: g.ow as u32,
-        outputs4: o4 as u32,
-        kernel_width: g.kw as u32,
-        stride: g.options.stride as u32,
-        padding: g.options.padding as u32,
-        dilation: g.options.dilation as u32,
         taps: g.taps() as u32,
         pixels: pixels as u32,
         pixels_per_split: pixels_per_split as u32,
         channels: g.c as u32,
         centered: u32::from(launch.reads.len() > 2),
+        ..WeightGradParams::between(&g, g.input(), g.output())
     };
     let reads = with_mean(launch, x);
     let grid = [grid[0] as u32, grid[1] as u32, splits as u32];

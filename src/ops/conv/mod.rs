@@ -9,6 +9,7 @@ pub(crate) mod implicit;
 pub(crate) mod implicit_weight_grad;
 mod input_grad;
 mod kind;
+mod params;
 pub(super) mod pointwise;
 mod reference;
 pub(super) mod unpack;

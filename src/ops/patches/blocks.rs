@@ -108,11 +108,6 @@ impl BlockLayout {
         self.blocks * self.d
     }
 
-    /// Blocks of one group.
-    pub fn blocks_per_group(&self) -> usize {
-        self.blocks / self.groups
-    }
-
     /// Flat feature of entry `i` of block `j`.
     pub fn feature(&self, j: usize, i: usize) -> usize {
         if self.interleaved { i * self.blocks + j } else { j * self.d + i }

@@ -188,23 +188,22 @@ fn gather(launch: &mut Launch<'_>, g: &RowGeometry, x: Slot, rows: Slot) {
     launch.flat(Kernel::new(&IM2COL, 0), &params, &[x], &[rows], params.vectors as usize);
 }
 
-/// Appends the gathering of every patch of an activation (N,C,H,W) into rows of C k k features; returns the rows.
+/// Appends the gathering of every patch of an activation (N,C,H,W) into rows of C k k features; returns the rows, or
+/// `None` where no patch fits, which refuses the operation.
 pub(in crate::ops) fn gather_patches(
     launch: &mut Launch<'_>,
     shape: [usize; 4],
     kernel: usize,
     sampling: Sampling,
     x: Slot,
-) -> Slot {
+) -> Option<Slot> {
     let channels = shape[1];
     let d = channels * kernel * kernel;
     let layout = BlockLayout { channels, kernel, groups: 1, blocks: 1, d, pooled: false, interleaved: false };
-    let rows = RowGeometry::new("conv2d", shape, layout, sampling).map_or(0, |g| g.rows);
-    let out = launch.scratch("patches", rows * d.next_multiple_of(4));
-    if let Ok(g) = RowGeometry::new("conv2d", shape, layout, sampling) {
-        gather(launch, &g, x, out);
-    }
-    out
+    let g = launch.or_refuse(RowGeometry::new("conv2d", shape, layout, sampling))?;
+    let out = launch.scratch("patches", g.rows * d.next_multiple_of(4));
+    gather(launch, &g, x, out);
+    Some(out)
 }
 
 /// `centred = scale (rows - mean - rest)` for rows of `[S, R, vectors]`, `offset` rows behind the beginning.

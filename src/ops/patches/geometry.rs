@@ -97,6 +97,16 @@ impl Geometry {
         Ok(Self { n, c, h, w: wd, o, kh, kw, oh: out(h, kh), ow: out(wd, kw), options })
     }
 
+    /// (C,H,W) of the input.
+    pub fn input(&self) -> [usize; 3] {
+        [self.c, self.h, self.w]
+    }
+
+    /// (C,H,W) of the output.
+    pub fn output(&self) -> [usize; 3] {
+        [self.o, self.oh, self.ow]
+    }
+
     pub fn taps(&self) -> usize {
         self.kh * self.kw
     }

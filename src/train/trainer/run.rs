@@ -85,14 +85,6 @@ impl Trainer {
         Ok(events)
     }
 
-    /// The first layer's deconvolution kernels as they are now, an [`Event::Kernels`]; `None` without such a layer.
-    ///
-    /// # Errors
-    /// The device failed.
-    pub async fn look_at_kernels(&mut self) -> Result<Option<Event>> {
-        self.kernels().await
-    }
-
     async fn advance(&mut self) -> Result<()> {
         match self.stage {
             Stage::Train => self.train_some().await,
