@@ -73,8 +73,9 @@ impl LoadOptions {
 pub struct Preparation {
     /// Random changes to training images: none, or a list of flip (mirrored left to right every other time), crop
     /// (moved by up to an eighth of the side), resized-crop (a random part of 8 to 100 % of the area is stretched over
-    /// the image), random-resize (0.5 to 2 times as large, cut or surrounded by black, and masks alike) and cutout (a
-    /// square of half the side is blank) [default: none; flip,crop for the names cifar10 and cifar100]
+    /// the image; it is cut after --size has stretched the picture, by PyTorch before), random-resize (0.5 to 2 times
+    /// as large, cut or surrounded by black, and masks alike) and cutout (a square of half the side is blank) [default:
+    /// none; flip,crop for the names cifar10 and cifar100]
     #[cfg_attr(
         feature = "cli",
         arg(long, value_name = "none|flip,crop,resized-crop,random-resize,cutout", help_heading = "Data")

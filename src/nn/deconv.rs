@@ -244,11 +244,17 @@ impl FastDeconv {
     }
 
     /// Appends the statistics and the folding without the convolution.
+    ///
+    /// # Errors
+    /// In training, `x` has other channels than the layer, or no patch of it fits.
     pub fn fold(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Folded> {
         self.core.fold(ctx, x)
     }
 
     /// As `forward`, with what was folded.
+    ///
+    /// # Errors
+    /// `x` has other channels than the layer, or the kernel does not fit into the map.
     pub fn forward_folded(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Folded)> {
         let folded = self.core.fold(ctx, x)?;
         Ok((self.convolve(ctx, x, folded, None, self.options)?, folded))
@@ -315,6 +321,9 @@ impl Delinear {
     }
 
     /// As `forward`, with what was folded.
+    ///
+    /// # Errors
+    /// `x` has other features than the layer.
     pub fn forward_folded(&self, ctx: &mut Forward<'_>, x: Var) -> Result<(Var, Folded)> {
         let folded = self.core.fold(ctx, x)?;
         let centered = ops::center_rows(ctx.tape, x, folded.feature_mean)?;

@@ -45,7 +45,7 @@ pub struct StepBench {
     pub bench: &'static str,
     /// Name of the network.
     pub model: String,
-    /// `deconv`, `batch` or `none`.
+    /// Name of its [`Norm`](crate::nn::Norm).
     pub norm: String,
     /// Images per step.
     pub batch_size: usize,

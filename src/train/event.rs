@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 pub struct Started {
     /// Name of the network.
     pub model: String,
-    /// `deconv`, `batch` or `none`.
+    /// Name of its [`Norm`](crate::nn::Norm).
     pub norm: String,
     /// Data set.
     pub data: String,
@@ -93,7 +93,7 @@ impl Best {
 pub struct Summary {
     /// Name of the network.
     pub model: String,
-    /// `deconv`, `batch` or `none`.
+    /// Name of its [`Norm`](crate::nn::Norm).
     pub norm: String,
     /// Data set.
     pub data: String,

@@ -48,7 +48,7 @@ impl MemorySummary {
 pub struct NetworkSummary {
     /// Name of the network.
     pub model: String,
-    /// `deconv`, `batch`, `group`, `layer`, `iterative` or `none`.
+    /// Name of its [`Norm`](crate::nn::Norm).
     pub norm: String,
     /// (C,H,W) of one image.
     pub input: [usize; 3],

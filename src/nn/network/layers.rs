@@ -153,6 +153,10 @@ impl Layers {
 
     /// A module of the user's: `build` makes it for an input of this shape (without N). A file keeps `kind` only, so
     /// [`Network::define`](super::Network::define) gives `build` again after loading.
+    ///
+    /// # Errors
+    /// None here: [`Network::build`](super::Network::build) returns those of `build`, and those of the module where the
+    /// input does not fit it.
     pub fn custom(
         &mut self,
         kind: impl Into<String>,

@@ -377,7 +377,11 @@ pub(super) async fn tables(gpu: &Gpu, experiment: Experiment, run: &ExperimentOp
             shared.batch_size.unwrap_or(0),
             count(seeds, "seed"),
             run.runs.width.map_or_else(String::new, |width| format!("; networks {width} times as wide")),
-            if name == "table2" { LARGE } else { "" }
+            if name == "table2" {
+                format!("; accuracy is top-1 alone, where the paper gives top-5, too{LARGE}")
+            } else {
+                String::new()
+            }
         ),
         heading: ["network", "norm", "test accuracy %", paper(&shared), "training loss at the end", "steps"]
             .map(String::from)

@@ -174,6 +174,10 @@ impl Learner {
 
 impl Fitting<'_> {
     /// The next event; `None` at the end. Nothing follows an error.
+    ///
+    /// # Errors
+    /// A batch cannot be read or does not fit the network or the loss, the loss or an operation refuses what it is
+    /// given, memory does not suffice, or the device failed and no other could be opened.
     pub async fn next_async(&mut self) -> Option<Result<Event>> {
         loop {
             if let Some(event) = self.events.pop_front() {

@@ -61,11 +61,17 @@ pub enum Loss {
 impl Loss {
     /// A loss of the user's against labels: appends, to the tape, a value of shape `[1]` made of the output and the
     /// labels.
+    ///
+    /// # Errors
+    /// None here: the first step or evaluation returns those of `record`, or that its result is not of shape `[1]`.
     pub fn labels(record: impl Fn(&mut Tape, Var, Var) -> Result<Var> + Send + Sync + 'static) -> Self {
         Self::Labels(Arc::new(record))
     }
 
     /// As [`Loss::labels`], against values of the output's shape.
+    ///
+    /// # Errors
+    /// As [`Loss::labels`].
     pub fn values(record: impl Fn(&mut Tape, Var, Var) -> Result<Var> + Send + Sync + 'static) -> Self {
         Self::Values(Arc::new(record))
     }
