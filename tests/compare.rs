@@ -70,12 +70,44 @@ fn validation_images_are_not_taken_for_test_images() {
 }
 
 #[test]
+fn runs_that_diverged_and_maps_of_classes_are_told() {
+    let dir = TempDir::new().unwrap();
+    let of = |norm: &str, seed: u64| json!({"norm": norm, "seed": seed, "label_smoothing": 0.1});
+    run(dir.path(), "a", &of("deconv", 0), 0.1, 10);
+    run(dir.path(), "b", &of("batch", 0), 0.1, 10);
+    run(dir.path(), "c", &of("none", 0), 1e30, 10);
+    for (name, loss, accuracy, iou) in
+        [("a", json!(0.2), json!(0.9), json!(0.5)), ("b", Value::Null, Value::Null, Value::Null)]
+    {
+        let metrics = dir.path().join(name).join("metrics.jsonl");
+        let text = fs::read_to_string(&metrics).unwrap().replace("{\"event\":\"st", "");
+        let eval =
+            json!({"event": "eval", "step": 10, "epoch": 1, "loss": loss, "accuracy": accuracy, "mean_iou": iou});
+        // In place of the last line, which has no mean_iou.
+        let kept: Vec<&str> = text.lines().filter(|line| !line.contains("eval")).collect();
+        fs::write(&metrics, format!("{}\n{eval}\n", kept.join("\n"))).unwrap();
+    }
+    let rows = json_lines(&ok(dir.path(), "compare a b c --json"));
+    assert_eq!(rows.iter().map(|row| row["diverged"].as_u64()).collect::<Vec<_>>(), [Some(0), Some(1), Some(0)]);
+    assert_eq!((&rows[0]["mean_iou"]["mean"], &rows[1]["mean_iou"]), (&json!(0.5), &Value::Null));
+    assert!(rows[1]["accuracy"]["mean"].is_null(), "a network without answers has no accuracy");
+    let told = ok(dir.path(), "compare a b c");
+    for words in ["batch (diverged)", "test mean IoU, %", "50.00", "of pixels", "1.0e30"] {
+        assert!(told.contains(words), "no '{words}' in {told}");
+    }
+    assert!(!told.contains("deconv (diverged)"), "{told}");
+}
+
+#[test]
 fn rows_are_called_by_what_differs() {
     let dir = TempDir::new().unwrap();
     run(dir.path(), "a", &json!({"norm": "batch", "lr": 0.1, "seed": 3}), 0.1, 10);
     run(dir.path(), "b", &json!({"norm": "batch", "lr": 0.3, "seed": 3}), 0.2, 10);
     let rows = json_lines(&ok(dir.path(), "compare a b --json"));
     assert_eq!([&rows[0]["name"], &rows[1]["name"]], ["lr 0.1", "lr 0.3"]);
+    run(dir.path(), "c", &json!({"norm": "batch", "lr": 0.1, "seed": 3, "mixup": 0.2}), 0.2, 10);
+    let rows = json_lines(&ok(dir.path(), "compare a c --json"));
+    assert_eq!(rows[1]["name"], "mixup 0.2");
     let alone = json_lines(&ok(dir.path(), "compare a --json"));
     assert_eq!(alone[0]["name"], "lenet, batch");
 }

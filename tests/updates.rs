@@ -154,6 +154,39 @@ fn averages_are_those_of_the_weights_and_are_what_is_judged_and_saved() -> Resul
 }
 
 #[test]
+fn a_frozen_layer_is_its_own_average_to_the_bit() -> Result<()> {
+    let update = Update::from(Sgd::new(0.1)).average(0.9);
+    let mut learner = Learner::new(&GPU, network(Norm::None), update)?;
+    let before = learner.tensor("conv1.weight")?;
+    learner.freeze(&["conv1"])?;
+    for n in 0..8 {
+        pollster::block_on(async {
+            learner.submit(&batch(n), 0.1, 0).await?;
+            learner.take().await
+        })?;
+    }
+    let bytes = pollster::block_on(learner.to_bytes())?;
+    let mut saved = Learner::from_bytes(&GPU, "x.safetensors".as_ref(), &bytes, |_| Ok(()))?;
+    assert_eq!(saved.tensor("conv1.weight")?, before);
+    Ok(())
+}
+
+#[test]
+fn a_network_that_has_diverged_has_no_answers_and_no_accuracy() -> Result<()> {
+    let mut learner = Learner::new(&GPU, network(Norm::None), Sgd::new(0.1))?;
+    let name = learner.tensors().into_iter().rfind(|name| name.ends_with("bias")).unwrap_or_default().to_owned();
+    let bias = learner.tensor(&name)?.values.len();
+    learner.set_tensor(&name, &vec![f32::NAN; bias])?;
+    let (images, labels) = images(20, 9);
+    let error = learner.predict(&images).unwrap_err().to_string();
+    assert!(error.contains("no number; it has diverged"), "{error}");
+    assert!(learner.outputs(&images)?.values.iter().all(|value| value.is_nan()));
+    let found = learner.evaluate(&Examples::new(&images, SHAPE, &labels)?, 8)?;
+    assert!(found.loss.is_nan() && found.accuracy.is_nan(), "{found:?}");
+    Ok(())
+}
+
+#[test]
 fn weights_of_classes_are_those_of_pytorch() -> Result<()> {
     // torch.nn.functional.cross_entropy(x, y, weight=w, label_smoothing=a) in float64, and its gradient.
     let expected = [

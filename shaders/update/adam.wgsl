@@ -31,7 +31,7 @@ fn main(
 ) {
     let i = flat_index(group, groups, local);
     // The step is to be skipped.
-    if i * 4u >= params.len || scalars[2].z == 1.0 {
+    if i * 4u >= params.len || scalars[2].y == 1.0 {
         return;
     }
     let lr = scalars[0].x;

@@ -1,7 +1,7 @@
 // Whether a step's gradients, which are `scale` times too large, are all finite, as their squared norm tells; and the
 // scale of the next step: half where they are not, twice as large after `interval` steps in a row where they were.
-// `guarded` are the step's scalars, of which the eleventh says that updates leave everything as it is, and whose
-// twelfth unscales. One invocation.
+// `guarded` are the step's scalars, of which the tenth says that updates leave everything as it is, and whose
+// eleventh unscales. One invocation.
 struct Params {
     interval: f32,
 }
@@ -21,10 +21,9 @@ fn main() {
     let old = scale[0].x;
     let good = growth_tracker[0].x + 1.0;
     let grows = good >= params.interval;
-    let last = scalars[2];
     guarded[0] = scalars[0];
     guarded[1] = scalars[1];
-    guarded[2] = vec4f(last.x, last.y, select(1.0, 0.0, finite), 1.0 / old);
+    guarded[2] = vec4f(scalars[2].x, select(1.0, 0.0, finite), 1.0 / old, 0.0);
     scale[0] = vec4f(old * select(0.5, select(1.0, 2.0, grows), finite), 0.0, 0.0, 0.0);
     growth_tracker[0] = vec4f(select(0.0, good, finite & !grows), 0.0, 0.0, 0.0);
     skipped[0] = vec4f(skipped[0].x + select(1.0, 0.0, finite), 0.0, 0.0, 0.0);

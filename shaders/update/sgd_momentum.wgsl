@@ -25,7 +25,7 @@ fn main(
 ) {
     let i = flat_index(group, groups, local);
     // The step is to be skipped.
-    if i * 4u >= params.len || scalars[2].z == 1.0 {
+    if i * 4u >= params.len || scalars[2].y == 1.0 {
         return;
     }
     let before = p[i];

@@ -1,4 +1,4 @@
-// y = x times the last of the step's scalars. One vector per invocation: one read, one write.
+// y = x times the eleventh of the step's scalars. One vector per invocation: one read, one write.
 struct Params {
     vectors: u32,
 }
@@ -20,5 +20,5 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    y[i] = scalars[2].w * x[i];
+    y[i] = scalars[2].z * x[i];
 }

@@ -131,10 +131,9 @@ impl Console {
             Event::Step { step, epoch, loss, accuracy, .. } => self.step(*step, *epoch, *loss, *accuracy),
             Event::Eval { step, epoch, split, loss, accuracy, mean_iou } => {
                 let done = if *epoch > 0 { format!("epoch {epoch}") } else { format!("step {step}") };
-                let percent = 100.0 * accuracy;
-                let loss = readable(*loss);
-                let iou = said_iou(*mean_iou);
-                self.line(&format!("after {done}: {split} loss {loss}, {split} accuracy {percent:.2} %{iou}"));
+                let (loss, iou) = (readable(*loss), said_iou(*mean_iou));
+                let accuracy = if accuracy.is_nan() { "none" } else { &format!("{:.2} %{iou}", 100.0 * accuracy) };
+                self.line(&format!("after {done}: {split} loss {loss}, {split} accuracy {accuracy}"));
             }
             Event::Done(summary) => self.done(summary),
             Event::DeviceLost { step, from: Some(from), reason } => self.warn(&format!(

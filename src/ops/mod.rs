@@ -71,12 +71,13 @@ pub use products::strided_rows::every_row;
 pub use products::transpose::transpose;
 pub use sums::column_sum::column_sum;
 pub use sums::row_mean::{center_rows, row_mean};
+pub use update::accumulate::accumulate;
 pub use update::adam::{AdamOptions, adam};
-pub use update::axpby::{accumulate, weight_average};
 pub use update::clip::clip_grad_norm;
 #[cfg(not(target_arch = "wasm32"))]
 pub use update::grad_scaler::{GradScaler, unscale};
 pub use update::sgd::{SgdOptions, sgd};
+pub use update::weight_average::weight_average;
 pub use whitening::feature_mean::feature_mean;
 pub use whitening::fold_weight::fold_weight;
 

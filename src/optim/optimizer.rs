@@ -136,7 +136,8 @@ impl Scalars {
 
     /// With averages of weights that keep this share of what they were.
     pub(crate) fn with_decay(mut self, decay: f64) -> Self {
-        (self.0[8], self.0[9]) = (decay as f32, (1.0 - decay) as f32);
+        // In f64: near 1 a difference in f32 would lose it.
+        self.0[8] = (1.0 - decay) as f32;
         self
     }
 

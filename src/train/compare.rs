@@ -1,6 +1,6 @@
 //! Finished runs side by side: runs that differ by their seed alone are one group, with mean and deviation.
 
-use super::earlier::written_options;
+use super::earlier::{as_written, written_options};
 use super::files::read_regular;
 use super::folder::{METRICS, OPTIONS, chart};
 use super::{Event, Split};
@@ -45,10 +45,15 @@ pub struct Group {
     pub steps: u64,
     /// Share of right answers in the last evaluation on test images that all of them have, 0 to 1.
     pub accuracy: Option<Spread>,
+    /// Mean intersection over union in it, 0 to 1, where pixels have classes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_iou: Option<Spread>,
     /// Loss in it.
     pub loss: Option<Spread>,
     /// Mean training loss of the last tenth of these steps.
     pub training_loss: Option<Spread>,
+    /// Runs that ended because a loss or a value was no longer a number; what they are judged by is from before that.
+    pub diverged: usize,
     /// Means over the runs, step by step.
     #[serde(skip)]
     pub curves: RunCurves,
@@ -60,7 +65,17 @@ struct Run {
     seed: u64,
     curves: RunCurves,
     /// On test images, whatever the curves show.
-    tests: Vec<EvalPoint>,
+    tests: Vec<Judged>,
+    diverged: bool,
+}
+
+/// What one evaluation found.
+#[derive(Clone, Copy)]
+struct Judged {
+    step: u64,
+    loss: f32,
+    accuracy: f32,
+    mean_iou: Option<f32>,
 }
 
 impl Run {
@@ -69,26 +84,27 @@ impl Run {
         if !file.exists() {
             return Err(Error::input(path, "is no run folder: it has no options.json; expected one of `mexhat train`"));
         }
-        let strange = |e: serde_json::Error| Error::input(&file, format!("is not what `mexhat train` writes: {e}"));
         let options = written_options(path)?;
-        let Value::Object(map) = serde_json::to_value(&options).map_err(strange)? else {
-            return Err(Error::input(&file, "is no list of options"));
-        };
         let file = path.join(METRICS);
         let text = String::from_utf8_lossy(&read_regular(&file)?).into_owned();
         let mut curves = RunCurves::default();
         // The last line of a run that still goes on may be half written.
-        let mut tests = Vec::new();
+        let (mut tests, mut diverged) = (Vec::new(), false);
         for event in text.lines().filter_map(|line| serde_json::from_str::<Event>(line).ok()) {
             chart(&mut curves, &event);
-            if let Event::Eval { step, split: Split::Test, loss, accuracy, .. } = event {
-                tests.push(EvalPoint { step, loss, accuracy });
+            match event {
+                Event::Step { loss, .. } | Event::Eval { loss, .. } if !loss.is_finite() => diverged = true,
+                Event::Eval { step, split: Split::Test, loss, accuracy, mean_iou, .. } => {
+                    tests.push(Judged { step, loss, accuracy, mean_iou });
+                }
+                Event::Done(summary) => diverged = summary.diverged,
+                _ => {}
             }
         }
         if curves.steps.is_empty() {
             return Err(Error::input(file, "tells of no step; compare a run that has begun to train"));
         }
-        Ok(Self { path: path.to_owned(), seed: options.seed, options: map, curves, tests })
+        Ok(Self { path: path.to_owned(), seed: options.seed, options: as_written(&options), curves, tests, diverged })
     }
 
     /// What the run was asked to do, its seed aside.
@@ -194,17 +210,11 @@ fn summarize(group: &[Run], name: String) -> Group {
             curves.steps.push(StepPoint { loss: mean(&losses), ..*point });
         }
     }
-    // Of each run in turn, where all have been judged after the same steps.
-    let together = |evals: fn(&Run) -> &Vec<EvalPoint>| {
-        let at = |step: u64| group.iter().map(|run| evals(run).iter().find(|e| e.step == step).copied()).collect();
-        evals(&group[0]).iter().filter_map(|eval| at(eval.step)).collect::<Vec<Vec<EvalPoint>>>()
-    };
-    let split = |evals: &[EvalPoint]| -> (Vec<f32>, Vec<f32>) { evals.iter().map(|e| (e.loss, e.accuracy)).unzip() };
-    for evals in together(|run| &run.curves.evals) {
-        let (losses, shares) = split(&evals);
-        curves.evals.push(EvalPoint { step: evals[0].step, loss: mean(&losses), accuracy: mean(&shares) });
+    for evals in together(group, |run| &run.curves.evals, |eval| eval.step) {
+        let of = |value: fn(&EvalPoint) -> f32| mean(&evals.iter().map(value).collect::<Vec<_>>());
+        curves.evals.push(EvalPoint { step: evals[0].step, loss: of(|e| e.loss), accuracy: of(|e| e.accuracy) });
     }
-    let latest = together(|run| &run.tests).last().map(|evals| split(evals));
+    let latest = together(group, |run| &run.tests, |test| test.step).pop().unwrap_or_default();
     let spread = |values: &[f32]| Spread::of(&values.iter().map(|v| f64::from(*v)).collect::<Vec<_>>());
     let tail = |run: &Run| {
         let from = steps - (steps / 10).max(1);
@@ -217,11 +227,23 @@ fn summarize(group: &[Run], name: String) -> Group {
         runs: group.iter().map(|run| run.path.clone()).collect(),
         seeds: group.iter().map(|run| run.seed).collect(),
         steps,
-        accuracy: latest.as_ref().and_then(|(_, shares)| spread(shares)),
-        loss: latest.as_ref().and_then(|(losses, _)| spread(losses)),
+        accuracy: spread(&latest.iter().map(|test| test.accuracy).collect::<Vec<_>>()),
+        mean_iou: latest
+            .iter()
+            .map(|test| test.mean_iou)
+            .collect::<Option<Vec<_>>>()
+            .and_then(|shares| spread(&shares)),
+        loss: spread(&latest.iter().map(|test| test.loss).collect::<Vec<_>>()),
         training_loss: spread(&group.iter().map(tail).collect::<Vec<_>>()),
+        diverged: group.iter().filter(|run| run.diverged).count(),
         curves,
     }
+}
+
+/// What was found after the same steps in all runs, of each run in turn.
+fn together<T: Copy>(group: &[Run], evals: fn(&Run) -> &Vec<T>, step: fn(&T) -> u64) -> Vec<Vec<T>> {
+    let at = |wanted: u64| group.iter().map(|run| evals(run).iter().find(|e| step(e) == wanted).copied()).collect();
+    evals(&group[0]).iter().filter_map(|eval| at(step(eval))).collect()
 }
 
 #[cfg(test)]

@@ -122,6 +122,9 @@ pub(super) fn mean_iou(counts: &[Vec<u64>]) -> Option<f32> {
     (!found.is_empty()).then(|| found.iter().sum::<f32>() / found.len() as f32)
 }
 
+/// What is said of a network that has diverged.
+pub(super) const NO_NUMBER: &str = "the network puts out what is no number; it has diverged, so train it again";
+
 /// Place of the largest value, the first of equals.
 ///
 /// ```
@@ -135,7 +138,7 @@ pub(super) fn mean_iou(counts: &[Vec<u64>]) -> Option<f32> {
 /// A value is no number.
 pub fn best(row: &[f32]) -> Result<usize> {
     if row.iter().any(|v| !v.is_finite()) {
-        return Err(Error::Run("the network says what is no number; it has diverged, so train it again".into()));
+        return Err(Error::Run(NO_NUMBER.into()));
     }
     Ok(row.iter().enumerate().fold(0, |best, (i, v)| if *v > row[best] { i } else { best }))
 }

@@ -4,7 +4,7 @@ use super::files::{Lock, read_regular};
 use super::folder::{CHECKPOINT, MODEL, OPTIONS, PREVIOUS};
 use super::{Options, Saved};
 use crate::{Error, Result};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
 /// An earlier run, held so that no other process goes on with it, and the last checkpoint of it that is whole.
@@ -28,12 +28,17 @@ struct Choice {
 /// Options of a run that others may take the place of when it goes on.
 pub(crate) const FREE: [&str; 5] = ["data", "epochs", "steps", "checkpoint_every", "check_numbers"];
 
+/// Options as options.json has them, where an f32 is 0.1 and not 0.10000000149.
+pub(super) fn as_written(options: &Options) -> Map<String, Value> {
+    serde_json::to_string(options).ok().and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
 /// What tells that `theirs` are the options of another run than `own`.
 fn another(own: &Options, theirs: &Options) -> Option<String> {
-    let [own, theirs] = [own, theirs].map(|options| serde_json::to_value(options).unwrap_or_default());
+    let [own, theirs] = [own, theirs].map(as_written);
     let settled = |key: &str| !FREE.contains(&key);
     let differs = |(key, value): &(&String, &Value)| settled(key) && theirs.get(*key) != Some(*value);
-    let (key, value) = own.as_object()?.iter().find(differs)?;
+    let (key, value) = own.iter().find(differs)?;
     let found = theirs.get(key).unwrap_or(&Value::Null);
     Some(format!("is of another run: its {key} is {found}, and this run's {value}"))
 }

@@ -26,7 +26,8 @@ use std::sync::Arc;
 pub struct Evaluation {
     /// Mean loss.
     pub loss: f32,
-    /// Share of right answers, 0 to 1: of images, or of the pixels that have a class.
+    /// Share of right answers, 0 to 1: of images, or of the pixels that have a class. NaN where the loss is no number:
+    /// then there were no answers.
     pub accuracy: f32,
     /// Images looked at.
     pub images: usize,
@@ -69,8 +70,13 @@ impl Sums {
     /// What they amount to.
     pub fn evaluation(&self) -> Evaluation {
         let per = |sum: f64| (sum / self.counted.max(1) as f64) as f32;
+        let (loss, images) = (per(self.loss), self.images);
+        if !loss.is_finite() {
+            // Of outputs that are no numbers the first counts as largest, which is no answer.
+            return Evaluation { loss, accuracy: f32::NAN, images, mean_iou: None };
+        }
         let mean_iou = if self.pixels.is_empty() { None } else { mean_iou(&self.pixels) };
-        Evaluation { loss: per(self.loss), accuracy: per(self.hits), images: self.images, mean_iou }
+        Evaluation { loss, accuracy: per(self.hits), images, mean_iou }
     }
 }
 

@@ -335,7 +335,7 @@ pub(super) fn chart(curves: &mut RunCurves, event: &Event) {
                 curves.evals.clear();
                 curves.validation = true;
             }
-            if curves.validation == (split == Split::Validation) {
+            if curves.validation == (split == Split::Validation) && loss.is_finite() {
                 curves.evals.push(EvalPoint { step, loss, accuracy });
             }
         }

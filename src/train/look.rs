@@ -84,7 +84,7 @@ impl Trainer {
     pub async fn guesses_of(&mut self, count: usize) -> Result<Vec<Guess>> {
         let test = Arc::clone(self.test.dataset());
         let count = count.min(test.len());
-        let shares = self.learner.predict_async(&test.images[..count * test.pixels()]).await?;
+        let shares = self.learner.shares(test.images[..count * test.pixels()].into()).await?;
         let best = |(share, label): (&[f32], &u32)| {
             let (guess, share) =
                 share.iter().enumerate().fold((0, 0.0), |best, (i, v)| if *v > best.1 { (i, *v) } else { best });

@@ -6,6 +6,7 @@ use crate::nn::{Network, Whitening};
 use crate::ops::{BlockMode, MOST_ITERATIONS};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt::Display;
 
 named! {
     /// Settings of deconvolution that belong together.
@@ -185,8 +186,8 @@ pub(super) fn at_least_1(option: &str, value: usize) -> Result<()> {
 }
 
 /// Refuses a number that is not finite or not in `range` (which the text repeats).
-pub(super) fn number(option: &str, value: f64, fits: bool, range: &str) -> Result<()> {
-    if value.is_finite() && fits {
+pub(super) fn number(option: &str, value: impl Into<f64> + Display + Copy, fits: bool, range: &str) -> Result<()> {
+    if value.into().is_finite() && fits {
         return Ok(());
     }
     Err(Error::Usage(format!("`{option}` is {value}; expected {range}")))
@@ -237,7 +238,7 @@ impl NetOptions {
         iterations("iterations", self.iterations)?;
         iterations("first_iterations", self.first_iterations)?;
         at_least_1("sampling_stride", self.sampling_stride)?;
-        number("eps", f64::from(self.eps), self.eps > 0.0, "a number above 0, such as 1e-5")
+        number("eps", self.eps, self.eps > 0.0, "a number above 0, such as 1e-5")
     }
 
     /// What the network is built with.

@@ -300,24 +300,29 @@ impl Options {
         at_least_1("patience", count(self.patience))?;
         at_least_1("epochs", count(self.epochs))?;
         at_least_1("steps", count(self.steps))?;
-        let (lr, momentum, decay) = (self.base_lr(), f64::from(self.momentum), f64::from(self.weight_decay));
+        let (lr, momentum, decay) = (self.base_lr(), self.momentum, self.weight_decay);
         number("lr", lr, lr > 0.0, "a number above 0, such as 0.1")?;
         number("momentum", momentum, (0.0..1.0).contains(&momentum), "a number from 0 to below 1, such as 0.9")?;
         number("weight_decay", decay, decay >= 0.0, "0 or a small positive number, such as 0.001")?;
-        let [smoothing, clip] = [self.label_smoothing, self.clip_grad_norm.unwrap_or(1.0)].map(f64::from);
+        let (smoothing, clip) = (self.label_smoothing, self.clip_grad_norm.unwrap_or(1.0));
         number(
             "label_smoothing",
             smoothing,
             (0.0..1.0).contains(&smoothing),
             "a number from 0 to below 1, such as 0.1",
         )?;
-        let alpha = f64::from(self.mixup.unwrap_or(1.0));
+        let alpha = self.mixup.unwrap_or(1.0);
         number("mixup", alpha, alpha > 0.0, "a number above 0, such as 0.2")?;
         if cfg!(target_arch = "wasm32") && self.mixup.is_some() {
             return Err(Error::Usage("a page has no `mixup`; leave it out".into()));
         }
         if self.mixup.is_some() && self.class_weights.is_some() {
             let what = "`class_weights` are of one class for an image, and `mixup` gives it two; leave one of them out";
+            return Err(Error::Usage(what.into()));
+        }
+        if self.warmup > 0 && self.schedule == ScheduleKind::OneCycle {
+            let what =
+                "`warmup` lets the learning rate rise, and the schedule onecycle has its own rise; leave `warmup` out";
             return Err(Error::Usage(what.into()));
         }
         let ema = self.ema.unwrap_or(0.0);
@@ -391,7 +396,9 @@ mod tests {
         assert_eq!(Options::default().validate().map_err(|e| e.to_string()), Ok(()));
         assert!(refused(|o| o.lr = Some(f64::NAN)).contains("`lr` is NaN"));
         assert!(refused(|o| o.lr = Some(-0.1)).contains("above 0"));
-        assert!(refused(|o| o.momentum = 1.0).contains("`momentum`"));
+        assert!(refused(|o| o.momentum = -0.1).contains("`momentum` is -0.1; expected"));
+        let rises_twice = |o: &mut Options| (o.schedule, o.warmup) = (ScheduleKind::OneCycle, 3);
+        assert!(refused(rises_twice).contains("has its own rise"));
         assert!(refused(|o| o.weight_decay = f32::INFINITY).contains("`weight_decay`"));
         assert!(refused(|o| o.label_smoothing = 1.0).contains("`label_smoothing` is 1"));
         assert!(refused(|o| o.clip_grad_norm = Some(0.0)).contains("`clip_grad_norm` is 0"));

@@ -73,7 +73,7 @@ impl Op for Adam {
     #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter, first, second] = inputs else { return Vec::new() };
-        if scalars.data[10] == 1.0 {
+        if scalars.data[9] == 1.0 {
             return [parameter, first, second].map(|tensor| (*tensor).clone()).to_vec();
         }
         let AdamOptions { beta1, beta2, eps, weight_decay, decoupled } = self.options;

@@ -73,7 +73,7 @@ impl Op for Scaler {
         let (finite, good) = ((norm.data[0] as f32).is_finite(), growth_tracker.data[0] + 1.0);
         let grows = good >= f64::from(INTERVAL);
         let mut step = (*scalars).clone();
-        (step.data[10], step.data[11]) = (f64::from(u8::from(!finite)), 1.0 / scale.data[0]);
+        (step.data[9], step.data[10]) = (f64::from(u8::from(!finite)), 1.0 / scale.data[0]);
         let factor = match (finite, grows) {
             (false, _) => 0.5,
             (true, true) => 2.0,

@@ -74,7 +74,7 @@ impl Op for Sgd {
     #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter] = inputs else { return Vec::new() };
-        if scalars.data[10] == 1.0 {
+        if scalars.data[9] == 1.0 {
             return vec![(*parameter).clone()];
         }
         let (lr, decay) = (scalars.data[0], f64::from(self.weight_decay));
@@ -107,7 +107,7 @@ impl Op for SgdMomentum {
     #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
         let [gradient, scalars, parameter, buffer] = inputs else { return Vec::new() };
-        if scalars.data[10] == 1.0 {
+        if scalars.data[9] == 1.0 {
             return vec![(*parameter).clone(), (*buffer).clone()];
         }
         let (lr, momentum) = (scalars.data[0], f64::from(self.options.momentum));

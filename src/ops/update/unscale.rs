@@ -35,6 +35,6 @@ impl Op for Unscale {
 
     #[cfg(reference)]
     fn reference(&self, inputs: &[&Array]) -> Vec<Array> {
-        vec![inputs[0].map(|v| v * inputs[1].data[11])]
+        vec![inputs[0].map(|v| v * inputs[1].data[10])]
     }
 }

@@ -4,6 +4,7 @@ use super::record::Pass;
 use super::{Data, Learner, Order, Pixels, Targets, Tensor, targets_bytes};
 use crate::data::{Augment, Form};
 use crate::train::Evaluation;
+use crate::train::confusion::NO_NUMBER;
 use crate::train::evaluate::Sums;
 use crate::{Error, Result};
 
@@ -16,7 +17,7 @@ impl Learner {
     /// any number.
     ///
     /// # Errors
-    /// The images are not of the network's size, or the device failed.
+    /// The images are not of the network's size, the network puts out what is no number, or the device failed.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn predict<'a>(&mut self, images: impl Into<Pixels<'a>>) -> Result<Tensor> {
         pollster::block_on(self.predict_async(images))
@@ -27,7 +28,16 @@ impl Learner {
     /// # Errors
     /// As [`Learner::predict`].
     pub async fn predict_async<'a>(&mut self, images: impl Into<Pixels<'a>>) -> Result<Tensor> {
-        self.run(images.into(), Pass::Shares).await
+        let shares = self.shares(images.into()).await?;
+        if shares.values.iter().any(|value| !value.is_finite()) {
+            return Err(Error::Run(NO_NUMBER.into()));
+        }
+        Ok(shares)
+    }
+
+    /// As [`Learner::predict`], where a network that has diverged is told of elsewhere.
+    pub(in crate::train) async fn shares(&mut self, images: Pixels<'_>) -> Result<Tensor> {
+        self.run(images, Pass::Shares).await
     }
 
     /// What the network puts out for each image, (N, outputs), with running statistics.

@@ -320,7 +320,7 @@ impl Trainer {
                 image.len()
             )));
         }
-        Ok(self.learner.predict_async(image).await?.values)
+        Ok(self.learner.shares(image.into()).await?.values)
     }
 
     /// Parameters, buffers and moments as they are now. At [`Event::Save`] nothing is in flight; otherwise the steps in

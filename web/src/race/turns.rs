@@ -244,7 +244,8 @@ impl Race {
                     ("rate", or_null(rate)),
                 ]));
             }
-            Event::Eval { accuracy, .. } => {
+            // A network that has diverged has none.
+            Event::Eval { accuracy, .. } if accuracy.is_finite() => {
                 self.judged(index, f64::from(*accuracy), self.splits.test.len());
             }
             // The pictures of all layers come on their own, and the page knows the rest.

@@ -1,15 +1,13 @@
-// y = a x + b y, a and b those of the step's scalars that the parameters name. One vector per invocation: two reads,
-// one write.
+// total = keep total + share gradient, share and keep the seventh and eighth of the step's scalars. One vector per
+// invocation: two reads, one write.
 struct Params {
     vectors: u32,
-    a: u32,
-    b: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<vec4f>;
+@group(0) @binding(1) var<storage, read> gradient: array<vec4f>;
 @group(0) @binding(2) var<storage, read> scalars: array<vec4f>;
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> total: array<vec4f>;
 
 // #import shared/index.wgsl
 
@@ -23,9 +21,8 @@ fn main(
     if i >= params.vectors {
         return;
     }
-    let a = scalars[params.a / 4u][params.a % 4u];
-    let b = scalars[params.b / 4u][params.b % 4u];
+    let keep = scalars[1].w;
     // Nothing times 0 is not always 0.
-    let before = select(y[i], vec4f(0.0), b == 0.0);
-    y[i] = fma(vec4f(b), before, a * x[i]);
+    let before = select(total[i], vec4f(0.0), keep == 0.0);
+    total[i] = fma(vec4f(keep), before, scalars[1].z * gradient[i]);
 }
