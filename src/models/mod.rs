@@ -52,8 +52,8 @@ use crate::{Error, Result};
 /// An architecture: its layers, appended to a network without any, for `options.classes` outputs.
 type Write = fn(&mut Network, &ModelOptions);
 
-/// Every architecture under its name: adding one is a file and a line here. Those of the feature `zoo` no page names,
-/// which then need not download them.
+/// Every architecture under its name: one more takes a file, its `mod` line above and a line here. Those of the feature
+/// `zoo` no page names, which then need not download them.
 const MODELS: &[(&str, Write)] = &[
     ("lenet", lenet::lenet),
     ("small", small::small),
