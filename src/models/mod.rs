@@ -4,7 +4,8 @@
 //! ```
 //! use mexhat::models::{self, ModelOptions};
 //! use mexhat::nn::Norm;
-//! let net = models::network("resnet18", &ModelOptions { norm: Norm::Batch, input: [3, 32, 32], ..Default::default() })?;
+//! let options = ModelOptions { norm: Norm::Batch, input: [3, 32, 32], ..Default::default() };
+//! let net = models::network("resnet18", &options)?;
 //! assert_eq!(net.nodes[2].name.as_deref(), Some("layer1.0"));
 //! # Ok::<(), mexhat::Error>(())
 //! ```
@@ -156,7 +157,8 @@ pub fn network(name: &str, options: &ModelOptions) -> Result<Network> {
 /// ```
 /// use mexhat::models::{self, ModelOptions};
 /// let mut state = mexhat::nn::State::new();
-/// let model = models::build("linear", &ModelOptions { input: [1, 28, 28], classes: 10, ..Default::default() }, &mut state)?;
+/// let options = ModelOptions { input: [1, 28, 28], classes: 10, ..Default::default() };
+/// let model = models::build("linear", &options, &mut state)?;
 /// assert_eq!(model.output, [10]);
 /// assert_eq!(state.parameter_count(), 784 * 10 + 10);
 /// # Ok::<(), mexhat::Error>(())
