@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""The least time a training step of ResNet-18 can take on a card, on paper: benches/roofline.py [--f16] [TFLOP/s] [TB/s]
+"""The least time a training step of ResNet-18 can take on a card, on paper: benches/roofline.py [--f16] [TFLOP/s]
+[TB/s]
 
-For each product: workgroups, flops, bytes (every operand moved once, 4 bytes a number, with --f16 2 for one of a map) and the larger of the two times, that of
-arithmetic by the share of the card that the workgroups fill. Images of 32x32, batch 128. Tiles and parts are those that cards get
-(src/ops): tiles of 64x64, or of 64x32 where those are too few; weight gradients and covariances are split to 2048 workgroups.
+For each product: workgroups, flops, bytes (every operand moved once, 4 bytes a number, with --f16 2 for one of a map)
+and the larger of the two times, that of arithmetic by the share of the card that the workgroups fill. Images of 32x32,
+batch 128. Tiles and parts are those that cards get (src/ops): tiles of 64x64, or of 64x32 where those are too few;
+weight gradients and covariances are split to 2048 workgroups.
 """
 import sys
 
@@ -12,7 +14,8 @@ PEAK, MEMORY = (float(v) * 1e12 for v in (given + ["30", "1"][len(given) :])[:2]
 # Numbers of a map are this large beside others.
 MAP = 0.5 if "--f16" in sys.argv else 1
 BATCH, TILE, BLOCK, SAMPLING, ITERATIONS = 128, 64, 64, 3, 5
-# Workgroups that fill a card (src/gpu/profile.rs); steps of a stage and stages of a part of a product (src/ops/products/product.rs).
+# Workgroups that fill a card (src/gpu/profile.rs); steps of a stage and stages of a part of a product
+# (src/ops/products/product.rs).
 FILLING, DEPTH, LEAST = 256, 16, 6
 rows = []
 
@@ -68,7 +71,8 @@ def deconv(name, channels, outputs, size, stride, kernel):
     samples = BATCH * (-(-(size // stride) // SAMPLING)) ** 2
     triangle, patches = matrices * tiles(d, d, TILE, True), matrices * samples * d
     add(name + ", covariance", triangle * max(1, 2048 // triangle), patches * d, patches * 2)
-    # Coupled steps take 3 T - 3 products, fitted ones of large matrices 6; as many pairs backward; one triangle of each.
+    # Coupled steps take 3 T - 3 products, fitted ones of large matrices 6; as many pairs backward; one triangle of
+    # each.
     products = 6 if d >= 256 else 3 * ITERATIONS - 3
     for way, pair in (("forward", 1), ("backward", 2)):
         groups, partial = split(d, d, pair * d, matrices, True) if d > 36 else (1, 0)

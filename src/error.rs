@@ -24,7 +24,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// use mexhat::{Error, data};
 /// match data::load("no/such/folder", &Default::default()) {
 ///     Ok(splits) => println!("{} images", splits.train.len()),
-///     Err(Error::Usage(what)) => assert!(what.starts_with("unknown data set 'no/such/folder'")), // other arguments help
+///     // Other arguments help.
+///     Err(Error::Usage(what)) => assert!(what.starts_with("unknown data set 'no/such/folder'")),
 ///     Err(Error::Input { path, what }) => eprintln!("look at {}: {what}", path.display()),
 ///     Err(error) => eprintln!("{error}"), // every message says what to do
 /// }

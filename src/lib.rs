@@ -21,7 +21,8 @@
 //!     let shares = learner.predict(&digits.test)?; // (256, 10)
 //!     let answers = shares.argmax().into_iter().zip(&digits.test.labels);
 //!     println!("{} of 256 are right", answers.filter(|(found, label)| *found == **label as usize).count());
-//!     learner.save(std::env::temp_dir().join("digits.safetensors")) // `mexhat eval`, the page and Learner::load open it
+//!     // `mexhat eval`, the page and Learner::load open it.
+//!     learner.save(std::env::temp_dir().join("digits.safetensors"))
 //! }
 //! ```
 //!

@@ -52,8 +52,8 @@ fn is_map(model: &str) -> bool {
     model.starts_with("deeplab")
 }
 
-/// Times the channels of each network, so that a CPU bears it; blocks of whitening are as narrow, so that a layer has as
-/// many as in the whole network.
+/// Times the channels of each network, so that a CPU bears it; blocks of whitening are as narrow, so that a layer has
+/// as many as in the whole network.
 fn narrow(model: &str) -> f64 {
     // 44 channels have no eighth.
     if model == "pnasnet-a" { 0.25 } else { 0.125 }
@@ -64,8 +64,9 @@ const BLOCK_FC: usize = 64;
 const STEPS: usize = 30;
 const IMAGES: usize = 16;
 
-/// The paper's, which is 0.01 for VGG-11 on large images. Without a norm some of the others diverge at 0.1 (LeNet's loss
-/// rises to 12, the yardstick's to 81), so they have a tenth; PNASNet, whose first loss is 22, diverges there, too.
+/// The paper's, which is 0.01 for VGG-11 on large images. Without a norm some of the others diverge at 0.1 (LeNet's
+/// loss rises to 12, the yardstick's to 81), so they have a tenth; PNASNet, whose first loss is 22, diverges there,
+/// too.
 fn rate(model: &str, norm: Norm) -> f64 {
     match (model, norm) {
         ("pnasnet-a", Norm::None) => 1e-4,
@@ -74,8 +75,8 @@ fn rate(model: &str, norm: Norm) -> f64 {
     }
 }
 
-/// The largest share of the first loss that the last ones may be. Without a norm deep networks learn hardly more in so few
-/// steps than how often each class occurs: VGG's loss ends at 2.29, and at 2.25 with the rate of 0.1.
+/// The largest share of the first loss that the last ones may be. Without a norm deep networks learn hardly more in so
+/// few steps than how often each class occurs: VGG's loss ends at 2.29, and at 2.25 with the rate of 0.1.
 fn fallen(norm: Norm) -> f32 {
     if norm == Norm::None { 1.0 } else { 0.8 }
 }

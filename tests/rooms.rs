@@ -1,4 +1,4 @@
-//! The rooms of the house: no file is long, and rooms depend downwards, never in a circle.
+//! The rooms of the house: no file is long, no comment wide, and rooms depend downwards, never in a circle.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 
 /// Most lines of a file.
 const LONGEST: usize = 500;
+/// Most columns of a comment, and of a shader's lines: rustfmt breaks Rust's code, and nothing else by itself.
+const WIDEST: usize = 120;
+/// Endings of program text.
+const PROGRAMS: [&str; 5] = ["rs", "wgsl", "js", "mjs", "py"];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -35,11 +39,48 @@ fn files(folder: &Path, endings: &[&str]) -> Vec<PathBuf> {
 
 #[test]
 fn no_file_is_long() {
-    let all = files(root(), &["rs", "wgsl"]);
+    let all = files(root(), &PROGRAMS);
     assert!(all.len() > 500, "{} files", all.len());
     let lines = all.iter().map(|path| (text(path).lines().count(), path));
     let long: Vec<_> = lines.filter(|(lines, _)| *lines > LONGEST).collect();
     assert!(long.is_empty(), "more than {LONGEST} lines: {long:?}");
+}
+
+/// Numbers of the lines that have more than [`WIDEST`] columns and are comments, end in one, or stand in a shader.
+fn wide(text: &str, ending: &str) -> Vec<usize> {
+    let marks: &[&str] = if ending == "py" { &["#"] } else { &["//", "/*", "* "] };
+    let behind = format!(" {} ", marks[0]);
+    let mut quoted = false;
+    let mut found = Vec::new();
+    for (at, line) in text.lines().enumerate() {
+        let inside = quoted;
+        quoted ^= ending == "py" && line.matches("\"\"\"").count() % 2 == 1;
+        let begins = marks.iter().any(|mark| line.trim_start().starts_with(mark));
+        let says = inside || quoted || begins || line.contains(&behind) || line.contains("\"\"\"");
+        if line.chars().count() > WIDEST && (says || ending == "wgsl") {
+            found.push(at + 1);
+        }
+    }
+    found
+}
+
+#[test]
+fn no_comment_is_wide() {
+    for path in files(root(), &PROGRAMS) {
+        let lines = wide(&text(&path), &path.extension().unwrap_or_default().to_string_lossy());
+        assert!(lines.is_empty(), "{}: more than {WIDEST} columns in lines {lines:?}", path.display());
+    }
+}
+
+#[test]
+fn wide_comments_are_found() {
+    let [word, code] = ["x".repeat(WIDEST + 1), format!("f({})", "x, ".repeat(WIDEST))];
+    let rust = format!("/// {word}\n{code}\n{code} // {word}\n// x\n\"https://{word}\"\n");
+    assert_eq!(wide(&rust, "rs"), [1, 3]);
+    assert_eq!(wide(&code, "wgsl"), [1]);
+    assert_eq!(wide(&format!("/**\n * {word}\n */\n{code}\n"), "js"), [2]);
+    let python = format!("\"\"\"{word}\n{word}\nx\"\"\"\n{code}\n{code}  # x\n# {word}\n");
+    assert_eq!(wide(&python, "py"), [1, 2, 5, 6]);
 }
 
 /// The program text of a file: without comments and without its tests, which may look at everything.

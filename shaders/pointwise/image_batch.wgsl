@@ -54,10 +54,12 @@ fn around(i: u32, size: u32, start: i32, part: i32) -> Around {
     return Around(u32(start + first), u32(start + min(first + 1, end - 1)), held - f32(first), within);
 }
 
+fn along(image: u32, c: u32, row: u32, columns: Around) -> f32 {
+    return mix(value(image, c, row, columns.first), value(image, c, row, columns.second), columns.share);
+}
+
 fn stretched(image: u32, c: u32, rows: Around, columns: Around) -> f32 {
-    let above = mix(value(image, c, rows.first, columns.first), value(image, c, rows.first, columns.second), columns.share);
-    let below = mix(value(image, c, rows.second, columns.first), value(image, c, rows.second, columns.second), columns.share);
-    return mix(above, below, rows.share);
+    return mix(along(image, c, rows.first, columns), along(image, c, rows.second, columns), rows.share);
 }
 
 @compute @workgroup_size(64)

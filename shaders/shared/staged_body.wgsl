@@ -64,7 +64,8 @@ fn write(sum: ptr<function, Sum>, place: Place, at: vec2u) {
         for (var j = 0u; j < TN; j++) {
             let column = place.column + at.x + j * LX;
             let first = i * 4u;
-            finish(place, block, column, mat4x4f((*sum)[first][j], (*sum)[first + 1u][j], (*sum)[first + 2u][j], (*sum)[first + 3u][j]));
+            let rows = mat4x4f((*sum)[first][j], (*sum)[first + 1u][j], (*sum)[first + 2u][j], (*sum)[first + 3u][j]);
+            finish(place, block, column, rows);
         }
     }
 }

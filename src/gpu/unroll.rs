@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn loops_over_constants_are_written_out() {
         let text = "const OWN: u32 = TM / LX;\nconst TM: u32 = 8u;\nconst LX: u32 = 4u;\n\
-                    for (var i = 0u; i < OWN; i++) { // rows\n    x[i] = mix.i + pi;\n    if i > 0u {\n        y(i);\n    }\n}\n";
+                    for (var i = 0u; i < OWN; i++) { // rows\n    x[i] = mix.i + pi;\n\
+                    \x20   if i > 0u {\n        y(i);\n    }\n}\n";
         let (_, body) = unroll(text).split_once("4u;\n").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap_or_default();
         let one =
             |i: u32| format!("{{\n    x[{i}u] = mix.i + pi;\n    if {i}u > 0u {{\n        y({i}u);\n    }}\n}}\n");

@@ -4,7 +4,8 @@
 //! ```
 //! use mexhat::models::{self, ModelOptions};
 //! use mexhat::nn::Norm;
-//! let net = models::network("resnet18", &ModelOptions { norm: Norm::Batch, input: [3, 32, 32], ..Default::default() })?;
+//! let options = ModelOptions { norm: Norm::Batch, input: [3, 32, 32], ..Default::default() };
+//! let net = models::network("resnet18", &options)?;
 //! assert_eq!(net.nodes[2].name.as_deref(), Some("layer1.0"));
 //! # Ok::<(), mexhat::Error>(())
 //! ```
@@ -52,8 +53,8 @@ use crate::{Error, Result};
 /// An architecture: its layers, appended to a network without any, for `options.classes` outputs.
 type Write = fn(&mut Network, &ModelOptions);
 
-/// Every architecture under its name: adding one is a file and a line here. Those of the feature `zoo` no page names,
-/// which then need not download them.
+/// Every architecture under its name: one more takes a file, its `mod` line above and a line here. Those of the feature
+/// `zoo` no page names, which then need not download them.
 const MODELS: &[(&str, Write)] = &[
     ("lenet", lenet::lenet),
     ("small", small::small),
@@ -156,7 +157,8 @@ pub fn network(name: &str, options: &ModelOptions) -> Result<Network> {
 /// ```
 /// use mexhat::models::{self, ModelOptions};
 /// let mut state = mexhat::nn::State::new();
-/// let model = models::build("linear", &ModelOptions { input: [1, 28, 28], classes: 10, ..Default::default() }, &mut state)?;
+/// let options = ModelOptions { input: [1, 28, 28], classes: 10, ..Default::default() };
+/// let model = models::build("linear", &options, &mut state)?;
 /// assert_eq!(model.output, [10]);
 /// assert_eq!(state.parameter_count(), 784 * 10 + 10);
 /// # Ok::<(), mexhat::Error>(())

@@ -79,11 +79,13 @@ const MOST_PARTS: usize = 1 << 16;
 ///
 /// ```
 /// use mexhat::train::{OptimizerKind, Options};
-/// let options = Options { data: "mnist".into(), optimizer: OptimizerKind::Adam, epochs: Some(3), ..Default::default() };
+/// let optimizer = OptimizerKind::Adam;
+/// let options = Options { data: "mnist".into(), optimizer, epochs: Some(3), ..Default::default() };
 /// options.validate()?;
 /// assert_eq!(options.base_lr(), 1e-3); // Adam's, where none is given
 /// // A run folder's options.json; what it leaves out takes the defaults.
-/// let kept: Options = serde_json::from_str(r#"{ "data": "mnist", "optimizer": "adam", "epochs": 3 }"#).expect("options");
+/// let text = r#"{ "data": "mnist", "optimizer": "adam", "epochs": 3 }"#;
+/// let kept: Options = serde_json::from_str(text).expect("options");
 /// assert_eq!(kept, options);
 /// # Ok::<(), mexhat::Error>(())
 /// ```

@@ -1,8 +1,9 @@
 """Holds `mexhat export` against ONNX Runtime: python check.py MEXHAT RUN [RUN ...]
 
-Each RUN is a run folder. Its ONNX models (normalised outside and inside) have to pass ONNX's own checker, and to give the
-probabilities that `mexhat predict` gives for random pictures, to 1e-4, and their logarithms to 1e-4 of how far these are apart: all
-classes are nearly as likely to a network of a few steps, whatever it computes. Needs numpy, onnx, onnxruntime, pillow and safetensors.
+Each RUN is a run folder. Its ONNX models (normalised outside and inside) have to pass ONNX's own checker, and to give
+the probabilities that `mexhat predict` gives for random pictures, to 1e-4, and their logarithms to 1e-4 of how far
+these are apart: all classes are nearly as likely to a network of a few steps, whatever it computes. Needs numpy, onnx,
+onnxruntime, pillow and safetensors.
 """
 
 import json

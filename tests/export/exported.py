@@ -1,8 +1,9 @@
 """Holds exported networks against ONNX Runtime and PyTorch: python exported.py FOLDER [FOLDER ...]
 
-Each FOLDER has case.json (name; shapes of an image and of what the network makes of it), model.onnx, plain.safetensors, images and expected
-(our outputs), both as little-endian float32, and labels as uint32. ONNX Runtime's outputs and those of PyTorch's layers with the plain
-tensors have to be the same to 1e-4 of the largest, and as many of them right. Needs numpy, onnx, onnxruntime, safetensors and torch.
+Each FOLDER has case.json (name; shapes of an image and of what the network makes of it), model.onnx, plain.safetensors,
+images and expected (our outputs), both as little-endian float32, and labels as uint32. ONNX Runtime's outputs and those
+of PyTorch's layers with the plain tensors have to be the same to 1e-4 of the largest, and as many of them right. Needs
+numpy, onnx, onnxruntime, safetensors and torch.
 """
 
 import json

@@ -1,7 +1,8 @@
 """Holds two exported networks against ours on all test images of MNIST: python mnist.py FOLDER
 
-FOLDER has outside.onnx (whose images are normalised), inside.onnx (whose images are bytes), pixels, labels and our logits. At most two of
-10,000 predictions may be others, and so many more or fewer be right. Needs numpy and onnxruntime.
+FOLDER has outside.onnx (whose images are normalised), inside.onnx (whose images are bytes), pixels, labels and our
+logits. At most two of 10,000 predictions may be others, and so many more or fewer be right. Needs numpy and
+onnxruntime.
 """
 
 import json

@@ -1,7 +1,8 @@
 """Holds `mexhat export --out FILE.safetensors` against PyTorch: python plain_networks.py NET FOLDER
 
-FOLDER has plain.safetensors (the network NET of the golden vectors' networks.py, without deconvolution), images and expected (its logits
-here), both as little-endian float32. PyTorch's logits have to be the same to 1e-4 of the largest. Needs numpy, safetensors and torch.
+FOLDER has plain.safetensors (the network NET of the golden vectors' networks.py, without deconvolution), images and
+expected (its logits here), both as little-endian float32. PyTorch's logits have to be the same to 1e-4 of the largest.
+Needs numpy, safetensors and torch.
 """
 
 import pathlib

@@ -1,8 +1,9 @@
 """Networks in PyTorch with the layers of the authors of network deconvolution, under the names of mexhat's tensors.
 
-python torch_networks.py write NET FOLDER   saves random values as FOLDER/state.safetensors, images and the logits for them
-python torch_networks.py read NET FOLDER    loads FOLDER/model.safetensors of mexhat, every tensor and no other, and holds its logits against
-                                            FOLDER/expected
+python torch_networks.py write NET FOLDER   saves random values as FOLDER/state.safetensors, images and the logits for
+                                            them
+python torch_networks.py read NET FOLDER    loads FOLDER/model.safetensors of mexhat, every tensor and no other, and
+                                            holds its logits against FOLDER/expected
 
 NET is resnet18, vgg16, resnext29, mlp or channels. Needs numpy, safetensors and torch.
 """
@@ -59,8 +60,8 @@ class Delinear(nn.Linear):
 
 
 class ChannelDeconv(nn.Module):
-    """As published, in evaluation: interleaved blocks of channels that share one mean and one D; the channels that fill none share a mean and
-    a variance."""
+    """As published, in evaluation: interleaved blocks of channels that share one mean and one D; the channels that
+    fill none share a mean and a variance."""
 
     def __init__(self, block, eps=1e-2):
         super().__init__()

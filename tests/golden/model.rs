@@ -1,6 +1,6 @@
 //! One training step of whole networks as shipped, against a PyTorch network: loss, outputs, every gradient, every
 //! parameter after the update, and the running statistics. Eleven million weights need no file: both sides make the
-//! same ones up, and of large tensors a summary is compared (`summary` and `made_weight` in generate.py).
+//! same ones up, and of large tensors a summary is compared (`made_weight` in shipped.py, `summary` in models.py).
 
 use super::case::{Run, Runner};
 use mexhat::models::{ModelOptions, network};

@@ -1,8 +1,10 @@
-"""The networks of the paper's Tables 1 and 2, for `Shipped` of generate.py: which layers follow each other, and nothing else.
+"""The networks of the paper's Tables 1 and 2, for `Shipped` of shipped.py: which layers follow each other, and nothing
+else.
 
 Each takes `net`, whose layers are
 
-  net.conv(name, x, outputs, k=3, stride=1, groups=1, iterations=5, block=64, bias=False, bn=True, dilation=1, sampling=3)
+  net.conv(name, x, outputs, k=3, stride=1, groups=1, iterations=5, block=64, bias=False, bn=True, dilation=1,
+           sampling=3)
       a deconvolution with bias, or a convolution (`bias`: with bias too) and its batch norm (`bn`: False leaves it out)
   net.plain(...)    the same, which never deconvolves
   net.bn(name, x)   batch norm of its own, which deconvolution needs none of

@@ -1,8 +1,8 @@
 //! The numbers of the page's chapters, as `web/page/recordings` has them from the engine in a browser, against plain
 //! loops in `f64` and against the engine on this machine's adapter.
 //!
-//! That a live page shows what is recorded is held by `cargo xtask test-web recorded`; the losses of the recorded races,
-//! which need MNIST, by `real_data`.
+//! That a live page shows what is recorded is held by `cargo xtask test-web recorded`; the losses of the recorded
+//! races, which need MNIST, by `real_data`.
 
 mod plain;
 
@@ -329,7 +329,8 @@ fn kernels_and_what_is_left_are_the_recorded_ones() {
             .into_iter()
             .flat_map(|t| [0.01, 1.0].into_iter().flat_map(move |e| [true, false].map(move |g| (t, e, g))))
         {
-            let said = picture.answer(&format!("[\"look\",5,{steps},{eps},{grey}]"));
+            let options = format!(r#"{{"k":5,"iterations":{steps},"eps":{eps},"grey":{grey}}}"#);
+            let said = picture.answer(&format!("[\"look\",{options}]"));
             let name = |what: &str| format!("{}, {steps} steps, eps {eps}, grey {grey}: {what}", picture.name);
             let channels = picture.channels(grey);
             let d = channels * K * K;
@@ -373,7 +374,8 @@ fn kernels_and_what_is_left_are_the_recorded_ones() {
     }
 }
 
-/// Kernels (c,c,k,k) as the engine wants them, of three colours: of one, each gets the same and nothing from the others.
+/// Kernels (c,c,k,k) as the engine wants them, of three colours: of one, each gets the same and nothing from the
+/// others.
 fn for_colours(kernels: &[f32], channels: usize) -> Vec<f32> {
     if channels == 3 {
         return kernels.to_vec();

@@ -5,7 +5,8 @@ import { LANES, axes, between, colour, dot, even, path } from "./draw.js";
 const $ = (id) => document.getElementById(id);
 /** Points of one line at most: from twice as many on, two become one. */
 const MOST = 2000;
-/** A loss this many times that of the beginning is off the chart, so that a network that diverges leaves the other readable. */
+/** A loss this many times that of the beginning is off the chart, so that a network that diverges leaves the other
+ * readable. */
 const CLIP = 4;
 
 /** A line: values at steps, and at seconds of the network's own turns. Each point is the mean of `every` steps. */
@@ -31,8 +32,8 @@ let [lanes, names] = [[], []];
 /** The lines of this race and of those before it. */
 const everything = () => [...runs.all().flatMap((run) => run.lanes), ...lanes];
 
-/** Lowest and highest loss that the chart shows. A single batch without a mistake has a loss of next to nothing, which takes no room from the others;
- * whoever is still in the race is in the chart, however badly it learns. */
+/** Lowest and highest loss that the chart shows. A single batch without a mistake has a loss of next to nothing, which
+ * takes no room from the others; whoever is still in the race is in the chart, however badly it learns. */
 export function losses() {
   const known = everything().map(({ loss, diverged }) => {
     const sorted = Float64Array.from(loss.values.filter((v) => v > 0 && isFinite(v))).sort();
@@ -104,7 +105,8 @@ export function draw(of, after = () => {}) {
 
 addEventListener("resize", show);
 
-/** Every point of the race and of those before it, a line each: network, what, step, seconds of its own, value, and what was special about the race. */
+/** Every point of the race and of those before it, a line each: network, what, step, seconds of its own, value, and
+ * what was special about the race. */
 export function csv(names, of, label) {
   const race = (names, of, label) => of.flatMap((lane, i) => ["loss", "accuracy"].flatMap((what) => lane[what].steps.map((step, at) => [`"${names[i]}"`, what, step, lane[what].seconds[at].toFixed(4), lane[what].values[at], `"${label}"`].join())));
   return ["network,what,step,seconds,value,race", ...runs.all().flatMap((run) => race(run.names, run.lanes, `${run.number}: ${run.label}`)), ...race(names, of, label), ""].join("\n");

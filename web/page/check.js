@@ -59,7 +59,8 @@ function begin() {
   worker.onerror = ({ message }) => end(`The checks could not be run: ${message ?? "they could not be loaded"}`, "failed");
 }
 
-/** Makes the buttons work; `racing` says whether networks are training, `gpu` what the browser calls it; `save` gives the visitor a file. */
+/** Makes the buttons work; `racing` says whether networks are training, `gpu` what the browser calls it; `save` gives
+ * the visitor a file. */
 export function connect(racing, gpu, save) {
   $("check").addEventListener("click", () => {
     if (worker) end("The check was stopped.");

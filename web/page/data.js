@@ -83,7 +83,8 @@ async function response(url) {
   return fresh;
 }
 
-/** Fetches all four files, of the large one as much as `train` images need; `progress` is told the bytes so far and of how many. */
+/** Fetches all four files, of the large one as much as `train` images need; `progress` is told the bytes so far and of
+ * how many. */
 export async function fetchMnist(train, progress) {
   const files = {};
   let [done, total] = [0, 0];

@@ -17,7 +17,7 @@ export function surface(canvas) {
   return { context, width, height };
 }
 
-/** Axes around a plot. Returns `{ context, x, y, inside }`: places of values, and drawing that stays within the axes. */
+/** Axes around a plot. Returns `{ context, x, y, inside }`: places of values, and drawing that stays within them. */
 export function axes(canvas, { x: [left, right], y: [low, high], log = false, names, ticks }) {
   const { context, width, height } = surface(canvas);
   const [west, north, east, south] = [58, 10, 12, 36];

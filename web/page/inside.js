@@ -85,7 +85,7 @@ const shown = (layers) => layers.filter(({ name }, at) => /^(relu|sigmoid)/.test
 /** What the boxes are for. */
 let form = "";
 
-/** Makes boxes for these layers; they stay as long as the networks do, for collecting canvases takes the page's time. */
+/** Makes boxes for these layers; they stay as long as the networks do, for collecting canvases takes time. */
 function furnish(networks, names) {
   const next = JSON.stringify([names, networks.map((layers) => layers.map(({ name, shape }) => [name, shape]))]);
   if (next === form) return;

@@ -16,7 +16,8 @@ let collected = new Map();
 /** `{ name, shape, classes, lines, train, test, … }`, or null. */
 export const current = () => given?.found ?? null;
 
-/** What is read of files: `name` for messages, `files` [[path, File]]; `progress` hears the share that is done. Refused in words. */
+/** What is read of files: `name` for messages, `files` [[path, File]]; `progress` hears the share that is done. Refused
+ * in words. */
 export function read(name, files, options, progress = () => {}) {
   worker?.terminate();
   refuse(new Error("other files were given meanwhile"));

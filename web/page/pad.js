@@ -10,7 +10,7 @@ ink.lineCap = ink.lineJoin = "round";
 ink.strokeStyle = ink.fillStyle = "#fff";
 
 let ask = () => {};
-/** Whether a question is on its way, whether the next waits, and which drawing it is of: answers about others are late. */
+/** Whether a question is on its way, whether the next waits, and of which drawing: answers about others are late. */
 let [asking, again, drawing] = [false, false, 0];
 let [drawn, trained, announce, last] = [false, false, false, null];
 /** Names of the classes, the shape of a picture, whether it can be drawn, and how many bars there are. */

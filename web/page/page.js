@@ -342,7 +342,8 @@ async function play(number) {
   endRecording = replay(recorded[at], (events) => now === lanes && answers.events({ events }));
 }
 
-/** Where figures, on a phone also the first chart, are below the fold, the button that was pressed goes to the top and they come in sight. */
+/** Where figures, on a phone also the first chart, are below the fold, the button that was pressed goes to the top and
+ * they come in sight. */
 function intoSight() {
   const last = matchMedia("(max-width: 46rem)").matches ? $("loss") : $("lane1");
   if (last.getBoundingClientRect().bottom <= innerHeight) return;

@@ -50,7 +50,7 @@ const windowed = (size, kernel, stride, padding) => Math.floor((size + 2 * paddi
 
 const JOINTS = { batch_norm: "batch norm", group_norm: "group norm", layer_norm: "layer norm", iter_norm: "iterative norm", channel_deconv: "whiten" };
 
-/** The layers of a network: what each is, what comes out of it, and whether the network's normalisation belongs to it. */
+/** The layers of a network: what each is, what comes out of it, and whether the network's norm belongs to it. */
 function layers({ input: [channels, height], layers }) {
   let [c, side] = [channels, height];
   const made = [];

@@ -12,7 +12,8 @@ export const all = () => kept;
 
 const percent = ({ accuracy: { values } }) => (values.length ? `${(100 * values.at(-1)).toFixed(0)} %` : "not judged");
 
-/** The race as it is kept, or null where it has made no steps; `label` says what was special about it, `link` repeats it, where it can. */
+/** The race as it is kept, or null where it has made no steps; `label` says what was special about it, `link` repeats
+ * it, where it can. */
 function run(lanes, names, { label, link }) {
   if (!lanes.some(({ loss }) => loss.steps.length > 1)) return null;
   return { names, lanes: lanes.map(({ loss, accuracy, step, diverged }) => ({ loss, accuracy, step, diverged })), label, link };

@@ -63,7 +63,7 @@ export function pick(name, value) {
   show();
 }
 
-/** What is special about a race of this rate, in words; `own` is what the visitor's own data is called, if it is that. */
+/** What is special about a race of this rate, in words; `own` is what the visitor's data is called, if it is that. */
 export function label(lr, own) {
   const others = Object.entries(chosen).filter(([name, value]) => value !== DEFAULTS[name] && !["lr", "left", "right", "third", "fourth"].includes(name));
   return [`rate ${lr}`, ...others.map(([name, value]) => (name === "data" && own ? `own data ${own}` : `${name.replace("_", " ")} ${value}`))].join(", ");

@@ -96,8 +96,10 @@ const actions = {
   },
   async call({ name, args, id }) {
     viewer ??= await Viewer.open();
+    // Options are JSON for the engine.
+    const given = args.map((one) => (one?.constructor === Object ? JSON.stringify(one) : one));
     try {
-      say("told", { id, value: await viewer[name](...args) });
+      say("told", { id, value: await viewer[name](...given) });
     } catch (error) {
       // A picture without patches or with nothing to see is no fault of the page.
       if (error?.kind === "device-lost") viewer = null;

@@ -8,12 +8,21 @@ use mexhat::gpu::Gpu;
 use mexhat::study::{Deconvolver, Spectrum, inverse_root, whitened};
 use mexhat::viz::image::{robust_scale, signed_picture, sparse_picture};
 use mexhat::viz::{StreamingHistogram, central_kernels, dead_leaves};
-use mexhat::{Error, Result};
+use mexhat::{Error, Result, json};
 use wasm_bindgen::prelude::*;
 use web_time::Instant;
 
 /// Bars of each histogram, over +-4 standard deviations.
 const BINS: usize = 65;
+
+/// How a picture is looked at.
+#[derive(serde::Deserialize)]
+struct Look {
+    k: usize,
+    iterations: usize,
+    eps: f64,
+    grey: bool,
+}
 
 /// Looks at pictures on a device of its own.
 #[wasm_bindgen]
@@ -39,25 +48,19 @@ impl Viewer {
         object(&[("pixels", pixels.into()), ("width", (width as u32).into()), ("height", (height as u32).into())])
     }
 
-    /// Kernels of an RGBA picture and what they make of it, in its colours or in `grey`:
-    /// `{ channels, kernel, values, colours, scale, deconvolved, sparse, before, after, conditions, kurtoses, patches, ms }`.
+    /// Kernels of an RGBA picture and what they make of it:
+    /// `{ channels, kernel, values, colours, scale, deconvolved, sparse, before, after, conditions, kurtoses, patches,
+    /// ms }`. `options` is JSON, `{ k, iterations, eps, grey }`: the kernels' side, Newton-Schulz steps, what is added
+    /// to the diagonal, in variances of the picture, and whether it is looked at without its colours.
     ///
     /// `values` are (channels,channels,k,k), colour out, colour in, row, column; the pictures are RGBA; `before` and
-    /// `after` are densities. `eps` is in variances of the picture.
-    #[expect(clippy::too_many_arguments)]
-    pub async fn look(
-        &self,
-        pixels: Vec<u8>,
-        width: usize,
-        height: usize,
-        k: usize,
-        iterations: usize,
-        eps: f64,
-        grey: bool,
-    ) -> Result<JsValue, JsValue> {
+    /// `after` are densities.
+    pub async fn look(&self, pixels: Vec<u8>, width: usize, height: usize, options: &str) -> Result<JsValue, JsValue> {
         let begun = Instant::now();
-        let picture = Picture::new(&pixels, [width, height], grey).map_err(thrown)?;
-        let seen = self.seen(&picture, k, iterations, eps).await.map_err(thrown)?;
+        let wrong = |e: serde_json::Error| thrown(Error::Usage(format!("the page's options: {e}")));
+        let options: Look = json::read(options).map_err(wrong)?;
+        let picture = Picture::new(&pixels, [width, height], options.grey).map_err(thrown)?;
+        let seen = self.seen(&picture, options).await.map_err(thrown)?;
         let _ = js_sys::Reflect::set(&seen, &"ms".into(), &(begun.elapsed().as_secs_f64() * 1e3).into());
         Ok(seen.into())
     }
@@ -68,7 +71,7 @@ impl Viewer {
         &self.gpu
     }
 
-    async fn seen(&self, picture: &Picture, k: usize, iterations: usize, eps: f64) -> Result<js_sys::Object> {
+    async fn seen(&self, picture: &Picture, Look { k, iterations, eps, .. }: Look) -> Result<js_sys::Object> {
         let (patches, channels) = (picture.patches(&self.gpu, k).await?, picture.channels);
         let d = patches.d;
         let a = regularised(&patches.covariance, d, eps);

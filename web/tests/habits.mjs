@@ -59,7 +59,8 @@ async function longest(browser, page, count) {
 
 const told = (tasks) => `${tasks.length} tasks, the longest ${tasks.slice(0, 4).map((ms) => ms.toFixed(1)).join(", ")} ms`;
 
-// What a software adapter gets: the small network with deconvolution, its pictures at work, a digit looked at in each layer.
+// What a software adapter gets: the small network with deconvolution, its pictures at work, a digit looked at in each
+// layer.
 const small = await open(GPU, `${address}?batch_size=8&limit_train=512&limit_test=64&look_every=10`, { viewport: { width: 1200, height: 900 } });
 try {
   await small.page.click("#start");
@@ -175,7 +176,7 @@ await browser.close();
 server.close();
 finish();
 
-/** In the page: how many texts there are, and those whose colours are too close to their background (WCAG 2, level AA). */
+/** In the page: how many texts there are, and those whose colours are too close to their background (WCAG 2, AA). */
 function contrasts() {
   const canvas = Object.assign(document.createElement("canvas"), { width: 1, height: 1 }).getContext("2d", { willReadFrequently: true });
   // The canvas knows every way to write a colour.

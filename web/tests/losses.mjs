@@ -7,7 +7,8 @@ import { GPU, expect, finish, open, serve } from "./chromium.mjs";
 const [dist, native] = process.argv.slice(2);
 const { same_driver, options, losses } = JSON.parse(readFileSync(native));
 const BOUND = same_driver ? 1e-5 : 1e-3;
-/** Between drivers, as between two native families, rounding grows tenfold in a few steps of deconvolution; see the README. */
+/** Between drivers, as between two native families, rounding grows tenfold in a few steps of deconvolution; see the
+ * README. */
 const LEAST = same_driver ? {} : { deconv: 8 };
 const norms = Object.keys(losses);
 const steps = losses[norms[0]].length;

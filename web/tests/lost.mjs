@@ -9,8 +9,8 @@ const OPTIONS = { model: "small", batch_size: 16, block: 4, block_fc: 64, mode: 
 const STEPS = 60;
 
 /**
- * What a race told and left: it is driven as the page does, and its device goes away after these steps of the right network. Until `by` it
- * is stepped by hand, with another learning rate from step `slower` on.
+ * What a race told and left: it is driven as the page does, and its device goes away after these steps of the right
+ * network. Until `by` it is stepped by hand, with another learning rate from step `slower` on.
  */
 function race(page, lost, [by, slower]) {
   return page.evaluate(([options, steps, lost, by, slower]) => new Promise((resolve, reject) => {

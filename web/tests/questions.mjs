@@ -19,6 +19,6 @@ export const key = (question) => JSON.stringify(question, (_, v) => (typeof v ==
 
 /** Every question about a picture: its name, and what follows pixels and size. */
 export function questions() {
-  const looks = places(CONTROLS["view-t"]).flatMap((steps) => places(CONTROLS["view-eps"]).flatMap((power) => CONTROLS["view-colours"].map((which) => ["look", 5, steps, 10 ** power, which === "grey"])));
+  const looks = places(CONTROLS["view-t"]).flatMap((iterations) => places(CONTROLS["view-eps"]).flatMap((power) => CONTROLS["view-colours"].map((which) => ["look", { k: 5, iterations, eps: 10 ** power, grey: which === "grey" }])));
   return [["neighbours"], ...places(CONTROLS["descent-rate"]).map((rate) => ["descent", rate]), ["covariance", 3, 15], ["newtonSchulz"], ...looks];
 }

@@ -153,7 +153,8 @@ await engine.browser.close();
 server.close();
 finish();
 
-/** The largest distances of numbers, relative to the largest of their list. What rounding errors alone make differs between drivers. */
+/** The largest distances of numbers, relative to the largest of their list. What rounding errors alone make differs
+ * between drivers. */
 function compare(recorded, found, what, worst, count) {
   if (typeof recorded === "number" && typeof found === "number") return compare([recorded], [found], what, worst, count);
   if (recorded?.floats) return compare(recorded.floats, found.floats, what, worst, count);

@@ -5,7 +5,8 @@ import { extname, join, normalize } from "node:path";
 
 const TYPES = { ".png": "image/png", ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".css": "text/css", ".wasm": "application/wasm", ".json": "application/json" };
 
-/** Serves `folder`; returns the server and its address. `more` answers first: null, bytes, or a function of the response. */
+/** Serves `folder`; returns the server and its address. `more` answers first: null, bytes, or a function of the
+ * response. */
 export async function serve(folder, more = () => null) {
   const server = createServer(async (request, response) => {
     const path = normalize(new URL(request.url, "http://x").pathname).replace(/\/$/, "/index.html");

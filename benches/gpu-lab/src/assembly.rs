@@ -86,15 +86,15 @@ mod tests {
 
     #[test]
     fn the_smallest_loop_with_half_of_all_counts() {
-        let aco = "BB0:\n\tv_fma_f32 v0, v1, v2, v3\nBB1:\n\ts_nop\nBB2:\n\tv_fmac_f32 v0, v1, v2\n\tv_add_u32 v1, v1, 1\n\
-                   \ts_cbranch_scc1 BB2\nBB3:\n\ts_branch BB1\nBB4:\n\ts_endpgm\n";
+        let aco = "BB0:\n\tv_fma_f32 v0, v1, v2, v3\nBB1:\n\ts_nop\nBB2:\n\tv_fmac_f32 v0, v1, v2\n\
+                   \tv_add_u32 v1, v1, 1\n\ts_cbranch_scc1 BB2\nBB3:\n\ts_branch BB1\nBB4:\n\ts_endpgm\n";
         assert_eq!(hottest_loop(aco), Some((1, 3)));
     }
 
     #[test]
     fn a_block_that_leaves_the_loop_is_not_of_it() {
-        let nak = "block 0 L0 [] -> {\n r0 = ffma r1 r2 r3\n@p0 bra L2\n} -> [1, 2]\nblock 1 L1 [0] -> {\n r1 = mov r2\n \
-                   exit\n} -> []\nblock 2 L2 [0] -> {\n bra L0\n} -> [0]\n";
+        let nak = "block 0 L0 [] -> {\n r0 = ffma r1 r2 r3\n@p0 bra L2\n} -> [1, 2]\nblock 1 L1 [0] -> {\n r1 = mov r2\n\
+                   \x20exit\n} -> []\nblock 2 L2 [0] -> {\n bra L0\n} -> [0]\n";
         assert_eq!(hottest_loop(nak), Some((1, 3)));
     }
 

@@ -78,7 +78,15 @@ fn put(sum: ptr<function, mat4x4f>, result: Result, at: vec2u) {
 }
 
 // Four steps from `step` of a product on: rows from `top` on of the left matrix, vector `column` of the right one.
-fn add_steps(sum: ptr<function, mat4x4f>, second: bool, left: u32, right: u32, rows: ptr<function, array<u32, 4>>, column: u32, step: u32) {
+fn add_steps(
+    sum: ptr<function, mat4x4f>,
+    second: bool,
+    left: u32,
+    right: u32,
+    rows: ptr<function, array<u32, 4>>,
+    column: u32,
+    step: u32,
+) {
     var y: array<vec4f, 4>;
     for (var e = 0u; e < 4u; e++) {
         // Rows beyond the last are clamped; the padding of the left matrix is zero there.

@@ -16,7 +16,8 @@ use std::time::Instant;
 #[cfg_attr(feature = "cli", derive(clap::Args))]
 pub struct Runs {
     /// Networks of table1, table2, fig6, fig8a, fig8b and fig12
-    /// [default: vgg16, resnet18-imagenet, deeplabv3-resnet50, vgg13, vgg11, vgg11; with --full all of a table, and vgg11-imagenet]
+    /// [default: vgg16, resnet18-imagenet, deeplabv3-resnet50, vgg13, vgg11, vgg11; with --full all of a table, and
+    /// vgg11-imagenet]
     #[cfg_attr(feature = "cli", arg(long = "model", value_name = "NAME,...", value_delimiter = ','))]
     pub models: Vec<String>,
     /// Times the channels of these networks: 0.25 makes them four times narrower

@@ -285,7 +285,8 @@ impl Data for Examples<'_> {
 ///
 /// ```
 /// use mexhat::train::Stream;
-/// let grey = Stream::new([1, 8, 8], |epoch| (0..100).map(move |i| Ok((vec![i as f32 / 100.0; 64], (epoch as u32 + i) % 2))));
+/// let grey = |epoch, i| (vec![i as f32 / 100.0; 64], (epoch as u32 + i) % 2);
+/// let data = Stream::new([1, 8, 8], move |epoch: u64| (0..100).map(move |i| Ok(grey(epoch, i)))).with_images(100);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Stream<F> {

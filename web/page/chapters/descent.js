@@ -2,7 +2,7 @@
 import { colour, dot, pairs, path, percent, surface } from "../draw.js";
 
 const $ = (id) => document.getElementById(id);
-/** Levels of the loss that are drawn, as shares of the distance at the start; and how far one sees, in such distances. */
+/** Levels of the loss that are drawn, as shares of the distance at the start; and how far one sees, in the same. */
 const [LEVELS, REACH] = [[1, 0.75, 0.5, 0.25], 1.45];
 let found = null;
 const rate = () => Number($("descent-rate").value);

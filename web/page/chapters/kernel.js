@@ -14,8 +14,7 @@ function settings() {
 }
 
 export function question() {
-  const { k, iterations, eps, grey } = settings();
-  return ["look", k, iterations, eps, grey];
+  return ["look", settings()];
 }
 
 export function connect(again) {
