@@ -283,16 +283,16 @@ impl Module for AdaptiveAvgPool {
     }
 }
 
-/// Bilinear resizing of the map.
+/// Bilinear resampling of the map.
 #[derive(Clone, Copy, Debug)]
-pub struct Resize {
+pub struct Interpolate {
     /// (H,W) of the result.
     pub size: [usize; 2],
 }
 
-impl Module for Resize {
+impl Module for Interpolate {
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
-        ops::bilinear(ctx.tape, x, self.size)
+        ops::interpolate(ctx.tape, x, self.size)
     }
 }
 

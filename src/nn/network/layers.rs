@@ -146,9 +146,9 @@ impl Layers {
         self.push(Layer::Auxiliary { head: Self::of(head), weight })
     }
 
-    /// The map stretched bilinearly to this height and width.
-    pub fn resize(&mut self, size: [usize; 2]) -> &mut Self {
-        self.push(Layer::Resize { size })
+    /// The map stretched bilinearly: (N,C,H,W) to (N,C,`size[0]`,`size[1]`).
+    pub fn interpolate(&mut self, size: [usize; 2]) -> &mut Self {
+        self.push(Layer::Interpolate { size })
     }
 
     /// A module of the user's: `build` makes it for an input of this shape (without N). A file keeps `kind` only, so
