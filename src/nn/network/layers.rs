@@ -22,7 +22,8 @@ use serde::{Deserialize, Serialize};
 /// let mut net = Network::new([3, 32, 32]).norm(Norm::None);
 /// net.conv(Conv::new(8, 3)).group_norm().silu().max_pool(MaxPool::new(3).stride(2).padding(1));
 /// net.conv(Conv::new(8, 3)).layer_norm().leaky_relu(0.1).conv(Conv::new(8, 3)).iter_norm().relu6();
-/// net.channel_deconv(ChannelWhitening::default()).tanh().gate(|g| g.global_avg_pool().sigmoid());
+/// net.channel_deconv(ChannelWhitening { block: 8, ..Default::default() }).tanh();
+/// net.gate(|gate| gate.global_avg_pool().sigmoid());
 /// net.dual_path(6, |body| body.conv(Conv::new(8, 3)), |x| x).sequence(|b| b.batch_norm().relu()).named("end");
 /// net.interpolate([12, 12]).adaptive_avg_pool([4, 4]).flatten().linear(10);
 /// assert_eq!(net.build(&mut mexhat::nn::State::new())?.output, [10]);
@@ -98,7 +99,7 @@ impl Layers {
         self.push(Layer::IterNorm)
     }
 
-    /// Whitening of activations without weights: (N,C,H,W) or (N,C), kept.
+    /// Whitening of activations without weights, in blocks of at most C: (N,C,H,W) or (N,C), kept.
     pub fn channel_deconv(&mut self, whitening: ChannelWhitening) -> &mut Self {
         self.push(Layer::ChannelDeconv(whitening))
     }
