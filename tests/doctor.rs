@@ -11,7 +11,8 @@ fn report(text: fn(String) -> String) -> Result<Report> {
     let wish = Wish { family: Some(Family::Shared), loads: Some(Loads::Buffers) };
     let options = OpenOptions::of_variables(|name| std::env::var(name).ok())?;
     let gpu = Gpu::open_with(OpenOptions { wish, text: Some(text), cache: KernelCache::Off, ..options })?;
-    let few: Vec<_> = OPERATIONS.iter().filter(|op| ["relu", "matmul", "mse"].contains(&op.name)).copied().collect();
+    let few: Vec<_> =
+        OPERATIONS.iter().filter(|op| ["relu", "matmul", "mse_loss"].contains(&op.name)).copied().collect();
     assert_eq!(few.len(), 3);
     let mut told = 0;
     let report = pollster::block_on(examine(&gpu, &few, |_| told += 1));

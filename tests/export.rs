@@ -33,7 +33,7 @@ fn all_layers(norm: Norm) -> Network {
     net.conv(Conv::new(8, 3).groups(2).dilation(2).bias(false)).push(Layer::LeakyRelu { slope: 0.1 });
     net.residual(|body| body.conv(Conv::new(8, 3)).relu().conv(Conv::new(8, 1))).relu();
     net.residual_with(|body| body.conv(Conv::new(12, 3).stride(2)), |cut| cut.conv(Conv::new(12, 1).stride(2)));
-    net.push(Layer::Swish)
+    net.push(Layer::Silu)
         .batch_norm()
         .named("between")
         .push(Layer::GroupNorm)
@@ -43,7 +43,7 @@ fn all_layers(norm: Norm) -> Network {
     net.squeeze_excitation(16, 4);
     let path = |outputs| Layers::of(|b| b.conv(Conv::new(outputs, 1)));
     net.push(Layer::DualPath { sum: 8, body: path(10), shortcut: path(9) });
-    net.push(Layer::Resize { size: [7, 9] }).push(Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 }));
+    net.push(Layer::Interpolate { size: [7, 9] }).push(Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 }));
     net.push(Layer::AdaptiveAvgPool { size: [3, 4] }).push(Layer::AvgPool(AvgPool { kernel: 2 }));
     net.push(Layer::Sequence { layers: Layers::of(|b| b.conv(Conv::new(6, 1)).push(Layer::Tanh)) });
     net.flatten().dropout(0.2).linear(Linear::new(20)).push(Layer::IterNorm).push(Layer::GroupNorm).sigmoid();

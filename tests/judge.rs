@@ -224,7 +224,7 @@ fn what_cannot_be_learnt_is_refused_before_anything_is_written() {
     refuse("--model lenet --freeze conv1,conv1_bn,conv2,conv2_bn,fc1,fc2", "nothing is left to train");
     refuse("--model mlp --freeze nope", "no layer 'nope'");
     refuse("--model mlp --optimizer adam --momentum 0.5", "--momentum is for --optimizer sgd");
-    fs::write(dir.path().join("map.toml"), "layers = [{ type = \"conv\", outputs = 10, kernel = 3 }]").unwrap();
+    fs::write(dir.path().join("map.toml"), "layers = [{ type = \"conv\", out_channels = 10, kernel = 3 }]").unwrap();
     refuse("--model map.toml", "flatten");
     refused(dir.path(), "train --model map.toml --summary", 2, &["flatten"]);
     for (class, split) in [("a", "train"), ("a", "test"), ("b", "train"), ("b", "test")] {

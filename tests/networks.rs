@@ -77,29 +77,29 @@ fn multiply_adds_are_those_on_paper() {
 fn mistakes_in_a_file_are_named() {
     let dir = TempDir::new().unwrap();
     let write = |text: &str| fs::write(dir.path().join("net.toml"), text).unwrap();
-    write("layers = [\n  { type = \"conv\", outputs = 8, kernal = 3 },\n]");
-    // Not "unknown field `kernal`, expected one of --outputs, --kernel": keys of a file are no options of the program.
+    write("layers = [\n  { type = \"conv\", out_channels = 8, kernal = 3 },\n]");
+    // Not "unknown field `kernal`, expected one of --out_channels, --kernel": keys of a file are no options of the program.
     refused(
         dir.path(),
         "train --model net.toml",
         2,
         &[
             "net.toml: is no description",
-            "line 2, column 33: unknown field 'kernal', expected one of 'outputs', 'kernel', 'stride'",
+            "line 2, column 38: unknown field 'kernal', expected one of 'out_channels', 'kernel', 'stride'",
         ],
     );
     write(
-        "layers = [\n  { type = \"gate\", gate = [\n    { type = \"conv\", outputs = 8, kernel = \"3\" },\n  ] },\n]",
+        "layers = [\n  { type = \"gate\", gate = [\n    { type = \"conv\", out_channels = 8, kernel = \"3\" },\n  ] },\n]",
     );
-    refused(dir.path(), "train --model net.toml", 2, &["line 3, column 35: 'kernel': invalid type: string \"3\""]);
+    refused(dir.path(), "train --model net.toml", 2, &["line 3, column 40: 'kernel': invalid type: string \"3\""]);
     write(
-        "layers = [\n  { type = \"flatten\" },\n  { type = \"linear\", outputs = 10, whitening = {\n eps = 0 } },\n]",
+        "layers = [\n  { type = \"flatten\" },\n  { type = \"linear\", out_features = 10, whitening = {\n eps = 0 } },\n]",
     );
     for args in ["", "--summary"] {
         let args = format!("train --model net.toml --limit-train 32 --limit-test 32 {args}");
         refused(dir.path(), &args, 2, &["net.toml: line 4: layer 'fc1'", "eps is 0; expected a number above 0"]);
     }
-    write("layers = [\n  { type = \"flatten\" },\n  { type = \"linear\", outputs = 3 },\n]");
+    write("layers = [\n  { type = \"flatten\" },\n  { type = \"linear\", out_features = 3 },\n]");
     refused(
         dir.path(),
         "train --model net.toml --limit-train 32 --limit-test 32",
@@ -110,12 +110,15 @@ fn mistakes_in_a_file_are_named() {
     refused(dir.path(), "train --model missing.toml", 2, &["missing.toml"]);
     // Sums of sides that would come round to small ones, and weights that no adapter binds: refused before they are
     // made.
-    let layers = |layers: &str| write(&format!("layers = [{layers}, {{ type = \"linear\", outputs = \"classes\" }}]"));
+    let layers =
+        |layers: &str| write(&format!("layers = [{layers}, {{ type = \"linear\", out_features = \"classes\" }}]"));
     for (field, side) in [("padding", i64::MAX), ("padding", 1 << 62), ("dilation", 1 << 62), ("stride", 1 << 40)] {
-        layers(&format!("{{ type = \"conv\", outputs = 8, kernel = 3, {field} = {side} }}, {{ type = \"flatten\" }}"));
+        layers(&format!(
+            "{{ type = \"conv\", out_channels = 8, kernel = 3, {field} = {side} }}, {{ type = \"flatten\" }}"
+        ));
         refused(dir.path(), "train --model net.toml --summary", 2, &["conv1", "at most 32768", &side.to_string()]);
     }
-    layers("{ type = \"flatten\" }, { type = \"linear\", outputs = 1000000 }");
+    layers("{ type = \"flatten\" }, { type = \"linear\", out_features = 1000000 }");
     let begun = std::time::Instant::now();
     refused(dir.path(), "train --model net.toml --summary", 2, &["a weight of [1000000, 784]", "is needed"]);
     assert!(begun.elapsed().as_secs() < 30, "values were made first");

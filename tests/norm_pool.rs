@@ -163,7 +163,7 @@ fn what_does_not_fit_is_refused_with_both_shapes() -> Result<()> {
     assert!(refused(ops::max_pool2d(tape, x, 2, 0, 0)).contains("stride 0"));
     assert!(refused(ops::avg_pool2d(tape, x, 3, 1, 2)).contains("padding 2"));
     assert!(refused(ops::adaptive_avg_pool2d(tape, x, [0, 1])).contains("1x1"));
-    assert!(refused(ops::bilinear(tape, x, [0, 1])).contains("0x1"));
+    assert!(refused(ops::interpolate(tape, x, [0, 1])).contains("0x1"));
     let norm = ops::batch_norm(tape, x, w, long, NormOptions::default()).map(|norm| norm.y);
     assert!(refused(norm).contains("bias [3]"));
     let norm = ops::batch_norm(tape, x, w, w, NormOptions { eps: 0.0, ..Default::default() }).map(|norm| norm.y);

@@ -16,16 +16,16 @@ use tempfile::TempDir;
 /// A network in a file that keeps the map's size, by way of a smaller one.
 const NET: &str = r#"
     layers = [
-        { type = "conv", outputs = 8, kernel = 3, stride = 2 },
+        { type = "conv", out_channels = 8, kernel = 3, stride = 2 },
         { type = "relu" },
         { type = "auxiliary", weight = 0.5, head = [
-            { type = "conv", outputs = "classes", kernel = 1, norm = "none" },
-            { type = "resize", size = [12, 16] },
+            { type = "conv", out_channels = "classes", kernel = 1, norm = "none" },
+            { type = "interpolate", size = [12, 16] },
         ] },
-        { type = "conv", outputs = 12, kernel = 3, dilation = 2 },
+        { type = "conv", out_channels = 12, kernel = 3, dilation = 2 },
         { type = "relu" },
-        { type = "conv", outputs = "classes", kernel = 1, norm = "none" },
-        { type = "resize", size = [12, 16] },
+        { type = "conv", out_channels = "classes", kernel = 1, norm = "none" },
+        { type = "interpolate", size = [12, 16] },
     ]
 "#;
 
@@ -184,7 +184,7 @@ fn the_program_trains_judges_and_predicts_pixels() {
         at,
         &format!("train {} --norm batch --model resnet18", given.replace("--model net.toml", "")),
         2,
-        &["each pixel has a class", "resize"],
+        &["each pixel has a class", "interpolate"],
     );
     refused(at, "train --data glyphs --limit-train 64 --model net.toml", 2, &["one label"]);
 }
@@ -214,8 +214,8 @@ fn a_learner_takes_maps_of_classes() -> Result<()> {
     let net = |weight: f32| {
         let mut net = Network::new(shapes.train.shape).norm(Norm::Batch);
         net.conv(Conv::new(6, 3).stride(2)).relu();
-        net.auxiliary(weight, |head| head.conv(Conv::new(5, 1).norm(Norm::None)).resize([64, 64]));
-        net.conv(Conv::new(5, 1).norm(Norm::None)).resize([64, 64]);
+        net.auxiliary(weight, |head| head.conv(Conv::new(5, 1).norm(Norm::None)).interpolate([64, 64]));
+        net.conv(Conv::new(5, 1).norm(Norm::None)).interpolate([64, 64]);
         net
     };
     let first = |weight| -> Result<f32> {

@@ -33,7 +33,7 @@ fn network(state: &mut State) -> Result<Sequential> {
     let rng = Rng::new(1);
     let mut net = Sequential::new();
     net.push(FastDeconv::new(state, "conv1", 2, &Conv::new(6, 3), whitening, rng.fork(1))?);
-    net.push(Activate(Activation::Swish));
+    net.push(Activate(Activation::Silu));
     net.push(Conv2d::new(state, "conv2", 6, &Conv::new(7, 3).bias(false), rng.fork(2)));
     net.push(BatchNorm::with_relu(state, "norm2", 7, true));
     net.push(MaxPool { kernel: 2, stride: 2, padding: 0 });

@@ -37,7 +37,7 @@ const WIDE: [f64; 8] = [1e30, -1e30, 100.0, -100.0, 1.0, -1.0, 1e-30, 0.0];
 const FAR: [f64; 6] = [1e4, -1e4, 100.0, -100.0, 1.0, -1.0];
 
 fn activation(bench: &mut Bench, f: Activation) -> Result<Var> {
-    let x = values(bench, if f == Activation::Swish { &FAR } else { &WIDE })?;
+    let x = values(bench, if f == Activation::Silu { &FAR } else { &WIDE })?;
     ops::activation(&mut bench.tape, x, f)
 }
 
@@ -73,7 +73,7 @@ pub(super) const CASES: &[Case] = &[
     },
     Case { name: "sigmoid of large values", build: |b| activation(b, Activation::Sigmoid) },
     Case { name: "tanh of large values", build: |b| activation(b, Activation::Tanh) },
-    Case { name: "swish of large values", build: |b| activation(b, Activation::Swish) },
+    Case { name: "silu of large values", build: |b| activation(b, Activation::Silu) },
     Case { name: "softmax of large values", build: |b| values(b, &WIDE).and_then(|x| ops::softmax(&mut b.tape, x)) },
 ];
 

@@ -98,7 +98,7 @@ impl Folding<'_> {
         let Whitening { mode, block, .. } = conv.whitening.unwrap_or(self.network.whitening);
         let channels = self.named.need(&format!("{name}.weight"))?.0[1] * conv.groups;
         let layout = BlockLayout::conv(mode, channels, conv.kernel, conv.groups, block)?;
-        self.fold(name, conv.outputs, layout)?;
+        self.fold(name, conv.out_channels, layout)?;
         Ok(Layer::Conv(Conv { norm: Some(Norm::None), whitening: None, bias: Some(true), ..conv.clone() }))
     }
 
@@ -110,7 +110,7 @@ impl Folding<'_> {
         let mode = linear.whitening.map_or(self.network.whitening.mode, |whitening| whitening.mode);
         let block = linear.whitening.map_or(self.network.block_fc, |whitening| whitening.block);
         let features = self.named.need(&format!("{name}.weight"))?.0[1];
-        self.fold(name, linear.outputs, BlockLayout::linear(mode, features, block)?)?;
+        self.fold(name, linear.out_features, BlockLayout::linear(mode, features, block)?)?;
         Ok(Linear { norm: Some(Norm::None), whitening: None, bias: Some(true), ..linear.clone() })
     }
 
@@ -143,15 +143,15 @@ impl Folding<'_> {
         let (shape, weight) = self.named.need(&format!("{name}.weight"))?;
         let given = self.named.tensor(&format!("{name}.bias")).map_or(&[][..], |(_, bias)| bias);
         if conv.groups > 1 {
-            let bias = (0..conv.outputs).map(|o| given.get(o).copied().unwrap_or(0.0)).collect();
+            let bias = (0..conv.out_channels).map(|o| given.get(o).copied().unwrap_or(0.0)).collect();
             let inside = format!("{name}.conv");
             self.state.parameter(&format!("{inside}.weight"), shape, weight.to_vec());
             self.state.parameter(&format!("{inside}.bias"), &shape[..1], bias);
-            let mixing = self.iter_norm(&norm, &format!("{name}.norm"), &[conv.outputs, 1, 1])?;
+            let mixing = self.iter_norm(&norm, &format!("{name}.norm"), &[conv.out_channels, 1, 1])?;
             let layers = Layers::of(|l| l.push(Layer::Conv(plain)).named("conv").push(mixing).named("norm"));
             return Ok(Layer::Sequence { layers });
         }
-        let features = weight.len() / conv.outputs;
+        let features = weight.len() / conv.out_channels;
         let (mixed, mut bias) = self.mixture(&norm)?;
         let mut folded = vec![0.0f64; weight.len()];
         for (o, row) in mixed.iter().enumerate() {

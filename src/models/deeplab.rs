@@ -55,7 +55,7 @@ fn classify<'a>(layers: &'a mut Layers, options: &ModelOptions) -> &'a mut Layer
         _ => conv.norm(Norm::None),
     };
     let [_, height, width] = options.input;
-    layers.conv(conv).named("classes").resize([height, width])
+    layers.conv(conv).named("classes").interpolate([height, width])
 }
 
 /// Atrous spatial pyramid pooling: what is here, around here in three widths, and in the whole image.
@@ -70,7 +70,7 @@ fn pyramid(net: &mut Network, options: &ModelOptions) {
         Norm::Deconv if !authors => whole.whitening(Whitening { sampling_stride: 1, ..options.whitening }),
         _ => whole,
     };
-    let whole = Layers::of(|b| b.global_avg_pool().conv(whole).relu().resize(eighth(options)));
+    let whole = Layers::of(|b| b.global_avg_pool().conv(whole).relu().interpolate(eighth(options)));
     net.concat([narrow].into_iter().chain(wide).chain([whole])).named("aspp");
     net.conv(Conv::new(HEAD, 1)).named("project").relu().dropout(0.5);
 }

@@ -20,11 +20,11 @@ const MOST_BYTES: u64 = 1 << 20;
 /// let text = r#"
 ///     norm = "batch"
 ///     layers = [
-///         { type = "conv", outputs = 16, kernel = 5 },
+///         { type = "conv", out_channels = 16, kernel = 5 },
 ///         { type = "relu" },
 ///         { type = "max_pool", kernel = 2 },
 ///         { type = "flatten" },
-///         { type = "linear", outputs = "classes" },
+///         { type = "linear", out_features = "classes" },
 ///     ]
 /// "#;
 /// let net = NetworkFile::parse("digits.toml", text)?.network(&ModelOptions::default())?;
@@ -95,7 +95,7 @@ impl NetworkFile {
     ///
     /// ```
     /// use mexhat::models::{ModelOptions, NetworkFile};
-    /// let text = "layers = [\n  { type = \"flatten\" },\n  { type = \"conv\", outputs = 8, kernel = 3 },\n]";
+    /// let text = "layers = [\n  { type = \"flatten\" },\n  { type = \"conv\", out_channels = 8, kernel = 3 },\n]";
     /// let file = NetworkFile::parse("net.toml", text)?;
     /// let error = file.network(&ModelOptions::default())?.build(&mut mexhat::nn::State::new()).unwrap_err();
     /// assert!(file.locate(error).to_string().starts_with("net.toml: line 3: layer 'conv1'"));
@@ -114,7 +114,7 @@ impl NetworkFile {
     ///
     /// ```
     /// use mexhat::models::{ModelOptions, NetworkFile};
-    /// let text = r#"{ "layers": [{ "type": "flatten" }, { "type": "linear", "outputs": "classes" }] }"#;
+    /// let text = r#"{ "layers": [{ "type": "flatten" }, { "type": "linear", "out_features": "classes" }] }"#;
     /// let net = NetworkFile::parse_json("the network", text)?.network(&ModelOptions::default())?;
     /// assert_eq!(net.nodes.len(), 2);
     /// let error = NetworkFile::parse_json("the network", r#"{ "layers": [{ "type": "flaten" }] }"#).unwrap_err();
@@ -209,8 +209,8 @@ fn fault(text: &str, error: &serde_json::Error) -> String {
 fn fill_classes(layers: &mut Layers, classes: usize) {
     for node in &mut layers.nodes {
         match &mut node.layer {
-            Layer::Conv(conv) if conv.outputs == crate::nn::CLASSES => conv.outputs = classes,
-            Layer::Linear(linear) if linear.outputs == crate::nn::CLASSES => linear.outputs = classes,
+            Layer::Conv(conv) if conv.out_channels == crate::nn::CLASSES => conv.out_channels = classes,
+            Layer::Linear(linear) if linear.out_features == crate::nn::CLASSES => linear.out_features = classes,
             layer => layer.inner_mut().into_iter().for_each(|inner| fill_classes(inner, classes)),
         }
     }
@@ -223,16 +223,16 @@ mod tests {
 
     const LENET: &str = r#"
         layers = [
-            { type = "conv", outputs = 16, kernel = 5, whitening = { iterations = 15 } },
+            { type = "conv", out_channels = 16, kernel = 5, whitening = { iterations = 15 } },
             { type = "relu" },
             { type = "max_pool", kernel = 2 },
-            { type = "conv", outputs = 32, kernel = 5 },
+            { type = "conv", out_channels = 32, kernel = 5 },
             { type = "relu" },
             { type = "max_pool", kernel = 2 },
             { type = "flatten" },
-            { type = "linear", outputs = 128 },
+            { type = "linear", out_features = 128 },
             { type = "relu" },
-            { type = "linear", outputs = "classes" },
+            { type = "linear", out_features = "classes" },
         ]"#;
 
     #[test]
@@ -250,11 +250,11 @@ mod tests {
             norm = "none"
             [[layers]]
             type = "conv"
-            outputs = 8
+            out_channels = 8
             kernel = 3
             [[layers]]
             type = "residual"
-            body = [{ type = "conv", outputs = 8, kernel = 3 }, { type = "relu" }]
+            body = [{ type = "conv", out_channels = 8, kernel = 3 }, { type = "relu" }]
             [[layers]]
             type = "concat"
             branches = [[], [{ type = "avg_pool", kernel = 1 }]]
@@ -265,7 +265,7 @@ mod tests {
             [[layers]]
             type = "linear"
             name = "head"
-            outputs = "classes"
+            out_features = "classes"
         "#;
         let net = NetworkFile::parse("x.toml", text)?.network(&ModelOptions::default())?;
         let mut state = crate::tape::State::new();
@@ -274,24 +274,54 @@ mod tests {
         Ok(())
     }
 
+    /// Files and saved networks from before layers were called as in PyTorch.
+    #[test]
+    fn earlier_names_are_read() -> Result<()> {
+        let now = r#"layers = [
+            { type = "conv", out_channels = 8, kernel = 3 },
+            { type = "silu" },
+            { type = "residual", body = [{ type = "conv", out_channels = 8, kernel = 1 }, { type = "silu" }] },
+            { type = "interpolate", size = [5, 6] },
+            { type = "flatten" },
+            { type = "linear", out_features = "classes" },
+        ]"#;
+        let earlier = now.replace("out_channels", "outputs").replace("out_features", "outputs");
+        let earlier = earlier.replace("silu", "swish").replace("interpolate", "resize");
+        assert_eq!(earlier.matches("outputs").count() + earlier.matches("swish").count(), 5);
+        let of = |text: &str| NetworkFile::parse("x.toml", text)?.network(&ModelOptions::default());
+        let net = of(now)?;
+        assert_eq!(of(&earlier)?, net);
+        let saved = serde_json::to_string(&net).expect("plain data");
+        assert!(["outputs", "swish", "resize"].iter().all(|name| !saved.contains(name)), "{saved}");
+        let earlier = saved.replace("out_channels", "outputs").replace("out_features", "outputs");
+        let earlier = earlier.replace("silu", "swish").replace("interpolate", "resize");
+        assert_eq!(serde_json::from_str::<Network>(&earlier).expect("a network"), net);
+        let layers = serde_json::from_str::<serde_json::Value>(&earlier).expect("JSON")["layers"].take();
+        let described = serde_json::json!({ "name": "x", "layers": layers }).to_string();
+        assert_eq!(NetworkFile::parse_json("x", &described)?.network(&ModelOptions::default())?, net);
+        let twice = of(&now.replace("out_channels = 8", "out_channels = 8, outputs = 8")).unwrap_err().to_string();
+        assert!(twice.contains("line 2") && twice.contains("unknown field 'outputs'"), "{twice}");
+        Ok(())
+    }
+
     #[test]
     fn mistakes_name_line_and_key() {
         let error = |text: &str| NetworkFile::parse("net.toml", text).unwrap_err().to_string();
         let line = |layer: &str| format!("layers = [\n  {{ type = \"relu\" }},\n  {layer},\n]\n");
         for (layer, expected) in [
-            ("{ type = \"conv\", outputs = 8, kernal = 3 }", "kernal"),
-            ("{ type = \"conv\", outputs = 8 }", "kernel"),
-            ("{ type = \"conv\", outputs = \"many\", kernel = 3 }", "classes"),
-            ("{ type = \"convolution\", outputs = 8, kernel = 3 }", "convolution"),
+            ("{ type = \"conv\", out_channels = 8, kernal = 3 }", "kernal"),
+            ("{ type = \"conv\", out_channels = 8 }", "kernel"),
+            ("{ type = \"conv\", out_channels = \"many\", kernel = 3 }", "classes"),
+            ("{ type = \"convolution\", out_channels = 8, kernel = 3 }", "convolution"),
             ("{ type = \"relu\", slope = 0.1 }", "slope"),
-            ("{ outputs = 8, kernel = 3 }", "type"),
-            ("{ type = \"residual\", body = [{ type = \"conv\", outputs = 8, kernal = 3 }] }", "kernal"),
-            ("{ type = \"conv\", outputs = 8, kernel = \"three\" }", "'kernel': invalid type: string \"three\""),
-            ("{ type = \"conv\", outputs = \"8\", kernel = \"3\" }", "'kernel': invalid type"),
-            ("{ type = \"conv\", outputs = 8.5, kernel = 3 }", "'outputs': expected a number"),
-            ("{ type = \"conv\", outputs = 8, kernel = 3, whitening = { eps = \"a\" } }", "'eps': invalid type"),
-            ("{ type = \"conv\", outputs = 8, kernel = 3, whitening = { epss = 1 } }", "unknown field 'epss'"),
-            ("{ type = \"conv\", outputs = 8, kernel = 3, whitning = { eps = 1 } }", "unknown field 'whitning'"),
+            ("{ out_channels = 8, kernel = 3 }", "type"),
+            ("{ type = \"residual\", body = [{ type = \"conv\", out_channels = 8, kernal = 3 }] }", "kernal"),
+            ("{ type = \"conv\", out_channels = 8, kernel = \"three\" }", "'kernel': invalid type: string \"three\""),
+            ("{ type = \"conv\", out_channels = \"8\", kernel = \"3\" }", "'kernel': invalid type"),
+            ("{ type = \"conv\", out_channels = 8.5, kernel = 3 }", "'out_channels': expected a number"),
+            ("{ type = \"conv\", out_channels = 8, kernel = 3, whitening = { eps = \"a\" } }", "'eps': invalid type"),
+            ("{ type = \"conv\", out_channels = 8, kernel = 3, whitening = { epss = 1 } }", "unknown field 'epss'"),
+            ("{ type = \"conv\", out_channels = 8, kernel = 3, whitning = { eps = 1 } }", "unknown field 'whitning'"),
             ("{ type = \"dropout\", probability = \"half\" }", "'probability': invalid type"),
             ("{ type = \"dual_path\", sum = \"a\", body = [] }", "'sum': invalid type"),
             ("{ type = \"residual\", body = [], shortcut = 3 }", "'shortcut': invalid type"),
@@ -327,9 +357,9 @@ mod tests {
             ("{ type = \"sequence\", layers = [{ type = \"dual_path\", sum = 4, body = [", "] }] }"),
         ] {
             for (layer, expected) in [
-                ("{ type = \"conv\", outputs = 8, kernal = 3 }", "unknown field 'kernal'"),
-                ("{ type = \"conv\", outputs = 8, kernel = \"3\" }", "'kernel': invalid type"),
-                ("{ type = \"conv\", outputs = 8 }", "missing field 'kernel'"),
+                ("{ type = \"conv\", out_channels = 8, kernal = 3 }", "unknown field 'kernal'"),
+                ("{ type = \"conv\", out_channels = 8, kernel = \"3\" }", "'kernel': invalid type"),
+                ("{ type = \"conv\", out_channels = 8 }", "missing field 'kernel'"),
                 ("{ type = \"cnov\" }", "unknown variant 'cnov'"),
             ] {
                 let text = format!("layers = [\n{block}\n  {{ type = \"relu\" }},\n  {layer},\n{end}\n]");
@@ -337,7 +367,7 @@ mod tests {
                 assert!(found.contains("line 4, column") && found.contains(expected), "{text}: {found}");
             }
         }
-        let text = "[[layers]]\ntype = \"residual\"\n[[layers.body]]\ntype = \"conv\"\noutputs = 8\nkernel = true";
+        let text = "[[layers]]\ntype = \"residual\"\n[[layers.body]]\ntype = \"conv\"\nout_channels = 8\nkernel = true";
         let found = NetworkFile::parse("net.toml", text).unwrap_err().to_string();
         assert!(found.contains("line 6, column 1: 'kernel': invalid type: boolean"), "{found}");
     }
@@ -351,19 +381,19 @@ mod tests {
             Ok(file.locate(error).to_string())
         };
         for (layer, expected) in [
-            ("{ type = \"linear\", outputs = 8 }", "layer 'LINEAR'"),
-            ("{ type = \"conv\", outputs = 8,\n kernel = 0 }", "kernel is 0"),
-            ("{ type = \"conv\", outputs = 8, kernel = 3,\n groups = 5 }", "groups"),
+            ("{ type = \"linear\", out_features = 8 }", "layer 'LINEAR'"),
+            ("{ type = \"conv\", out_channels = 8,\n kernel = 0 }", "kernel is 0"),
+            ("{ type = \"conv\", out_channels = 8, kernel = 3,\n groups = 5 }", "groups"),
             (
-                "{ type = \"conv\", outputs = 8, kernel = 3,\n whitening = { eps = 0 } }",
+                "{ type = \"conv\", out_channels = 8, kernel = 3,\n whitening = { eps = 0 } }",
                 "eps is 0; expected a number above 0",
             ),
             (
-                "{ type = \"conv\", outputs = 8, kernel = 3,\n whitening = { sampling_stride = 0 } }",
+                "{ type = \"conv\", out_channels = 8, kernel = 3,\n whitening = { sampling_stride = 0 } }",
                 "sampling_stride is 0",
             ),
             ("{ type = \"channel_deconv\",\n block = 100 }", "block is 100"),
-            ("{ type = \"conv\", name = \"twice\", outputs = 8, kernel = 3 }", "two layers are called"),
+            ("{ type = \"conv\", name = \"twice\", out_channels = 8, kernel = 3 }", "two layers are called"),
         ] {
             let key = if layer.contains('\n') { 5 } else { 4 };
             for (prefix, block, end) in [
@@ -383,7 +413,7 @@ mod tests {
                 );
             }
         }
-        let shared = error("layers = [\n{ type = \"conv\", outputs = 8, kernel = 3 }]\n[whitening]\neps = -1")?;
+        let shared = error("layers = [\n{ type = \"conv\", out_channels = 8, kernel = 3 }]\n[whitening]\neps = -1")?;
         assert!(shared.starts_with("net.toml: line 4: layer 'conv1'") && shared.contains("eps is -1"), "{shared}");
         Ok(())
     }
@@ -391,7 +421,7 @@ mod tests {
     #[test]
     fn mistakes_in_json_name_the_layer_and_the_key() {
         let error = |text: &str| NetworkFile::parse_json("net", text).unwrap_err().to_string();
-        let found = error(r#"{ "layers": [{ "type": "relu" }, { "type": "conv", "outputs": 8, "kernal": 3 }] }"#);
+        let found = error(r#"{ "layers": [{ "type": "relu" }, { "type": "conv", "out_channels": 8, "kernal": 3 }] }"#);
         assert!(
             found.starts_with("net: layers[1]: ") && found.contains("kernal") && !found.contains("line"),
             "{found}"
@@ -399,8 +429,8 @@ mod tests {
         let found = error(r#"{ "norm": "bach", "layers": [{ "type": "relu" }] }"#);
         assert!(found.contains("bach") && found.contains("deconv") && !found.contains("layers["), "{found}");
         assert!(error(r#"{ "layers": [] }"#).contains("no layers") && error("[]").starts_with("net: "));
-        let json = r#"{ "layers": [{ "type": "linear", "outputs": "classes" }] }"#;
-        let toml = "layers = [{ type = \"linear\", outputs = \"classes\" }]";
+        let json = r#"{ "layers": [{ "type": "linear", "out_features": "classes" }] }"#;
+        let toml = "layers = [{ type = \"linear\", out_features = \"classes\" }]";
         let net = |file: Result<NetworkFile>| file.and_then(|file| file.network(&ModelOptions::default()));
         assert_eq!(net(NetworkFile::parse_json("net", json)).ok(), net(NetworkFile::parse("net", toml)).ok());
     }

@@ -6,7 +6,7 @@
 //! asks.
 
 use super::ModelOptions;
-use crate::nn::{Conv, Layer, Layers, Linear, MaxPool, Network, Norm, Whitening};
+use crate::nn::{Conv, Layers, Linear, MaxPool, Network, Norm, Whitening};
 
 /// Features per block of linear layers in the authors' script for ImageNet.
 const BLOCK_FC: usize = 64;
@@ -19,7 +19,7 @@ fn linear(options: &ModelOptions, outputs: usize) -> Linear {
 /// conv 7x7, relu, maxima: a quarter of the side.
 pub(super) fn stem(net: &mut Network, options: &ModelOptions) {
     net.conv(Conv::new(64, 7).stride(2).whitening(options.first(true))).relu();
-    net.push(Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 }));
+    net.max_pool(MaxPool::new(3).stride(2).padding(1));
 }
 
 fn head(net: &mut Network, options: &ModelOptions) {
@@ -120,7 +120,7 @@ pub(super) fn vgg11(net: &mut Network, options: &ModelOptions) {
         }
         net.max_pool(2);
     }
-    net.push(Layer::AdaptiveAvgPool { size: [7, 7] }).flatten();
+    net.adaptive_avg_pool([7, 7]).flatten();
     for _ in 0..2 {
         net.linear(linear(options, 4096)).relu().dropout(0.5);
     }

@@ -1,7 +1,7 @@
 //! Fully connected networks: the paper's MLP and plain regression.
 
 use super::ModelOptions;
-use crate::nn::{ChannelWhitening, Layer, Linear, Network, Norm, scaled};
+use crate::nn::{ChannelWhitening, Linear, Network, Norm, scaled};
 
 /// Linear layers of 128, 128 and `classes`, sigmoids between them. A norm that follows layers stands before the
 /// sigmoids, a whitening of 32 channels before each linear layer (Fig. 5c,d of the paper).
@@ -12,7 +12,7 @@ pub(super) fn mlp(net: &mut Network, options: &ModelOptions) {
         let (name, last) = (format!("fc{}", index + 1), index == 2);
         if options.norm == Norm::Deconv {
             let whitening = ChannelWhitening { block: features.min(32), ..Default::default() };
-            net.push(Layer::ChannelDeconv(whitening)).named(format!("{name}_deconv"));
+            net.channel_deconv(whitening).named(format!("{name}_deconv"));
         }
         let bias = options.norm == Norm::None || last;
         net.linear(Linear::new(outputs).norm(Norm::None).bias(bias)).named(name.clone());

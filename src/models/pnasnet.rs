@@ -1,7 +1,7 @@
 //! PNASNet-A for 32x32 images: cells that add a depthwise 7x7 convolution and a 3x3 maximum.
 
 use super::ModelOptions;
-use crate::nn::{Conv, Layer, MaxPool, Network};
+use crate::nn::{Conv, MaxPool, Network};
 
 /// `relu(depthwise(x) + max(x))`; where the cell widens, each channel has two kernels, and a 1x1 convolution follows
 /// the maximum.
@@ -10,7 +10,7 @@ fn cell(net: &mut Network, channels: usize, outputs: usize, name: String) {
     net.residual_with(
         |body| body.conv(Conv::new(outputs, 7).stride(stride).groups(channels)),
         |pooled| {
-            pooled.push(Layer::MaxPool(MaxPool { kernel: 3, stride, padding: 1 }));
+            pooled.max_pool(MaxPool::new(3).stride(stride).padding(1));
             if outputs > channels { pooled.conv(Conv::new(outputs, 1)).named("shortcut") } else { pooled }
         },
     )

@@ -28,9 +28,9 @@ pub struct ChannelDeconv {
 /// How a [`ChannelDeconv`] whitens; the defaults are the authors'.
 ///
 /// ```
-/// use mexhat::nn::{ChannelWhitening, Conv, Layer, Network};
+/// use mexhat::nn::{ChannelWhitening, Conv, Network};
 /// let mut net = Network::new([3, 32, 32]);
-/// net.conv(Conv::new(16, 3)).push(Layer::ChannelDeconv(ChannelWhitening { block: 8, ..Default::default() }));
+/// net.conv(Conv::new(16, 3)).channel_deconv(ChannelWhitening { block: 8, ..Default::default() });
 /// let mut state = mexhat::nn::State::new();
 /// assert_eq!(net.build(&mut state)?.output, [16, 32, 32]);
 /// assert!(state.find("channel_deconv1.running_deconv").is_some());

@@ -26,7 +26,7 @@ pub struct Conv2d {
 impl Conv2d {
     /// A convolution of `channels` channels; its normalisation is others' affair.
     pub fn new(state: &mut State, name: &str, channels: usize, conv: &Conv, rng: Rng) -> Self {
-        let shape = [conv.outputs, channels / conv.groups.max(1), conv.kernel, conv.kernel];
+        let shape = [conv.out_channels, channels / conv.groups.max(1), conv.kernel, conv.kernel];
         let (weight, bias) = weight_and_bias(state, name, &shape, conv.bias.unwrap_or(true), rng);
         Self { weight, bias, options: conv.options() }
     }

@@ -223,7 +223,7 @@ impl FastDeconv {
         } else {
             Sampling::Grid { step, padding: options.padding, dilation: options.dilation }
         };
-        let shape = [conv.outputs, channels / options.groups, kernel, kernel];
+        let shape = [conv.out_channels, channels / options.groups, kernel, kernel];
         let (bias, cut) = (conv.bias.unwrap_or(true), (layout, sampling, whitening));
         Ok(Self { core: Core::new(state, name, &shape, bias, cut, rng)?, options })
     }
@@ -311,7 +311,7 @@ impl Delinear {
     ) -> Result<Self> {
         let layout = BlockLayout::linear(whitening.mode, features, whitening.block)?;
         let cut = (layout, Sampling::Pixels { step: 1 }, whitening);
-        let (shape, bias) = ([linear.outputs, features], linear.bias.unwrap_or(true));
+        let (shape, bias) = ([linear.out_features, features], linear.bias.unwrap_or(true));
         Ok(Self { core: Core::new(state, name, &shape, bias, cut, rng)? })
     }
 

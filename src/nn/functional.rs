@@ -4,13 +4,13 @@
 //! ```
 //! use mexhat::nn::{Tape, functional as f};
 //! use mexhat::train::Loss;
-//! let least_squares = Loss::labels(|tape: &mut Tape, output, labels| f::l2_onehot_labels(tape, output, labels));
+//! let least_squares = Loss::labels(|tape: &mut Tape, output, labels| f::least_squares_labels(tape, output, labels));
 //! ```
 
 #[doc(inline)]
 pub use crate::ops::{
     Activation, ConvOptions, Epilogue, NormOptions, activation, adaptive_avg_pool2d, add, add_relu, avg_pool2d,
-    bce_with_logits, bilinear, concat, constant, conv2d, cross_entropy, dropout, flatten, global_avg_pool, group_norm,
-    l2_onehot, l2_onehot_labels, linear, log_softmax, matmul, max_pool2d, mse, mul, mul_channels, one_hot, relu,
-    sigmoid, slice, softmax, to_plain, to_vec4, transpose,
+    binary_cross_entropy_with_logits, concat, constant, conv2d, cross_entropy, dropout, flatten, global_avg_pool,
+    group_norm, interpolate, least_squares, least_squares_labels, linear, log_softmax, matmul, max_pool2d, mse_loss,
+    mul, mul_channels, one_hot, relu, sigmoid, slice, softmax, to_plain, to_vec4, transpose,
 };

@@ -20,7 +20,7 @@ impl PlainLinear {
     /// A linear layer of `features`, which nothing normalises.
     pub fn new(state: &mut State, name: &str, features: usize, linear: &Linear, rng: Rng) -> Self {
         let (weight, bias) =
-            weight_and_bias(state, name, &[linear.outputs, features], linear.bias.unwrap_or(true), rng);
+            weight_and_bias(state, name, &[linear.out_features, features], linear.bias.unwrap_or(true), rng);
         Self { weight, bias }
     }
 }

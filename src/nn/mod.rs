@@ -65,7 +65,7 @@ pub(crate) use network::{block_fc, num_groups, scaled};
 pub use norm::Norm;
 
 #[doc(hidden)]
-pub use module::{Activate, AdaptiveAvgPool, Dropout, Flatten, GlobalAvgPool, Resize, Sequential};
+pub use module::{Activate, AdaptiveAvgPool, Dropout, Flatten, GlobalAvgPool, Interpolate, Sequential};
 pub use module::{AvgPool, Forward, MaxPool, Mode, Module};
 
 #[doc(inline)]

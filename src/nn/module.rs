@@ -194,12 +194,12 @@ impl Module for Activate {
     }
 }
 
-/// Maximum over windows.
+/// Maximum over windows: (N,C,H,W) to (N,C,H',W'), `H' = floor((H + 2 padding - kernel) / stride) + 1`.
 ///
 /// ```
-/// use mexhat::nn::{Layer, MaxPool, Network};
+/// use mexhat::nn::{MaxPool, Network};
 /// let mut net = Network::new([3, 32, 32]);
-/// net.push(Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 })); // .max_pool(2) where windows do not overlap
+/// net.max_pool(MaxPool::new(3).stride(2).padding(1)); // .max_pool(2) where windows do not overlap
 /// let model = net.build(&mut mexhat::nn::State::new())?;
 /// assert_eq!(model.output, [3, 16, 16]);
 /// # Ok::<(), mexhat::Error>(())
@@ -228,6 +228,29 @@ impl From<MaxPoolFields> for MaxPool {
     fn from(fields: MaxPoolFields) -> Self {
         let MaxPoolFields { kernel, stride, padding } = fields;
         Self { kernel, stride: stride.unwrap_or(kernel), padding }
+    }
+}
+
+impl MaxPool {
+    /// Windows side by side.
+    pub fn new(kernel: usize) -> Self {
+        Self { kernel, stride: kernel, padding: 0 }
+    }
+
+    /// Step between windows.
+    pub fn stride(self, stride: usize) -> Self {
+        Self { stride, ..self }
+    }
+
+    /// Border around the map, which never wins.
+    pub fn padding(self, padding: usize) -> Self {
+        Self { padding, ..self }
+    }
+}
+
+impl From<usize> for MaxPool {
+    fn from(kernel: usize) -> Self {
+        Self::new(kernel)
     }
 }
 
@@ -283,16 +306,16 @@ impl Module for AdaptiveAvgPool {
     }
 }
 
-/// Bilinear resizing of the map.
+/// Bilinear resampling of the map.
 #[derive(Clone, Copy, Debug)]
-pub struct Resize {
+pub struct Interpolate {
     /// (H,W) of the result.
     pub size: [usize; 2],
 }
 
-impl Module for Resize {
+impl Module for Interpolate {
     fn forward(&self, ctx: &mut Forward<'_>, x: Var) -> Result<Var> {
-        ops::bilinear(ctx.tape, x, self.size)
+        ops::interpolate(ctx.tape, x, self.size)
     }
 }
 

@@ -28,7 +28,7 @@ pub use loss::cross_entropy::{
     CrossEntropy, CrossEntropyOptions, cross_entropy, cross_entropy_hits, cross_entropy_weighted,
 };
 pub use loss::one_hot::one_hot;
-pub use loss::pair_loss::{bce_with_logits, l2_onehot, l2_onehot_labels, mse};
+pub use loss::pair_loss::{binary_cross_entropy_with_logits, least_squares, least_squares_labels, mse_loss};
 pub use loss::softmax::{log_softmax, softmax};
 pub use merge::{dual_path_merge, se_block};
 pub(crate) use newton_schulz::{MOST_ITERATIONS, is_newton_schulz};
@@ -64,7 +64,7 @@ pub use pointwise::relayout::{to_plain, to_vec4};
 pub use pointwise::slice::slice;
 pub use pointwise::unary::{Activation, activation, relu, sigmoid};
 pub use pool::average_pool::{adaptive_avg_pool2d, avg_pool2d, global_avg_pool};
-pub use pool::bilinear::bilinear;
+pub use pool::interpolate::interpolate;
 pub use pool::max_pool::max_pool2d;
 pub use products::matmul::{gram, matmul, matmul_nt};
 pub use products::strided_rows::every_row;

@@ -68,7 +68,7 @@ pub async fn descend(gpu: &Gpu, rows: &[f32], targets: &[f32], rate: f64, steps:
     let weight = tape.state(&state, id);
     let now = ops::to_vec4(&mut tape, weight)?;
     let guess = ops::linear(&mut tape, x, weight, None)?;
-    let loss = ops::l2_onehot(&mut tape, guess, y)?;
+    let loss = ops::least_squares(&mut tape, guess, y)?;
     let gradients = tape.backward(loss)?;
     let gradient = gradients.get(weight).ok_or_else(|| Error::Run("the weight has no gradient".into()))?;
     ops::sgd(&mut tape, weight, gradient, None, SgdOptions::default())?;

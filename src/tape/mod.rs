@@ -95,7 +95,7 @@ pub const SCALARS: usize = 12;
 /// let mut tape = Tape::new();
 /// let (x, target) = (tape.leaf("x", &[1, 2]), tape.leaf("target", &[1, 2]));
 /// let x4 = f::to_vec4(&mut tape, x)?;
-/// let loss = f::mse(&mut tape, x4, target)?;
+/// let loss = f::mse_loss(&mut tape, x4, target)?;
 /// let gradient = tape.backward(loss)?.get(x).expect("x is a leaf");
 /// // Nothing has been computed so far.
 /// let values: [&[f32]; 2] = [&[3.0, 1.0], &[1.0, 1.0]];

@@ -149,7 +149,7 @@ impl ModelSpec {
         if self.is_masked() && model.output != map {
             return Err(Error::Usage(format!(
                 "the network '{}' puts out {:?} for an image, but each pixel has a class; expected {map:?} (classes, height, width): end it \
-                 with a convolution of as many outputs as there are classes, and where that is smaller than the image with resize",
+                 with a convolution of as many outputs as there are classes, and where that is smaller than the image with interpolate",
                 model.name, model.output
             )));
         }

@@ -77,7 +77,7 @@ class Plain:
             return F.avg_pool2d(x, node["kernel"])
         if kind == "adaptive_avg_pool":
             return F.adaptive_avg_pool2d(x, node["size"])
-        if kind == "resize":
+        if kind == "interpolate":
             return F.interpolate(x, node["size"], mode="bilinear", align_corners=False)
         if kind == "leaky_relu":
             return F.leaky_relu(x, node["slope"])
@@ -98,7 +98,7 @@ class Plain:
             self.used.update(key for key in self.tensors if key.startswith(name + "."))
             return x
         simple = {
-            "relu": F.relu, "relu6": F.relu6, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "swish": F.silu, "dropout": lambda x: x,
+            "relu": F.relu, "relu6": F.relu6, "sigmoid": torch.sigmoid, "tanh": torch.tanh, "silu": F.silu, "dropout": lambda x: x,
             "global_avg_pool": lambda x: x.mean((2, 3), keepdim=True), "flatten": lambda x: x.flatten(1),
         }
         return simple[kind](x)

@@ -13,7 +13,7 @@ pub fn runner(op: &str) -> Option<Runner> {
         "relu6" => |run| activation(run, Activation::Relu6),
         "sigmoid" => |run| activation(run, Activation::Sigmoid),
         "tanh" => |run| activation(run, Activation::Tanh),
-        "swish" => |run| activation(run, Activation::Swish),
+        "swish" => |run| activation(run, Activation::Silu),
         "leaky_relu" => |run| {
             let slope = run.number("slope") as f32;
             activation(run, Activation::LeakyRelu { slope })

@@ -9,9 +9,9 @@ type Runner = fn(&mut Run) -> Result<()>;
 
 pub fn runner(op: &str) -> Option<Runner> {
     Some(match op {
-        "mse" => |run| against_target(run, ops::mse),
-        "l2_onehot" => l2_onehot,
-        "bce_with_logits" => |run| against_target(run, ops::bce_with_logits),
+        "mse" => |run| against_target(run, ops::mse_loss),
+        "l2_onehot" => least_squares,
+        "bce_with_logits" => |run| against_target(run, ops::binary_cross_entropy_with_logits),
         "softmax" => |run| over_channels(run, ops::softmax),
         "log_softmax" => |run| over_channels(run, ops::log_softmax),
         _ => return None,
@@ -30,8 +30,8 @@ fn against_target(run: &mut Run, loss: Pair) -> Result<()> {
 }
 
 /// From dense targets and from the labels that they stand for.
-fn l2_onehot(run: &mut Run) -> Result<()> {
-    against_target(run, ops::l2_onehot)?;
+fn least_squares(run: &mut Run) -> Result<()> {
+    against_target(run, ops::least_squares)?;
     let (leaf, x) = run.activation("x")?;
     let dense = run.stored("target")?;
     let classes = dense.shape[1];
@@ -42,7 +42,7 @@ fn l2_onehot(run: &mut Run) -> Result<()> {
     labels.data = found.ok_or_else(|| Error::Run("a target row without a 1".into()))?;
     let var = run.tape.input("labels", &labels.shape, mexhat::tape::DType::U32);
     run.values.insert(var, labels);
-    let loss = ops::l2_onehot_labels(&mut run.tape, x, var)?;
+    let loss = ops::least_squares_labels(&mut run.tape, x, var)?;
     run.out("loss", loss);
     let gradients = run.tape.backward(loss)?;
     run.out_grad("gx", &gradients, leaf)

@@ -24,7 +24,7 @@ pub fn runner(op: &str) -> Option<Runner> {
         "global_avgpool" => |run| check(run, ops::global_avg_pool),
         "bilinear" => |run| {
             let size = [0, 1].map(|i| run.case.params["size"][i].as_u64().unwrap_or(0) as usize);
-            check(run, |tape, x| ops::bilinear(tape, x, size))
+            check(run, |tape, x| ops::interpolate(tape, x, size))
         },
         _ => return None,
     })

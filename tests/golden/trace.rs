@@ -59,7 +59,7 @@ fn build(layers: &[Value], mode: BlockMode, state: &mut State) -> Result<Net> {
             "batchnorm" => list.push(BatchNorm::new(state, name, size("features"))),
             "relu" => list.push(Activate(Activation::Relu)),
             "sigmoid" => list.push(Activate(Activation::Sigmoid)),
-            "swish" => list.push(Activate(Activation::Swish)),
+            "swish" => list.push(Activate(Activation::Silu)),
             "maxpool" => list.push(MaxPool { kernel: size("k"), stride: size("stride"), padding: 0 }),
             "avgpool" => list.push(AvgPool { kernel: size("k") }),
             "flatten" => list.push(Flatten),

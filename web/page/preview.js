@@ -57,13 +57,13 @@ function layers({ input: [channels, height], layers }) {
   for (const layer of layers) {
     if (layer.type === "conv") {
       side = windowed(side, layer.kernel, layer.stride, layer.padding ?? (layer.kernel - 1) / 2);
-      c = layer.outputs;
+      c = layer.out_channels;
       made.push({ normed: layer.norm !== "none", what: `${layer.kernel}×${layer.kernel} convolution`, out: `${c}×${side}×${side}` });
     } else if (layer.type === "max_pool") {
       side = windowed(side, layer.kernel, layer.stride, layer.padding);
       made.push({ what: "max-pool", out: `${c}×${side}×${side}` });
     } else if (layer.type === "linear") {
-      made.push({ normed: layer.norm !== "none", what: "linear", out: String(layer.outputs) });
+      made.push({ normed: layer.norm !== "none", what: "linear", out: String(layer.out_features) });
     } else if (JOINTS[layer.type]) {
       made.push({ what: JOINTS[layer.type], joint: true });
     }

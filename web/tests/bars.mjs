@@ -33,4 +33,4 @@ export function idx({ images, labels }, folder, name) {
 }
 
 /** A network of each kind of layer that the tests look into. */
-export const LAYERS = [{ type: "conv", outputs: 8, kernel: 5 }, { type: "relu" }, { type: "max_pool", kernel: 2 }, { type: "residual", body: [{ type: "conv", outputs: 8, kernel: 3 }, { type: "relu" }] }, { type: "flatten" }, { type: "linear", outputs: "classes" }];
+export const LAYERS = [{ type: "conv", out_channels: 8, kernel: 5 }, { type: "relu" }, { type: "max_pool", kernel: 2 }, { type: "residual", body: [{ type: "conv", out_channels: 8, kernel: 3 }, { type: "relu" }] }, { type: "flatten" }, { type: "linear", out_features: "classes" }];

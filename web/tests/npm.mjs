@@ -97,17 +97,17 @@ try {
       await net.free();
       return found;
     };
-    return [await of({ model: "lenet", norm: "batch" }), await of({ model: "lenet", whitening: "fast", block: 2 }), await of({ toml: 'norm = "none"\nlayers = [{ type = "flatten" }, { type = "linear", outputs = "classes" }]', classes: 7 })];
+    return [await of({ model: "lenet", norm: "batch" }), await of({ model: "lenet", whitening: "fast", block: 2 }), await of({ toml: 'norm = "none"\nlayers = [{ type = "flatten" }, { type = "linear", out_features = "classes" }]', classes: 7 })];
   });
   expect("networks come by name and from a file's text", JSON.stringify(described.map(([name, , norm, block]) => [name, norm, block])) === JSON.stringify([["lenet", "batch", 64], ["lenet", "deconv", 2], ["the network", "none", 64]]) && described[2][1] === 7 * 785, JSON.stringify(described));
 
   const refusals = await inPage(async ({ Device }, { device, net, bytes }, refused) => {
     const fit = (examples, options) => refused(net.train(examples, options));
     return {
-      layer: await refused(device.network({ layers: [{ type: "relu" }, { type: "conv", outputs: 8, kernal: 3 }] })),
+      layer: await refused(device.network({ layers: [{ type: "relu" }, { type: "conv", out_channels: 8, kernal: 3 }] })),
       key: await refused(device.network({ model: "lenet", nrom: "batch" })),
       model: await refused(device.network({ model: "lenett" })),
-      shape: await refused(device.network({ input: [1, 4, 4], layers: [{ type: "linear", outputs: 3 }] })),
+      shape: await refused(device.network({ input: [1, 4, 4], layers: [{ type: "linear", out_features: 3 }] })),
       nothing: await refused(device.network()),
       bytes: await refused(device.load(bytes.subarray(0, 1000))),
       string: await refused(device.load("net.safetensors")),
@@ -118,7 +118,7 @@ try {
       images: await refused(net.predict([1, 2, 3])),
       size: await refused(net.predict(new Float32Array(100))),
       tensor: await refused(net.tensor("conv9.weight")),
-      diverged: await refused((await device.network({ input: [1, 16, 16], norm: "none", layers: [{ type: "flatten" }, { type: "linear", outputs: 64 }, { type: "linear", outputs: 10 }] })).train(train, { lr: 1e6, batchSize: 32, epochs: 9 })),
+      diverged: await refused((await device.network({ input: [1, 16, 16], norm: "none", layers: [{ type: "flatten" }, { type: "linear", out_features: 64 }, { type: "linear", out_features: 10 }] })).train(train, { lr: 1e6, batchSize: 32, epochs: 9 })),
       twice: await (async () => {
         const first = net.fit(train, { batchSize: 32 });
         await first.next();
@@ -194,7 +194,7 @@ server.close();
 // The types, by what the README does and what it must not do.
 writeFileSync(join(app, "use.mts"), `import { Device, MexhatError, type FitEvent, type Tensor } from "mexhat";
 const device = await Device.open({ wasm: new URL("x.wasm", import.meta.url) });
-const network = await device.network({ input: [1, 28, 28], norm: "deconv", layers: [{ type: "conv", outputs: 16, kernel: 5 }, { type: "residual", body: [{ type: "relu" }] }, { type: "linear", outputs: "classes" }] });
+const network = await device.network({ input: [1, 28, 28], norm: "deconv", layers: [{ type: "conv", out_channels: 16, kernel: 5 }, { type: "residual", body: [{ type: "relu" }] }, { type: "linear", out_features: "classes" }] });
 for await (const event of network.fit({ images: new Uint8Array(784), labels: [1] }, { lr: 0.1, optimizer: "adamw" })) {
   if (event.event === "step") console.log(event.loss.toFixed(3));
   if (event.event === "device_lost") console.log(event.reason);

@@ -36,7 +36,7 @@ pub(super) const OPERATIONS: &[Operation] = &[
     op("relu6", |b, s| unary(b, s, Activation::Relu6)),
     op("sigmoid", |b, s| unary(b, s, Activation::Sigmoid)),
     op("tanh", |b, s| unary(b, s, Activation::Tanh)),
-    op("swish", |b, s| unary(b, s, Activation::Swish)),
+    op("silu", |b, s| unary(b, s, Activation::Silu)),
     op("leaky_relu", |b, s| unary(b, s, Activation::LeakyRelu { slope: 0.125 })),
     op("conv2d", |b, s| {
         let x = b.activation(&s.map_for_kernel(s.c, s.dilation))?;
@@ -129,9 +129,9 @@ pub(super) const OPERATIONS: &[Operation] = &[
         let x = b.activation(&s.map())?;
         Ok(vec![ops::global_avg_pool(&mut b.tape, x)?])
     }),
-    op("bilinear", |b, s| {
+    op("interpolate", |b, s| {
         let x = b.activation(&s.map())?;
-        Ok(vec![ops::bilinear(&mut b.tape, x, [s.o, 2 * s.k])?])
+        Ok(vec![ops::interpolate(&mut b.tape, x, [s.o, 2 * s.k])?])
     }),
     op("batch_norm", |b, s| batch_norm(b, s, false)).at(reduction_corners),
     op("batch_norm with relu", |b, s| batch_norm(b, s, true)).at(reduction_corners),
@@ -248,10 +248,10 @@ pub(super) const OPERATIONS: &[Operation] = &[
         Ok(Vec::new())
     })
     .at(reduction_corners),
-    op("l2_onehot", |b, s| {
+    op("least_squares", |b, s| {
         let (x, target) = (b.activation(&s.map())?, b.random(&s.map()));
         let target = b.given(target);
-        Ok(vec![ops::l2_onehot(&mut b.tape, x, target)?])
+        Ok(vec![ops::least_squares(&mut b.tape, x, target)?])
     }),
     op("slice of a slice", |b, s| {
         let x = b.activation(&s.map())?;
@@ -384,20 +384,20 @@ pub(super) const OPERATIONS: &[Operation] = &[
         let labels = b.labels(&[s.n, s.h, s.w], s.c + 1);
         Ok(vec![ops::one_hot(&mut b.tape, labels, &Type::vec4(&s.map()))?])
     }),
-    op("mse", |b, s| {
+    op("mse_loss", |b, s| {
         let (x, target) = (b.activation(&s.map())?, b.random(&s.map()));
         let target = b.given(target);
-        Ok(vec![ops::mse(&mut b.tape, x, target)?])
+        Ok(vec![ops::mse_loss(&mut b.tape, x, target)?])
     })
     .at(long_corner),
-    op("bce_with_logits", |b, s| {
+    op("binary_cross_entropy_with_logits", |b, s| {
         let (x, target) = (b.scaled(&s.map(), 3.0)?, b.random(&s.map()).map(f64::abs));
         let target = b.given(target);
-        Ok(vec![ops::bce_with_logits(&mut b.tape, x, target)?])
+        Ok(vec![ops::binary_cross_entropy_with_logits(&mut b.tape, x, target)?])
     })
     .at(long_corner),
-    op("l2_onehot_labels", |b, s| {
+    op("least_squares_labels", |b, s| {
         let (x, labels) = (b.activation(&[s.n, s.c])?, b.labels(&[s.n], s.c));
-        Ok(vec![ops::l2_onehot_labels(&mut b.tape, x, labels)?])
+        Ok(vec![ops::least_squares_labels(&mut b.tape, x, labels)?])
     }),
 ];

@@ -53,14 +53,14 @@ impl Writer<'_> {
                 Ok(builder.node("Clip", name, &[x, &low, &high], &[]))
             }
             Layer::LeakyRelu { slope } => Ok(builder.node("LeakyRelu", name, &[x], &[("alpha", Attr::Float(*slope))])),
-            Layer::Swish => {
+            Layer::Silu => {
                 let gate = unary("Sigmoid")?;
                 Ok(builder.node("Mul", name, &[x, &gate], &[]))
             }
             Layer::MaxPool(pool) => Ok(window(builder, "MaxPool", name, x, [pool.kernel, pool.stride, pool.padding])),
             Layer::AvgPool(pool) => Ok(window(builder, "AveragePool", name, x, [pool.kernel, pool.kernel, 0])),
             Layer::AdaptiveAvgPool { size } => Ok(separable::write(builder, name, x, (input, *size), separable::mean)),
-            Layer::Resize { size } => Ok(separable::write(builder, name, x, (input, *size), separable::bilinear)),
+            Layer::Interpolate { size } => Ok(separable::write(builder, name, x, (input, *size), separable::bilinear)),
             Layer::Flatten => Ok(builder.node("Flatten", name, &[x], &[("axis", Attr::Int(1))])),
             Layer::Dropout { .. } | Layer::Auxiliary { .. } => Ok(x.to_owned()),
             Layer::Residual { body, shortcut } => {
@@ -130,7 +130,7 @@ impl Writer<'_> {
         let norm = conv.norm.unwrap_or(self.network.norm);
         let Some((layer, ending)) = Layer::of_norm(norm).zip(norm.behind()) else { return Ok(y) };
         let side = |i: usize| conv.output_side(input[i]);
-        self.layer(&layer, &format!("{name}{ending}"), (&y, &[conv.outputs, side(1), side(2)]))
+        self.layer(&layer, &format!("{name}{ending}"), (&y, &[conv.out_channels, side(1), side(2)]))
     }
 
     /// As one image's channel of its own for each group, which is what ONNX normalises.

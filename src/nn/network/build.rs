@@ -5,7 +5,7 @@ use super::graph::{Concat, DualPath, Gate, Graph, Named, Residual};
 use super::{Conv, Layer, Layers, Linear, Model, Network, Node};
 use crate::nn::{
     Activate, AdaptiveAvgPool, BatchNorm, ChannelDeconv, Conv2d, Delinear, Dropout, FastDeconv, Flatten, Forward,
-    GlobalAvgPool, GroupNorm, IterNorm, Mode, Module, Norm, PlainLinear, Resize, Sequential, Whitening,
+    GlobalAvgPool, GroupNorm, Interpolate, IterNorm, Mode, Module, Norm, PlainLinear, Sequential, Whitening,
 };
 use crate::rng::Rng;
 use crate::tape::{State, Tape, Var};
@@ -108,7 +108,7 @@ impl Builder<'_> {
             Layer::AdaptiveAvgPool { size } => Box::new(AdaptiveAvgPool { size: *size }),
             Layer::GlobalAvgPool => Box::new(GlobalAvgPool),
             Layer::Flatten => Box::new(Flatten),
-            Layer::Resize { size } => Box::new(Resize { size: *size }),
+            Layer::Interpolate { size } => Box::new(Interpolate { size: *size }),
             Layer::Dropout { probability } => Box::new(Dropout { probability: *probability }),
             Layer::Residual { body, shortcut } => {
                 let body = self.layers(body, name, x)?.0;
@@ -149,7 +149,7 @@ impl Builder<'_> {
             return Err(Error::Usage("a convolution takes maps (N,C,H,W), found features (N,F)".into()));
         };
         let sizes = [
-            ("outputs", conv.outputs),
+            ("out_channels", conv.out_channels),
             ("kernel", conv.kernel),
             ("stride", conv.stride),
             ("dilation", conv.dilation),
@@ -158,13 +158,13 @@ impl Builder<'_> {
         if let Some((key, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
             return Err(Error::Usage(format!("{key} is 0; expected at least 1")));
         }
-        if !channels.is_multiple_of(conv.groups) || !conv.outputs.is_multiple_of(conv.groups) {
+        if !channels.is_multiple_of(conv.groups) || !conv.out_channels.is_multiple_of(conv.groups) {
             return Err(Error::Usage(format!(
                 "groups is {}, which does not divide both {channels} channels and {} outputs; expected a divisor of both",
-                conv.groups, conv.outputs
+                conv.groups, conv.out_channels
             )));
         }
-        let weight = [conv.outputs, channels / conv.groups, conv.kernel, conv.kernel];
+        let weight = [conv.out_channels, channels / conv.groups, conv.kernel, conv.kernel];
         fits(&weight)?;
         self.state.room_for(&weight)?;
         let (state, rng) = (&mut *self.state, self.rng);
@@ -186,7 +186,7 @@ impl Builder<'_> {
                 let conv = Conv { bias: Some(conv.bias.unwrap_or(false)), ..conv.clone() };
                 let mut both = Sequential::new();
                 both.push(Conv2d::new(state, name, channels, &conv, rng));
-                both.push(self.normalization(&layer, &format!("{name}{ending}"), conv.outputs)?);
+                both.push(self.normalization(&layer, &format!("{name}{ending}"), conv.out_channels)?);
                 Box::new(both)
             }
         })
@@ -207,11 +207,11 @@ impl Builder<'_> {
         let &[features] = input else {
             return Err(Error::Usage("a linear layer takes features (N,F), found maps (N,C,H,W); flatten them".into()));
         };
-        if linear.outputs == 0 {
-            return Err(Error::Usage("outputs is 0; expected at least 1".into()));
+        if linear.out_features == 0 {
+            return Err(Error::Usage("out_features is 0; expected at least 1".into()));
         }
-        fits(&[linear.outputs, features])?;
-        self.state.room_for(&[linear.outputs, features])?;
+        fits(&[linear.out_features, features])?;
+        self.state.room_for(&[linear.out_features, features])?;
         let norm = self.norm(linear.norm);
         let (state, rng) = (&mut *self.state, self.rng);
         if norm != Norm::Deconv {

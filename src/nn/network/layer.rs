@@ -31,7 +31,7 @@ pub struct Node {
 ///
 /// ```
 /// use mexhat::nn::{Conv, Layer};
-/// let text = r#"{ "type": "conv", "outputs": 16, "kernel": 5 }"#;
+/// let text = r#"{ "type": "conv", "out_channels": 16, "kernel": 5 }"#;
 /// assert_eq!(serde_json::from_str::<Layer>(text)?, Layer::Conv(Conv::new(16, 5)));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
@@ -65,8 +65,8 @@ pub enum Layer {
     Sigmoid,
     /// `tanh(x)`.
     Tanh,
-    /// `x sigmoid(x)`.
-    Swish,
+    /// `x sigmoid(x)`, also called swish.
+    Silu,
     /// Maximum over windows.
     MaxPool(MaxPool),
     /// Mean over windows.
@@ -80,8 +80,8 @@ pub enum Layer {
     GlobalAvgPool,
     /// (N,C,H,W) to (N, C H W).
     Flatten,
-    /// Bilinear resizing of the map (PyTorch's `align_corners=False`).
-    Resize {
+    /// Bilinear resampling of the map, (N,C,H,W) to (N,C,`size[0]`,`size[1]`) (PyTorch's `align_corners=False`).
+    Interpolate {
         /// (H,W) of the result.
         size: [usize; 2],
     },
@@ -151,7 +151,7 @@ impl Layer {
             Self::MaxPool(_) => "max_pool",
             Self::AvgPool(_) | Self::AdaptiveAvgPool { .. } | Self::GlobalAvgPool => "avg_pool",
             Self::Flatten => "flatten",
-            Self::Resize { .. } => "resize",
+            Self::Interpolate { .. } => "interpolate",
             Self::Dropout { .. } => "dropout",
             Self::Residual { .. } | Self::DualPath { .. } | Self::Sequence { .. } => "block",
             Self::Concat { .. } => "concat",
@@ -164,7 +164,7 @@ impl Layer {
             Self::Relu6 => "relu6",
             Self::Sigmoid => "sigmoid",
             Self::Tanh => "tanh",
-            Self::Swish => "swish",
+            Self::Silu => "silu",
         }
     }
 
@@ -175,7 +175,7 @@ impl Layer {
             Self::LeakyRelu { slope } => Activation::LeakyRelu { slope: *slope },
             Self::Sigmoid => Activation::Sigmoid,
             Self::Tanh => Activation::Tanh,
-            Self::Swish => Activation::Swish,
+            Self::Silu => Activation::Silu,
             _ => return None,
         })
     }
@@ -221,7 +221,7 @@ fn outputs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error
     }
 }
 
-/// A convolution: (N,C,H,W) to (N,outputs,H',W').
+/// A convolution: (N,C,H,W) to (N,out_channels,H',W').
 ///
 /// ```
 /// use mexhat::nn::Conv;
@@ -234,7 +234,7 @@ fn outputs<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error
 pub struct Conv {
     /// Channels of the result.
     #[serde(deserialize_with = "outputs")]
-    pub outputs: usize,
+    pub out_channels: usize,
     /// Side of the kernel.
     pub kernel: usize,
     /// Step between positions.
@@ -262,9 +262,9 @@ pub struct Conv {
 
 impl Conv {
     /// Stride 1, the size kept, the network's normalisation.
-    pub fn new(outputs: usize, kernel: usize) -> Self {
+    pub fn new(out_channels: usize, kernel: usize) -> Self {
         Self {
-            outputs,
+            out_channels,
             kernel,
             stride: 1,
             padding: None,
@@ -325,7 +325,7 @@ impl Conv {
     }
 }
 
-/// A linear layer: (N,F) to (N,outputs).
+/// A linear layer: (N,F) to (N,out_features).
 ///
 /// ```
 /// use mexhat::nn::{Linear, Norm};
@@ -338,7 +338,7 @@ impl Conv {
 pub struct Linear {
     /// Features of the result.
     #[serde(deserialize_with = "outputs")]
-    pub outputs: usize,
+    pub out_features: usize,
     /// Whether there is a bias [default: yes].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bias: Option<bool>,
@@ -352,8 +352,8 @@ pub struct Linear {
 
 impl Linear {
     /// With bias and the network's normalisation.
-    pub fn new(outputs: usize) -> Self {
-        Self { outputs, bias: None, norm: None, whitening: None }
+    pub fn new(out_features: usize) -> Self {
+        Self { out_features, bias: None, norm: None, whitening: None }
     }
 
     /// Whether there is a bias.
@@ -373,7 +373,7 @@ impl Linear {
 }
 
 impl From<usize> for Linear {
-    fn from(outputs: usize) -> Self {
-        Self::new(outputs)
+    fn from(out_features: usize) -> Self {
+        Self::new(out_features)
     }
 }

@@ -24,13 +24,13 @@ const TYPES: &[&str] = &[
     "leaky_relu",
     "sigmoid",
     "tanh",
-    "swish",
+    "silu",
     "max_pool",
     "avg_pool",
     "adaptive_avg_pool",
     "global_avg_pool",
     "flatten",
-    "resize",
+    "interpolate",
     "dropout",
     "residual",
     "concat",
@@ -62,6 +62,16 @@ impl Fields {
         Ok(T::default())
     }
 
+    /// What an earlier version called `now`.
+    fn renamed(&mut self, earlier: &str, now: &str) -> &mut Self {
+        if !self.left.contains_key(now)
+            && let Some(value) = self.left.remove(earlier)
+        {
+            self.left.insert(now.into(), value);
+        }
+        self
+    }
+
     /// All of them as one.
     fn whole<T: DeserializeOwned>(&mut self) -> Result<T> {
         serde_json::from_value(Value::Object(std::mem::take(&mut self.left)))
@@ -82,8 +92,8 @@ fn layer(left: Map<String, Value>) -> Result<Layer> {
     let kind: String = fields.get("type")?;
     fields.read.clear();
     let layer = match &kind[..] {
-        "conv" => Layer::Conv(fields.whole()?),
-        "linear" => Layer::Linear(fields.whole()?),
+        "conv" => Layer::Conv(fields.renamed("outputs", "out_channels").whole()?),
+        "linear" => Layer::Linear(fields.renamed("outputs", "out_features").whole()?),
         "batch_norm" => Layer::BatchNorm,
         "group_norm" => Layer::GroupNorm,
         "layer_norm" => Layer::LayerNorm,
@@ -94,13 +104,13 @@ fn layer(left: Map<String, Value>) -> Result<Layer> {
         "leaky_relu" => Layer::LeakyRelu { slope: fields.get("slope")? },
         "sigmoid" => Layer::Sigmoid,
         "tanh" => Layer::Tanh,
-        "swish" => Layer::Swish,
+        "silu" | "swish" => Layer::Silu,
         "max_pool" => Layer::MaxPool(fields.whole()?),
         "avg_pool" => Layer::AvgPool(fields.whole()?),
         "adaptive_avg_pool" => Layer::AdaptiveAvgPool { size: fields.get("size")? },
         "global_avg_pool" => Layer::GlobalAvgPool,
         "flatten" => Layer::Flatten,
-        "resize" => Layer::Resize { size: fields.get("size")? },
+        "interpolate" | "resize" => Layer::Interpolate { size: fields.get("size")? },
         "dropout" => Layer::Dropout { probability: fields.get("probability")? },
         "residual" => Layer::Residual { body: fields.get("body")?, shortcut: fields.get_or_default("shortcut")? },
         "concat" => Layer::Concat { branches: fields.get("branches")? },
@@ -174,13 +184,13 @@ mod tests {
             Layer::LeakyRelu { slope: 0.1 },
             Layer::Sigmoid,
             Layer::Tanh,
-            Layer::Swish,
+            Layer::Silu,
             Layer::MaxPool(MaxPool { kernel: 3, stride: 2, padding: 1 }),
             Layer::AvgPool(AvgPool { kernel: 2 }),
             Layer::AdaptiveAvgPool { size: [2, 3] },
             Layer::GlobalAvgPool,
             Layer::Flatten,
-            Layer::Resize { size: [4, 5] },
+            Layer::Interpolate { size: [4, 5] },
             Layer::Dropout { probability: 0.25 },
             Layer::Residual { body: body.clone(), shortcut: Layers::default() },
             Layer::Concat { branches: vec![Layers::default(), body.clone()] },

@@ -34,7 +34,7 @@ impl Network {
 
 /// Scales all but the last layer that has weights, if it is not within a block.
 fn scale_but_last(layers: &mut Layers, width: f64, block: usize) {
-    let without = |layer: &Layer| matches!(layer, Layer::Resize { .. } | Layer::Flatten | Layer::Dropout { .. });
+    let without = |layer: &Layer| matches!(layer, Layer::Interpolate { .. } | Layer::Flatten | Layer::Dropout { .. });
     let last = layers.nodes.iter().rposition(|node| !without(&node.layer) && node.layer.activation().is_none());
     let behind = layers.nodes.split_off(last.unwrap_or(0));
     scale(layers, width, block);
@@ -44,8 +44,8 @@ fn scale_but_last(layers: &mut Layers, width: f64, block: usize) {
 fn scale(layers: &mut Layers, width: f64, block: usize) {
     for layer in layers.nodes.iter_mut().map(|node| &mut node.layer) {
         match layer {
-            Layer::Conv(conv) if conv.outputs != CLASSES => {
-                conv.outputs = scaled(conv.outputs, width);
+            Layer::Conv(conv) if conv.out_channels != CLASSES => {
+                conv.out_channels = scaled(conv.out_channels, width);
                 if conv.groups > 1 {
                     conv.groups = scaled(conv.groups, width);
                 }
@@ -53,7 +53,9 @@ fn scale(layers: &mut Layers, width: f64, block: usize) {
                     own.block = scaled(own.block, width);
                 }
             }
-            Layer::Linear(linear) if linear.outputs != CLASSES => linear.outputs = scaled(linear.outputs, width),
+            Layer::Linear(linear) if linear.out_features != CLASSES => {
+                linear.out_features = scaled(linear.out_features, width)
+            }
             Layer::DualPath { sum, .. } => *sum = scaled(*sum, width),
             _ => {}
         }

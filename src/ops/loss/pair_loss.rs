@@ -33,67 +33,67 @@ const MOST_TERMS: usize = 16_384;
 /// let mut tape = Tape::new();
 /// let (x, target) = (tape.leaf("x", &[1, 2]), tape.leaf("target", &[1, 2]));
 /// let x = f::to_vec4(&mut tape, x)?;
-/// let loss = f::mse(&mut tape, x, target)?;
+/// let loss = f::mse_loss(&mut tape, x, target)?;
 /// assert_eq!(tape.compute(loss, &[&[1.0, 2.0], &[1.0, 4.0]])?, [2.0]);
 /// # Ok::<(), mexhat::Error>(())
 /// ```
 ///
 /// # Errors
 /// The shapes differ, or `x` is not an activation.
-pub fn mse(tape: &mut Tape, x: Var, target: Var) -> Result<Var> {
+pub fn mse_loss(tape: &mut Tape, x: Var, target: Var) -> Result<Var> {
     pair_loss(tape, Kind::Square, 1.0, x, target)
 }
 
 /// `mean log(1 + exp(x)) - target x` (shape `[1]`): cross-entropy of `sigmoid(x)` with probabilities `target`, computed
-/// without overflow. Shapes and errors as [`mse`].
+/// without overflow. Shapes and errors as [`mse_loss`].
 ///
 /// ```
 /// use mexhat::nn::{Tape, functional as f};
 /// let mut tape = Tape::new();
 /// let (x, target) = (tape.leaf("x", &[1, 2]), tape.leaf("target", &[1, 2]));
 /// let x = f::to_vec4(&mut tape, x)?;
-/// let loss = f::bce_with_logits(&mut tape, x, target)?;
+/// let loss = f::binary_cross_entropy_with_logits(&mut tape, x, target)?;
 /// // A logit of 0 is a probability of one half, whatever was right.
 /// let loss = tape.compute(loss, &[&[0.0, 0.0], &[1.0, 0.0]])?[0];
 /// assert!((loss - 2f32.ln()).abs() < 1e-6);
 /// # Ok::<(), mexhat::Error>(())
 /// ```
-pub fn bce_with_logits(tape: &mut Tape, x: Var, target: Var) -> Result<Var> {
+pub fn binary_cross_entropy_with_logits(tape: &mut Tape, x: Var, target: Var) -> Result<Var> {
     pair_loss(tape, Kind::Bce, 1.0, x, target)
 }
 
-/// `mean over rows of 1/2 |x - target|^2`, which is [`mse`] times C/2: least squares for `target` rows with a single 1.
-/// Shapes and errors as [`mse`].
+/// `mean over rows of 1/2 |x - target|^2`, which is [`mse_loss`] times C/2: least squares for `target` rows with a single 1.
+/// Shapes and errors as [`mse_loss`].
 ///
 /// ```
 /// use mexhat::nn::{Tape, functional as f};
 /// let mut tape = Tape::new();
 /// let (x, target) = (tape.leaf("x", &[1, 2]), tape.leaf("target", &[1, 2]));
 /// let x = f::to_vec4(&mut tape, x)?;
-/// let loss = f::l2_onehot(&mut tape, x, target)?;
+/// let loss = f::least_squares(&mut tape, x, target)?;
 /// assert_eq!(tape.compute(loss, &[&[0.5, 0.5], &[1.0, 0.0]])?, [0.25]);
 /// # Ok::<(), mexhat::Error>(())
 /// ```
-pub fn l2_onehot(tape: &mut Tape, x: Var, target: Var) -> Result<Var> {
+pub fn least_squares(tape: &mut Tape, x: Var, target: Var) -> Result<Var> {
     let scale = tape.ty(x).inner() as f32 / 2.0;
     pair_loss(tape, Kind::Square, scale, x, target)
 }
 
-/// [`l2_onehot`] with u32 labels (N) or (N,H,W) in place of the targets.
+/// [`least_squares`] with u32 labels (N) or (N,H,W) in place of the targets.
 ///
 /// ```
 /// use mexhat::nn::{DType, Tape, functional as f};
 /// let mut tape = Tape::new();
 /// let (x, labels) = (tape.leaf("x", &[1, 2]), tape.input("labels", &[1], DType::U32));
 /// let x = f::to_vec4(&mut tape, x)?;
-/// let loss = f::l2_onehot_labels(&mut tape, x, labels)?;
+/// let loss = f::least_squares_labels(&mut tape, x, labels)?;
 /// assert_eq!(tape.compute(loss, &[&[0.5, 0.5], &[0.0]])?, [0.25]);
 /// # Ok::<(), mexhat::Error>(())
 /// ```
-pub fn l2_onehot_labels(tape: &mut Tape, x: Var, labels: Var) -> Result<Var> {
+pub fn least_squares_labels(tape: &mut Tape, x: Var, labels: Var) -> Result<Var> {
     let like = tape.ty(x).clone();
     let target = one_hot(tape, labels, &like)?;
-    l2_onehot(tape, x, target)
+    least_squares(tape, x, target)
 }
 
 fn pair_loss(tape: &mut Tape, kind: Kind, scale: f32, x: Var, target: Var) -> Result<Var> {
@@ -132,7 +132,7 @@ struct PairLoss {
 
 impl Op for PairLoss {
     fn name(&self) -> &'static str {
-        if self.kind == Kind::Square { "mse" } else { "bce_with_logits" }
+        if self.kind == Kind::Square { "mse_loss" } else { "binary_cross_entropy_with_logits" }
     }
 
     fn exact(&self) -> bool {

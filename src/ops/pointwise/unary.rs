@@ -39,8 +39,8 @@ pub enum Activation {
     Sigmoid,
     /// `tanh(x)`.
     Tanh,
-    /// `x sigmoid(x)`, PyTorch's SiLU.
-    Swish,
+    /// `x sigmoid(x)`, also called swish.
+    Silu,
     /// `x` above 0, `slope x` at and below it.
     LeakyRelu {
         /// Slope at and below 0.
@@ -55,7 +55,7 @@ impl Activation {
             Self::Relu6 => 1,
             Self::Sigmoid => 2,
             Self::Tanh => 3,
-            Self::Swish => 4,
+            Self::Silu => 4,
             Self::LeakyRelu { .. } => 5,
         }
     }
@@ -71,7 +71,7 @@ impl Activation {
             Self::Relu6 => x.clamp(0.0, 6.0),
             Self::Sigmoid => sigmoid,
             Self::Tanh => x.tanh(),
-            Self::Swish => x * sigmoid,
+            Self::Silu => x * sigmoid,
             Self::LeakyRelu { slope } => {
                 if x > 0.0 {
                     x
@@ -90,7 +90,7 @@ impl Activation {
             Self::Relu6 => step(x > 0.0 && x < 6.0),
             Self::Sigmoid => sigmoid * (1.0 - sigmoid),
             Self::Tanh => 1.0 - x.tanh().powi(2),
-            Self::Swish => sigmoid * (1.0 + x * (1.0 - sigmoid)),
+            Self::Silu => sigmoid * (1.0 + x * (1.0 - sigmoid)),
             Self::LeakyRelu { slope } => {
                 if x > 0.0 {
                     1.0

@@ -246,7 +246,7 @@ async fn proposition_1(gpu: &Gpu, seed: u64) -> Result<Check> {
     let whitening = Whitening { mode: BlockMode::Paper, block: d, iterations: 25, eps: 1e-8, ..Default::default() };
     let mut net = Network::new([d, 1, 1]).seed(seed);
     net.flatten().linear(Linear::new(o).norm(Norm::Deconv).whitening(whitening));
-    let loss = Loss::values(ops::l2_onehot);
+    let loss = Loss::values(ops::least_squares);
     let mut learner = Learner::new(gpu, net, Sgd::new(1.0))?.with_loss(loss);
     let batch = Batch { images: x.clone(), targets: Targets::Values(y.clone()) };
     let mut losses = Vec::new();

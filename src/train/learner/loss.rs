@@ -163,8 +163,8 @@ impl Loss {
             }
             #[cfg(not(target_arch = "wasm32"))]
             Self::Mixup { .. } => return Err(Error::Run("mixed labels are missing".into())),
-            Self::LeastSquares => ops::l2_onehot_labels(tape, output, targets)?,
-            Self::MeanSquares => ops::mse(tape, output, targets)?,
+            Self::LeastSquares => ops::least_squares_labels(tape, output, targets)?,
+            Self::MeanSquares => ops::mse_loss(tape, output, targets)?,
             Self::Labels(record) | Self::Values(record) => record(tape, output, targets)?,
         };
         if tape.shape(loss) != [1] {

@@ -36,8 +36,11 @@ export interface Tensor {
   values: Float32Array;
 }
 
-/** What keeps the statistics of layers in order: whitening of every layer's input, batch norm, or nothing. */
-export type Norm = "deconv" | "batch" | "none";
+/**
+ * What keeps the statistics of layers in order: whitening of every layer's input, batch norm, group norm, layer norm (group norm of one
+ * group), iterative norm, or nothing.
+ */
+export type Norm = "deconv" | "batch" | "group" | "layer" | "iterative" | "none";
 
 /** How layers whiten their input. */
 export interface Whitening {
@@ -45,8 +48,8 @@ export interface Whitening {
   mode?: "reference" | "paper";
   /** Channels of a block, 64. */
   block?: number;
-  /** Newton-Schulz iterations, 5. */
-  iterations?: number;
+  /** Newton-Schulz iterations, 5; `"converge"` takes as many as reach the inverse root, which wants a larger `eps`. */
+  iterations?: number | "converge";
   /** Added to the diagonal of the covariance, 1e-5. */
   eps?: number;
   /** Statistics use every n-th position in both directions, 3. */
@@ -57,15 +60,35 @@ export interface Whitening {
   freeze?: boolean;
 }
 
-/** A layer, as in the files of `mexhat train --model FILE`. */
+/** Whitening of activations, without weights. */
+export interface ChannelWhitening {
+  /** Channels of a block, 64. */
+  block?: number;
+  /** Added to the diagonal of the second moment, 1e-2. */
+  eps?: number;
+  /** Newton-Schulz iterations, 5. */
+  iterations?: number;
+  /** Statistics use every n-th position in both directions, 3. */
+  sampling_stride?: number;
+  /** Share of the present step in running statistics, 0.1. */
+  momentum?: number;
+}
+
+/**
+ * A layer, as in the files of `mexhat train --model FILE`.
+ *
+ * Earlier names are read, too: `outputs` for `out_channels` and `out_features`, `swish` for `silu`, `resize` for `interpolate`.
+ */
 export type Layer = { name?: string } & (
-  | { type: "conv"; outputs: number | "classes"; kernel: number; stride?: number; padding?: number; dilation?: number; groups?: number; bias?: boolean; norm?: Norm; whitening?: Whitening }
-  | { type: "linear"; outputs: number | "classes"; bias?: boolean; norm?: Norm; whitening?: Whitening }
-  | { type: "batch_norm" | "relu" | "relu6" | "sigmoid" | "tanh" | "swish" | "global_avg_pool" | "flatten" }
+  | { type: "conv"; out_channels: number | "classes"; kernel: number; stride?: number; padding?: number; dilation?: number; groups?: number; bias?: boolean; norm?: Norm; whitening?: Whitening }
+  | { type: "linear"; out_features: number | "classes"; bias?: boolean; norm?: Norm; whitening?: Whitening }
+  | { type: "batch_norm" | "group_norm" | "layer_norm" | "iter_norm" }
+  | ({ type: "channel_deconv" } & ChannelWhitening)
+  | { type: "relu" | "relu6" | "sigmoid" | "tanh" | "silu" | "global_avg_pool" | "flatten" }
   | { type: "leaky_relu"; slope: number }
   | { type: "max_pool"; kernel: number; stride?: number; padding?: number }
   | { type: "avg_pool"; kernel: number }
-  | { type: "adaptive_avg_pool" | "resize"; size: [height: number, width: number] }
+  | { type: "adaptive_avg_pool" | "interpolate"; size: [height: number, width: number] }
   | { type: "dropout"; probability: number }
   | { type: "residual"; body: Layer[]; shortcut?: Layer[] }
   | { type: "dual_path"; sum: number; body: Layer[]; shortcut?: Layer[] }
@@ -94,6 +117,8 @@ export interface LayersDescription extends Common {
   whitening?: Whitening;
   /** Features of a block of whitening in linear layers, 512. */
   block_fc?: number;
+  /** Groups of channels of group norm, 32; where they do not divide a layer's channels, the most below that do. */
+  num_groups?: number;
 }
 
 /** A network as text of a file of `mexhat train --model FILE`. */
@@ -103,15 +128,18 @@ export interface TomlDescription extends Common {
 
 /** A network by its name. */
 export interface NamedDescription extends Common {
-  model: "lenet" | "small" | "deep" | "mlp" | "linear" | "vgg11" | "vgg13" | "vgg16" | "vgg19" | "resnet18" | "preact18" | "senet18" | "densenet121" | "resnext29" | "mobilenetv2" | "dpn92" | "pnasnet-a" | "efficientnet-b0" | "vgg11-imagenet" | "resnet18-imagenet" | "resnet50-imagenet" | "densenet121-imagenet" | (string & {});
+  model: "lenet" | "small" | "deep" | "mlp" | "linear" | "yardstick" | "vgg11" | "vgg13" | "vgg16" | "vgg19" | "resnet18" | "preact18" | "senet18" | "densenet121" | "resnext29" | "mobilenetv2" | "dpn92" | "pnasnet-a" | "efficientnet-b0" | "vgg11-imagenet" | "resnet18-imagenet" | "resnet50-imagenet" | "densenet121-imagenet" | (string & {});
+  /** Times the channels of the network, 1. */
+  width?: number;
   norm?: Norm;
   /** `fast` costs little more than batch norm; the options below win over it. */
   whitening?: "paper" | "fast";
   mode?: "reference" | "paper";
   block?: number;
   block_fc?: number;
-  iterations?: number;
-  first_iterations?: number;
+  num_groups?: number;
+  iterations?: number | "converge";
+  first_iterations?: number | "converge";
   eps?: number;
   sampling_stride?: number;
 }
@@ -207,7 +235,7 @@ export class Network {
   outputs(images: Images): Promise<Tensor>;
   /** Mean loss and share of right answers. */
   evaluate(test: Labelled): Promise<{ loss: number; accuracy: number; images: number }>;
-  /** A tensor by its name: kernels are `conv1.weight` (O,C,k,k), the whitening D of a layer is `conv1.running_deconv` (blocks,d,d). */
+  /** A tensor by its name: kernels are `conv1.weight` (O,C,k,k), the whitening D of a layer is `conv1.running_deconv` (S,d,d), where S is 1 in the mode `reference` and the number of blocks in `paper`. */
   tensor(name: string): Promise<Tensor>;
   /** The output of a layer, such as `conv1` or `relu1`. */
   activations(images: Images, layer: string): Promise<Tensor>;

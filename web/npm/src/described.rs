@@ -53,6 +53,8 @@ fn named(mut given: Map<String, Value>, model: String) -> Result<NetOptions> {
     let preset = taken(&mut given, "whitening")?.unwrap_or(WhiteningPreset::Paper);
     let usual = NetOptions { model, ..NetOptions::default() }.with_whitening(preset);
     let Ok(Value::Object(mut options)) = serde_json::to_value(&usual) else { return Ok(usual) };
+    // Written where it is another than usual.
+    options.insert("num_groups".into(), usual.num_groups.into());
     only(&given, &options.keys().map(String::as_str).collect::<Vec<_>>())?;
     options.extend(given);
     let options: NetOptions = serde_json::from_value(Value::Object(options)).map_err(|e| wrong("an option", &e))?;

@@ -1,4 +1,5 @@
-//! Bilinear resampling with pixel centres at half coordinates (PyTorch's `align_corners=False`, no antialiasing).
+//! Bilinear resampling with pixel centres at half coordinates: PyTorch's `interpolate(mode="bilinear",
+//! align_corners=False)`, without antialiasing.
 //!
 //! Along each direction output `o` of `outs` reads at `src = max((o + 0.5) size / outs - 0.5, 0)`: pixels
 //! `low = floor(src)` and `min(low + 1, size - 1)` with weights `1 - (src - low)` and `src - low`. All of it is
@@ -12,16 +13,16 @@ use crate::tape::{Array, Backward, Launch, Op, Tape, Type, Var};
 use crate::{Error, Result};
 
 kernel_params! {
-    struct BilinearParams {
+    struct InterpolateParams {
         vectors: u32, channels4: u32, height: u32, width: u32, out_height: u32, out_width: u32,
     }
 }
 
-static BILINEAR: Shader = Shader::new::<BilinearParams>("pool/bilinear.wgsl", 1, 1);
-static BILINEAR_GRAD: Shader = Shader::new::<BilinearParams>("pool/bilinear_grad.wgsl", 1, 1);
-pub(in crate::ops) const SHADERS: &[&Shader] = &[&BILINEAR, &BILINEAR_GRAD];
+static INTERPOLATE: Shader = Shader::new::<InterpolateParams>("pool/interpolate.wgsl", 1, 1);
+static INTERPOLATE_GRAD: Shader = Shader::new::<InterpolateParams>("pool/interpolate_grad.wgsl", 1, 1);
+pub(in crate::ops) const SHADERS: &[&Shader] = &[&INTERPOLATE, &INTERPOLATE_GRAD];
 
-/// `x` (N,C,H,W) resampled to `(N,C,size[0],size[1])`. Four reads per output; the gradient reads about
+/// `x` (N,C,H,W) resampled bilinearly to `(N,C,size[0],size[1])`. Four reads per output; the gradient reads about
 /// `(2 outs / size + 1)^2` outputs per pixel.
 ///
 /// ```
@@ -29,15 +30,15 @@ pub(in crate::ops) const SHADERS: &[&Shader] = &[&BILINEAR, &BILINEAR_GRAD];
 /// let mut tape = Tape::new();
 /// let x = tape.leaf("x", &[1, 1, 1, 2]);
 /// let x = f::to_vec4(&mut tape, x)?;
-/// let y = f::bilinear(&mut tape, x, [1, 4])?;
+/// let y = f::interpolate(&mut tape, x, [1, 4])?;
 /// assert_eq!(tape.compute(y, &[&[0.0, 4.0]])?, [0.0, 1.0, 3.0, 4.0]);
 /// # Ok::<(), mexhat::Error>(())
 /// ```
 ///
 /// # Errors
 /// A side is 0 or above 32,768.
-pub fn bilinear(tape: &mut Tape, x: Var, size: [usize; 2]) -> Result<Var> {
-    tape.apply1(Bilinear { size }, &[x])
+pub fn interpolate(tape: &mut Tape, x: Var, size: [usize; 2]) -> Result<Var> {
+    tape.apply1(Interpolate { size }, &[x])
 }
 
 /// The two pixels that output `o` reads along one direction, with their weights.
@@ -60,9 +61,9 @@ fn each(x: &Array, y: &Array, mut visit: impl FnMut(usize, usize, f64)) {
     }
 }
 
-fn params(x: &Type, y: &Type, over: &Type) -> BilinearParams {
+fn params(x: &Type, y: &Type, over: &Type) -> InterpolateParams {
     let ([_, _, height, width], [_, _, out_height, out_width]) = (x.nchw(), y.nchw());
-    BilinearParams {
+    InterpolateParams {
         vectors: (over.stored() / 4) as u32,
         channels4: over.inner4() as u32,
         height: height as u32,
@@ -73,13 +74,13 @@ fn params(x: &Type, y: &Type, over: &Type) -> BilinearParams {
 }
 
 #[derive(Debug)]
-struct Bilinear {
+struct Interpolate {
     size: [usize; 2],
 }
 
-impl Op for Bilinear {
+impl Op for Interpolate {
     fn name(&self) -> &'static str {
-        "bilinear"
+        "interpolate"
     }
 
     fn infer(&self, inputs: &[&Type]) -> Result<Vec<Type>> {
@@ -100,14 +101,14 @@ impl Op for Bilinear {
     fn backward(&self, context: &mut Backward<'_>) -> Result<Vec<Option<Var>>> {
         let grad = context.grad(0)?;
         let x = context.tape.ty(context.inputs[0]).clone();
-        Ok(vec![context.when(0, BilinearGrad { x }, &[grad])?])
+        Ok(vec![context.when(0, InterpolateGrad { x }, &[grad])?])
     }
 
     fn launch(&self, launch: &mut Launch<'_>) {
         let (x, y) = (launch.inputs[0], launch.outputs[0]);
         let params = params(x, y, y);
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
-        launch.flat(Kernel::new(&BILINEAR, 0), &params, &reads, &writes, params.vectors as usize);
+        launch.flat(Kernel::new(&INTERPOLATE, 0), &params, &reads, &writes, params.vectors as usize);
     }
 
     #[cfg(reference)]
@@ -124,13 +125,13 @@ impl Op for Bilinear {
 
 /// The adjoint: `gx[pixel] = sum of weight gy` over the outputs that read the pixel, shape of `x`.
 #[derive(Debug)]
-struct BilinearGrad {
+struct InterpolateGrad {
     x: Type,
 }
 
-impl Op for BilinearGrad {
+impl Op for InterpolateGrad {
     fn name(&self) -> &'static str {
-        "bilinear_grad"
+        "interpolate_grad"
     }
 
     fn infer(&self, _: &[&Type]) -> Result<Vec<Type>> {
@@ -142,7 +143,7 @@ impl Op for BilinearGrad {
         launch.takes_rounds((2 * oh / h + 1) * (2 + 2 * ow / w));
         let params = params(&self.x, launch.inputs[0], &self.x);
         let (reads, writes) = (launch.reads.clone(), launch.writes.clone());
-        launch.flat(Kernel::new(&BILINEAR_GRAD, 0), &params, &reads, &writes, params.vectors as usize);
+        launch.flat(Kernel::new(&INTERPOLATE_GRAD, 0), &params, &reads, &writes, params.vectors as usize);
     }
 
     #[cfg(reference)]

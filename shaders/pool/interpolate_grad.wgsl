@@ -1,4 +1,4 @@
-// gx = sum of gy times the weight that the output gave to the pixel: the exact adjoint of bilinear.wgsl as a gather,
+// gx = sum of gy times the weight that the output gave to the pixel: the exact adjoint of interpolate.wgsl as a gather,
 // without atomics. One vector per invocation: reads the up to (2 outs / size + 2)^2 outputs around it, writes once.
 
 // #import pool/shared/bilinear.wgsl
