@@ -110,6 +110,19 @@ fn the_least_size_of_images_is_named_and_is_enough() {
 }
 
 #[test]
+fn the_nearest_width_that_fits_is_named() {
+    let (gpu, shape) = (gpu(), [3, 32, 32]);
+    let mut options = options("pnasnet-a", Norm::None);
+    options.net.width = 0.3;
+    let error = refused(Trainer::new(&gpu, &options, splits(halves(8, shape), halves(4, shape))));
+    for words in ["groups", "`width` 0.3", "0.25 is the nearest"] {
+        assert!(error.contains(words), "no '{words}' in {error}");
+    }
+    let summarized = mexhat::train::summarize(&gpu, &options, &splits(halves(8, shape), halves(4, shape)));
+    assert!(summarized.unwrap_err().to_string().contains("0.25 is the nearest"));
+}
+
+#[test]
 fn images_of_one_value_have_no_covariance() {
     let gpu = gpu();
     let flat = |dark: usize, images: usize| {

@@ -1,7 +1,7 @@
 //! What a run needs of a device, found out on paper: nothing of the device's memory is taken. For advice that holds.
 
 use super::learner::{Loss, record};
-use super::{ModelSpec, RunPlan, Update};
+use super::{ModelSpec, NetOptions, RunPlan, Update};
 use crate::data::Form;
 use crate::gpu::Gpu;
 use crate::models::{Model, Norm};
@@ -170,9 +170,32 @@ impl Paper<'_> {
     }
 }
 
-/// The error of a network that cannot be built for the images it is given, with the least size for which it can, where
-/// that is what is wrong.
-pub(super) fn too_small(spec: &ModelSpec, error: Error) -> Error {
+/// Widths that most networks fit.
+const WIDTHS: [f64; 5] = [1.0 / 16.0, 1.0 / 8.0, 0.25, 0.5, 1.0];
+
+/// The error of a network that cannot be built, with the width or the least size of images for which it can, where one
+/// of these is what is wrong.
+pub(super) fn cannot_be_built(spec: &ModelSpec, error: Error) -> Error {
+    let width = spec.net.width;
+    let builds = |width: f64| {
+        let spec = ModelSpec { net: NetOptions { width, ..spec.net.clone() }, network: None, ..spec.clone() };
+        spec.network(0).and_then(|network| network.build(&mut State::new())).is_ok()
+    };
+    if width == 1.0 || builds(width) {
+        return too_small(spec, error);
+    }
+    let distance = |other: f64| (other / width).ln().abs();
+    match WIDTHS.into_iter().filter(|other| builds(*other)).min_by(|a, b| distance(*a).total_cmp(&distance(*b))) {
+        Some(near) => Error::Usage(format!(
+            "{error}; that comes of `width` {width}, at which the channels of {} no longer fit together: {near} is the nearest that does",
+            spec.net.model
+        )),
+        None => too_small(spec, error),
+    }
+}
+
+/// The same for the size of images.
+fn too_small(spec: &ModelSpec, error: Error) -> Error {
     let [channels, height, width] = spec.input;
     let builds = |side: usize| {
         let spec = ModelSpec { input: [channels, height.max(side), width.max(side)], network: None, ..spec.clone() };

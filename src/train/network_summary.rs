@@ -118,7 +118,11 @@ impl Recorded {
         options.validate()?;
         let spec = ModelSpec::new(options, splits);
         let mut state = State::on(gpu);
-        let model = spec.build(options.seed, &mut state)?;
+        let own = options.network.is_some();
+        let model = spec.build(options.seed, &mut state).map_err(|error| match own {
+            true => error,
+            false => memory::cannot_be_built(&spec, error),
+        })?;
         spec.check(&model)?;
         let update = options.update();
         update.reserve(&mut state);

@@ -1,5 +1,5 @@
-//! Three, four or five Newton-Schulz iterations at once, from 4, 5 and 6 products where the coupled iteration takes 6,
-//! 9 and 12 and the doubled one 5, 7 and 10.
+//! Three, four or five Newton-Schulz iterations at once, from 4, 5 and 6 products, where the coupled iteration takes
+//! 6, 9 and 12 and the doubled one 5, 7 and 10.
 //!
 //! `Z_T` is a polynomial of `M = A / ||A||_F`, of degree 13, 40 and 121. A is positive semidefinite, so M's eigenvalues
 //! lie in [0, 1], and there that polynomial is one of degree 9, 15 and 26 to f32 rounding. These steps are fitted, in

@@ -10,7 +10,7 @@ mod timer;
 use super::checkpoint::{DataMark, Progress, Saved, SavedRun, Snapshot};
 use super::clock::Instant;
 use super::evaluate;
-use super::memory::{Paper, passes, too_small};
+use super::memory::{Paper, cannot_be_built, passes};
 use super::{Best, Event, Learner, ModelSpec, Options, RunPlan, Started, Summary};
 use crate::data::{Epoch, Loader, LoaderOptions, Report, Splits};
 use crate::gpu::{AdapterSummary, Gpu, Timings};
@@ -258,7 +258,7 @@ impl Trainer {
             Error::Limit { .. } | Error::Memory { .. } => {
                 Paper { gpu, spec: spec.clone(), plan: plan.clone(), judged: judged.clone(), update, own }.advise(error)
             }
-            Error::Usage(_) | Error::Shape { .. } if !own && saved.is_none() => too_small(&spec, error),
+            Error::Usage(_) | Error::Shape { .. } if !own && saved.is_none() => cannot_be_built(&spec, error),
             error => error,
         })?;
         splits.report.add(taken);
