@@ -39,6 +39,18 @@ fn a_run_with_a_network_of_a_file_goes_on_and_is_judged_without_the_file() {
 }
 
 #[test]
+fn the_networks_of_the_readme_train() {
+    let dir = TempDir::new().unwrap();
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let networks: Vec<&str> = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert_eq!(networks.len(), 3);
+    for (i, network) in networks.into_iter().enumerate() {
+        fs::write(dir.path().join("net.toml"), network).unwrap();
+        ok(dir.path(), &format!("train --model net.toml {FEW} --steps 2 --out run{i}"));
+    }
+}
+
+#[test]
 fn a_summary_foretells_parameters_and_memory() {
     let dir = TempDir::new().unwrap();
     for model in [
