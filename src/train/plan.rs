@@ -24,7 +24,7 @@ fn batch_size(asked: Option<usize>, images: usize) -> usize {
 /// Steps and epochs of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunPlan {
-    /// Images per step.
+    /// Images per step of one process.
     pub batch_size: usize,
     /// Batches whose gradients a step adds up.
     pub parts: usize,

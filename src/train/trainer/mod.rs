@@ -17,7 +17,8 @@ use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
 use crate::tape::{Precision, State};
 use crate::{Error, Result};
-use images::{all_the_same, deconvolves, has_covariance};
+use images::{all_the_same, apart, deconvolves};
+pub(super) use images::has_covariance;
 use lost::begin_again;
 pub(super) use lost::{Losses, too_often};
 use std::collections::VecDeque;
@@ -182,7 +183,7 @@ impl Trainer {
         timer.seconds = progress.seconds;
         let plan = RunPlan::going_on(options, images, &progress)?;
         splits.report.notes.extend(all_the_same(&splits.train));
-        has_covariance(&plan, spec.net.norm)?;
+        has_covariance(plan.part_size, spec.net.norm)?;
         if spec.net.norm == Norm::Deconv {
             splits.report.notes.extend(deconvolves(&splits.train)?);
         }
@@ -192,10 +193,7 @@ impl Trainer {
                 options.data
             )));
         }
-        if options.processes > 1 && splits.train.is_masked() {
-            let note = "each process takes the mean over the pixels of its images that have a class, and all processes count the same";
-            splits.report.notes.push(note.into());
-        }
+        splits.report.notes.extend(apart(options, splits.train.is_masked()).map(String::from));
         if options.mixup.is_some() && splits.train.is_masked() {
             let what = format!(
                 "`mixup` mixes images of one class each, but the pixels of '{}' have classes",
@@ -446,7 +444,7 @@ impl Trainer {
             train_images: self.train.dataset().len(),
             validation_images: self.validation.as_ref().map_or(0, |images| images.dataset().len()),
             test_images: self.test.dataset().len(),
-            batch_size: self.plan.batch_size,
+            batch_size: self.plan.batch_size * self.plan.processes,
             steps: self.plan.steps,
             steps_per_epoch: self.plan.batches,
             done: self.learner.steps(),
