@@ -17,8 +17,8 @@ use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
 use crate::tape::{Precision, State};
 use crate::{Error, Result};
-use images::{all_the_same, apart, deconvolves};
 pub(super) use images::has_covariance;
+use images::{all_the_same, apart, deconvolves};
 use lost::begin_again;
 pub(super) use lost::{Losses, too_often};
 use std::collections::VecDeque;
@@ -183,7 +183,8 @@ impl Trainer {
         timer.seconds = progress.seconds;
         let plan = RunPlan::going_on(options, images, &progress)?;
         splits.report.notes.extend(all_the_same(&splits.train));
-        has_covariance(plan.part_size, spec.net.norm)?;
+        let network = spec.network(options.seed)?;
+        has_covariance(plan.part_size, &network)?;
         if spec.net.norm == Norm::Deconv {
             splits.report.notes.extend(deconvolves(&splits.train)?);
         }
@@ -225,7 +226,6 @@ impl Trainer {
         let update = options.update();
         let judged: Vec<usize> =
             [validation.as_ref(), Some(&test)].into_iter().flatten().map(|images| images.dataset().len()).collect();
-        let network = spec.network(options.seed)?;
         // What a checkpoint describes takes no more room than the file has.
         let state = |gpu: &Gpu| saved.filter(|saved| saved.run.is_some()).map_or_else(|| State::on(gpu), Saved::state);
         let restore = |state: &mut State| saved.map_or(Ok(()), |saved| saved.restore(state));
