@@ -384,7 +384,29 @@ fn values_of_a_file_of_which_little_fits_are_warned_of() {
         said.lines().find(|line| line.starts_with("warning: ")).map(str::to_owned)
     };
     assert_eq!(warned("a.toml", "again"), None, "all of it fits");
+    // A file of our own that is cut short.
+    let whole = fs::read(dir.path().join("a/model.safetensors")).unwrap();
+    fs::write(dir.path().join("cut.safetensors"), &whole[..whole.len() - 100]).unwrap();
+    let output = mexhat(dir.path(), &format!("{small} --model a.toml --init cut.safetensors --out cut"));
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && said.contains("cut short") && !said.contains("PyTorch"), "{said}");
     // A convolution of 20 values, of 20 + 1568 * 8 + 8 + 8 * 10 + 10.
     let warning = warned("b.toml", "b").expect("a warning");
     assert!(warning.contains("only 20 of 12662 parameters (0.2 %) come from a/model.safetensors"), "{warning}");
+}
+
+#[test]
+fn a_covariance_of_few_patches_is_warned_of() {
+    let dir = TempDir::new().unwrap();
+    let picture = image::RgbImage::from_fn(16, 18, |x, y| image::Rgb([x as u8 * 15, y as u8 * 14, (x * y) as u8]));
+    picture.save(dir.path().join("small.png")).unwrap();
+    let said = |size: usize| {
+        let output = mexhat(dir.path(), &format!("kernels small.png --kernel-size {size} --out k{size}"));
+        assert!(output.status.success(), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("small (18 x 16)"), "{}", text(&output.stdout));
+        text(&output.stderr)
+    };
+    let warned = said(13);
+    assert!(warned.contains("warning: the covariance of 507 x 507 values comes from 24 patches"), "{warned}");
+    assert!(!said(3).contains("warning: the covariance"));
 }

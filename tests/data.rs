@@ -103,8 +103,17 @@ fn idx_sets_are_never_mixed() {
             set.put(&format!("{folder}/{prefix}{split}-labels-idx1-ubyte"), &tags);
         }
     };
+    let nope = || reading(Reading { set: Some("nope".into()), ..Default::default() });
+    let one = Set::new();
+    let (images, tags) = idx(1, &[0, 1]);
+    for split in ["train", "t10k"] {
+        one.put(&format!("{split}-images-idx3-ubyte"), &images).put(&format!("{split}-labels-idx1-ubyte"), &tags);
+    }
+    assert_eq!(one.load().train.len(), 2);
+    one.refused(nope(), &["there is no set 'nope'", "has no name", "leave out `set`"]);
     fill("mnist/raw", "", 1, &[0, 1]);
     assert_eq!(set.load().train.images[0], 1);
+    set.refused(nope(), &["no one set 'nope'", "expected `set` 'mnist/raw'"]);
     // The same images gzipped, one of them unpacked by hand: what lies in one folder stays together.
     fill("fashion/raw", "", 2, &[1, 0]);
     set.refused(Preparation::default(), &["2 IDX sets: 'fashion/raw', 'mnist/raw'", "`set`"]);
@@ -228,11 +237,18 @@ fn sizes_differ_only_on_request() {
     set.put("test/b/wide.png", &grey(8, 2, 80));
     set.refused(
         Preparation::default(),
-        &["wide.png: expected 4x4", "found 8x2", "1 of 6 pictures differ", "`size` 4,4"],
+        &["wide.png: expected 4 x 4 pixels (height x width), as 5 of 6", "found 2 x 8", "1 of 6 differ", "`size` 4,4"],
     );
     let splits = set.load_with(&prepare(r#"{"size":"2,3"}"#)).unwrap();
     assert_eq!((splits.train.shape, splits.test.image(1)), ([1, 2, 3], &[80; 6][..]));
     said(&splits, "6 pictures stretched to 2 x 3 (triangle filter)");
+    set.refused(reading(Reading { set: Some("nope".into()), ..Default::default() }), &["there is no set 'nope'"]);
+    // The first picture alone is odd, not all others.
+    set.put("test/b/wide.png", &grey(4, 4, 80)).put("train/a/0.png", &grey(5, 3, 50));
+    set.refused(
+        Preparation::default(),
+        &["train/a/0.png: expected 4 x 4", "found 3 x 5", "1 of 6 differ", "`size` 4,4"],
+    );
     let digits =
         load("glyphs", &LoadOptions { limit_train: Some(20), limit_test: Some(5), ..prepare(r#"{"size":"14"}"#) });
     assert_eq!(digits.unwrap().train.shape, [1, 14, 14]);

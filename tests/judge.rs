@@ -193,7 +193,10 @@ fn pictures_and_folders_are_told_by_name() {
     }
     let shown = ok(dir.path(), "predict run some --top 1");
     assert!(
-        shown.contains("a.png: right") && shown.contains("1 of 2 pictures") && shown.contains("16 x 16"),
+        shown.contains("a.png: right")
+            && shown.contains("1 of 2 pictures")
+            && shown.contains("16 x 16")
+            && shown.contains("triangle filter"),
         "{shown}"
     );
     // Every kind of picture that training reads, and turned and transparent ones as it sees them.
@@ -211,6 +214,8 @@ fn pictures_and_folders_are_told_by_name() {
     refused(dir.path(), "predict run cut.jpg bad.png some", 2, &["2 pictures", "cut.jpg", "bad.png", "--skip-bad"]);
     let rest = json_lines(&ok(dir.path(), "predict run cut.jpg bad.png some --skip-bad --json"));
     assert_eq!(rest.len(), 2, "{rest:?}");
+    refused(dir.path(), "predict run cut.jpg bad.png --skip-bad", 2, &["no picture is left", "2 pictures", "bad.png"]);
+    refused(dir.path(), "predict run one.png --top 0", 2, &["--top is 0"]);
     refused(dir.path(), "predict run nowhere.png", 2, &["nowhere.png"]);
     fs::create_dir(dir.path().join("empty")).unwrap();
     refused(dir.path(), "predict run empty", 2, &["no picture"]);

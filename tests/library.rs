@@ -323,7 +323,8 @@ fn several_networks_share_a_device() -> Result<()> {
 fn what_does_not_fit_is_refused_before_the_gpu_sees_it() -> Result<()> {
     let (images, mut labels) = halves(64);
     assert!(refused(Examples::new(&images[1..], [1, 8, 8], &labels)).contains("64 values each"));
-    assert!(refused(Examples::new(&images, [1, 8, 8], &labels[1..])).contains("64 and 63"));
+    let uneven = refused(Examples::new(&images, [1, 8, 8], &labels[1..]));
+    assert!(uneven.contains("64 images of [1, 8, 8] and 63 labels"), "{uneven}");
     labels[10] = 2;
     let train = Examples::new(&images, [1, 8, 8], &labels)?;
     let mut learner = Learner::new(&GPU, small(Norm::None), Sgd::new(0.1))?;
@@ -336,6 +337,15 @@ fn what_does_not_fit_is_refused_before_the_gpu_sees_it() -> Result<()> {
     labels[10] = 1;
     let train = Examples::new(&images, [1, 8, 8], &labels)?;
     assert_eq!(losses(&mut learner, &train, Fit { batch_size: 1, ..Fit::default() })?.len(), 64);
+    // What whitens does, whether the network or a layer says so.
+    let alone = || Fit { batch_size: 1, ..Fit::default() };
+    let mut own = Network::new([1, 8, 8]).norm(Norm::None);
+    own.conv(Conv::new(4, 3).norm(Norm::Deconv)).relu().flatten().linear(2);
+    for net in [small(Norm::Deconv), small(Norm::Iterative), own] {
+        let mut whitened = Learner::new(&GPU, net, Sgd::new(0.1))?;
+        let error = refused(whitened.fit(&train, alone()).map(|_| ()));
+        assert!(error.contains("one image has no covariance") && error.contains("at least 2"), "{error}");
+    }
     let other = Examples::new(&images, [1, 4, 16], &labels)?;
     assert!(refused(learner.fit(&other, Fit::default()).map(|_| ())).contains("[1, 4, 16]"));
     Ok(())

@@ -5,7 +5,7 @@ use mexhat::gpu::{Gpu, Processes};
 use mexhat::models::{ModelOptions, Norm, network};
 use mexhat::nn::{Conv, Network};
 use mexhat::rng::Rng;
-use mexhat::train::{Batch, Event, Learner, NetOptions, Options, Sgd, Targets, Trainer};
+use mexhat::train::{Batch, Event, Learner, NetOptions, Options, Sgd, Started, Summary, Targets, Trainer};
 use mexhat::{Error, Result, data};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -142,8 +142,12 @@ fn gpu() -> Gpu {
     Gpu::open_by(|name| std::env::var(name).ok()).expect("an adapter")
 }
 
-/// As [`run`], by `count` threads; `stop` is what the last of them does alone.
-fn run_by(count: usize, options: &Options, stop: Option<u64>) -> Result<Vec<Ended>> {
+/// What each of `count` threads that train as one makes of `task`, which is told its rank.
+fn by_threads<T: Send + 'static>(
+    count: usize,
+    options: &Options,
+    task: impl Fn(&Gpu, &Options, usize) -> Result<T> + Copy + Send + 'static,
+) -> Result<Vec<T>> {
     let table = Arc::new(Table { values: Mutex::new(vec![Vec::new(); count]), meet: Barrier::new(count) });
     let threads: Vec<_> = (0..count)
         .map(|rank| {
@@ -151,11 +155,16 @@ fn run_by(count: usize, options: &Options, stop: Option<u64>) -> Result<Vec<Ende
             thread::spawn(move || {
                 let gpu = gpu();
                 gpu.join(Arc::new(Member { table, rank }))?;
-                run(&gpu, &options, stop.filter(|_| rank + 1 == count))
+                task(&gpu, &options, rank)
             })
         })
         .collect();
     threads.into_iter().map(|thread| thread.join().expect("a thread")).collect()
+}
+
+/// As [`run`], by `count` threads; `stop` is what the last of them does alone.
+fn run_by(count: usize, options: &Options, stop: Option<u64>) -> Result<Vec<Ended>> {
+    by_threads(count, options, move |gpu, options, rank| run(gpu, options, stop.filter(|_| rank + 1 == count)))
 }
 
 /// The relative distance of two vectors.
@@ -201,6 +210,37 @@ fn batch_norm_is_that_of_the_whole_batch() -> Result<()> {
 fn relatives_of_batch_norm_are_those_of_the_whole_batch() -> Result<()> {
     train_as_one(Norm::Iterative, 2, 32)?;
     train_as_one(Norm::Group, 2, 32)
+}
+
+/// What is told of a run before its first step and at its end, and the seconds between its first and last step.
+fn told(gpu: &Gpu, options: &Options) -> Result<(Started, Summary, f64)> {
+    let mut trainer = Trainer::new(gpu, options, data::load(&options.data, &options.load())?)?;
+    trainer.set_ahead(1);
+    let (mut begun, mut times) = (None, Vec::new());
+    pollster::block_on(async {
+        while let Some(event) = trainer.next().await? {
+            match event {
+                Event::Started(started) => begun = Some(started),
+                Event::Step { .. } => times.push(Instant::now()),
+                _ => {}
+            }
+        }
+        let seconds = times[times.len() - 1].duration_since(times[0]).as_secs_f64();
+        Ok((begun.expect("a beginning"), trainer.summary(), seconds))
+    })
+}
+
+#[test]
+fn images_are_counted_over_all_processes() -> Result<()> {
+    let options = Options { epochs: Some(1), mixup: Some(0.2), ..options(Norm::Batch, 26, 2) };
+    for (started, summary, seconds) in by_threads(2, &options, |gpu, options, _| told(gpu, options))? {
+        assert_eq!((started.train_images, started.batch_size, started.steps), (260, 52, 5));
+        let images = summary.images_per_second * seconds;
+        assert!((0.75..1.5).contains(&(images / (4.0 * 52.0))), "{images} images in four steps of 52");
+        let mixed = |line: &&String| line.contains("each process mixes images of its own share");
+        assert_eq!(started.decided.iter().filter(mixed).count(), 1, "{:?}", started.decided);
+    }
+    Ok(())
 }
 
 #[test]

@@ -105,7 +105,7 @@ fn what_is_wrong_with_pairs_is_named() {
     fs::remove_file(masks.join("001.png")).unwrap();
     said(&["images/001.jpg", "has no mask", "001.png"]);
     image::GrayImage::from_pixel(8, 12, [0].into()).save(masks.join("001.png")).unwrap();
-    said(&["masks/001.png", "8x12", "16x12", "images/001.jpg"]);
+    said(&["masks/001.png", "12 x 8 pixels (height x width)", "12 x 16", "images/001.jpg"]);
     image::RgbImage::new(16, 12).save(masks.join("001.png")).unwrap();
     said(&["masks/001.png", "expected one grey or palette value"]);
     fs::write(masks.join("001.png"), &mask[..60]).unwrap();
@@ -117,7 +117,16 @@ fn what_is_wrong_with_pairs_is_named() {
     said(&["masks/", "holds the value 2", "classes.txt names 2 classes", "expected 0 to 1"]);
     fs::remove_file(all.join("classes.txt")).unwrap();
     image::RgbImage::new(20, 12).save(images.join("002.jpg")).unwrap();
-    said(&["images/002.jpg", "20x12", "`size` 12,16"]);
+    said(&["images/002.jpg: expected 12 x 16", "found 12 x 20", "1 of 6 differ", "`size` 12,16"]);
+    // The first picture alone is odd, not all others.
+    let size = |name: &str, width| image::RgbImage::new(width, 12).save(images.join(name)).unwrap();
+    size("002.jpg", 16);
+    let both = || [images.join("000.jpg"), masks.join("000.png")];
+    let first = both().map(|file| fs::read(file).unwrap());
+    size("000.jpg", 20);
+    image::GrayImage::new(20, 12).save(masks.join("000.png")).unwrap();
+    said(&["images/000.jpg: expected 12 x 16", "found 12 x 20", "1 of 6 differ"]);
+    both().iter().zip(first).for_each(|(file, bytes)| fs::write(file, bytes).unwrap());
     fs::remove_file(images.join("002.jpg")).unwrap();
     said(&["masks/002.png", "without a picture"]);
     fs::remove_file(masks.join("002.png")).unwrap();

@@ -260,6 +260,14 @@ fn a_table_has_both_norms_with_mean_and_deviation_over_seeds() -> Result<()> {
     let runs = Runs { models: vec!["alexnet".into()], ..Runs::default() };
     let unknown = ExperimentOptions { data: Some("glyphs".into()), runs, ..Default::default() };
     assert!(refused("table1", &unknown).contains("alexnet"));
+    // The name before the data, which is not there.
+    let unknown = ExperimentOptions { data: Some("nowhere".into()), ..unknown };
+    assert!(refused("table1", &unknown).contains("alexnet"), "{}", refused("table1", &unknown));
+    let runs = Runs { seeds: Some(0), ..Runs::default() };
+    let none = ExperimentOptions { data: Some("nowhere".into()), runs, ..Default::default() };
+    for name in ["table1", "fig6", "fig8b"] {
+        assert!(refused(name, &none).contains("`seeds` is 0; expected at least 1"), "{}", refused(name, &none));
+    }
     Ok(())
 }
 

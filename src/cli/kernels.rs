@@ -1,6 +1,6 @@
 //! `mexhat kernels`.
 
-use super::{DeviceArgs, say, say_json};
+use super::{DeviceArgs, note, say, say_json};
 use crate::plural::count;
 use crate::study::{Folder, ImageReport, KernelOptions, KernelStudy, PhotoSet};
 use crate::viz::kernels::CenterSurround;
@@ -114,6 +114,14 @@ pub(super) fn run(args: &KernelsArgs) -> Result<()> {
         bar.set_position(done);
     }))?;
     bar.finish_and_clear();
+    let (patches, features) = (study.statistics.patches, 3 * options.kernel_size * options.kernel_size);
+    if patches < features as u64 {
+        note(&format!(
+            "warning: the covariance of {features} x {features} values comes from {}, fewer than its rows, so much of it is `eps` alone; \
+             take larger or more pictures, or a smaller `kernel_size`",
+            count(patches, "patch")
+        ));
+    }
     let folder = Folder::open(&args.out)?;
     let mut shown = Ok(());
     pollster::block_on(study.write(&gpu, &photos, &folder, |report| {
@@ -122,7 +130,7 @@ pub(super) fn run(args: &KernelsArgs) -> Result<()> {
         } else {
             let ImageReport { name, width, height, kurtosis_before, kurtosis_after } = report;
             say(&format!(
-                "{name} ({width} x {height}): kurtosis {kurtosis_before:.2} before, {kurtosis_after:.2} after"
+                "{name} ({height} x {width}): kurtosis {kurtosis_before:.2} before, {kurtosis_after:.2} after"
             ));
         }
     }))?;

@@ -62,6 +62,10 @@ fn readable(pictures: Vec<PathBuf>, skip: bool) -> Result<Vec<PathBuf>> {
     let shown = faults.iter().take(LISTED).cloned().collect::<Vec<_>>().join("\n  ");
     match faults.len() {
         0 => {}
+        n if skip && good.is_empty() => {
+            let what = format!("no picture is left, for {} cannot be read:\n  {shown}", count(n, "picture"));
+            return Err(Error::Usage(what));
+        }
         n if skip => note(&format!("note: left out {} that cannot be read:\n  {shown}", count(n, "picture"))),
         n => {
             return Err(Error::Usage(format!(
@@ -142,6 +146,9 @@ fn fitted(path: &Path, spec: &ModelSpec) -> Result<Fitted> {
 }
 
 pub(super) fn run(args: &PredictArgs) -> Result<()> {
+    if args.top == 0 {
+        return Err(Error::Usage("--top is 0; expected at least 1".into()));
+    }
     let (path, bytes) = read_model(&args.run)?;
     let spec = Saved::read(&path, &bytes)?.spec;
     match (&args.masks, spec.masks) {
@@ -190,8 +197,8 @@ pub(super) fn run(args: &PredictArgs) -> Result<()> {
     }
     if resized > 0 {
         tell(&format!(
-            "note: {resized} of {} brought to the network's {height} x {width} (height x width, {}) by linear \
-             interpolation, whatever the proportions",
+            "note: {resized} of {} stretched to the network's {height} x {width} (height x width, {}), whatever the \
+             proportions, with a triangle filter that takes in all pixels where it shrinks, as in training",
             count(pictures.len(), "picture"),
             count(channels, "channel")
         ));
@@ -203,7 +210,7 @@ fn show(args: &PredictArgs, picture: &Path, names: &[String], row: &[f32]) -> Re
     let first = best(row)?;
     let mut order: Vec<usize> = (0..row.len()).collect();
     order.sort_by(|a, b| row[*b].total_cmp(&row[*a]));
-    let top: Vec<usize> = order.into_iter().take(args.top.max(1)).collect();
+    let top: Vec<usize> = order.into_iter().take(args.top).collect();
     if args.json {
         return say_json(&Prediction {
             event: "prediction",
@@ -276,7 +283,7 @@ impl<'a> MaskFolder<'a> {
         values.iter().filter_map(|value| counts.get_mut(usize::from(*value)).map(|n| *n += 1)).for_each(drop);
         let mut order: Vec<usize> = (0..names.len()).filter(|i| counts[*i] > 0).collect();
         order.sort_by_key(|i| std::cmp::Reverse(counts[*i]));
-        order.truncate(args.top.max(1));
+        order.truncate(args.top);
         let share = |i: usize| counts[i] as f32 / values.len() as f32;
         let (image, mask) = (picture.display().to_string(), place.display().to_string());
         if args.json {

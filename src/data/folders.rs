@@ -2,6 +2,7 @@
 //!
 //! Classes are the names of the folders in sorted order. Pictures that are all grey give one channel, otherwise three.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::files::{Files, note_left_out};
@@ -219,8 +220,8 @@ struct Decoded {
 pub(super) enum Outcome {
     Picture(Flat),
     Bad(String),
-    /// Its size differs: width and height.
-    Other(u32, u32),
+    /// Its size differs.
+    Other(Size),
 }
 
 /// What is counted while decoding, on several threads.
@@ -242,10 +243,10 @@ impl Decoded {
         let total = chosen.iter().map(Vec::len).sum::<usize>() as u64;
         if total.saturating_mul(3 * u64::from(size.width) * u64::from(size.height)) > MAX_BYTES {
             let what = format!(
-                "{total} pictures of {}x{} need more than the {} MiB that are allowed; limit them with `limit_train` and \
+                "{total} pictures of {} x {} (height x width) need more than the {} MiB that are allowed; limit them with `limit_train` and \
                  `limit_test`, or scale them with `size`",
-                size.width,
                 size.height,
+                size.width,
                 MAX_BYTES >> 20
             );
             return Err(Error::input(files.path(), what));
@@ -255,18 +256,9 @@ impl Decoded {
         for chosen in chosen {
             splits.push(decode_split(files, chosen, size, reading, &counts, &mut bad, &mut others)?);
         }
-        if let (Some((i, width, height)), Some(first)) = (others.first(), first) {
-            let what = format!(
-                "expected {}x{} pixels, as {} has, found {width}x{height}; {} of {total} pictures differ. `size` {},{} scales \
-                 all to one height and width",
-                size.width,
-                size.height,
-                files.path_of(first).display(),
-                others.len(),
-                size.height,
-                size.width
-            );
-            return Err(Error::input(files.path_of(*i), what));
+        if let (false, Some(first)) = (others.is_empty(), first) {
+            let alike = splits.iter().flat_map(|split: &Pictures| &split.kinds).flatten().count();
+            return Err(uneven(files, (first, size), alike, &others));
         }
         if !bad.is_empty() && !reading.skip_bad {
             return Err(unreadable(files, &bad, total));
@@ -298,8 +290,33 @@ pub(super) fn notes(counts: &Counts, Size { height, width }: Size, reading: &Rea
     }
 }
 
+/// Refuses pictures of several sizes, where `others` are not of the `size` of the picture `first` as `alike` are: the
+/// most frequent size is what the rest differs from.
+pub(super) fn uneven(files: &dyn Files, (first, size): (usize, Size), alike: usize, others: &[(usize, Size)]) -> Error {
+    let mut counts = BTreeMap::new();
+    for (_, other) in others {
+        *counts.entry((other.height, other.width)).or_insert(0) += 1;
+    }
+    let mut usual = (size, alike);
+    for (_, other) in others {
+        let count = counts[&(other.height, other.width)];
+        usual = if count > usual.1 { (*other, count) } else { usual };
+    }
+    let (Size { height, width }, most) = usual;
+    let odd = others.first().filter(|_| usual.0 == size).copied().unwrap_or((first, size));
+    let all = alike + others.len();
+    let what = format!(
+        "expected {height} x {width} pixels (height x width), as {most} of {all} pictures have, found {} x {}; {} of {all} differ, \
+         of which this is the first. `size` {height},{width} scales all to one height and width",
+        odd.1.height,
+        odd.1.width,
+        all - most
+    );
+    Error::input(files.path_of(odd.0), what)
+}
+
 /// Decodes the pictures of a split, some at a time on several threads, so that few are in memory at once. Tells the
-/// `bad`, and those of `others`' sizes: width and height.
+/// `bad`, and the sizes of `others`.
 fn decode_split(
     files: &dyn Files,
     chosen: &Chosen,
@@ -307,7 +324,7 @@ fn decode_split(
     reading: &Reading,
     counts: &Counts,
     bad: &mut Vec<(usize, String)>,
-    others: &mut Vec<(usize, u32, u32)>,
+    others: &mut Vec<(usize, Size)>,
 ) -> Result<Pictures> {
     let each = 3 * size.width as usize * size.height as usize;
     let mut to = StoreWriter::new((chosen.len() * each) as u64)?;
@@ -330,8 +347,8 @@ fn decode_split(
                     bad.push((i, why));
                     None
                 }
-                Outcome::Other(width, height) => {
-                    others.push((i, width, height));
+                Outcome::Other(other) => {
+                    others.push((i, other));
                     None
                 }
             });
@@ -393,7 +410,7 @@ pub(super) fn decode(
     let fits = (width, height) == (size.width, size.height);
     // Checked before decoding: the size in a header costs nothing, its pixels might cost gigabytes.
     if reading.size.is_none() && !fits {
-        return Ok(Outcome::Other(width, height));
+        return Ok(Outcome::Other(Size { height, width }));
     }
     let pixels = 3 * u64::from(size.width) * u64::from(size.height);
     let pixels = counts.pixel_bytes.fetch_add(pixels, Relaxed) + pixels;

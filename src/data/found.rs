@@ -52,6 +52,10 @@ pub(super) fn choose<'a>(files: &dyn Files, names: &[&'a str], wish: Option<&str
     match (exact, near.as_slice()) {
         (Some(name), _) => Ok(name),
         (None, [name]) => Ok(name),
+        _ if names == [""] => Err(Error::input(
+            files.path(),
+            format!("there is no set '{wish}'; the one that is there has no name, so leave out `set`"),
+        )),
         _ => Err(Error::input(
             files.path(),
             format!("has no one set '{wish}' among its {what}; expected `set` {}", list()),

@@ -35,7 +35,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Mask, String> {
         ));
     }
     if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(format!("has {width} x {height} pixels; expected at most {} megapixels", MAX_PIXELS / 1_000_000));
+        return Err(format!(
+            "has {height} x {width} pixels (height x width); expected at most {} megapixels",
+            MAX_PIXELS / 1_000_000
+        ));
     }
     let size = reader.output_buffer_size().ok_or("has more pixels than are read")?;
     let mut packed = vec![0; size];

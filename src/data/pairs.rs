@@ -5,11 +5,10 @@
 //! `classes.txt` beside the folders names the classes, one a line; without it they are called by their numbers.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::dataset::{IGNORED, numbered};
 use super::files::Files;
-use super::folders::{Counts, MAX_FILE, Outcome, decode, notes, read, unreadable};
+use super::folders::{Counts, MAX_FILE, Outcome, decode, notes, read, uneven, unreadable};
 use super::found::{Found, Want};
 use super::layout::hold_back_some;
 use super::mask::{self, Mask};
@@ -247,7 +246,7 @@ enum Read {
     /// A file that cannot be read.
     Bad(usize, String),
     /// The picture has another size than the first one.
-    Other(u32, u32),
+    Other(Size),
 }
 
 /// The pictures and masks of all splits.
@@ -272,25 +271,20 @@ fn decoded(
     // Three bytes of colour and one of mask.
     if (all.len() as u64).saturating_mul(4 * u64::from(size.width) * u64::from(size.height)) > MAX_BYTES {
         let what = format!(
-            "{} pictures of {}x{} with masks need more than the {} GiB that are allowed; limit them with `limit_train` and \
+            "{} pictures of {} x {} (height x width) with masks need more than the {} GiB that are allowed; limit them with `limit_train` and \
              `limit_test`, or scale them with `size`",
             all.len(),
-            size.width,
             size.height,
+            size.width,
             MAX_BYTES >> 30
         );
         return Err(Error::input(files.path(), what));
     }
-    let (counts, unequal) = (Counts::default(), AtomicU64::new(0));
+    let counts = Counts::default();
     let parts = threads::split(all.len(), |range| {
-        let one = |pair: &Pair| {
-            let read = one(files, *pair, size, reading, &counts)?;
-            unequal.fetch_add(u64::from(matches!(read, Read::Other(..))), Relaxed);
-            Ok(read)
-        };
-        all[range].iter().map(one).collect::<Result<Vec<_>>>()
+        all[range].iter().map(|pair| one(files, *pair, size, reading, &counts)).collect::<Result<Vec<_>>>()
     });
-    let (mut bad, mut pairs) = (Vec::new(), Vec::new());
+    let (mut bad, mut others, mut pairs) = (Vec::new(), Vec::new(), Vec::new());
     for (read, (image, _)) in parts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().flatten().zip(&all) {
         pairs.push(match read {
             Read::Both(picture, mask) => Some((picture, mask)),
@@ -298,17 +292,14 @@ fn decoded(
                 bad.push((i, why));
                 None
             }
-            Read::Other(width, height) => {
-                let Size { height: h, width: w } = size;
-                let what = format!(
-                    "expected {w}x{h} pixels, as the first picture has, found {width}x{height}; {} of {} pictures differ. `size` {h},{w} \
-                     scales all, with their masks, to one height and width",
-                    unequal.into_inner(),
-                    all.len()
-                );
-                return Err(Error::input(files.path_of(*image), what));
+            Read::Other(other) => {
+                others.push((*image, other));
+                None
             }
         });
+    }
+    if let (false, Some((first, _))) = (others.is_empty(), all.first()) {
+        return Err(uneven(files, (*first, size), pairs.iter().flatten().count(), &others));
     }
     if !bad.is_empty() && !reading.skip_bad {
         return Err(unreadable(files, &bad, all.len() as u64));
@@ -334,7 +325,7 @@ fn one(files: &dyn Files, (image, mask): Pair, size: Size, reading: &Reading, co
         Err(fault) => return Ok(Read::Bad(image, fault.to_string())),
     };
     if reading.size.is_none() && (width, height) != (size.width, size.height) {
-        return Ok(Read::Other(width, height));
+        return Ok(Read::Other(Size { height, width }));
     }
     let found = match mask::read(&mask_bytes) {
         Ok(found) => found,
@@ -342,9 +333,9 @@ fn one(files: &dyn Files, (image, mask): Pair, size: Size, reading: &Reading, co
     };
     if (found.width, found.height) != (width, height) {
         let what = format!(
-            "is a mask of {}x{} pixels, but its picture {} has {width}x{height}; expected the same size",
-            found.width,
+            "is a mask of {} x {} pixels (height x width), but its picture {} has {height} x {width}; expected the same size",
             found.height,
+            found.width,
             files.names()[image]
         );
         return Err(Error::input(files.path_of(mask), what));
@@ -352,6 +343,6 @@ fn one(files: &dyn Files, (image, mask): Pair, size: Size, reading: &Reading, co
     Ok(match decode(files, &bytes, size, reading, counts)? {
         Outcome::Picture(picture) => Read::Both(picture, found.scaled(size.width, size.height)),
         Outcome::Bad(why) => Read::Bad(image, why),
-        Outcome::Other(width, height) => Read::Other(width, height),
+        Outcome::Other(other) => Read::Other(other),
     })
 }

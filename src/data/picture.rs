@@ -60,7 +60,7 @@ impl fmt::Display for Fault {
                 let size = match (width, height) {
                     // The decoder refused it before it told.
                     (0, 0) => "has more pixels than are read".into(),
-                    _ => format!("is {width} x {height} pixels"),
+                    _ => format!("is {height} x {width} pixels (height x width)"),
                 };
                 write!(
                     f,
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn a_size_is_told_where_it_is_known() {
         let told = |width, height| Fault::TooLarge { width, height, bytes: 73 }.to_string();
-        assert!(told(70_000, 3).contains("is 70000 x 3 pixels"));
+        assert!(told(70_000, 3).contains("is 3 x 70000 pixels (height x width)"));
         assert!(told(0, 0).contains("has more pixels than are read"));
     }
 

@@ -169,6 +169,13 @@ fn find(files: &dyn Files, name: &str, options: &LoadOptions, want: Want) -> Res
     if let Some(found) = cifar::find(files, name, options, want)? {
         return Ok(found);
     }
+    if let Some(set) = &options.prepare.reading.set
+        && Layout::of(files).is_ok_and(|layout| layout.is_some())
+    {
+        let what =
+            format!("there is no set '{set}'; folders of pictures are one set without a name, so leave out `set`");
+        return Err(Error::input(files.path(), what));
+    }
     // Before class folders, of which `images` and `masks` would be two.
     #[cfg(not(target_arch = "wasm32"))]
     if let Some(found) = pairs::find(files, name, options, want)? {

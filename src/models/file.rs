@@ -323,6 +323,7 @@ mod tests {
             ("{ type = \"conv\", out_channels = 8, kernel = 3, whitening = { epss = 1 } }", "unknown field 'epss'"),
             ("{ type = \"conv\", out_channels = 8, kernel = 3, whitning = { eps = 1 } }", "unknown field 'whitning'"),
             ("{ type = \"dropout\", probability = \"half\" }", "'probability': invalid type"),
+            ("{ type = \"dropout\", probability = nan }", "'probability': no finite number, expected f32"),
             ("{ type = \"dual_path\", sum = \"a\", body = [] }", "'sum': invalid type"),
             ("{ type = \"residual\", body = [], shortcut = 3 }", "'shortcut': invalid type"),
             ("{ type = \"residual\", body = [1] }", "'body': invalid type"),
@@ -333,6 +334,12 @@ mod tests {
             assert!(found.contains("line 3, column") && found.contains(expected), "{layer}: {found}");
             assert!(found.contains(&format!("3 |   {layer},")) && !found.contains('`'), "{layer}: {found}");
         }
+        // Of a file in one line only what stands around the mistake is shown, with the mark under it.
+        let relus = "{ type = \"relu\" }, ".repeat(500);
+        let found = error(&format!("layers = [{relus}{{ type = \"cnov\" }}, {relus}]"));
+        let [mark, shown] = [0, 1].map(|line| found.lines().rev().nth(line).unwrap_or_default());
+        assert!(found.len() < 1000 && shown.contains("cnov") && shown.ends_with("..."), "{found}");
+        assert_eq!(shown.chars().nth(mark.chars().count() - 1), Some('t'), "{found}");
         assert!(error("layers = []").contains("no layers"));
         assert!(error("layer = []").contains("line 1"));
         let found = error("norm = \"bach\"\nlayers = [{ type = \"relu\" }]");

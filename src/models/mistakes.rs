@@ -6,6 +6,9 @@ use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+/// Characters of a line that are shown on either side of a mistake.
+const AROUND: usize = 80;
+
 /// What is wrong, and at which byte of the text.
 struct Fault {
     at: usize,
@@ -25,7 +28,9 @@ pub(super) fn mistake<T: DeserializeOwned>(text: &str, error: &toml::de::Error) 
     };
     let found = found
         .unwrap_or_else(|| Fault { at: error.span().map_or(0, |span| span.start), what: error.message().to_owned() });
-    shown(text, &found).replace('`', "'")
+    // Layers are read through JSON, which has no such numbers.
+    let what = found.what.replace("invalid type: null", "no finite number");
+    shown(text, &Fault { what, ..found }).replace('`', "'")
 }
 
 fn shown(text: &str, Fault { at, what }: &Fault) -> String {
@@ -35,8 +40,14 @@ fn shown(text: &str, Fault { at, what }: &Fault) -> String {
     let column = begun.chars().count() + 1;
     let whole = text.split('\n').nth(line - 1).unwrap_or_default().trim_end();
     let margin = " ".repeat(line.to_string().len());
-    let blank: String = begun.chars().map(|c| if c == '\t' { c } else { ' ' }).collect();
-    format!("line {line}, column {column}: {what}\n{margin} |\n{line} | {whole}\n{margin} | {blank}^")
+    // Of a long line, what stands around the mistake.
+    let left = column.saturating_sub(1 + AROUND);
+    let begin = if left > 0 { "..." } else { "" };
+    let end = if whole.chars().count() > column + AROUND { "..." } else { "" };
+    let part: String = whole.chars().skip(left).take(column + AROUND - left).collect();
+    let before = begin.chars().chain(begun.chars().skip(left));
+    let blank: String = before.map(|c| if c == '\t' { c } else { ' ' }).collect();
+    format!("line {line}, column {column}: {what}\n{margin} |\n{line} | {begin}{part}{end}\n{margin} | {blank}^")
 }
 
 /// The number of the line of byte `at`, from 1.

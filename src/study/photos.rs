@@ -114,7 +114,7 @@ impl PhotoSet {
         let (width, height) = (photo.width(), photo.height());
         if width.min(height) < least {
             let what = format!(
-                "expected an image of at least {least} x {least} pixels, the size of one kernel, found {width} x {height}; \
+                "expected an image of at least {least} x {least} pixels, the size of one kernel, found {height} x {width} (height x width); \
                  use a larger image or a smaller `kernel_size`"
             );
             return Err(Error::input(self.place(index), what));

@@ -35,7 +35,7 @@ pub struct Started {
     pub validation_images: usize,
     /// Test images.
     pub test_images: usize,
-    /// Images per step.
+    /// Images per step, of all [processes](crate::processes) together.
     pub batch_size: usize,
     /// Steps of the whole run.
     pub steps: u64,
@@ -124,7 +124,7 @@ pub struct Summary {
     pub stopped_early: bool,
     /// Seconds of training steps, evaluations left out.
     pub train_seconds: f64,
-    /// Images per second of training, the first step left out.
+    /// Images per second of training, the first step left out; of all [processes](crate::processes) together.
     pub images_per_second: f64,
     /// Seconds from an open device to the first loss, compilation included.
     pub first_step_seconds: f64,

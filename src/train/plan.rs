@@ -24,7 +24,7 @@ fn batch_size(asked: Option<usize>, images: usize) -> usize {
 /// Steps and epochs of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunPlan {
-    /// Images per step.
+    /// Images per step of one process.
     pub batch_size: usize,
     /// Batches whose gradients a step adds up.
     pub parts: usize,
@@ -167,8 +167,8 @@ impl RunPlan {
         }
         if *left_over > 0 {
             notes.push(format!(
-                "note: {left_over} of {images} images left over from batches of {batch_size}, too few for statistics of \
-                 their own; each epoch leaves out others"
+                "note: {left_over} of {images} images left over from batches of {batch_size}, too few for a step of their \
+                 own; each epoch leaves out others"
             ));
         }
         notes
@@ -199,7 +199,8 @@ mod tests {
         assert_eq!((kept.batches, kept.last, kept.drops_last(50_000)), (391, 80, false));
         let dropped = plan(49, 16, None, Some(1)).unwrap();
         assert_eq!((dropped.batches, dropped.last, dropped.drops_last(49)), (3, 16, true));
-        assert!(dropped.notes()[0].contains("1 of 49 images left over"), "{:?}", dropped.notes());
+        let said = dropped.notes();
+        assert!(said[0].contains("1 of 49 images left over") && said[0].contains("too few for a step"), "{said:?}");
         let quarter = plan(52, 16, None, Some(1)).unwrap();
         assert_eq!((quarter.batches, quarter.last, quarter.notes()), (4, 4, vec![]));
         let even = plan(1024, 128, None, Some(1)).unwrap();

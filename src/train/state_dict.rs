@@ -3,7 +3,7 @@
 use super::checkpoint::earlier_name;
 use crate::tape::{State, StateTensor};
 use crate::{Error, Result};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, SafeTensorError, SafeTensors, TensorView};
 use std::collections::HashSet;
 use std::path::Path;
 
@@ -96,10 +96,11 @@ fn listed(names: &[String]) -> String {
 /// no number.
 pub fn load_state_dict(state: &mut State, path: &Path, bytes: &[u8]) -> Result<Loaded> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| {
-        let what = format!(
-            "is not a whole safetensors file ({e}); in PyTorch write it with safetensors.torch.save_file(model.state_dict(), FILE)"
-        );
-        Error::input(path, what)
+        let advice = match e {
+            SafeTensorError::MetadataIncompleteBuffer => "it is cut short or damaged; copy it again or write it anew",
+            _ => "in PyTorch write it with safetensors.torch.save_file(model.state_dict(), FILE)",
+        };
+        Error::input(path, format!("is not a whole safetensors file ({e}); {advice}"))
     })?;
     let mut loaded = Loaded::default();
     let mut known = HashSet::new();

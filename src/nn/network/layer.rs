@@ -192,6 +192,18 @@ impl Layer {
     }
 
     /// The lists of layers inside this one.
+    pub(crate) fn inner(&self) -> Vec<&Layers> {
+        match self {
+            Self::Residual { body, shortcut } | Self::DualPath { body, shortcut, .. } => vec![body, shortcut],
+            Self::Concat { branches } => branches.iter().collect(),
+            Self::Gate { gate: layers } | Self::Sequence { layers } => vec![layers],
+            #[cfg(reference)]
+            Self::Auxiliary { head, .. } => vec![head],
+            _ => Vec::new(),
+        }
+    }
+
+    /// As [`Layer::inner`], to be changed.
     pub(crate) fn inner_mut(&mut self) -> Vec<&mut Layers> {
         match self {
             Self::Residual { body, shortcut } | Self::DualPath { body, shortcut, .. } => vec![body, shortcut],

@@ -81,6 +81,19 @@ fn is_default(groups: &usize) -> bool {
     *groups == num_groups()
 }
 
+fn whitens(layers: &Layers, shared: Norm) -> Option<Norm> {
+    layers.nodes.iter().find_map(|node| match &node.layer {
+        Layer::Conv(conv) => {
+            Some(conv.norm.unwrap_or(shared)).filter(|norm| matches!(norm, Norm::Deconv | Norm::Iterative))
+        }
+        // No other norm stands behind a linear layer.
+        Layer::Linear(linear) => Some(linear.norm.unwrap_or(shared)).filter(|norm| *norm == Norm::Deconv),
+        Layer::ChannelDeconv(_) => Some(Norm::Deconv),
+        Layer::IterNorm => Some(Norm::Iterative),
+        layer => layer.inner().into_iter().find_map(|inner| whitens(inner, shared)),
+    })
+}
+
 impl Network {
     /// No layers yet, for images of (C, H, W); deconvolution with the authors' settings.
     pub fn new(input: [usize; 3]) -> Self {
@@ -99,6 +112,11 @@ impl Network {
     /// With initial values of this seed.
     pub fn seed(self, seed: u64) -> Self {
         Self { seed, ..self }
+    }
+
+    /// What takes the covariance of a batch, where a layer does: deconvolution or iterative norm.
+    pub(crate) fn whitens(&self) -> Option<Norm> {
+        whitens(&self.layers, self.norm)
     }
 
     /// With this normalisation in every layer that does not say otherwise.

@@ -79,7 +79,7 @@ async fn trials(
 }
 
 fn seeds(run: &ExperimentOptions) -> u64 {
-    run.runs.seeds.unwrap_or(1).max(1)
+    run.runs.seeds.unwrap_or(1)
 }
 
 fn note((options, splits): (&Options, &Splits), run: &ExperimentOptions) -> String {

@@ -16,6 +16,7 @@ pub use tables::Runs;
 
 use super::photos::PhotoSet;
 use crate::gpu::Gpu;
+use crate::train::NetOptions;
 use crate::{Error, Result};
 
 /// An experiment, for lists.
@@ -186,6 +187,13 @@ pub async fn reproduce(gpu: &Gpu, name: &str, options: &ExperimentOptions) -> Re
             "{name} has its own networks and lengths; model, epochs, limits, batch size, rate and seeds are for {}",
             tables::NAMES.join(", ")
         )));
+    }
+    if options.runs.seeds == Some(0) {
+        return Err(Error::Usage("`seeds` is 0; expected at least 1".into()));
+    }
+    // Before data is looked for, which may not be there.
+    for model in &options.runs.models {
+        NetOptions { model: model.clone(), ..Default::default() }.validate()?;
     }
     match name {
         "table1" | "table2" | "fig8a" => tables::tables(gpu, *experiment, options).await,

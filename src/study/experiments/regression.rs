@@ -89,8 +89,11 @@ fn norm_name(norm: Norm) -> &'static str {
     }
 }
 
-/// A loss; what explodes without its forty digits.
+/// A loss; what explodes without its forty digits, and then in one word.
 fn readable(loss: f64) -> String {
+    if !loss.is_finite() {
+        return "diverged".into();
+    }
     if loss.abs() < 1e4 { format!("{loss:.4}") } else { format!("{loss:.1e}") }
 }
 
@@ -165,14 +168,14 @@ pub(super) async fn fig5(gpu: &Gpu, experiment: Experiment, options: &Experiment
         checks.push(Check {
             claim: "after 5 steps deconvolution at learning rate 1 is below vanilla at each of its rates".into(),
             shown: at_1 < least,
-            numbers: format!("{at_1:.4} against {least:.4}"),
+            numbers: format!("{} against {}", readable(at_1), readable(least)),
         });
         let ends = [deconv, batch_norm, vanilla].map(|t| t.last(tail));
         checks.push(Check {
             claim: "at the end, each at its best rate, deconvolution is ahead of batch norm, and batch norm of vanilla"
                 .into(),
             shown: ends[0] < ends[1] && ends[1] < ends[2],
-            numbers: format!("losses {:.4}, {:.4}, {:.4}", ends[0], ends[1], ends[2]),
+            numbers: format!("losses {}", ends.map(readable).join(", ")),
         });
         if set.squares {
             checks.push(proposition_1(gpu, options.seed).await?);
@@ -187,7 +190,7 @@ pub(super) async fn fig5(gpu: &Gpu, experiment: Experiment, options: &Experiment
         checks.push(Check {
             claim: "over the first 100 steps deconvolution is ahead of batch norm, and batch norm of none".into(),
             shown: d < b && b < v,
-            numbers: format!("mean loss, each at its best rate: {d:.4}, {b:.4}, {v:.4}"),
+            numbers: format!("mean loss, each at its best rate: {}", [d, b, v].map(readable).join(", ")),
         });
     }
     let rows = trials
@@ -297,4 +300,13 @@ fn least_squares(x: &[f32], y: &[f32], [n, d, o]: [usize; 3]) -> f64 {
     };
     let square = |i: usize| (predicted(i / o, i % o) - f64::from(y[i])).powi(2);
     (0..n * o).map(square).sum::<f64>() / (2.0 * n as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn what_is_no_number_is_called_one_thing() {
+        let said = [f64::NAN, f64::INFINITY, 2.5, 3e7].map(super::readable);
+        assert_eq!(said, ["diverged", "diverged", "2.5000", "3.0e7"]);
+    }
 }

@@ -161,7 +161,7 @@ pub(super) async fn fig6(gpu: &Gpu, experiment: Experiment, run: &ExperimentOpti
     // Both are known to fit before the first, which may take hours.
     [Norm::Batch, Norm::Deconv].iter().try_for_each(|norm| check_fits(gpu, &with(*norm, run.seed), &splits))?;
     let mut trials = [Norm::Batch, Norm::Deconv].map(|norm| Trial { norm, runs: Vec::new() });
-    let seeds = run.runs.seeds.unwrap_or(1).max(1);
+    let seeds = run.runs.seeds.unwrap_or(1);
     for seed in run.seed..run.seed + seeds {
         for trial in &mut trials {
             trial.runs.push(trained(gpu, &with(trial.norm, seed), &splits).await?);

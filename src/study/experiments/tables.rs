@@ -240,7 +240,7 @@ fn models(name: &str, run: &ExperimentOptions) -> Vec<String> {
 
 fn seeds(name: &str, run: &ExperimentOptions) -> u64 {
     let usual = if name == "fig8a" && run.full { SEEDS_8A } else { 1 };
-    run.runs.seeds.unwrap_or(usual).max(1)
+    run.runs.seeds.unwrap_or(usual)
 }
 
 fn entries(name: &str, shared: &Options, classes: usize, run: &ExperimentOptions) -> Vec<Entry> {

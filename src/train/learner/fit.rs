@@ -4,7 +4,7 @@ use super::{Batch, Batches, Data, Learner, Order, Step};
 use crate::data::Augment;
 use crate::optim::Schedule;
 use crate::train::clock::Instant;
-use crate::train::trainer::{Losses, too_often};
+use crate::train::trainer::{Losses, has_covariance, too_often};
 use crate::train::{Event, ScheduleKind, Split};
 use crate::{Error, Result};
 use std::collections::VecDeque;
@@ -112,7 +112,8 @@ impl Learner {
     /// [`Learner::with_normalize`] says.
     ///
     /// # Errors
-    /// The data do not fit the network, or a number is out of range.
+    /// The data do not fit the network, a number is out of range, or the batch size is 1 in a network that whitens: one
+    /// image has no covariance.
     pub fn fit<'a>(&'a mut self, data: &'a dyn Data, fit: Fit<'a>) -> Result<Fitting<'a>> {
         if data.shape() != self.network.input {
             let (found, expected) = (data.shape(), self.network.input);
@@ -125,6 +126,7 @@ impl Learner {
             let what = format!("expected a batch size and epochs of at least 1, found {size} and {epochs}");
             return Err(Error::Usage(what));
         }
+        has_covariance(fit.batch_size, &self.network)?;
         let images = data.images();
         let fit = Fit { batch_size: fit.batch_size.saturating_mul(self.update()?.accumulate), ..fit };
         if let Some(images) = images.filter(|n| *n < fit.batch_size) {

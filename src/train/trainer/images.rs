@@ -1,8 +1,8 @@
 //! What is said of training images before the first step.
 
 use crate::data::Dataset;
-use crate::models::Norm;
-use crate::train::RunPlan;
+use crate::nn::{Network, Norm};
+use crate::train::Options;
 use crate::{Error, Result};
 
 /// Says where there is nothing to learn.
@@ -15,11 +15,19 @@ pub(super) fn all_the_same(train: &Dataset) -> Option<String> {
     })
 }
 
-/// Refuses batches that have no covariance, where they are whitened.
-pub(super) fn has_covariance(plan: &RunPlan, norm: Norm) -> Result<()> {
-    if plan.part_size > 1 || !matches!(norm, Norm::Deconv | Norm::Iterative) {
-        return Ok(());
-    }
+/// Says in what several processes are not quite one with all their images.
+pub(super) fn apart(options: &Options, masked: bool) -> impl Iterator<Item = &'static str> {
+    let several = options.processes > 1;
+    let masks =
+        "each process takes the mean over the pixels of its images that have a class, and all processes count the same";
+    let mixup = "each process mixes images of its own share of a batch (`mixup`), where one with the whole batch would mix any two of it";
+    let notes = [(masked, masks), (options.mixup.is_some(), mixup)];
+    notes.into_iter().filter_map(move |(of_it, note)| (several && of_it).then_some(note))
+}
+
+/// Refuses batches of so many images that have no covariance, where the network whitens.
+pub(in crate::train) fn has_covariance(images: usize, network: &Network) -> Result<()> {
+    let Some(norm) = network.whitens().filter(|_| images == 1) else { return Ok(()) };
     let whitening = if norm == Norm::Deconv { "deconvolution" } else { "whitening its channels" };
     Err(Error::Usage(format!(
         "the batch size is 1, but one image has no covariance, so {whitening} would learn nothing that holds for others; \

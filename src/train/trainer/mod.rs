@@ -17,7 +17,8 @@ use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
 use crate::tape::{Precision, State};
 use crate::{Error, Result};
-use images::{all_the_same, deconvolves, has_covariance};
+pub(super) use images::has_covariance;
+use images::{all_the_same, apart, deconvolves};
 use lost::begin_again;
 pub(super) use lost::{Losses, too_often};
 use std::collections::VecDeque;
@@ -182,7 +183,8 @@ impl Trainer {
         timer.seconds = progress.seconds;
         let plan = RunPlan::going_on(options, images, &progress)?;
         splits.report.notes.extend(all_the_same(&splits.train));
-        has_covariance(&plan, spec.net.norm)?;
+        let network = spec.network(options.seed)?;
+        has_covariance(plan.part_size, &network)?;
         if spec.net.norm == Norm::Deconv {
             splits.report.notes.extend(deconvolves(&splits.train)?);
         }
@@ -192,10 +194,7 @@ impl Trainer {
                 options.data
             )));
         }
-        if options.processes > 1 && splits.train.is_masked() {
-            let note = "each process takes the mean over the pixels of its images that have a class, and all processes count the same";
-            splits.report.notes.push(note.into());
-        }
+        splits.report.notes.extend(apart(options, splits.train.is_masked()).map(String::from));
         if options.mixup.is_some() && splits.train.is_masked() {
             let what = format!(
                 "`mixup` mixes images of one class each, but the pixels of '{}' have classes",
@@ -227,7 +226,6 @@ impl Trainer {
         let update = options.update();
         let judged: Vec<usize> =
             [validation.as_ref(), Some(&test)].into_iter().flatten().map(|images| images.dataset().len()).collect();
-        let network = spec.network(options.seed)?;
         // What a checkpoint describes takes no more room than the file has.
         let state = |gpu: &Gpu| saved.filter(|saved| saved.run.is_some()).map_or_else(|| State::on(gpu), Saved::state);
         let restore = |state: &mut State| saved.map_or(Ok(()), |saved| saved.restore(state));
@@ -446,7 +444,7 @@ impl Trainer {
             train_images: self.train.dataset().len(),
             validation_images: self.validation.as_ref().map_or(0, |images| images.dataset().len()),
             test_images: self.test.dataset().len(),
-            batch_size: self.plan.batch_size,
+            batch_size: self.plan.batch_size * self.plan.processes,
             steps: self.plan.steps,
             steps_per_epoch: self.plan.batches,
             done: self.learner.steps(),

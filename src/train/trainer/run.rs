@@ -253,7 +253,8 @@ impl Trainer {
             return;
         }
         let Step { step, loss, accuracy, lr, images } = completed;
-        self.timer.completed(images);
+        // Every process makes the same steps with as many images.
+        self.timer.completed(images * self.plan.processes);
         if step <= self.told {
             return;
         }
