@@ -1,12 +1,53 @@
 //! What is said of training images before the first step.
 
-use crate::data::Dataset;
+use crate::data::{Augment, Dataset, Loader, LoaderOptions, Normalize, Splits};
 use crate::nn::{Network, Norm};
-use crate::train::Options;
+use crate::train::{Options, RunPlan};
 use crate::{Error, Result};
+use std::sync::Arc;
+
+/// What should be known of the images before the first step on them; refuses those that a run with these options cannot
+/// learn from, in parts of so many.
+pub(super) fn suits(options: &Options, part_size: usize, network: &Network, splits: &Splits) -> Result<Vec<String>> {
+    let (train, masked) = (&splits.train, splits.train.is_masked());
+    has_covariance(part_size, network)?;
+    let flat = if options.net.norm == Norm::Deconv { deconvolves(train)? } else { None };
+    if options.patience.is_some() && splits.validation.is_none() {
+        return Err(Error::Usage(format!(
+            "`patience` goes by validation images, and the data '{}' has none; hold some back with `validation`, such as 0.1",
+            options.data
+        )));
+    }
+    if options.mixup.is_some() && masked {
+        return Err(Error::Usage(format!(
+            "`mixup` mixes images of one class each, but the pixels of '{}' have classes; leave it out",
+            train.name
+        )));
+    }
+    Ok(all_the_same(train).into_iter().chain(flat).chain(apart(options, masked).map(String::from)).collect())
+}
+
+/// Batches of the training images: the share of this process of each.
+pub(super) fn training_images(
+    train: Dataset,
+    normalize: &Normalize,
+    augment: Augment,
+    (options, plan, rank): (&Options, &RunPlan, usize),
+) -> Result<Loader> {
+    let loading = LoaderOptions {
+        batch_size: plan.batch_size,
+        shuffle: true,
+        drop_last: plan.drops_last(train.len()),
+        seed: options.seed,
+        share: (rank, options.processes),
+        #[cfg(not(target_arch = "wasm32"))]
+        mixup: options.mixup,
+    };
+    Ok(Loader::new(Arc::new(train), normalize.clone(), Some(augment), loading)?.in_form(plan.form))
+}
 
 /// Says where there is nothing to learn.
-pub(super) fn all_the_same(train: &Dataset) -> Option<String> {
+fn all_the_same(train: &Dataset) -> Option<String> {
     let same = train.len() > 1 && (1..train.len()).all(|i| train.image(i) == train.image(0));
     same.then(|| {
         "all training images are the same, so there is nothing to learn; look at data.png, and where pictures are transparent lay \
@@ -16,7 +57,7 @@ pub(super) fn all_the_same(train: &Dataset) -> Option<String> {
 }
 
 /// Says in what several processes are not quite one with all their images.
-pub(super) fn apart(options: &Options, masked: bool) -> impl Iterator<Item = &'static str> {
+fn apart(options: &Options, masked: bool) -> impl Iterator<Item = &'static str> {
     let several = options.processes > 1;
     let masks =
         "each process takes the mean over the pixels of its images that have a class, and all processes count the same";
@@ -36,7 +77,7 @@ pub(in crate::train) fn has_covariance(images: usize, network: &Network) -> Resu
 }
 
 /// Refuses images that have no covariance, and says which hardly have one.
-pub(super) fn deconvolves(train: &Dataset) -> Result<Option<String>> {
+fn deconvolves(train: &Dataset) -> Result<Option<String>> {
     let flat = (0..train.len()).filter(|i| train.is_flat(*i)).count();
     if flat == train.len() {
         return Err(Error::Usage(format!(

@@ -12,13 +12,13 @@ use super::clock::Instant;
 use super::evaluate;
 use super::memory::{Paper, cannot_be_built, passes};
 use super::{Best, Event, Learner, ModelSpec, Options, RunPlan, Started, Summary};
-use crate::data::{Epoch, Loader, LoaderOptions, Report, Splits};
+use crate::data::{Epoch, Loader, Report, Splits};
 use crate::gpu::{AdapterSummary, Gpu, Timings};
 use crate::models::{Model, Norm};
 use crate::tape::{Precision, State};
 use crate::{Error, Result};
 pub(super) use images::has_covariance;
-use images::{all_the_same, apart, deconvolves};
+use images::{suits, training_images};
 use lost::begin_again;
 pub(super) use lost::{Losses, too_often};
 use std::collections::VecDeque;
@@ -182,46 +182,14 @@ impl Trainer {
         let progress = saved.and_then(|saved| saved.run.as_ref()).map_or_else(Progress::default, |run| run.progress);
         timer.seconds = progress.seconds;
         let plan = RunPlan::going_on(options, images, &progress)?;
-        splits.report.notes.extend(all_the_same(&splits.train));
         let network = spec.network(options.seed)?;
-        has_covariance(plan.part_size, &network)?;
-        if spec.net.norm == Norm::Deconv {
-            splits.report.notes.extend(deconvolves(&splits.train)?);
-        }
-        if options.patience.is_some() && splits.validation.is_none() {
-            return Err(Error::Usage(format!(
-                "`patience` goes by validation images, and the data '{}' has none; hold some back with `validation`, such as 0.1",
-                options.data
-            )));
-        }
-        splits.report.notes.extend(apart(options, splits.train.is_masked()).map(String::from));
-        if options.mixup.is_some() && splits.train.is_masked() {
-            let what = format!(
-                "`mixup` mixes images of one class each, but the pixels of '{}' have classes",
-                splits.train.name
-            );
-            return Err(Error::Usage(what + "; leave it out"));
-        }
+        let notes = suits(options, plan.part_size, &network, &splits)?;
+        splits.report.notes.extend(notes);
         let loss = options.loss(&splits.train)?;
-        let train = Loader::new(
-            Arc::new(splits.train),
-            splits.normalize.clone(),
-            Some(splits.augment),
-            LoaderOptions {
-                batch_size: plan.batch_size,
-                shuffle: true,
-                drop_last: plan.drops_last(images),
-                seed: options.seed,
-                share: (rank, options.processes),
-                #[cfg(not(target_arch = "wasm32"))]
-                mixup: options.mixup,
-            },
-        )?
-        .in_form(plan.form);
-        let validation =
-            splits.validation.map(|data| evaluate::loader(Arc::new(data), &splits.normalize, plan.part_size));
-        let validation = validation.transpose()?;
-        let test = evaluate::loader(Arc::new(splits.test), &splits.normalize, plan.part_size)?;
+        let train = training_images(splits.train, &splits.normalize, splits.augment, (options, &plan, rank))?;
+        let judged_by = |data| evaluate::loader(Arc::new(data), &splits.normalize, plan.part_size);
+        let validation = splits.validation.map(judged_by).transpose()?;
+        let test = judged_by(splits.test)?;
 
         let update = options.update();
         let judged: Vec<usize> =
