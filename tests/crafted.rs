@@ -122,7 +122,7 @@ fn networks_that_nobody_trained_are_refused() {
     let net = "/spec/network/layers";
     let at = |rest: &str| format!("{net}{rest}");
     let (outputs, kernel, stride, padding, dilation, groups) =
-        (at("/0/outputs"), at("/0/kernel"), at("/0/stride"), at("/0/padding"), at("/0/dilation"), at("/0/groups"));
+        (at("/0/out_channels"), at("/0/kernel"), at("/0/stride"), at("/0/padding"), at("/0/dilation"), at("/0/groups"));
     let (own, first, second, third, pool) = (at("/0/whitening"), at("/0"), at("/1"), at("/3"), at("/4/kernel"));
     let (iterations, block, eps, momentum, step) = (
         format!("{own}/iterations"),
@@ -168,7 +168,7 @@ fn networks_that_nobody_trained_are_refused() {
         (net, json!(3), "3"),
         (net, json!([]), "1 class"),
         (net, json!([["relu"]]), "a layer with its `type`"),
-        (net, json!([{"type": "conv"}]), "outputs"),
+        (net, json!([{"type": "conv"}]), "out_channels"),
         (&first, json!({"type": "warp"}), "warp"),
         (&first, json!({"type": "custom", "kind": "mine"}), "mine"),
         (&first, nested(60, r#"{"type": "conv", "outputs": 4, "kernel": 3}"#), "block1"),
@@ -184,8 +184,8 @@ fn networks_that_nobody_trained_are_refused() {
         (&third, json!({"type": "channel_deconv", "block": 2, "iterations": 1e9 as u64}), "iterations"),
         (&third, json!({"type": "channel_deconv", "block": huge}), "block"),
         (&third, json!({"type": "channel_deconv", "block": 2, "sampling_stride": 0}), "sampling stride"),
-        (&outputs, json!(0), "outputs is 0"),
-        (&outputs, json!(-4), "outputs"),
+        (&outputs, json!(0), "out_channels is 0"),
+        (&outputs, json!(-4), "out_channels"),
         (&outputs, json!(1e15 as u64), "1000000000000000"),
         (&outputs, json!(1e6 as u64), "1000000"),
         (&kernel, json!(0), "kernel is 0"),
