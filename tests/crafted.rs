@@ -185,7 +185,7 @@ fn networks_that_nobody_trained_are_refused() {
         (&third, json!({"type": "channel_deconv", "block": huge}), "block"),
         (&third, json!({"type": "channel_deconv", "block": 2, "sampling_stride": 0}), "sampling stride"),
         (&outputs, json!(0), "out_channels is 0"),
-        (&outputs, json!(-4), "out_channels"),
+        (&outputs, json!(-4), "a number of outputs"),
         (&outputs, json!(1e15 as u64), "1000000000000000"),
         (&outputs, json!(1e6 as u64), "1000000"),
         (&kernel, json!(0), "kernel is 0"),
