@@ -48,8 +48,8 @@ pub trait Files: Send + Sync {
     /// Bytes that the file takes in the archive or on the disk.
     fn packed(&self, i: usize) -> u64;
 
-    /// Names that are no files to read, each with the reason: pipes, devices, links that lead upwards, empty folders, and
-    /// hidden folders that hold pictures.
+    /// Names that are no files to read, each with the reason: pipes, devices, links that lead upwards, empty folders,
+    /// and hidden folders that hold pictures.
     fn left_out(&self) -> &[(String, &'static str)] {
         &[]
     }
@@ -68,8 +68,8 @@ pub fn hidden(name: &str) -> bool {
 /// Why a hidden folder is told of.
 const HIDDEN: &str = "a hidden folder of pictures";
 
-/// Names of hidden folders that hold pictures, each once. What systems write beside pictures is not told of: files whose
-/// own names begin with a dot, and `__MACOSX`.
+/// Names of hidden folders that hold pictures, each once. What systems write beside pictures is not told of: files
+/// whose own names begin with a dot, and `__MACOSX`.
 pub fn hidden_folders<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(String, &'static str)> {
     let folders: BTreeSet<String> = names.into_iter().filter_map(hidden_folder).collect();
     folders.into_iter().map(|folder| (folder, HIDDEN)).collect()
