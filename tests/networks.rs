@@ -90,7 +90,8 @@ fn mistakes_in_a_file_are_named() {
     let dir = TempDir::new().unwrap();
     let write = |text: &str| fs::write(dir.path().join("net.toml"), text).unwrap();
     write("layers = [\n  { type = \"conv\", out_channels = 8, kernal = 3 },\n]");
-    // Not "unknown field `kernal`, expected one of --out_channels, --kernel": keys of a file are no options of the program.
+    // Not "unknown field `kernal`, expected one of --out_channels, --kernel": keys of a file are no options of the
+    // program.
     refused(
         dir.path(),
         "train --model net.toml",

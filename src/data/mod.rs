@@ -240,8 +240,8 @@ pub struct Augment {
     #[serde(default, skip_serializing_if = "is_zero")]
     pub cutout: usize,
     /// A random part, of 8 to 100 % of the area and of sides 3:4 to 4:3, stretched over the whole image. PyTorch's
-    /// `RandomResizedCrop` does so with the picture as it is; here `--size` ([`Reading::size`]) has stretched it before:
-    /// the part's sides are those of the stretched picture, and its detail is what that has left.
+    /// `RandomResizedCrop` does so with the picture as it is; here `size` ([`Reading::size`]) has stretched it
+    /// before: the part's sides are those of the stretched picture, and its detail is what that has left.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub resized_crop: bool,
     /// The image, 0.5 to 2 times as large, cut back to its size or surrounded by black (torchvision's `RandomResize`,

@@ -4,7 +4,8 @@
 //! Gradients, the statistics of deconvolution (with their gradients) and those of batch norm are averaged over all,
 //! added in the order of the processes, so that all hold the same network, bit for bit. A last batch that is shorter is
 //! left out. [`mixup`](crate::train::Options::mixup) is an exception: each process mixes the images of its own share
-//! with each other, where one process with a batch of `n b` would mix any two of them. One process a GPU; the first one alone prints and writes.
+//! with each other, where one process with a batch of `n b` would mix any two of them. One process a GPU; the first one
+//! alone prints and writes.
 //!
 //! # With MPI
 //!

@@ -212,7 +212,8 @@ impl Tape {
     /// The step-dependent scalars, `f32[12]`: learning rate, step number from 1, `1 - beta1^step`, `1 - beta2^step`,
     /// the random key as two 16-bit halves; this part's share of the batch, whether parts came before it (0 or 1); the
     /// share that averages take of the weights, 1 - decay; whether updates leave everything as it is (0 or 1), and what
-    /// unscales gradients, of which the host knows nothing and gives 0, as for the last ([`ops::unscale`](crate::ops::unscale)).
+    /// unscales gradients, of which the host knows nothing and gives 0, as for the last
+    /// ([`ops::unscale`](crate::ops::unscale)).
     pub fn scalars(&mut self) -> Var {
         if let Some(var) = self.guarded.or(self.scalars) {
             return var;

@@ -203,8 +203,8 @@ pub enum Event {
         /// Mean loss; null in JSON where it is no number.
         #[serde(deserialize_with = "number")]
         loss: f32,
-        /// Share of right answers, 0 to 1: of images, or of pixels where they have classes; null in JSON where the loss is
-        /// no number.
+        /// Share of right answers, 0 to 1: of images, or of pixels where they have classes; null in JSON where the loss
+        /// is no number.
         #[serde(deserialize_with = "number")]
         accuracy: f32,
         /// Mean intersection over union, 0 to 1, where pixels have classes.

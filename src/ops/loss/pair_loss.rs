@@ -62,7 +62,8 @@ pub fn binary_cross_entropy_with_logits(tape: &mut Tape, x: Var, target: Var) ->
     pair_loss(tape, Kind::Bce, 1.0, x, target)
 }
 
-/// `mean over rows of 1/2 |x - target|^2`, which is [`mse_loss`] times C/2: least squares for `target` rows with a single 1.
+/// `mean over rows of 1/2 |x - target|^2`, which is [`mse_loss`] times C/2: least squares for `target` rows with a
+/// single 1.
 /// Shapes and errors as [`mse_loss`].
 ///
 /// ```
