@@ -1,5 +1,6 @@
 //! `mexhat compare`.
 
+use super::console::readable;
 use super::output::{Side, say_table};
 use super::{say, say_json};
 use crate::train::{Comparison, Group, Spread, compare, write_whole};
@@ -25,15 +26,18 @@ pub(super) struct CompareArgs {
     json: bool,
 }
 
-/// Mean and deviation, times `scale`; what explodes without its forty digits.
-fn shown(spread: Option<Spread>, scale: f64, digits: usize) -> String {
+/// Mean and deviation, each as `text` writes it.
+fn shown(spread: Option<Spread>, text: impl Fn(f64) -> String) -> String {
     match spread {
         None => "-".into(),
-        Some(Spread { mean, .. }) if !mean.is_finite() => "none".into(),
-        Some(Spread { mean, .. }) if mean >= 1e6 => format!("{mean:.1e}"),
-        Some(Spread { mean, std: None }) => format!("{:.digits$}", mean * scale),
-        Some(Spread { mean, std: Some(std) }) => format!("{:.digits$} ± {:.digits$}", mean * scale, std * scale),
+        Some(Spread { mean, std: None }) => text(mean),
+        Some(Spread { mean, std: Some(std) }) => format!("{} ± {}", text(mean), text(std)),
     }
+}
+
+/// A share in per cent; networks that have diverged have none.
+fn percent(share: f64) -> String {
+    if share.is_finite() { format!("{:.2}", 100.0 * share) } else { "none".into() }
 }
 
 /// One row for each group; a column for maps of classes where there are some.
@@ -50,9 +54,9 @@ fn table(groups: &[Group]) -> Vec<Vec<String>> {
         };
         let seeds = group.seeds.iter().map(u64::to_string).collect::<Vec<_>>().join(" ");
         let mut row = vec![format!("{}{diverged}", group.name), seeds, group.steps.to_string()];
-        row.push(shown(group.accuracy, 100.0, 2));
-        row.extend(maps.then(|| shown(group.mean_iou, 100.0, 2)));
-        row.extend([group.loss, group.training_loss].map(|loss| shown(loss, 1.0, 4)));
+        row.push(shown(group.accuracy, percent));
+        row.extend(maps.then(|| shown(group.mean_iou, percent)));
+        row.extend([group.loss, group.training_loss].map(|loss| shown(loss, readable)));
         row
     };
     std::iter::once(head.map(String::from).collect()).chain(groups.iter().map(row)).collect()

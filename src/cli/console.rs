@@ -1,11 +1,10 @@
 //! What a person at a terminal sees of a run: a bar where there is a terminal, plain lines otherwise.
 
-use super::output::{loud, mutter};
+use super::output::{mutter, warn};
 #[cfg(feature = "watch")]
 use super::watch::Screen;
 use super::{note, say, say_json};
 use crate::Result;
-use crate::data::WARNING;
 use crate::plural::count;
 use crate::train::{Event, Started, Summary};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -42,7 +41,8 @@ pub(super) fn compiling() -> impl Fn(usize, usize) + Send + Sync {
 }
 
 /// A loss; what explodes without its forty digits.
-fn readable(loss: f32) -> String {
+pub(super) fn readable(loss: impl Into<f64>) -> String {
+    let loss = loss.into();
     if loss.abs() < 1e4 { format!("{loss:.4}") } else { format!("{loss:.1e}") }
 }
 
@@ -173,8 +173,7 @@ impl Console {
     fn started(&mut self, s: &Started) {
         self.batch_size = s.batch_size;
         self.steps = s.steps;
-        let (warnings, decided): (Vec<_>, Vec<_>) = s.decided.iter().partition(|line| line.starts_with(WARNING));
-        decided.into_iter().for_each(|line| say(line));
+        s.decided.iter().for_each(|line| say(line));
         let validation = match s.validation_images {
             0 => String::new(),
             images => format!(", {images} validation"),
@@ -190,7 +189,7 @@ impl Console {
             count(s.steps, "step"),
             s.batch_size
         ));
-        warnings.into_iter().for_each(|line| loud(line));
+        s.warnings.iter().for_each(|line| warn(line));
         say(&format!("on {} ({}), {:.1} MiB of GPU memory", s.device, s.backend, s.gpu_bytes as f64 / 1_048_576.0));
         if std::io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(s.steps), ProgressDrawTarget::stderr());

@@ -1,6 +1,7 @@
 //! `mexhat kernels`.
 
-use super::{DeviceArgs, note, say, say_json};
+use super::output::warn;
+use super::{DeviceArgs, say, say_json};
 use crate::plural::count;
 use crate::study::{Folder, ImageReport, KernelOptions, KernelStudy, PhotoSet};
 use crate::viz::kernels::CenterSurround;
@@ -116,8 +117,8 @@ pub(super) fn run(args: &KernelsArgs) -> Result<()> {
     bar.finish_and_clear();
     let (patches, features) = (study.statistics.patches, 3 * options.kernel_size * options.kernel_size);
     if patches < features as u64 {
-        note(&format!(
-            "warning: the covariance of {features} x {features} values comes from {}, fewer than its rows, so much of it is `eps` alone; \
+        warn(&format!(
+            "the covariance of {features} x {features} values comes from {}, fewer than its rows, so much of it is `eps` alone; \
              take larger or more pictures, or a smaller `kernel_size`",
             count(patches, "patch")
         ));

@@ -133,9 +133,9 @@ pub(super) fn note(line: &str) {
 }
 
 /// As [`note`], bold at a terminal.
-pub(super) fn loud(line: &str) {
+pub(super) fn warn(line: &str) {
     let [on, off] = if std::io::stderr().is_terminal() { ["\x1b[1m", "\x1b[0m"] } else { [""; 2] };
-    mutter(&format!("{on}{}{off}\n", printable(&with_flags(line))));
+    mutter(&format!("{on}warning: {}{off}\n", printable(&with_flags(line))));
 }
 
 /// Tells at the program's end whether all of stdout arrived where it should.

@@ -84,8 +84,6 @@ pub(crate) use idx_sets::{FASHION, is_fashion};
 pub(crate) use labels::labels_augmented;
 pub use loader::{Epoch, Loader, LoaderOptions};
 pub use options::{Augmentation, Background, LoadOptions, Normalization, Preparation, Reading, Size};
-#[cfg(all(feature = "cli", not(target_arch = "wasm32")))]
-pub(crate) use report::WARNING;
 pub use report::{ClassCount, Report, Skipped};
 pub use source::{NAMES, load, load_files, load_test};
 #[doc(hidden)]

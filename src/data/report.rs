@@ -98,9 +98,6 @@ impl Skipped {
     }
 }
 
-/// How a line begins that tells of a likely mistake.
-pub(crate) const WARNING: &str = "warning: ";
-
 /// Classes that are named with their counts; more are summed up.
 const SHOWN: usize = 20;
 
@@ -136,7 +133,7 @@ impl Report {
     }
 
     /// The first lines of a run: source, classes with their counts, size, splits, normalisation, augmentation, what was
-    /// left out, and last what is likely a mistake.
+    /// left out.
     pub fn lines(&self) -> Vec<String> {
         let [channels, height, width] = self.shape;
         let colour = match channels {
@@ -171,7 +168,6 @@ impl Report {
             let files = count(self.skipped.count, "file");
             lines.push(format!("skipped {files}: {}{more}", self.skipped.first.join(", ")));
         }
-        lines.extend(self.warnings.iter().map(|warning| format!("{WARNING}{warning}")));
         lines
     }
 
@@ -213,7 +209,7 @@ mod tests {
         }
         report.count(&train, None, &test);
         report.add((vec!["noted".into()], Some("look here".into())));
-        assert_eq!(report.lines().last().map(String::as_str), Some("warning: look here"));
+        assert_eq!(report.warnings, ["look here"]);
         let lines = report.lines().join("\n");
         assert!(lines.contains("\nnote: noted\n"), "{lines}");
         for wanted in [

@@ -48,6 +48,9 @@ pub struct Started {
     /// What was decided about the data and the batches, a line each.
     #[serde(default)]
     pub decided: Vec<String>,
+    /// What is likely a mistake, a line each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// The evaluation of an epoch's end that is best so far: with the largest accuracy, of the same ones with the smallest

@@ -255,6 +255,7 @@ mod tests {
             done: 0,
             gpu_bytes: 1 << 20,
             decided: Vec::new(),
+            warnings: Vec::new(),
         }));
         for i in 0..steps {
             let loss = if i == 7 { f32::NAN } else { 2.0 / (1.0 + i as f32) };

@@ -418,6 +418,7 @@ impl Trainer {
             done: self.learner.steps(),
             gpu_bytes: summary.gpu_bytes,
             decided: self.report.lines().into_iter().chain(self.plan.notes()).collect(),
+            warnings: self.report.warnings.clone(),
         }
     }
 
